@@ -1,0 +1,90 @@
+/**
+ * Runs `deno <arguments>` with a GPU adapter that answers.
+ *
+ * Why: on a fresh Linux machine there is often no Vulkan driver at all, and then every test and the demo would fail
+ * for the same uninteresting reason. So the tasks go through this launcher: it asks for an adapter in a child process
+ * (drivers are looked up once per process, so an installation is only seen by a new one), and where none answers it
+ * installs Mesa's drivers, the software one among them, if it may, or says in one line what is missing.
+ *
+ * Usage: `deno run -A tools/vulkan.ts run -A cli.ts demo`
+ */
+
+const ask = `
+  const adapter = await navigator.gpu?.requestAdapter();
+  Deno.exit(adapter ? 0 : 3);
+`;
+
+/** Vulkan on Linux (the GL backend answers too, with fewer limits), and a runtime folder so that EGL is quiet. */
+function environment(): Record<string, string> {
+  if (Deno.build.os !== "linux") return {};
+  const env: Record<string, string> = {};
+  if (!Deno.env.get("DENO_WEBGPU_BACKEND")) env.DENO_WEBGPU_BACKEND = "vulkan";
+  if (!Deno.env.get("XDG_RUNTIME_DIR")) env.XDG_RUNTIME_DIR = "/tmp";
+  return env;
+}
+
+async function run(command: string, args: string[], env: Record<string, string>): Promise<number> {
+  const child = new Deno.Command(command, { args, env, stdin: "inherit" }).spawn();
+  return (await child.status).code;
+}
+
+async function adapterAnswers(env: Record<string, string>): Promise<boolean> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--no-lock", "--no-config", ask],
+    env,
+    stdout: "null",
+    stderr: "null",
+  });
+  return (await child.output()).success;
+}
+
+/** Whether `apt-get install` can work here: Debian or a child of it, and root. */
+function mayInstall(): boolean {
+  if (Deno.build.os !== "linux" || Deno.uid() !== 0) return false;
+  try {
+    return /^ID(_LIKE)?=.*(debian|ubuntu)/m.test(Deno.readTextFileSync("/etc/os-release"));
+  } catch {
+    return false;
+  }
+}
+
+async function install(): Promise<boolean> {
+  console.error(
+    "no GPU adapter answers: installing mesa-vulkan-drivers (a Vulkan driver) by apt-get",
+  );
+  const quiet = { DEBIAN_FRONTEND: "noninteractive" };
+  try {
+    await run("apt-get", ["update", "-qq"], quiet);
+    const args = ["install", "-y", "-qq", "--no-install-recommends", "mesa-vulkan-drivers"];
+    return await run("apt-get", args, quiet) === 0;
+  } catch (error) {
+    console.error(`apt-get could not be run: ${(error as Error).message}`);
+    return false;
+  }
+}
+
+function whatIsMissing(): string {
+  switch (Deno.build.os) {
+    case "linux":
+      return "no GPU adapter answers: install a Vulkan driver (Debian, Ubuntu: apt-get install " +
+        "mesa-vulkan-drivers; Fedora: dnf install mesa-vulkan-drivers; or your GPU vendor's)";
+    case "darwin":
+      return "no GPU adapter answers: Metal is needed (macOS 10.13 or later, not in a virtual machine without one)";
+    default:
+      return "no GPU adapter answers: install your GPU vendor's driver (DirectX 12 or Vulkan)";
+  }
+}
+
+if (import.meta.main) {
+  const env = environment();
+  if (!await adapterAnswers(env)) {
+    const installed = mayInstall() && await install();
+    if (!installed || !await adapterAnswers(env)) {
+      console.error(whatIsMissing());
+      Deno.exit(1);
+    }
+  }
+  // Ctrl-C reaches the whole process group; this one must outlive the child to hand on its exit code.
+  Deno.addSignalListener("SIGINT", () => {});
+  Deno.exit(await run(Deno.execPath(), Deno.args, env));
+}
