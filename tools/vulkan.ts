@@ -23,11 +23,6 @@ function environment(): Record<string, string> {
   return env;
 }
 
-async function run(command: string, args: string[], env: Record<string, string>): Promise<number> {
-  const child = new Deno.Command(command, { args, env, stdin: "inherit" }).spawn();
-  return (await child.status).code;
-}
-
 async function adapterAnswers(env: Record<string, string>): Promise<boolean> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["eval", "--no-lock", "--no-config", ask],
@@ -53,10 +48,18 @@ async function install(): Promise<boolean> {
     "no GPU adapter answers: installing mesa-vulkan-drivers (a Vulkan driver) by apt-get",
   );
   const quiet = { DEBIAN_FRONTEND: "noninteractive" };
+  const apt = async (...args: string[]): Promise<boolean> => {
+    const { success, stderr } = await new Deno.Command("apt-get", {
+      args,
+      env: quiet,
+      stdin: "null",
+    }).output();
+    if (!success) Deno.stderr.writeSync(stderr);
+    return success;
+  };
   try {
-    await run("apt-get", ["update", "-qq"], quiet);
-    const args = ["install", "-y", "-qq", "--no-install-recommends", "mesa-vulkan-drivers"];
-    return await run("apt-get", args, quiet) === 0;
+    await apt("update", "-qq"); // A mirror that fails here need not be the one that has the package.
+    return await apt("install", "-y", "-qq", "--no-install-recommends", "mesa-vulkan-drivers");
   } catch (error) {
     console.error(`apt-get could not be run: ${(error as Error).message}`);
     return false;
@@ -86,5 +89,6 @@ if (import.meta.main) {
   }
   // Ctrl-C reaches the whole process group; this one must outlive the child to hand on its exit code.
   Deno.addSignalListener("SIGINT", () => {});
-  Deno.exit(await run(Deno.execPath(), Deno.args, env));
+  const child = new Deno.Command(Deno.execPath(), { args: Deno.args, env }).spawn();
+  Deno.exit((await child.status).code);
 }
