@@ -1,0 +1,236 @@
+/**
+ * WGSL for fused expressions: loads through strided views at vector width 1 or 4, arithmetic in f32, stores. Used for
+ * elementwise kernels, for the inputs of reductions, and for what is fused behind a kernel (epilogues).
+ */
+import type { DType } from "../tensor/dtype.ts";
+import type { Shape } from "../tensor/shape.ts";
+import type { View } from "../tensor/view.ts";
+import type { Wgsl } from "../tensor/op.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { type Expr, type Load, loadsOf } from "./expr.ts";
+
+/** Type of a value in arithmetic: f16 storage computes in f32. */
+export type Arithmetic = "f32" | "i32" | "u32";
+export const arithmetic = (d: DType): Arithmetic => d === "f16" ? "f32" : d;
+
+/** WGSL type of one step of values. */
+export const vector = (t: string, width: 1 | 4): string => width === 4 ? `vec4<${t}>` : t;
+
+/** A number as WGSL source that keeps every bit of its f32 value. */
+export function number(value: number, t: Arithmetic): string {
+  if (t !== "f32") return t === "u32" ? `${value >>> 0}u` : `i32(${value | 0})`;
+  if (!Number.isFinite(value)) throw new RangeError(`a literal must be finite, not ${value}: WGSL has no such constant`);
+  const s = String(Math.fround(value));
+  return /[.e]/.test(s) ? s : `${s}.0`;
+}
+
+/** How each buffer is declared and named inside one dispatch. */
+export class BufferNames {
+  readonly #names = new Map<Tensor, string>();
+  readonly #scalar = new Set<Tensor>();
+  constructor(readonly prefix: string) {}
+
+  name(t: Tensor): string {
+    let n = this.#names.get(t);
+    if (n === undefined) this.#names.set(t, n = `${this.prefix}${this.#names.size}`);
+    return n;
+  }
+  /** Declares that some load of this buffer is not vectorised, so that the whole buffer is bound as scalars. */
+  forceScalar(t: Tensor): void {
+    this.#scalar.add(t);
+  }
+  isScalar(t: Tensor): boolean {
+    return this.#scalar.has(t);
+  }
+  entries(): IterableIterator<[Tensor, string]> {
+    return this.#names.entries();
+  }
+}
+
+/** Views of one index space with adjacent axes merged wherever every view allows it. */
+export function collapse(shape: Shape, views: readonly View[]): { shape: number[]; views: View[] } {
+  let dims = [...shape];
+  let vs = views.map((v) => ({ ...v, shape: [...v.shape], strides: [...v.strides], guards: [...v.guards] }));
+  for (let d = dims.length - 1; d >= 0; d--) {
+    if (dims[d] !== 1 || vs.some((v) => v.guards[d])) continue;
+    dims = dims.toSpliced(d, 1);
+    vs = vs.map((v) => dropAxis(v, d));
+  }
+  for (let d = dims.length - 2; d >= 0; d--) {
+    const mergeable = vs.every((v) => !v.guards[d] && !v.guards[d + 1] && v.strides[d] === v.strides[d + 1] * dims[d + 1]);
+    if (!mergeable) continue;
+    const merged = dims[d] * dims[d + 1];
+    dims = dims.toSpliced(d, 2, merged);
+    vs = vs.map((v) => {
+      const kept = dropAxis(v, d);
+      kept.shape[d] = merged;
+      return kept;
+    });
+  }
+  return { shape: dims, views: vs };
+}
+
+function dropAxis<V extends View>(v: V, d: number) {
+  return {
+    ...v,
+    shape: v.shape.toSpliced(d, 1) as number[],
+    strides: v.strides.toSpliced(d, 1) as number[],
+    guards: v.guards.toSpliced(d, 1) as (readonly [number, number] | undefined)[],
+  };
+}
+
+/** How a view can be read four elements at a time along the innermost axis. */
+export function readMode(v: View): "vector" | "splat" | "gather" {
+  const last = v.shape.length - 1;
+  if (last < 0) return "splat";
+  const g = v.guards[last];
+  const aligned = v.offset % 4 === 0 && v.strides.every((s, d) => d === last || s % 4 === 0);
+  const guardAligned = !g || (g[0] % 4 === 0 && g[1] % 4 === 0);
+  if (v.strides[last] === 1 && aligned && guardAligned) return "vector";
+  if (v.strides[last] === 0 && guardAligned) return "splat";
+  return "gather";
+}
+
+/** u32 source of a number that may be negative (index arithmetic wraps). */
+const u = (n: number): string => `${n >>> 0}u`;
+
+/** Emits statements that evaluate expressions at flat element index `e` (a multiple of `width`). */
+export class Emitter {
+  readonly lines: string[] = [];
+  readonly #values = new Map<Expr, string>();
+  readonly #prefix: string;
+
+  /**
+   * @param shape index space; `loads` all share it
+   * @param width elements per step; with 4 the innermost extent must be a multiple of 4
+   * @param hole name of the value that an epilogue receives
+   */
+  constructor(
+    readonly shape: Shape,
+    readonly width: 1 | 4,
+    readonly names: BufferNames,
+    readonly hole = "",
+    prefix = "v",
+  ) {
+    this.#prefix = prefix;
+  }
+
+  /** Prepares coordinates and loads for these roots. `e` names the flat element index. */
+  load(roots: readonly Expr[], e: string): void {
+    const loads = loadsOf(roots);
+    const { shape, views } = collapse(this.shape, loads.map((l) => l.view));
+    const coords = this.#coordinates(shape, views, e);
+    loads.forEach((l, i) => this.#load(l, views[i], coords, e));
+  }
+
+  #coordinates(shape: readonly number[], views: readonly View[], e: string): string[] {
+    // A single axis needs no division: its coordinate is the index itself.
+    if (shape.length <= 1) return [e];
+    const needed = shape.map((_, d) => views.some((v) => v.strides[d] !== 0 || v.guards[d]));
+    const coords = shape.map((_, d) => `${this.#prefix}c${d}`);
+    let rest = e;
+    const first = needed.indexOf(true);
+    for (let d = shape.length - 1; d >= 0 && first >= 0 && d >= first; d--) {
+      const last = d === 0;
+      if (needed[d]) this.lines.push(`let ${coords[d]} = ${last ? rest : `${rest} % ${shape[d]}u`};`);
+      if (!last && d > first) {
+        this.lines.push(`let ${this.#prefix}r${d} = ${rest} / ${shape[d]}u;`);
+        rest = `${this.#prefix}r${d}`;
+      }
+    }
+    return coords;
+  }
+
+  #load(load: Load, v: View, coords: readonly string[], _e: string): void {
+    const t = arithmetic(load.tensor.dtype);
+    const type = vector(t, this.width);
+    const buffer = this.names.name(load.tensor);
+    const terms = v.strides.flatMap((s, d) => s === 0 ? [] : [s === 1 ? coords[d] : `${coords[d]} * ${u(s)}`]);
+    if (v.offset !== 0) terms.push(u(v.offset));
+    const at = terms.length ? terms.join(" + ") : "0u";
+    const mode = this.width === 1 ? "vector" : readMode(v);
+    const scalar = this.width === 1 || this.names.isScalar(load.tensor);
+    let value: string;
+    if (this.width === 1) value = `${t}(${buffer}[${at}])`;
+    else if (mode === "splat") value = scalar ? `${type}(${t}(${buffer}[${at}]))` : this.#splatFromVector(buffer, at, type, t);
+    else if (mode === "vector" && !scalar) value = `${type}(${buffer}[(${at}) >> 2u])`;
+    else {
+      const stride = v.strides.at(-1)!;
+      const lane = (k: number) => `${t}(${buffer}[${at} + ${u(k * stride)}])`;
+      value = `${type}(${[0, 1, 2, 3].map(lane).join(", ")})`;
+    }
+    const name = `${this.#prefix}${this.#values.size}`;
+    this.#values.set(load, name);
+    const guards = v.guards.flatMap((g, d) => g ? guard(coords[d], g, v.shape[d]) : []);
+    if (!guards.length) this.lines.push(`let ${name} = ${value};`);
+    else if (this.width === 4 && mode === "gather" && v.guards.at(-1)) {
+      this.#gatherGuarded(name, v, coords, at, buffer, t, type);
+    } else this.lines.push(`var ${name} = ${type}(); if (${guards.join(" && ")}) { ${name} = ${value}; }`);
+  }
+
+  /** A splat from a buffer that other loads read as vectors. */
+  #splatFromVector(buffer: string, at: string, type: string, t: string): string {
+    return `${type}(${t}(${buffer}[(${at}) >> 2u][(${at}) & 3u]))`;
+  }
+
+  /** Lanes that may fall in and out of the guarded range one by one. */
+  #gatherGuarded(
+    name: string,
+    v: View,
+    coords: readonly string[],
+    at: string,
+    buffer: string,
+    t: string,
+    type: string,
+  ): void {
+    const last = v.shape.length - 1;
+    const outer = v.guards.flatMap((g, d) => g && d !== last ? guard(coords[d], g, v.shape[d]) : []);
+    this.lines.push(`var ${name} = ${type}();`);
+    for (let k = 0; k < 4; k++) {
+      const c = coords.length > 1 || coords[0] ? `(${coords[last]} + ${k}u)` : `${k}u`;
+      const test = [...outer, ...guard(c, v.guards[last]!, v.shape[last] + 4)].join(" && ");
+      this.lines.push(`if (${test}) { ${name}[${k}] = ${t}(${buffer}[${at} + ${u(k * v.strides[last])}]); }`);
+    }
+  }
+
+  /** The name of the value of an expression, after emitting what computes it. */
+  value(e: Expr): string {
+    const known = this.#values.get(e);
+    if (known !== undefined) return known;
+    if (e.kind === "hole") return this.hole;
+    if (e.kind === "literal") {
+      const t = arithmetic(e.dtype);
+      return `${vector(t, this.width)}(${number(e.value, t)})`;
+    }
+    if (e.kind === "load") throw new Error("a load was not prepared");
+    const lowering = e.node.op.lowering;
+    if (lowering.kind !== "map") throw new Error(`${e.node.op.name} is not elementwise`);
+    const args = e.args.map((a) => this.value(a));
+    const w: Wgsl = { type: (t) => vector(t, this.width), out: arithmetic(e.node.outputs[0].dtype) };
+    const name = `${this.#prefix}${this.#values.size}`;
+    this.#values.set(e, name);
+    this.lines.push(`let ${name} = ${lowering.expression(args, e.node.attrs, w)};`);
+    return name;
+  }
+}
+
+function guard(c: string, [lo, hi]: readonly [number, number], extent: number): string[] {
+  return [...(lo > 0 ? [`${c} >= ${lo}u`] : []), ...(hi < extent ? [`${c} < ${hi}u`] : [])];
+}
+
+/** Marks the buffers that some load must read element by element; width 4 stays possible for the rest. */
+export function chooseScalars(shape: Shape, roots: readonly Expr[], names: BufferNames): void {
+  const loads = loadsOf(roots);
+  const { views } = collapse(shape, loads.map((l) => l.view));
+  loads.forEach((l, i) => {
+    const mode = readMode(views[i]);
+    if (mode === "gather" || (mode === "splat" && l.tensor.size % 4 !== 0) || l.tensor.size % 4 !== 0) {
+      names.forceScalar(l.tensor);
+    }
+  });
+}
+
+/** Extent of the innermost collapsed axis: vectors run along it. */
+export function innermost(shape: Shape, roots: readonly Expr[]): number {
+  return collapse(shape, loadsOf(roots).map((l) => l.view)).shape.at(-1) ?? 1;
+}

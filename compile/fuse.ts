@@ -1,0 +1,248 @@
+/**
+ * Tape → kernels. Walks the tape once, keeping for every tensor the expression that would produce it, and decides where
+ * values must really be written: results, inputs of kernels, values that several consumers would otherwise recompute.
+ * Elementwise work behind a kernel moves into its epilogue; elementwise kernels that feed each other become one with
+ * several outputs.
+ */
+import type { Node, Tensor } from "../tensor/tensor.ts";
+import { type Shape, sizeOf } from "../tensor/shape.ts";
+import { isContiguous } from "../tensor/view.ts";
+import { type ReduceAttrs } from "../ops/reduce.ts";
+import { costOf, type Expr, type Load, loadsOf, loadWhole, reshaped, rewrite, wholeBuffer, withView } from "./expr.ts";
+import type { FusedEpilogue } from "./elementwise.ts";
+
+/** One kernel to be: what it computes, in terms of written tensors. */
+export type Step =
+  | { kind: "map"; shape: Shape; outputs: Tensor[]; exprs: Expr[] }
+  | { kind: "reduce"; node: Node<ReduceAttrs>; expr: Expr; outputs: Tensor[] }
+  | { kind: "kernel"; node: Node; inputs: Tensor[]; outputs: Tensor[]; epilogue?: FusedEpilogue };
+
+/** The steps in execution order, and for each result the written tensor that holds it. */
+export interface FusedProgram {
+  readonly steps: Step[];
+  readonly results: Tensor[];
+}
+
+/** Which buffers a step reads. */
+export function readsOf(step: Step): Tensor[] {
+  const loads = step.kind === "map" ? step.exprs : step.kind === "reduce" ? [step.expr] : [];
+  const own = loadsOf(loads).map((l) => l.tensor);
+  if (step.kind !== "kernel") return [...new Set(own)];
+  const extra = step.epilogue ? loadsOf([step.epilogue.expr]).map((l) => l.tensor) : [];
+  return [...new Set([...step.inputs, ...extra])];
+}
+
+/** Options of {@linkcode fuse}. */
+export interface FuseOptions {
+  /** Most storage buffers that one kernel may bind. */
+  readonly maxBuffers: number;
+  /** When false, every op is a kernel of its own: the reference that fused programs are compared with. */
+  readonly enabled: boolean;
+}
+
+/** Fuses a tape (in order, already simplified) whose results are `results`. */
+export function fuse(tape: readonly Node[], results: readonly Tensor[], options: FuseOptions): FusedProgram {
+  const f = new Fuser(tape, results, options);
+  return f.run(tape, results);
+}
+
+class Fuser {
+  readonly steps: Step[] = [];
+  readonly #exprs = new Map<Tensor, Expr>();
+  readonly #uses = new Map<Tensor, number>();
+  readonly #producer = new Map<Tensor, Step>();
+
+  readonly #consumers = new Map<Tensor, Node[]>();
+  readonly #results: ReadonlySet<Tensor>;
+
+  constructor(tape: readonly Node[], results: readonly Tensor[], readonly options: FuseOptions) {
+    this.#results = new Set(results);
+    const use = (t: Tensor) => this.#uses.set(t, (this.#uses.get(t) ?? 0) + 1);
+    for (const node of tape) {
+      for (const t of node.inputs) {
+        use(t);
+        const list = this.#consumers.get(t);
+        if (list) list.push(node);
+        else this.#consumers.set(t, [node]);
+      }
+    }
+    results.forEach(use);
+  }
+
+  run(tape: readonly Node[], results: readonly Tensor[]): FusedProgram {
+    for (const node of tape) this.#visit(node);
+    return { steps: this.steps, results: results.map((t) => this.#written(t)) };
+  }
+
+  #visit(node: Node): void {
+    const { lowering } = node.op;
+    const [out] = node.outputs;
+    switch (lowering.kind) {
+      case "leaf":
+        if (node.op.name === "literal") {
+          const { value } = node.attrs as { value: number };
+          this.#exprs.set(out, { kind: "literal", value, dtype: out.dtype });
+        } else this.#exprs.set(out, loadWhole(out, out.shape));
+        return;
+      case "alias":
+        return node.outputs.forEach((o, i) => this.#alias(node.inputs[i], o));
+      case "view": {
+        const x = node.inputs[0];
+        const change = (e: Expr) => withView(e, (v) => lowering.view(v, node.attrs));
+        const e = this.#exprs.get(x)!;
+        // Repeating a computed value would compute it once per copy; padding must not be computed with.
+        const direct = e.kind === "load" ||
+          (node.op.name !== "pad" && (e.kind === "literal" || sizeOf(out.shape) <= sizeOf(x.shape)));
+        this.#exprs.set(out, (direct ? change(e) : undefined) ?? change(this.#write(x))!);
+        break;
+      }
+      case "map":
+        this.#map(node);
+        break;
+      case "reduce": {
+        let expr = this.#exprs.get(node.inputs[0])!;
+        if (expr.kind !== "load" && !this.options.enabled) expr = this.#write(node.inputs[0]);
+        expr = this.#limit(expr, node.inputs[0]);
+        if (expr.kind === "literal") expr = this.#write(node.inputs[0]);
+        const step: Step = { kind: "reduce", node: node as Node<ReduceAttrs>, expr, outputs: [out] };
+        return this.#emit(step);
+      }
+      case "kernel": {
+        const inputs = node.inputs.map((t) => this.#written(t));
+        return this.#emit({ kind: "kernel", node, inputs, outputs: [...node.outputs] });
+      }
+    }
+    if (!this.options.enabled && lowering.kind === "map") this.#write(out);
+  }
+
+  #alias(x: Tensor, out: Tensor): void {
+    const e = this.#exprs.get(x)!;
+    const moved = e.kind === "literal" ? e : reshaped(e, out.shape);
+    this.#exprs.set(out, moved ?? reshaped(this.#write(x), out.shape)!);
+  }
+
+  #map(node: Node): void {
+    const [out] = node.outputs;
+    let args = node.inputs.map((t) => this.#exprs.get(t)!);
+    // Too many buffers for one kernel: write the largest computed operands first.
+    while (loadsOf(args).length + 1 > this.options.maxBuffers) {
+      const i = args.map((a, k) => [a.kind === "map" ? loadsOf([a]).length : 0, k]).sort((a, b) => b[0] - a[0])[0][1];
+      if (args[i].kind !== "map") break;
+      this.#write(node.inputs[i]);
+      args = node.inputs.map((t) => this.#exprs.get(t)!);
+    }
+    const expr: Expr = { kind: "map", node, args };
+    this.#exprs.set(out, expr);
+    const shared = (this.#uses.get(out) ?? 0) > 1;
+    if (shared && (costOf(expr) > 2 || loadsOf([expr]).length > 1)) this.#write(out);
+  }
+
+  /** Writes an expression out when it reads more buffers than a reduction can bind beside its own. */
+  #limit(expr: Expr, t: Tensor): Expr {
+    return loadsOf([expr]).length + 3 > this.options.maxBuffers ? this.#write(t) : expr;
+  }
+
+  /** The buffer that holds `t` from front to back. */
+  #written(t: Tensor): Tensor {
+    const e = this.#exprs.get(t)!;
+    return wholeBuffer(e) ?? (this.#write(t) as Load).tensor;
+  }
+
+  /** Makes sure that `t` is computed into a buffer of its own, and gives the expression that reads it. */
+  #write(t: Tensor): Expr {
+    const e = this.#exprs.get(t)!;
+    if (wholeBuffer(e)) return e;
+    const load = loadWhole(t, t.shape);
+    this.#exprs.set(t, load);
+    if (!this.options.enabled || !(this.#intoEpilogue(t, e) || this.#intoMap(t, e))) {
+      this.#emit({ kind: "map", shape: t.shape, outputs: [t], exprs: [e] });
+    }
+    return load;
+  }
+
+  #emit(step: Step): void {
+    this.steps.push(step);
+    for (const t of step.outputs) {
+      this.#producer.set(t, step);
+      if (!this.#exprs.has(t) || step.kind !== "map") this.#exprs.set(t, loadWhole(t, t.shape));
+    }
+  }
+
+  #remove(step: Step): void {
+    this.steps.splice(this.steps.lastIndexOf(step), 1);
+  }
+
+  /** Whether any step after `step` reads what it writes (so that it can't be moved to the end). */
+  #readLater(step: Step): boolean {
+    for (let i = this.steps.length - 1; i >= 0 && this.steps[i] !== step; i--) {
+      if (readsOf(this.steps[i]).some((t) => step.outputs.includes(t))) return true;
+    }
+    return false;
+  }
+
+  /** Fuses the expression of `t` behind a kernel whose output nothing else reads. */
+  #intoEpilogue(t: Tensor, e: Expr): boolean {
+    const loads = loadsOf([e]);
+    for (const { tensor: g } of loads) {
+      const step = this.#producer.get(g);
+      if (step?.kind !== "kernel" || step.epilogue || step.outputs[0] !== g) continue;
+      const { lowering } = step.node.op;
+      if (lowering.kind !== "kernel" || !lowering.epilogue) continue;
+      const inOrder = loads.every((l) => l.tensor !== g || isContiguous(l.view));
+      if (g.size !== t.size || !inOrder || !this.#allPathsEndIn(g, t)) continue;
+      if (step.inputs.length + loads.length + step.outputs.length > this.options.maxBuffers) continue;
+      if (this.#readLater(step)) continue;
+      const hole: Expr = { kind: "hole", dtype: g.dtype };
+      const expr = rewrite(e, (l) => l.tensor === g ? hole : l)!;
+      this.#remove(step);
+      this.#emit({
+        ...step,
+        outputs: [t, ...step.outputs.slice(1)],
+        epilogue: { shape: t.shape, expr, output: t },
+      });
+      return true;
+    }
+    return false;
+  }
+
+  /** Whether every use of `g`, followed through work that is not written anywhere, ends in the value of `t`. */
+  #allPathsEndIn(g: Tensor, t: Tensor): boolean {
+    if (this.#results.has(g)) return false;
+    return (this.#consumers.get(g) ?? []).every((node) => {
+      const { kind } = node.op.lowering;
+      if (node.outputs[0] === t) return true;
+      if (kind === "kernel" || kind === "reduce") return false;
+      return node.outputs.every((o) => !this.#producer.has(o) && this.#allPathsEndIn(o, t));
+    });
+  }
+
+  /** Merges into one kernel the elementwise kernels that this expression reads element by element. */
+  #intoMap(t: Tensor, e: Expr): boolean {
+    const merged: Extract<Step, { kind: "map" }>[] = [];
+    for (const load of loadsOf([e])) {
+      const step = this.#producer.get(load.tensor);
+      if (step?.kind !== "map" || merged.includes(step) || sizeOf(step.shape) !== t.size) continue;
+      if (!isContiguous(load.view) || this.#readLater(step)) continue;
+      const outputs = [...merged, step].reduce((n, s) => n + s.outputs.length, 1);
+      const reads = new Set([...merged, step].flatMap(readsOf).concat(loadsOf([e]).map((l) => l.tensor)));
+      if (outputs + reads.size > this.options.maxBuffers) continue;
+      merged.push(step);
+    }
+    const parts = merged.map((s) => ({ s, exprs: s.exprs.map((x) => reshaped(x, t.shape)) }))
+      .filter((p) => p.exprs.every((x) => x !== undefined));
+    if (!parts.length) return false;
+    const inline = new Map<Tensor, Expr>();
+    for (const { s, exprs } of parts) s.outputs.forEach((o, i) => inline.set(o, exprs[i]!));
+    const expr = rewrite(e, (l) => isContiguous(l.view) ? inline.get(l.tensor) ?? l : l)!;
+    // A value that is also read out of order cannot be taken from the kernel that is writing it.
+    if (loadsOf([expr]).some((l) => inline.has(l.tensor))) return false;
+    parts.forEach((p) => this.#remove(p.s));
+    this.#emit({
+      kind: "map",
+      shape: t.shape,
+      outputs: [...parts.flatMap((p) => p.s.outputs), t],
+      exprs: [...parts.flatMap((p) => p.exprs as Expr[]), expr],
+    });
+    return true;
+  }
+}

@@ -1,0 +1,132 @@
+/** Fused steps → dispatches with WGSL, ready to be planned: every buffer is a tensor or a piece of scratch. */
+import type { Tensor } from "../tensor/tensor.ts";
+import type { AdapterProfile, BufferUse } from "../tensor/kernel.ts";
+import { epilogueOf, mapKernel, type TensorUse } from "./elementwise.ts";
+import { reduceKernel } from "./reduce.ts";
+import type { Step } from "./fuse.ts";
+
+/** Scratch memory that one step's dispatches share. */
+export interface Scratch {
+  readonly bytes: number;
+}
+
+/** A buffer of a lowered dispatch. */
+export interface LoweredUse {
+  readonly name: string;
+  readonly memory: Tensor | Scratch;
+  readonly access: "read" | "write";
+  readonly type: string;
+}
+
+/** One dispatch of the program. */
+export interface LoweredDispatch {
+  readonly label: string;
+  readonly step: Step;
+  readonly buffers: readonly LoweredUse[];
+  readonly body: string;
+  readonly grid: readonly [number, number, number];
+  readonly flops: number;
+}
+
+/** Lowers one step for an adapter. */
+export function lower(step: Step, profile: AdapterProfile): LoweredDispatch[] {
+  const dispatches = lowerStep(step, profile);
+  for (const d of dispatches) {
+    const bad = d.grid.findIndex((g) => g < 1 || g > 65535 || !Number.isInteger(g));
+    if (bad >= 0) throw new Error(`${d.label}: a grid of ${d.grid} workgroups cannot be dispatched`);
+    if (new Set(d.buffers.map((b) => b.memory)).size > profile.maxStorageBuffers) {
+      throw new Error(`${d.label}: ${d.buffers.length} buffers, the adapter binds ${profile.maxStorageBuffers}`);
+    }
+  }
+  return dispatches;
+}
+
+function lowerStep(step: Step, profile: AdapterProfile): LoweredDispatch[] {
+  if (step.kind === "map") {
+    const k = mapKernel(step.shape, step.outputs, step.exprs);
+    return [{ label: labelOf(step), step, buffers: k.buffers.map(fromUse), body: k.body, grid: k.grid, flops: 0 }];
+  }
+  if (step.kind === "reduce") {
+    const { node } = step;
+    const k = reduceKernel(node.op.name, node.inputs[0].shape, node.attrs.axes, step.expr, step.outputs[0]);
+    const scratch: Scratch = { bytes: k.scratch };
+    return k.stages.map((s, i) => ({
+      label: labelOf(step) + (i ? " (join)" : ""),
+      step,
+      buffers: s.buffers.map((b) => "tensor" in b ? fromUse(b) : { ...b, memory: scratch }),
+      body: s.body,
+      grid: s.grid,
+      flops: 0,
+    }));
+  }
+  const { node } = step;
+  const { lowering } = node.op;
+  if (lowering.kind !== "kernel") throw new Error(`${node.op.name} has no kernel`);
+  const width = node.outputs[0].shape.at(-1)! % 4 === 0 ? 4 : 1;
+  const epilogue = epilogueOf(node.outputs[0], step.epilogue, width);
+  const plan = lowering.build({
+    inputs: node.inputs.map((t) => t.spec),
+    outputs: node.outputs.map((t) => t.spec),
+    attrs: node.attrs,
+    profile,
+    epilogue,
+  });
+  const scratch = (plan.scratch ?? []).map((bytes): Scratch => ({ bytes }));
+  const memory = ({ ref }: BufferUse): Tensor | Scratch => {
+    if ("scratch" in ref) return scratch[ref.scratch];
+    if ("output" in ref) return step.outputs[ref.output];
+    // Epilogue operands are numbered from −1 downwards.
+    return ref.input < 0 ? epilogue.reads[-1 - ref.input] : step.inputs[ref.input];
+  };
+  return plan.dispatches.map((d) => ({
+    label: d.label + (step.epilogue ? "+epilogue" : ""),
+    step,
+    buffers: d.buffers.map((b) => ({ name: b.name, memory: memory(b), access: b.access, type: b.type })),
+    body: d.body,
+    grid: d.grid,
+    flops: d.flops ?? 0,
+  }));
+}
+
+const fromUse = (u: TensorUse): LoweredUse => ({ name: u.name, memory: u.tensor, access: u.access, type: u.type });
+
+/** Names of the ops in a step, as `explain()` and error messages print them. */
+export function labelOf(step: Step): string {
+  if (step.kind !== "map") return step.node.op.name;
+  const names: string[] = [];
+  const seen = new Set<unknown>();
+  const visit = (e: (typeof step.exprs)[number]) => {
+    if (e.kind !== "map" || seen.has(e)) return;
+    seen.add(e);
+    e.args.forEach(visit);
+    names.push(e.node.op.name);
+  };
+  step.exprs.forEach(visit);
+  return names.length ? names.join("·") : "copy";
+}
+
+/** The complete WGSL of a dispatch; buffers that share memory become one binding. */
+export function wgslOf(d: LoweredDispatch, same: (a: LoweredUse, b: LoweredUse) => boolean): {
+  code: string;
+  bindings: LoweredUse[];
+} {
+  const bindings: LoweredUse[] = [];
+  let body = d.body;
+  for (const use of d.buffers) {
+    const i = bindings.findIndex((b) => same(b, use));
+    if (i < 0) {
+      bindings.push(use);
+      continue;
+    }
+    if (bindings[i].type !== use.type) {
+      throw new Error(`${d.label}: one buffer is used as ${bindings[i].type} and as ${use.type}`);
+    }
+    if (use.access === "write") bindings[i] = { ...bindings[i], access: "write" };
+    body = body.replace(new RegExp(`\\b${use.name}\\b`, "g"), bindings[i].name);
+  }
+  const header = bindings.map((b, i) =>
+    `@group(0) @binding(${i}) var<storage, ${b.access === "write" ? "read_write" : "read"}> ${b.name}: array<${b.type}>;`
+  );
+  const f16 = /\bf16\b/.test(header.join() + body) ? "enable f16;\n" : "";
+  return { code: `${f16}${header.join("\n")}\n${body}\n`, bindings };
+}

@@ -1,0 +1,183 @@
+/**
+ * Memory planning: when each value lives, and where in a few slabs it can lie. WebGPU refuses one buffer bound for
+ * reading and for writing in one dispatch, even at disjoint ranges, so what a dispatch reads and what it writes are put
+ * in different slabs. Everything is known before anything is allocated.
+ */
+import { Tensor } from "../tensor/tensor.ts";
+import { byteSize } from "../tensor/shape.ts";
+import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
+
+/** Where a value lies. */
+export interface Place {
+  readonly slab: number;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** The plan: places of all values that the program itself holds, and the size of each slab in bytes. */
+export interface MemoryPlan {
+  readonly places: ReadonlyMap<Tensor | Scratch, Place>;
+  readonly slabs: readonly number[];
+  /** Results written into the memory of donated arguments: result tensor → argument tensor. */
+  readonly inPlace: ReadonlyMap<Tensor, Tensor>;
+  /** Bytes alive at the busiest dispatch: no plan can take less. */
+  readonly lowerBound: number;
+}
+
+/** Offsets are multiples of this: the strictest alignment that WebGPU may ask of a storage binding. */
+const ALIGN = 256;
+const align = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN;
+
+const isScratch = (m: Tensor | Scratch): m is Scratch => !(m instanceof Tensor);
+
+/** Bytes of a value. */
+export const bytesOf = (m: Tensor | Scratch): number => isScratch(m) ? m.bytes : byteSize(m.spec);
+
+/** The planner's input. */
+export interface PlanRequest {
+  readonly dispatches: readonly LoweredDispatch[];
+  /** Written tensors that outlive the program's run. */
+  readonly results: readonly Tensor[];
+  /** Donated arguments and the results that should take their memory. */
+  readonly donations: ReadonlyMap<Tensor, Tensor>;
+  /** Largest slab in bytes. */
+  readonly maxSlab: number;
+  /** Largest single value in bytes. */
+  readonly maxBinding: number;
+}
+
+interface Interval {
+  readonly memory: Tensor | Scratch;
+  readonly bytes: number;
+  first: number;
+  last: number;
+}
+
+/** Plans a program. Throws when one value is larger than a slab may be. */
+export function planMemory(request: PlanRequest): MemoryPlan {
+  const { dispatches, donations } = request;
+  const intervals = new Map<Tensor | Scratch, Interval>();
+  dispatches.forEach((d, i) => {
+    for (const { memory, access } of d.buffers) {
+      const known = intervals.get(memory);
+      if (known) known.last = i;
+      else if (access === "write") intervals.set(memory, { memory, bytes: align(bytesOf(memory)), first: i, last: i });
+    }
+  });
+  for (const t of request.results) {
+    const interval = intervals.get(t);
+    if (interval) interval.last = dispatches.length;
+  }
+  const inPlace = new Map<Tensor, Tensor>();
+  for (const [result, argument] of donations) {
+    if (intervals.has(result) && canReplace(dispatches, result, argument)) {
+      inPlace.set(result, argument);
+      intervals.delete(result);
+    }
+  }
+  const largest = Math.max(0, ...[...intervals.values()].map((i) => bytesOf(i.memory)));
+  if (largest > request.maxBinding) {
+    throw new RangeError(`one value of ${largest} bytes is more than the adapter binds (${request.maxBinding})`);
+  }
+  return {
+    ...place([...intervals.values()], conflicts(dispatches), request.maxSlab),
+    inPlace,
+    lowerBound: busiest(intervals.values()),
+  };
+}
+
+/** Whether `result` may be written over `argument`: nothing reads the argument later, or elsewhere in that dispatch. */
+function canReplace(dispatches: readonly LoweredDispatch[], result: Tensor, argument: Tensor): boolean {
+  const written = dispatches.findIndex((d) => d.buffers.some((b) => b.memory === result && b.access === "write"));
+  if (dispatches.slice(written + 1).some((d) => d.buffers.some((b) => b.memory === argument))) return false;
+  const there = dispatches[written].buffers;
+  const write = there.find((b) => b.memory === result) as LoweredUse;
+  const reads = there.filter((b) => b.memory === argument);
+  if (!reads.length) return true;
+  // Only an elementwise kernel reads exactly the element that it writes.
+  const { step } = dispatches[written];
+  return step.kind === "map" && reads.every((r) => r.type === write.type) && readsInOrder(step, argument);
+}
+
+function readsInOrder(step: Extract<LoweredDispatch["step"], { kind: "map" }>, argument: Tensor): boolean {
+  const seen = new Set<unknown>();
+  const check = (e: (typeof step.exprs)[number]): boolean => {
+    if (seen.has(e)) return true;
+    seen.add(e);
+    if (e.kind === "map") return e.args.every(check);
+    return e.kind !== "load" || e.tensor !== argument ||
+      (e.view.offset === 0 && e.view.shape.every((d, i) => d === 1 || e.view.strides[i] === plainStride(e.view.shape, i)));
+  };
+  return step.exprs.every(check);
+}
+
+const plainStride = (shape: readonly number[], axis: number) => shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+
+/** For each value, those that must not share a slab with it. */
+function conflicts(dispatches: readonly LoweredDispatch[]): Map<Tensor | Scratch, Set<Tensor | Scratch>> {
+  const map = new Map<Tensor | Scratch, Set<Tensor | Scratch>>();
+  const add = (a: Tensor | Scratch, b: Tensor | Scratch) => {
+    const set = map.get(a);
+    if (set) set.add(b);
+    else map.set(a, new Set([b]));
+  };
+  for (const d of dispatches) {
+    for (const w of d.buffers.filter((b) => b.access === "write")) {
+      for (const r of d.buffers) {
+        if (r.access === "read" && r.memory !== w.memory) {
+          add(w.memory, r.memory);
+          add(r.memory, w.memory);
+        }
+      }
+    }
+  }
+  return map;
+}
+
+/** Greedy by size: the largest value first, each where its slab grows least. */
+function place(intervals: Interval[], apart: Map<Tensor | Scratch, Set<Tensor | Scratch>>, maxSlab: number) {
+  const places = new Map<Tensor | Scratch, Place>();
+  const slabs: { bytes: number; items: { interval: Interval; offset: number }[] }[] = [];
+  for (const interval of intervals.sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
+    const enemies = apart.get(interval.memory);
+    let best: { slab: number; offset: number; growth: number } | undefined;
+    slabs.forEach((slab, k) => {
+      if (enemies && slab.items.some((it) => enemies.has(it.interval.memory))) return;
+      const offset = lowestGap(slab.items, interval);
+      const growth = Math.max(0, offset + interval.bytes - slab.bytes);
+      if (offset + interval.bytes <= maxSlab && (!best || growth < best.growth)) best = { slab: k, offset, growth };
+    });
+    if (!best) {
+      slabs.push({ bytes: 0, items: [] });
+      best = { slab: slabs.length - 1, offset: 0, growth: interval.bytes };
+    }
+    const slab = slabs[best.slab];
+    slab.items.push({ interval, offset: best.offset });
+    slab.bytes = Math.max(slab.bytes, best.offset + interval.bytes);
+    places.set(interval.memory, { slab: best.slab, offset: best.offset, bytes: bytesOf(interval.memory) });
+  }
+  return { places, slabs: slabs.map((s) => s.bytes) };
+}
+
+/** The lowest offset at which nothing that is alive at the same time lies. */
+function lowestGap(items: readonly { interval: Interval; offset: number }[], x: Interval): number {
+  const taken = items
+    .filter(({ interval: o }) => o.first <= x.last && x.first <= o.last)
+    .sort((a, b) => a.offset - b.offset);
+  let at = 0;
+  for (const { interval, offset } of taken) {
+    if (offset - at >= x.bytes) break;
+    at = Math.max(at, offset + interval.bytes);
+  }
+  return at;
+}
+
+function busiest(intervals: Iterable<Interval>): number {
+  const changes: [number, number][] = [];
+  for (const { first, last, bytes } of intervals) changes.push([first, bytes], [last + 1, -bytes]);
+  changes.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  let now = 0;
+  let most = 0;
+  for (const [, delta] of changes) most = Math.max(most, now += delta);
+  return most;
+}

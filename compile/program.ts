@@ -1,0 +1,248 @@
+/**
+ * A compiled program on a device: its memory, its bind groups, and the replay. Running it writes one upload, encodes
+ * the recorded dispatches and submits; it never waits for the GPU.
+ */
+import { Tensor } from "../tensor/tensor.ts";
+import { byteSize, type Spec } from "../tensor/shape.ts";
+import type { HostArray } from "../tensor/dtype.ts";
+import { arrayTensor } from "../ops/leaf.ts";
+import type { Device } from "../device/device.ts";
+import { DeviceStorage } from "../device/buffers.ts";
+import { DeviceError } from "../device/errors.ts";
+import type { Pipeline } from "../device/pipelines.ts";
+import type { Blueprint } from "./trace.ts";
+import { type LoweredDispatch, type LoweredUse, type Scratch, wgslOf } from "./lower.ts";
+
+/** One argument of a call: memory on the device, or host data to upload. */
+export type Argument = DeviceStorage | HostArray;
+
+/** Dispatches per submit: the GPU starts on the first while the rest are encoded. */
+const PER_SUBMIT = 200;
+const ALIGN = 256;
+
+interface Range {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+interface Recorded {
+  readonly dispatch: LoweredDispatch;
+  readonly pipeline: Pipeline;
+  readonly bindings: readonly LoweredUse[];
+  group: GPUBindGroup | undefined;
+  /** Arguments that the bind group depends on. */
+  readonly positions: readonly number[];
+}
+
+/** Replays a blueprint. Made by `compile()`. */
+export class Program {
+  readonly #slabs: GPUBuffer[];
+  readonly #uploads: { readonly at: Map<number, number>; readonly host: ArrayBuffer; readonly buffer?: GPUBuffer };
+  readonly #constants = new Map<Tensor, DeviceStorage>();
+  readonly #bound: (DeviceStorage | undefined)[];
+  readonly #recorded: Recorded[];
+  readonly #private = new Map<number, DeviceStorage>();
+  #generation = 0;
+
+  /**
+   * @param inputs argument tensors by position
+   * @param hosted positions whose values come from the host at each call
+   * @param donated positions whose memory the program may take
+   */
+  constructor(
+    readonly device: Device,
+    readonly blueprint: Blueprint,
+    readonly inputs: readonly Tensor[],
+    readonly hosted: ReadonlySet<number>,
+    readonly donated: ReadonlySet<number>,
+  ) {
+    const { buffers } = device;
+    this.#slabs = blueprint.memory.slabs.map((bytes, i) => buffers.create(bytes, `slab ${i}`));
+    let bytes = 0;
+    const at = new Map<number, number>();
+    for (const p of [...hosted].filter((p) => !donated.has(p))) {
+      at.set(p, bytes);
+      bytes += Math.ceil(byteSize(inputs[p].spec) / ALIGN) * ALIGN;
+    }
+    this.#uploads = { at, host: new ArrayBuffer(bytes), buffer: bytes ? buffers.create(bytes, "step data") : undefined };
+    for (const node of blueprint.tape) {
+      if (node.op.name !== "constant") continue;
+      const [out] = node.outputs;
+      const storage = buffers.allocate(byteSize(out.spec), "constant");
+      buffers.write(storage, (node.attrs as { data: HostArray }).data);
+      this.#constants.set(out, storage);
+    }
+    this.#bound = new Array(inputs.length).fill(undefined);
+    const same = (a: LoweredUse, b: LoweredUse) => this.#root(a.memory) === this.#root(b.memory);
+    this.#recorded = blueprint.dispatches.map((dispatch) => {
+      const { code, bindings } = wgslOf(dispatch, same);
+      const pipeline = device.pipelines.get(code, bindings.map((b) => b.access), dispatch.label);
+      const positions = bindings.flatMap((b) => {
+        const p = this.inputs.indexOf(this.#root(b.memory) as Tensor);
+        return p >= 0 ? [p] : [];
+      });
+      return { dispatch, pipeline, bindings, group: undefined, positions };
+    });
+  }
+
+  /** Bytes that this program holds: slabs, step data and constants. */
+  get bytes(): number {
+    const constants = [...this.#constants.values()].reduce((n, s) => n + Math.max(16, s.buffer.size), 0);
+    return this.#slabs.reduce((n, b) => n + b.size, 0) + (this.#uploads.buffer?.size ?? 0) + constants;
+  }
+
+  /** Runs once. Results are valid until the next run, except those in donated memory, which stay. */
+  run(args: readonly Argument[]): Tensor[] {
+    this.device.check();
+    const generation = ++this.#generation;
+    this.#bind(args);
+    const { gpu } = this.device;
+    if (this.#uploads.buffer) gpu.queue.writeBuffer(this.#uploads.buffer, 0, this.#uploads.host);
+    this.#encode();
+    return this.#finish(generation);
+  }
+
+  /** Gives back all memory of the program; its results go with it. */
+  free(): void {
+    this.#generation++;
+    this.#slabs.forEach((b) => this.device.buffers.destroy(b));
+    if (this.#uploads.buffer) this.device.buffers.destroy(this.#uploads.buffer);
+    for (const s of [...this.#constants.values(), ...this.#private.values()]) this.device.buffers.free(s);
+  }
+
+  /** The dispatches with their pipelines and current bind groups, for profiling and debugging. */
+  recorded(): readonly { dispatch: LoweredDispatch; pipeline: GPUComputePipeline; group: GPUBindGroup }[] {
+    return this.#recorded.map((r) => ({ dispatch: r.dispatch, pipeline: r.pipeline.pipeline, group: this.#group(r) }));
+  }
+
+  /** The tensor whose memory a value lies in, following in-place results. */
+  #root(m: Tensor | Scratch): Tensor | Scratch {
+    return m instanceof Tensor ? this.blueprint.memory.inPlace.get(m) ?? m : m;
+  }
+
+  #bind(args: readonly Argument[]): void {
+    const changed = new Set<number>();
+    args.forEach((arg, p) => {
+      const spec = this.inputs[p].spec;
+      const storage = arg instanceof DeviceStorage ? this.#accept(arg, p) : this.#upload(arg, p, spec);
+      if (storage === undefined) return;
+      const before = this.#bound[p];
+      if (before?.buffer === storage.buffer && before.offset === storage.offset) {
+        this.#bound[p] = storage;
+        return;
+      }
+      this.#bound[p] = storage;
+      changed.add(p);
+    });
+    if (!changed.size) return;
+    for (const r of this.#recorded) if (r.positions.some((p) => changed.has(p))) r.group = undefined;
+  }
+
+  /** Device memory as an argument; memory that this program would overwrite while reading is copied first. */
+  #accept(storage: DeviceStorage, p: number): DeviceStorage {
+    storage.check();
+    const foreign = storage.owned || (!this.donated.has(p) && !this.#slabs.includes(storage.buffer));
+    return foreign ? storage : this.#copyIn(storage, p);
+  }
+
+  #copyIn(storage: DeviceStorage, p: number): DeviceStorage {
+    const bytes = byteSize(this.inputs[p].spec);
+    let own = this.#private.get(p);
+    if (!own || this.donated.has(p)) own = this.device.buffers.allocate(bytes, "argument");
+    if (!this.donated.has(p)) this.#private.set(p, own);
+    const encoder = this.device.gpu.createCommandEncoder();
+    encoder.copyBufferToBuffer(storage.buffer, storage.offset, own.buffer, 0, bytes);
+    this.device.gpu.queue.submit([encoder.finish()]);
+    return own;
+  }
+
+  #upload(data: HostArray, p: number, spec: Spec): DeviceStorage | undefined {
+    const at = this.#uploads.at.get(p);
+    if (at === undefined) {
+      // A donated host value becomes device memory that the result will own.
+      const storage = this.device.buffers.allocate(byteSize(spec), "argument");
+      this.device.buffers.write(storage, data);
+      return storage;
+    }
+    new Uint8Array(this.#uploads.host, at).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    return undefined;
+  }
+
+  #encode(): void {
+    const { queue } = this.device.gpu;
+    for (let i = 0; i < this.#recorded.length; i += PER_SUBMIT) {
+      const encoder = this.device.gpu.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      for (const r of this.#recorded.slice(i, i + PER_SUBMIT)) {
+        pass.setPipeline(r.pipeline.pipeline);
+        pass.setBindGroup(0, this.#group(r));
+        pass.dispatchWorkgroups(...r.dispatch.grid);
+      }
+      pass.end();
+      queue.submit([encoder.finish()]);
+    }
+  }
+
+  #group(r: Recorded): GPUBindGroup {
+    return r.group ??= this.device.guarded(`binding buffers of ${r.dispatch.label}`, () =>
+      this.device.gpu.createBindGroup({
+        layout: r.pipeline.layout,
+        entries: r.bindings.map((b, binding) => {
+          const { buffer, offset, bytes } = this.#range(this.#root(b.memory));
+          return { binding, resource: { buffer, offset, size: Math.max(16, Math.ceil(bytes / 16) * 16) } };
+        }),
+      }));
+  }
+
+  #range(m: Tensor | Scratch): Range {
+    const place = this.blueprint.memory.places.get(m);
+    if (place) return { buffer: this.#slabs[place.slab], offset: place.offset, bytes: place.bytes };
+    const constant = this.#constants.get(m as Tensor);
+    if (constant) return constant;
+    const p = this.inputs.indexOf(m as Tensor);
+    if (p < 0) throw new DeviceError("a buffer of the program was never planned");
+    const at = this.#uploads.at.get(p);
+    if (at !== undefined) return { buffer: this.#uploads.buffer!, offset: at, bytes: byteSize(this.inputs[p].spec) };
+    return this.#bound[p]!;
+  }
+
+  /** Wraps the results: donated memory changes hands, the rest is lent until the next run. */
+  #finish(generation: number): Tensor[] {
+    const { results, donations, memory } = this.blueprint;
+    const stale = () => this.#generation === generation ? undefined : "the program that made it ran again (or was freed)";
+    const copies: [Range, DeviceStorage][] = [];
+    const made = results.map((r) => {
+      const argument = donations.get(r);
+      if (!argument) {
+        const p = this.inputs.indexOf(r);
+        if (p >= 0 && this.#bound[p]) {
+          const s = this.#bound[p];
+          return s.owned && this.donated.has(p) ? this.#handOver(p) : s;
+        }
+        const { buffer, offset, bytes } = this.#range(r);
+        return new DeviceStorage(buffer, offset, bytes, false, stale);
+      }
+      const taken = this.#handOver(this.inputs.indexOf(argument));
+      if (!memory.inPlace.has(r)) copies.push([this.#range(r), taken]);
+      return taken;
+    });
+    if (copies.length) {
+      const encoder = this.device.gpu.createCommandEncoder();
+      for (const [from, to] of copies) {
+        encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, Math.ceil(to.bytes / 4) * 4);
+      }
+      this.device.gpu.queue.submit([encoder.finish()]);
+    }
+    return made.map((s, i) => arrayTensor(s, results[i].spec));
+  }
+
+  /** Ends the caller's handle on a donated argument and makes a new one for the same memory. */
+  #handOver(p: number): DeviceStorage {
+    const old = this.#bound[p]!;
+    const taken = new DeviceStorage(old.buffer, old.offset, old.bytes, old.owned);
+    old.invalidate("its memory was donated to a program");
+    this.#bound[p] = taken;
+    return taken;
+  }
+}

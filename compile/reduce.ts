@@ -1,0 +1,147 @@
+/**
+ * Sum and max over axes, reading their input through a fused expression. One invocation folds one chunk of one output
+ * element; partial results go through scratch, so the order of additions is fixed and no invocation loops for long.
+ */
+import type { Tensor } from "../tensor/tensor.ts";
+import { sizeOf, stridesOf } from "../tensor/shape.ts";
+import { assertIterations, flatGroup, foldGrid, storageType } from "../tensor/kernel.ts";
+import { arithmetic, BufferNames, chooseScalars, Emitter, innermost, number, vector } from "./emit.ts";
+import type { Expr } from "./expr.ts";
+import type { TensorUse } from "./elementwise.ts";
+
+/** A reduction lowered to one or two dispatches; scratch buffers are named `part`. */
+export interface ReduceKernel {
+  readonly stages: readonly {
+    readonly buffers: readonly (TensorUse | { readonly name: "part"; readonly access: "read" | "write"; readonly type: string })[];
+    readonly body: string;
+    readonly grid: readonly [number, number, number];
+  }[];
+  /** Bytes of partial results; 0 when one stage is enough. */
+  readonly scratch: number;
+}
+
+const WORKGROUP = 64;
+/** Longest run that one invocation folds before the reduction is split into chunks. */
+const CHUNK = 512;
+
+/** Lowers `op` ("sum" | "max") of `expr` over `shape`, reducing `axes`, into `output`. */
+export function reduceKernel(
+  op: string,
+  shape: readonly number[],
+  axes: readonly number[],
+  expr: Expr,
+  output: Tensor,
+): ReduceKernel {
+  const kept = shape.map((d, i) => axes.includes(i) ? 1 : d);
+  const outer = sizeOf(kept);
+  const length = sizeOf(shape) / outer;
+  // Vectors run along the innermost axis when it is kept; when it is reduced, lanes are folded together at the end.
+  const innerKept = !axes.includes(shape.length - 1);
+  const inner = shape.at(-1)!;
+  const width = inner % 4 === 0 && innermost(shape, [expr]) % 4 === 0 ? 4 : 1;
+  const steps = length / (innerKept ? 1 : width);
+  const lanes = innerKept ? outer / width : outer;
+  const chunks = steps > CHUNK ? Math.min(Math.ceil(steps / 64), Math.max(2, Math.ceil(16384 / lanes)), 4096) : 1;
+  const per = Math.ceil(steps / chunks);
+  assertIterations(`${op} over ${length} elements`, per + 1);
+
+  const t = arithmetic(output.dtype);
+  const type = vector(t, width);
+  const start = op === "sum" ? `${type}()` : `${type}(${number(t === "f32" ? -3.4028234663852886e38 : -2147483648, t)})`;
+  const join = (a: string, b: string) => op === "sum" ? `${a} + ${b}` : `max(${a}, ${b})`;
+  const collapseLanes = (v: string) =>
+    width === 1 || innerKept ? v : op === "sum"
+      ? `(${v}.x + ${v}.y) + (${v}.z + ${v}.w)`
+      : `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))`;
+
+  const names = new BufferNames("x");
+  if (width === 4) chooseScalars(shape, [expr], names);
+  const emit = new Emitter(shape, width, names);
+  emit.load([expr], "e");
+  const value = emit.value(expr);
+  const whole = chunks === 1;
+  const target = (v: string) => output.dtype === "f16" ? `${innerKept ? vector("f16", width) : "f16"}(${v})` : v;
+  const outWidth = innerKept ? width : 1;
+  const grid = foldGrid(Math.ceil(lanes * chunks / WORKGROUP));
+  const reads = [...names.entries()].map(([tensor, name]): TensorUse => ({
+    name,
+    tensor,
+    access: "read",
+    type: storageType(tensor.dtype, width === 4 && !names.isScalar(tensor) ? 4 : 1),
+  }));
+  const write: TensorUse = { name: "y", tensor: output, access: "write", type: storageType(output.dtype, outWidth) };
+  const partType = vector(t, outWidth);
+  const first = `@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let g = ${flatGroup(grid)} * ${WORKGROUP}u + lid;
+  if (g >= ${lanes * chunks}u) { return; }
+  let o = g % ${lanes}u;
+  let chunk = g / ${lanes}u;
+  let from_ = chunk * ${per}u;
+  let to_ = min(from_ + ${per}u, ${steps}u);
+  ${baseIndex(shape, axes, innerKept ? width : 1)}
+  var acc = ${start};
+  for (var k = from_; k < to_; k++) {
+    ${stepIndex(shape, axes, innerKept ? 1 : width)}
+    ${emit.lines.join("\n    ")}
+    acc = ${join("acc", value)};
+  }
+  ${whole ? `y[o] = ${target(collapseLanes("acc"))};` : `part[g] = ${collapseLanes("acc")};`}
+}`;
+  if (whole) return { stages: [{ buffers: [...reads, write], body: first, grid }], scratch: 0 };
+
+  const finalGrid = foldGrid(Math.ceil(lanes / WORKGROUP));
+  const second = `@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let o = ${flatGroup(finalGrid)} * ${WORKGROUP}u + lid;
+  if (o >= ${lanes}u) { return; }
+  var acc = part[o];
+  for (var k = 1u; k < ${chunks}u; k++) { acc = ${join("acc", `part[k * ${lanes}u + o]`)}; }
+  y[o] = ${target("acc")};
+}`;
+  return {
+    stages: [
+      { buffers: [...reads, { name: "part", access: "write", type: partType }], body: first, grid },
+      { buffers: [{ name: "part", access: "read", type: partType }, write], body: second, grid: finalGrid },
+    ],
+    scratch: lanes * chunks * 4 * outWidth,
+  };
+}
+
+/** WGSL for `base`: flat element index of output `o` in the input, all reduced coordinates being 0. */
+function baseIndex(shape: readonly number[], axes: readonly number[], width: number): string {
+  return unravel("o", "base", shape, shape.map((_, i) => !axes.includes(i)), width);
+}
+
+/** WGSL for `e`: `base` advanced to the k-th reduced coordinate. */
+function stepIndex(shape: readonly number[], axes: readonly number[], width: number): string {
+  return `${unravel("k", "step_", shape, shape.map((_, i) => axes.includes(i)), width)}\n    let e = base + step_;`;
+}
+
+/** Turns a flat index over the chosen axes (innermost in steps of `width`) into a flat index over all axes. */
+function unravel(from: string, to: string, shape: readonly number[], chosen: readonly boolean[], width: number): string {
+  const strides = stridesOf(shape);
+  const axes = shape.map((_, i) => i).filter((i) => chosen[i] && shape[i] > 1);
+  if (!axes.length) return `let ${to} = 0u;`;
+  // Runs of adjacent chosen axes behave as one axis.
+  const runs: { extent: number; stride: number }[] = [];
+  for (const i of axes.toReversed()) {
+    const last = runs.at(-1);
+    if (last && strides[i] === last.stride * last.extent) last.extent *= shape[i];
+    else runs.push({ extent: shape[i], stride: strides[i] });
+  }
+  const lines: string[] = [];
+  const terms: string[] = [];
+  let rest = from;
+  runs.forEach((r, n) => {
+    const step = n === 0 && r.stride === 1 ? width : 1;
+    const extent = r.extent / step;
+    const c = n === runs.length - 1 ? rest : `${to}${n}`;
+    if (n < runs.length - 1) {
+      lines.push(`let ${c} = ${rest} % ${extent}u;`, `let ${to}r${n} = ${rest} / ${extent}u;`);
+      rest = `${to}r${n}`;
+    }
+    terms.push(`${c} * ${r.stride * step}u`);
+  });
+  return `${lines.join(" ")} let ${to} = ${terms.join(" + ")};`;
+}

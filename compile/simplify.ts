@@ -1,0 +1,74 @@
+/**
+ * Tape → tape: common subexpressions, identities and dead code. Nodes are rebuilt in order with replaced inputs; what
+ * nothing reaches disappears by itself, since the tape is defined by what the results reach.
+ */
+import { append, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
+import { sameShape } from "../tensor/shape.ts";
+import { literalValue } from "../ops/leaf.ts";
+
+/** Rewrites the results so that equal computations are shared and identities are gone. */
+export function simplify(results: readonly Tensor[]): Tensor[] {
+  const now = new Map<Tensor, Tensor>();
+  const known = new Map<string, readonly Tensor[]>();
+  const keys = new AttrKeys();
+  for (const node of tapeOf(results)) {
+    const inputs = node.inputs.map((t) => now.get(t)!);
+    const identity = identityOf(node, inputs);
+    if (identity) {
+      now.set(node.outputs[0], identity);
+      continue;
+    }
+    const key = node.op.lowering.kind === "leaf" && node.op.name !== "literal"
+      ? `#${node.id}`
+      : `${node.op.name}(${inputs.map((t) => `${t.node.id}.${t.index}`)})${keys.of(node.attrs)}:${node.outputs[0].dtype}`;
+    let outputs = known.get(key);
+    if (!outputs) {
+      const same = inputs.every((t, i) => t === node.inputs[i]);
+      outputs = same ? node.outputs : append(node.op, inputs, node.attrs, node.outputs.map((o) => o.spec));
+      known.set(key, outputs);
+    }
+    node.outputs.forEach((t, i) => now.set(t, outputs[i]));
+  }
+  return results.map((t) => now.get(t)!);
+}
+
+/** The input that a node merely repeats, if it does. */
+function identityOf(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
+  const out = node.outputs[0];
+  const keeps = (t: Tensor | undefined) => t && sameShape(t.shape, out.shape) && t.dtype === out.dtype ? t : undefined;
+  const is = (i: number, v: number) => scalarValue(inputs[i]) === v;
+  switch (node.op.name) {
+    case "add":
+      return is(1, 0) ? keeps(inputs[0]) : is(0, 0) ? keeps(inputs[1]) : undefined;
+    case "sub":
+      return is(1, 0) ? keeps(inputs[0]) : undefined;
+    case "mul":
+      return is(1, 1) ? keeps(inputs[0]) : is(0, 1) ? keeps(inputs[1]) : undefined;
+    case "div":
+      return is(1, 1) ? keeps(inputs[0]) : undefined;
+    case "reshape":
+      return keeps(inputs[0]);
+    default:
+      return undefined;
+  }
+}
+
+/** The literal behind a broadcast, if that is what the tensor is. */
+function scalarValue(t: Tensor): number | undefined {
+  while (t.node.op.name === "expand" || t.node.op.name === "reshape") t = t.node.inputs[0];
+  return literalValue(t);
+}
+
+/** Attributes as strings; typed arrays and objects without a plain form count as equal only to themselves. */
+class AttrKeys {
+  readonly #ids = new Map<object, number>();
+  of(attrs: unknown): string {
+    return attrs === undefined ? "" : JSON.stringify(attrs, (_k, v) => {
+      if (v === null || typeof v !== "object") return v;
+      if (Array.isArray(v) || Object.getPrototypeOf(v) === Object.prototype) return v;
+      let id = this.#ids.get(v);
+      if (id === undefined) this.#ids.set(v, id = this.#ids.size);
+      return `#${id}`;
+    });
+  }
+}

@@ -1,0 +1,64 @@
+/** Trace → simplify → fuse → lower → plan: everything about a program that is known before anything is allocated. */
+import { type Node, tapeOf, Tensor } from "../tensor/tensor.ts";
+import type { AdapterProfile } from "../tensor/kernel.ts";
+import { fuse } from "./fuse.ts";
+import { lower, type LoweredDispatch } from "./lower.ts";
+import { type MemoryPlan, planMemory } from "./plan.ts";
+import { simplify } from "./simplify.ts";
+
+/** A program that could run: its tape, its dispatches and its memory. */
+export interface Blueprint {
+  readonly tape: readonly Node[];
+  readonly dispatches: readonly LoweredDispatch[];
+  readonly memory: MemoryPlan;
+  /** For each result, the written (or passed-through) tensor that holds it. */
+  readonly results: readonly Tensor[];
+  /** For each result, the donated argument whose memory it takes. */
+  readonly donations: ReadonlyMap<Tensor, Tensor>;
+}
+
+/** Options of {@linkcode blueprint}. */
+export interface BlueprintOptions {
+  readonly profile: AdapterProfile;
+  /** Fuse elementwise work (on by default); off, every op is its own kernel. */
+  readonly fuse?: boolean;
+}
+
+/**
+ * Draws up a program from traced results.
+ *
+ * @param results traced result tensors
+ * @param donated argument tensors whose memory results of the same spec may take, in order
+ */
+export function blueprint(results: readonly Tensor[], donated: readonly Tensor[], options: BlueprintOptions): Blueprint {
+  const simple = simplify(results);
+  const tape = tapeOf(simple);
+  const { profile } = options;
+  const fused = fuse(tape, simple, { maxBuffers: Math.min(profile.maxStorageBuffers, 12), enabled: options.fuse ?? true });
+  const dispatches = fused.steps.flatMap((s) => lower(s, profile));
+  const written = new Set(fused.steps.flatMap((s) => s.outputs));
+  const donations = pairDonations(fused.results, donated, written);
+  const memory = planMemory({
+    dispatches,
+    results: fused.results,
+    donations,
+    maxSlab: profile.maxBuffer,
+    maxBinding: profile.maxBinding,
+  });
+  return { tape, dispatches, memory, results: fused.results, donations };
+}
+
+/** Gives each written result the first unused donated argument of the same spec. */
+function pairDonations(results: readonly Tensor[], donated: readonly Tensor[], written: ReadonlySet<Tensor>) {
+  const pairs = new Map<Tensor, Tensor>();
+  const free = new Map<string, Tensor[]>();
+  const key = (t: Tensor) => `${t.dtype}${t.size}`;
+  // An argument that is itself a result keeps its memory.
+  for (const t of donated) if (!results.includes(t)) free.set(key(t), [...free.get(key(t)) ?? [], t]);
+  for (const r of results) {
+    if (!written.has(r) || pairs.has(r)) continue;
+    const argument = free.get(key(r))?.shift();
+    if (argument) pairs.set(r, argument);
+  }
+  return pairs;
+}

@@ -1,0 +1,72 @@
+/** Choosing and opening an adapter: every limit it has, the features that kernels can use, clear words when there is none. */
+import type { AdapterProfile } from "../tensor/kernel.ts";
+import { Device } from "./device.ts";
+import { AdapterError } from "./errors.ts";
+
+/** Options of {@linkcode gpu}. */
+export interface GpuOptions {
+  /** Refuse software adapters. */
+  readonly hardware?: boolean;
+  /** Use kernels as on a GPU (`false`) or as on a software adapter (`true`) whatever the adapter is. For tests. */
+  readonly software?: boolean;
+}
+
+const LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxStorageBuffersPerShaderStage",
+] as const;
+
+/**
+ * Opens the best adapter there is.
+ *
+ * @throws AdapterError when WebGPU is missing, no adapter answers, or only a software one does and `hardware` is set
+ */
+export async function gpu(options: GpuOptions = {}): Promise<Device> {
+  const api = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  if (!api) throw new AdapterError("this runtime has no WebGPU (navigator.gpu); use Deno 2.9 or newer");
+  const adapter = await api.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new AdapterError(
+      "no GPU adapter answered. On Debian or Ubuntu without a GPU: apt-get install mesa-vulkan-drivers. " +
+        "With one: install its Vulkan driver",
+    );
+  }
+  const { info, limits } = adapter;
+  const software = info.isFallbackAdapter || /llvmpipe|swiftshader|lavapipe|softpipe|basic render/i.test(info.description);
+  if (options.hardware && software) {
+    throw new AdapterError(`the only adapter is software (${info.description}); install the GPU's Vulkan driver`);
+  }
+  const f16 = adapter.features.has("shader-f16");
+  const timestamps = adapter.features.has("timestamp-query");
+  const requiredLimits = Object.fromEntries(LIMITS.map((k) => [k, limits[k]]));
+  const wanted = [...(f16 ? ["shader-f16"] : []), ...(timestamps ? ["timestamp-query"] : [])];
+  const open = (features: string[]) =>
+    adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
+  let features = wanted;
+  let device: GPUDevice;
+  try {
+    // Deno offers subgroups without listing them, so asking is the only way to know.
+    device = await open(features = [...wanted, "subgroups"]);
+  } catch {
+    const again = await api.requestAdapter({ powerPreference: "high-performance" });
+    if (!again) throw new AdapterError("the adapter went away while it was being opened");
+    features = wanted;
+    device = await again.requestDevice({ requiredFeatures: wanted as GPUFeatureName[], requiredLimits });
+  }
+  const profile: AdapterProfile = {
+    software: options.software ?? software,
+    f16,
+    subgroups: features.includes("subgroups"),
+    workgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
+    maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
+    maxBinding: device.limits.maxStorageBufferBindingSize,
+    maxStorageBuffers: Math.min(16, device.limits.maxStorageBuffersPerShaderStage),
+    maxBuffer: device.limits.maxBufferSize,
+  };
+  return new Device(device, profile, { vendor: info.vendor, description: info.description, features });
+}

@@ -1,0 +1,96 @@
+/**
+ * The one owner of GPU memory. JavaScript's garbage collector does not see GPU buffers, so every buffer is created and
+ * destroyed here, counted, and checked on use.
+ */
+import type { HostArray } from "../tensor/dtype.ts";
+import type { Storage } from "../ops/leaf.ts";
+import type { Device } from "./device.ts";
+import { DeviceError, OutOfMemoryError } from "./errors.ts";
+
+/** A range of a GPU buffer that holds a tensor's value. */
+export class DeviceStorage implements Storage {
+  #gone = "";
+  constructor(
+    readonly buffer: GPUBuffer,
+    readonly offset: number,
+    readonly bytes: number,
+    /** Whether this storage alone owns the buffer (and `free` destroys it). */
+    readonly owned: boolean,
+    /** For results that a program overwrites: throws once the program has run again. */
+    readonly stale?: () => string | undefined,
+  ) {}
+
+  /** Declares the value gone, with the reason that later uses report. */
+  invalidate(reason: string): void {
+    this.#gone ||= reason;
+  }
+
+  check(): void {
+    const why = this.#gone || this.stale?.();
+    if (why) throw new DeviceError(`a tensor is used after ${why}`);
+  }
+}
+
+/** Creates, counts and destroys buffers. */
+export class Buffers {
+  /** Bytes allocated now. */
+  allocated = 0;
+  /** The most bytes that were ever allocated at once. */
+  peak = 0;
+  readonly #live = new Set<GPUBuffer>();
+
+  constructor(readonly device: Device) {}
+
+  /** A buffer for tensors: usable by kernels and by copies. */
+  create(bytes: number, label: string): GPUBuffer {
+    const { gpu, profile } = this.device;
+    if (bytes > profile.maxBuffer) {
+      throw new OutOfMemoryError(`${label} needs ${bytes} bytes in one buffer; the adapter allows ${profile.maxBuffer}`);
+    }
+    const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const buffer = this.device.guarded(`allocating ${size} bytes for ${label}`, () => gpu.createBuffer({ label, size, usage }));
+    this.#live.add(buffer);
+    this.allocated += size;
+    this.peak = Math.max(this.peak, this.allocated);
+    return buffer;
+  }
+
+  /** Memory for one tensor, owned by it. */
+  allocate(bytes: number, label: string): DeviceStorage {
+    return new DeviceStorage(this.create(bytes, label), 0, bytes, true);
+  }
+
+  /** Writes host data (padded to whole words) at the start of a storage. */
+  write(to: DeviceStorage, data: HostArray): void {
+    const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    if (bytes.length > Math.max(to.bytes, 4)) throw new DeviceError(`${bytes.length} bytes written to ${to.bytes}`);
+    const whole = bytes.length % 4 === 0 ? bytes : padded(bytes);
+    // Large uploads pass through staging memory that is freed by the next submit.
+    const step = 64 << 20;
+    for (let at = 0; at < whole.length; at += step) {
+      const n = Math.min(step, whole.length - at);
+      this.device.gpu.queue.writeBuffer(to.buffer, to.offset + at, whole, at, n);
+      if (whole.length > step) this.device.gpu.queue.submit([]);
+    }
+  }
+
+  /** Destroys a buffer made by {@linkcode Buffers.create}. */
+  destroy(buffer: GPUBuffer): void {
+    if (!this.#live.delete(buffer)) throw new DeviceError("a buffer is destroyed twice");
+    this.allocated -= buffer.size;
+    buffer.destroy();
+  }
+
+  /** Gives back a storage; later uses of it throw. */
+  free(storage: DeviceStorage): void {
+    storage.invalidate("its memory was freed");
+    if (storage.owned && this.#live.has(storage.buffer)) this.destroy(storage.buffer);
+  }
+}
+
+function padded(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+  whole.set(bytes);
+  return whole;
+}

@@ -1,0 +1,123 @@
+/**
+ * The device: one adapter opened with every limit and feature it has, the one owner of its buffers and pipelines, and
+ * the place where asynchronous GPU errors are collected and thrown.
+ */
+import type { AdapterProfile } from "../tensor/kernel.ts";
+import type { HostArray } from "../tensor/dtype.ts";
+import { viewBytes } from "../tensor/dtype.ts";
+import { byteSize } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { arrayTensor, storageOf } from "../ops/leaf.ts";
+import { Buffers, DeviceStorage } from "./buffers.ts";
+import { DeviceError, OutOfMemoryError } from "./errors.ts";
+import { Pipelines } from "./pipelines.ts";
+import { Readback } from "./readback.ts";
+
+/** What is known of an opened adapter, for `doctor` and reports. */
+export interface AdapterFacts {
+  readonly vendor: string;
+  readonly description: string;
+  readonly features: readonly string[];
+}
+
+/** An opened GPU. Make one with {@linkcode gpu}. */
+export class Device {
+  readonly buffers: Buffers;
+  readonly pipelines: Pipelines;
+  readonly #readback: Readback;
+  readonly #pending = new Set<Promise<void>>();
+  #failure: DeviceError | undefined;
+
+  constructor(readonly gpu: GPUDevice, readonly profile: AdapterProfile, readonly facts: AdapterFacts) {
+    this.buffers = new Buffers(this);
+    this.pipelines = new Pipelines(this);
+    this.#readback = new Readback(this);
+    gpu.addEventListener("uncapturederror", (event) => {
+      const { message } = (event as GPUUncapturedErrorEvent).error;
+      this.fail(new DeviceError(`the GPU reported: ${message}`));
+    });
+    gpu.lost.then((info) => {
+      if (info.reason !== "destroyed") this.fail(new DeviceError(`the GPU was lost: ${info.message}`));
+    });
+  }
+
+  /** Remembers the first failure; it is thrown by the next call that can throw. */
+  fail(error: DeviceError): void {
+    this.#failure ??= error;
+  }
+
+  /** Throws what has failed so far, if anything. */
+  check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** Runs `create` under error scopes; a refusal is remembered with `what` in its message. */
+  guarded<T>(what: string, create: () => T): T {
+    this.gpu.pushErrorScope("out-of-memory");
+    this.gpu.pushErrorScope("validation");
+    const result = create();
+    const settle = (pop: Promise<GPUError | null>, make: (m: string) => DeviceError) => {
+      const p: Promise<void> = pop.then((e) => {
+        if (e) this.fail(make(e.message));
+      }).finally(() => this.#pending.delete(p));
+      this.#pending.add(p);
+    };
+    settle(this.gpu.popErrorScope(), (m) => new DeviceError(`${what}: ${m}`));
+    settle(this.gpu.popErrorScope(), (m) => new OutOfMemoryError(`${what}: out of GPU memory (${m})`));
+    return result;
+  }
+
+  /** Waits until every error scope so far has answered, and throws what failed. */
+  async settled(): Promise<void> {
+    while (this.#pending.size) await Promise.all(this.#pending);
+    this.check();
+  }
+
+  /** Copies host data into new device memory. The caller owns the result: see {@linkcode Device.free}. */
+  upload(data: HostArray, shape: readonly number[], dtype: Tensor["dtype"]): Tensor {
+    const spec = { shape, dtype };
+    const bytes = byteSize(spec);
+    const storage = this.buffers.allocate(bytes, `array [${shape}]${dtype}`);
+    this.buffers.write(storage, data);
+    return arrayTensor(storage, spec);
+  }
+
+  /** Reads a tensor that lies on this device back to the host. */
+  async read(t: Tensor): Promise<HostArray> {
+    const storage = deviceStorage(t);
+    await this.settled();
+    const bytes = await this.#readback.read(storage.buffer, storage.offset, byteSize(t.spec));
+    this.check();
+    return viewBytes(t.dtype, bytes, t.size);
+  }
+
+  /** Reads a one-element tensor. */
+  async item(t: Tensor): Promise<number> {
+    if (t.size !== 1) throw new DeviceError(`item() reads one element, the tensor is [${t.shape}]`);
+    return Number((await this.read(t))[0]);
+  }
+
+  /** Gives back memory that {@linkcode Device.upload} or a copy made. */
+  free(...tensors: Tensor[]): void {
+    for (const t of tensors) this.buffers.free(deviceStorage(t));
+  }
+
+  /** Closes the device; everything on it is gone. */
+  destroy(): void {
+    this.gpu.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+}
+
+/** The device memory behind a tensor. Throws when it has none or lost it. */
+export function deviceStorage(t: Tensor): DeviceStorage {
+  const storage = storageOf(t);
+  if (!(storage instanceof DeviceStorage)) {
+    throw new DeviceError(`this tensor ([${t.shape}]${t.dtype}, from ${t.node.op.name}) holds no device memory`);
+  }
+  storage.check();
+  return storage;
+}

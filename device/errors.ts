@@ -1,0 +1,16 @@
+/** Errors of the device layer: each says what was asked of the GPU, what it answered, and what to do. */
+
+/** No adapter, or one that lacks what is needed. */
+export class AdapterError extends Error {
+  override name = "AdapterError";
+}
+
+/** The GPU refused or failed an operation. */
+export class DeviceError extends Error {
+  override name = "DeviceError";
+}
+
+/** An allocation that the device could not make. */
+export class OutOfMemoryError extends DeviceError {
+  override name = "OutOfMemoryError";
+}

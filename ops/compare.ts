@@ -1,0 +1,54 @@
+/** Comparison, selection and conversion. Comparisons give `u32` 0 or 1. */
+import type { Tensor } from "../tensor/tensor.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { applyMap, defineMap, type Operand } from "./map.ts";
+
+function comparison(name: string, operator: string, test: (a: number, b: number) => boolean) {
+  return defineMap({
+    name,
+    arity: 2,
+    expression: ([a, b], _attrs, w) => `select(${w.type("u32")}(0u), ${w.type("u32")}(1u), ${a} ${operator} ${b})`,
+    reference: ([a, b]) => Number(test(a, b)),
+    vjp: [null, null],
+    dtype: () => "u32",
+  });
+}
+
+const lessOp = comparison("less", "<", (a, b) => a < b);
+const greaterEqualOp = comparison("greaterEqual", ">=", (a, b) => a >= b);
+const equalOp = comparison("equal", "==", (a, b) => a === b);
+
+const whereOp = defineMap({
+  name: "where",
+  arity: 3,
+  free: [0],
+  expression: ([c, a, b], _attrs, w) => `select(${b}, ${a}, ${c} != ${w.type("u32")}(0u))`,
+  reference: ([c, a, b]) => c !== 0 ? a : b,
+  vjp: [null, (g, [c]) => where(c, g, 0), (g, [c]) => where(c, 0, g)],
+});
+
+const castOp = defineMap<{ readonly dtype: DType }>({
+  name: "cast",
+  arity: 1,
+  expression: ([a], _attrs, w) => `${w.type(w.out)}(${a})`,
+  reference: ([a], { dtype }) => dtype === "i32" || dtype === "u32" ? Math.trunc(a) : a,
+  vjp: [(g, [a]) => cast(g, a.dtype)],
+  dtype: (_inputs, { dtype }) => dtype,
+});
+
+/** 1 where `a < b`. */
+export const less = (a: Operand, b: Operand): Tensor => applyMap(lessOp, [a, b], undefined);
+/** 1 where `a ≥ b`. */
+export const greaterEqual = (a: Operand, b: Operand): Tensor => applyMap(greaterEqualOp, [a, b], undefined);
+/** 1 where `a = b`. */
+export const equal = (a: Operand, b: Operand): Tensor => applyMap(equalOp, [a, b], undefined);
+
+/** `a` where the condition is not zero, else `b`. The gradient follows the choice. */
+export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  return applyMap(whereOp, [condition, a, b], undefined, typeof a === "number" ? 2 : 1);
+}
+
+/** Converts to another element type; to integers by truncation. The gradient is cast back. */
+export function cast(a: Tensor, dtype: DType): Tensor {
+  return a.dtype === dtype ? a : applyMap(castOp, [a], { dtype });
+}

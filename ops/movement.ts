@@ -1,0 +1,165 @@
+/**
+ * Movement: the same values at other places. None of these ops moves anything by itself: permute, slice, pad and expand
+ * become index arithmetic in whatever reads them, reshape renames storage.
+ */
+import { apply, type Tensor } from "../tensor/tensor.ts";
+import { axisOf, sameShape, type Shape, ShapeError, sizeOf, stridesOf } from "../tensor/shape.ts";
+import { defineOp } from "../tensor/op.ts";
+import { contiguous, expandView, padView, permuteView, sliceView, type View } from "../tensor/view.ts";
+import { add } from "./arithmetic.ts";
+import { sum } from "./reduce.ts";
+
+/** Reads a whole view of a flat array: the reference of every movement op. */
+function gather(x: Float64Array, v: View): Float64Array {
+  const y = new Float64Array(sizeOf(v.shape));
+  const unit = stridesOf(v.shape);
+  for (let i = 0; i < y.length; i++) {
+    let at = v.offset;
+    let inside = true;
+    for (let d = 0; d < v.shape.length; d++) {
+      const c = Math.floor(i / unit[d]) % v.shape[d];
+      const g = v.guards[d];
+      if (g && (c < g[0] || c >= g[1])) inside = false;
+      at += c * v.strides[d];
+    }
+    if (inside) y[i] = x[at];
+  }
+  return y;
+}
+
+const reshapeOp = defineOp<{ readonly shape: Shape }>({
+  name: "reshape",
+  shape: ([x], { shape }) => {
+    if (sizeOf(shape) !== sizeOf(x.shape)) {
+      throw new ShapeError("reshape", `[${x.shape}] has ${sizeOf(x.shape)} elements, [${shape}] has ${sizeOf(shape)}`);
+    }
+    return [{ shape, dtype: x.dtype }];
+  },
+  vjp: ([g], node) => [g && reshape(g, node.inputs[0].shape)],
+  reference: ([x]) => [x],
+  lowering: { kind: "alias" },
+});
+
+const permuteOp = defineOp<{ readonly axes: readonly number[] }>({
+  name: "permute",
+  shape: ([x], { axes }) => {
+    if ([...axes].sort((a, b) => a - b).some((a, i) => a !== i) || axes.length !== x.shape.length) {
+      throw new ShapeError("permute", `[${axes}] is no permutation of the axes of [${x.shape}]`);
+    }
+    return [{ shape: axes.map((a) => x.shape[a]), dtype: x.dtype }];
+  },
+  vjp: ([g], { attrs: { axes } }) => [g && permute(g, axes.map((_, i) => axes.indexOf(i)))],
+  reference: ([x], [s], { axes }) => [gather(x, permuteView(contiguous(s.shape), axes))],
+  lowering: { kind: "view", view: (v, { axes }) => permuteView(v, axes) },
+});
+
+const sliceOp = defineOp<{ readonly starts: readonly number[]; readonly shape: Shape }>({
+  name: "slice",
+  shape: ([x], { starts, shape }) => {
+    if (shape.some((d, i) => d < 1 || starts[i] < 0 || starts[i] + d > x.shape[i])) {
+      throw new ShapeError("slice", `[${shape}] from [${starts}] does not lie within [${x.shape}]`);
+    }
+    return [{ shape, dtype: x.dtype }];
+  },
+  vjp: ([g], node) => {
+    const x = node.inputs[0].shape;
+    return [g && pad(g, x.map((d, i) => [node.attrs.starts[i], d - node.attrs.starts[i] - g.shape[i]]))];
+  },
+  reference: ([x], [s], { starts, shape }) => [gather(x, sliceView(contiguous(s.shape), starts, shape))],
+  lowering: { kind: "view", view: (v, { starts, shape }) => sliceView(v, starts, shape) },
+});
+
+const padOp = defineOp<{ readonly before: readonly number[]; readonly shape: Shape }>({
+  name: "pad",
+  shape: ([x], { shape }) => [{ shape, dtype: x.dtype }],
+  vjp: ([g], node) => [g && window(g, node.attrs.before, node.inputs[0].shape)],
+  reference: ([x], [s], { before, shape }) => [gather(x, padView(contiguous(s.shape), before, shape))],
+  lowering: { kind: "view", view: (v, { before, shape }) => padView(v, before, shape) },
+});
+
+const expandOp = defineOp<{ readonly shape: Shape }>({
+  name: "expand",
+  shape: ([x], { shape }) => {
+    if (x.shape.length !== shape.length || x.shape.some((d, i) => d !== 1 && d !== shape[i])) {
+      throw new ShapeError("expand", `[${x.shape}] does not broadcast to [${shape}]`);
+    }
+    return [{ shape, dtype: x.dtype }];
+  },
+  vjp: ([g], node) => {
+    const x = node.inputs[0].shape;
+    return [g && sum(g, x.map((d, i) => d !== g.shape[i] ? i : -1).filter((i) => i >= 0), { keep: true })];
+  },
+  reference: ([x], [s], { shape }) => [gather(x, expandView(contiguous(s.shape), shape)!)],
+  lowering: { kind: "view", view: (v, { shape }) => expandView(v, shape) },
+});
+
+/** The same elements in row-major order under another shape; one extent may be −1. */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  const known = shape.reduce((n, d) => d === -1 ? n : n * d, 1);
+  const full = shape.map((d) => d === -1 ? x.size / known : d);
+  return sameShape(full, x.shape) ? x : apply(reshapeOp, [x], { shape: full })[0];
+}
+
+/** Reorders axes: axis `i` of the result is axis `axes[i]` of `x`. */
+export function permute(x: Tensor, axes: readonly number[]): Tensor {
+  return axes.every((a, i) => a === i) && axes.length === x.shape.length ? x : apply(permuteOp, [x], { axes })[0];
+}
+
+/** Swaps the last two axes. */
+export function transpose(x: Tensor): Tensor {
+  const r = x.shape.length;
+  return permute(x, [...Array(Math.max(0, r - 2)).keys(), r - 1, r - 2]);
+}
+
+function window(x: Tensor, starts: readonly number[], shape: Shape): Tensor {
+  return sameShape(shape, x.shape) ? x : apply(sliceOp, [x], { starts, shape })[0];
+}
+
+/** Elements `start` (inclusive) to `end` (exclusive) along one axis. */
+export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
+  const a = axisOf("slice", axis, x.shape.length);
+  return window(x, x.shape.map((_, i) => i === a ? start : 0), x.shape.map((d, i) => i === a ? end - start : d));
+}
+
+/** Adds zeros: `widths[i]` = [before, after] along axis `i`. */
+export function pad(x: Tensor, widths: readonly (readonly [number, number])[]): Tensor {
+  if (widths.length !== x.shape.length || widths.some(([b, a]) => b < 0 || a < 0)) {
+    throw new ShapeError("pad", `widths ${JSON.stringify(widths)} do not fit [${x.shape}]`);
+  }
+  const shape = x.shape.map((d, i) => d + widths[i][0] + widths[i][1]);
+  return sameShape(shape, x.shape) ? x : apply(padOp, [x], { before: widths.map((w) => w[0]), shape })[0];
+}
+
+/** Broadcasts to `shape`, adding leading axes as NumPy does. */
+export function expand(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  const lead = shape.length - x.shape.length;
+  const full = lead > 0 ? reshape(x, [...Array(lead).fill(1), ...x.shape]) : x;
+  return sameShape(full.shape, shape) ? full : apply(expandOp, [full], { shape })[0];
+}
+
+/** Joins tensors along an axis. */
+export function concat(parts: readonly Tensor[], axis: number): Tensor {
+  const a = axisOf("concat", axis, parts[0].shape.length);
+  const total = parts.reduce((n, p) => n + p.shape[a], 0);
+  for (const p of parts) {
+    if (p.shape.length !== parts[0].shape.length || p.shape.some((d, i) => i !== a && d !== parts[0].shape[i])) {
+      throw new ShapeError("concat", `[${p.shape}] does not join [${parts[0].shape}] along axis ${a}`);
+    }
+  }
+  // A sum of zero-padded parts: every part is read only inside its guard, and the fuser makes one kernel of it.
+  let at = 0;
+  const padded = parts.map((p) => {
+    const widths = p.shape.map((d, i): [number, number] => i === a ? [at, total - at - d] : [0, 0]);
+    at += p.shape[a];
+    return pad(p, widths);
+  });
+  return padded.reduce((x, y) => add(x, y));
+}
+
+/** Repeats every pixel `factor` times along height and width. `x` is NHWC. */
+export function upsampleNearest(x: Tensor, factor = 2): Tensor {
+  const [b, h, w, c] = x.shape;
+  const cells = expand(reshape(x, [b, h, 1, w, 1, c]), [b, h, factor, w, factor, c]);
+  return reshape(cells, [b, h * factor, w * factor, c]);
+}

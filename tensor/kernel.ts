@@ -1,0 +1,100 @@
+/**
+ * What a kernel author writes and what the compiler needs from it: WGSL with named buffers, a grid, and scratch space.
+ * Binding numbers, buffer offsets and barriers are the compiler's business.
+ */
+import type { Spec } from "./shape.ts";
+
+/** The facts about an adapter that choose kernels. */
+export interface AdapterProfile {
+  /** A CPU pretending to be a GPU: no real workgroup memory, few lanes, 65,535 loop iterations per invocation. */
+  readonly software: boolean;
+  readonly f16: boolean;
+  readonly subgroups: boolean;
+  readonly workgroupStorage: number;
+  readonly maxInvocations: number;
+  /** Largest storage binding in bytes. */
+  readonly maxBinding: number;
+  readonly maxStorageBuffers: number;
+  /** Largest buffer in bytes. */
+  readonly maxBuffer: number;
+}
+
+/** Which memory a named buffer of a dispatch stands for. */
+export type BufferRef =
+  | { readonly input: number }
+  | { readonly output: number }
+  | { readonly scratch: number };
+
+/** One buffer of a dispatch. */
+export interface BufferUse {
+  readonly name: string;
+  readonly ref: BufferRef;
+  readonly access: "read" | "write";
+  /** Element type of the WGSL runtime array, such as `f32` or `vec4<f16>`. */
+  readonly type: string;
+}
+
+/** One dispatch: buffers by name, WGSL without binding declarations, and the workgroup grid. */
+export interface Dispatch {
+  readonly label: string;
+  readonly buffers: readonly BufferUse[];
+  readonly body: string;
+  readonly grid: readonly [number, number, number];
+  /** Arithmetic operations (2 per multiply-add), for `profile()`. */
+  readonly flops?: number;
+}
+
+/** Everything that computes one node: dispatches in order, and the bytes of each scratch buffer they share. */
+export interface KernelPlan {
+  readonly dispatches: readonly Dispatch[];
+  readonly scratch?: readonly number[];
+}
+
+/** How a kernel stores output 0 when elementwise work has been fused behind it. */
+export interface Epilogue {
+  /** Elements per store: 4 where the innermost extent of output 0 is a multiple of 4, else 1. */
+  readonly width: 1 | 4;
+  /** Extra buffers that the fused expression reads; to be listed in the storing dispatch. */
+  readonly buffers: readonly BufferUse[];
+  /**
+   * WGSL statements that take `value` (f32, or vec4<f32> with width 4) for flat element index `index` of output 0 and
+   * store the fused result. `index` is a u32 expression; with width 4 it must be a multiple of 4.
+   */
+  store(index: string, value: string): string;
+}
+
+/** What `build` gets. */
+export interface KernelContext<A> {
+  readonly inputs: readonly Spec[];
+  readonly outputs: readonly Spec[];
+  readonly attrs: A;
+  readonly profile: AdapterProfile;
+  /** The buffers to list and the statements to emit for storing output 0 (plain store when nothing is fused). */
+  readonly epilogue: Epilogue;
+}
+
+/** Largest trip count that one invocation may reach on a software adapter (its driver stops silently at 65,535). */
+export const MAX_ITERATIONS = 60_000;
+
+/** Throws if an invocation would exceed {@linkcode MAX_ITERATIONS}; kernels assert their known trip counts. */
+export function assertIterations(label: string, iterations: number): void {
+  if (iterations > MAX_ITERATIONS) {
+    throw new Error(`${label}: ${iterations} loop iterations in one invocation, more than ${MAX_ITERATIONS}`);
+  }
+}
+
+/** Storage type of a buffer read or written in vectors of `width`. */
+export function storageType(dtype: string, width: 1 | 4): string {
+  return width === 4 ? `vec4<${dtype}>` : dtype;
+}
+
+/** A workgroup grid for `groups` workgroups in a row, folded where it exceeds the limit per dimension. */
+export function foldGrid(groups: number): [number, number, number] {
+  if (groups <= 65535) return [Math.max(1, groups), 1, 1];
+  const y = Math.ceil(groups / 65535);
+  return [Math.ceil(groups / y), y, 1];
+}
+
+/** WGSL for the flat workgroup number under {@linkcode foldGrid}. */
+export const flatGroup = (grid: readonly [number, number, number]): string =>
+  grid[1] === 1 ? "wid.x" : `(wid.y * ${grid[0]}u + wid.x)`;

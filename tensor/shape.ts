@@ -1,0 +1,71 @@
+/**
+ * Shapes and specs: the static description of a tensor that every op's shape rule computes with, before anything
+ * runs. A wrong shape is found here, at trace time, and the message names the op and what it expected.
+ */
+import { BYTES, type DType } from "./dtype.ts";
+
+/** Extents, outermost first. A scalar has shape `[]`. */
+export type Shape = readonly number[];
+
+/** Shape and element type: all that is known of a tensor before it is computed. */
+export interface Spec {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** A shape, dtype or attribute that an op cannot take. */
+export class ShapeError extends Error {
+  override name = "ShapeError";
+  constructor(op: string, detail: string) {
+    super(`${op}: ${detail}`);
+  }
+}
+
+/** Number of elements. */
+export function sizeOf(shape: Shape): number {
+  let n = 1;
+  for (const d of shape) n *= d;
+  return n;
+}
+
+/** Bytes that a contiguous tensor of this spec takes, rounded up to a whole number of 4-byte words. */
+export const byteSize = (spec: Spec): number => Math.ceil(sizeOf(spec.shape) * BYTES[spec.dtype] / 4) * 4;
+
+/** Row-major strides in elements. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  let s = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = s;
+    s *= shape[i];
+  }
+  return strides;
+}
+
+/** Whether two shapes are the same. */
+export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((d, i) => d === b[i]);
+
+/** `[2,3]f32`, as messages and `explain()` print it. */
+export const show = (spec: Spec): string => `[${spec.shape.join(",")}]${spec.dtype}`;
+
+/** NumPy broadcasting of two shapes, aligned at the last axis. Throws {@linkcode ShapeError}. */
+export function broadcastShapes(op: string, a: Shape, b: Shape): number[] {
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const x = a[i - rank + a.length] ?? 1;
+    const y = b[i - rank + b.length] ?? 1;
+    if (x !== y && x !== 1 && y !== 1) {
+      throw new ShapeError(op, `shapes [${a}] and [${b}] do not broadcast (axis ${i}: ${x} against ${y})`);
+    }
+    return x === 1 ? y : x;
+  });
+}
+
+/** Resolves a possibly negative axis. Throws {@linkcode ShapeError} when out of range. */
+export function axisOf(op: string, axis: number, rank: number): number {
+  const a = axis < 0 ? axis + rank : axis;
+  if (!Number.isInteger(a) || a < 0 || a >= rank) {
+    throw new ShapeError(op, `axis ${axis} is out of range for ${rank} dimensions`);
+  }
+  return a;
+}

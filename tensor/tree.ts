@@ -1,0 +1,65 @@
+/**
+ * Trees: nested plain objects (and arrays) with leaves of one kind. Parameters, optimizer states, batches and results
+ * are trees; a leaf's path, joined by dots, is its name in a checkpoint.
+ */
+
+/** A leaf, or an object or array of trees. */
+export type Tree<L> = L | { readonly [key: string]: Tree<L> } | readonly Tree<L>[];
+
+/** An object node of a tree. */
+export type Branch<L> = { readonly [key: string]: Tree<L> };
+
+/** What decides whether a node is a leaf: anything but a plain object or array is. */
+export function isLeaf(x: unknown): boolean {
+  if (x === null || typeof x !== "object") return true;
+  return !(Array.isArray(x) || Object.getPrototypeOf(x) === Object.prototype || Object.getPrototypeOf(x) === null);
+}
+
+/** Leaves with their paths, in order of insertion. */
+export function flatten<L>(tree: Tree<L>, prefix = ""): [path: string, leaf: L][] {
+  if (isLeaf(tree)) return tree === undefined ? [] : [[prefix, tree as L]];
+  const entries = Array.isArray(tree) ? tree.map((v, i) => [String(i), v] as const) : Object.entries(tree as Branch<L>);
+  return entries.flatMap(([k, v]) => flatten<L>(v as Tree<L>, prefix ? `${prefix}.${k}` : k));
+}
+
+/** Nested objects from dotted paths: the inverse of {@linkcode flatten} for trees without arrays. */
+export function unflatten<L>(leaves: Iterable<readonly [path: string, leaf: L]>): Branch<L> {
+  const root: Record<string, unknown> = {};
+  for (const [path, leaf] of leaves) {
+    const keys = path.split(".");
+    let at = root;
+    for (const key of keys.slice(0, -1)) {
+      const next = at[key] ??= {};
+      if (isLeaf(next)) throw new TypeError(`"${path}" lies below a leaf`);
+      at = next as Record<string, unknown>;
+    }
+    at[keys.at(-1)!] = leaf;
+  }
+  return root as Branch<L>;
+}
+
+/** The same tree with every leaf replaced; `path` is the leaf's dotted name. */
+export function mapTree<L, M>(tree: Tree<L>, f: (leaf: L, path: string) => M, prefix = ""): Tree<M> {
+  const at = (k: string) => prefix ? `${prefix}.${k}` : k;
+  if (isLeaf(tree)) return tree === undefined ? undefined as M : f(tree as L, prefix);
+  if (Array.isArray(tree)) return tree.map((v, i) => mapTree<L, M>(v as Tree<L>, f, at(String(i))));
+  return Object.fromEntries(
+    Object.entries(tree as Branch<L>).map(([k, v]) => [k, mapTree<L, M>(v, f, at(k))]),
+  );
+}
+
+/** Replaces the leaves of a tree, in {@linkcode flatten} order, by the given ones. */
+export function refill<M>(tree: Tree<unknown>, leaves: readonly M[]): Tree<M> {
+  let i = 0;
+  return mapTree(tree, () => leaves[i++]);
+}
+
+/** Whether a dotted path matches a pattern: `*` stands for one name, `**` for any number of them. */
+export function matches(path: string, pattern: string): boolean {
+  const go = (p: readonly string[], q: readonly string[]): boolean => {
+    if (!q.length) return !p.length;
+    if (q[0] === "**") return go(p, q.slice(1)) || (p.length > 0 && go(p.slice(1), q));
+    return p.length > 0 && (q[0] === "*" || q[0] === p[0]) && go(p.slice(1), q.slice(1));
+  };
+  return go(path.split("."), pattern.split("."));
+}

@@ -1,0 +1,140 @@
+/**
+ * How every op is tested: against its own float64 definition, forward (fused and unfused) and backward, where the
+ * gradient is taken mid-graph with an upstream cotangent that is not 1 and compared with a central difference in
+ * float64 along a random direction.
+ */
+import { assert } from "@std/assert";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { isFloat } from "../../tensor/dtype.ts";
+import { input, tensor } from "../../ops/leaf.ts";
+import { mul, sin } from "../../ops/arithmetic.ts";
+import { cast } from "../../ops/compare.ts";
+import { sum } from "../../ops/reduce.ts";
+import type { Spec } from "../../tensor/shape.ts";
+import { sizeOf } from "../../tensor/shape.ts";
+import { interpret } from "../../compile/interpret.ts";
+import { evaluate } from "../../compile/compile.ts";
+import { vjp } from "../../autograd/grad.ts";
+import { type Device } from "../../device/device.ts";
+import { gpu } from "../../device/adapter.ts";
+
+let opened: Promise<Device> | undefined;
+/** The device that all tests share. */
+export const testDevice = (): Promise<Device> => opened ??= gpu();
+
+const devices = new Map<boolean, Promise<Device>>();
+/** A device whose kernels are chosen as for a GPU (`false`) or for a software adapter (`true`), whatever it is. */
+export function deviceAs(software: boolean): Promise<Device> {
+  let d = devices.get(software);
+  if (!d) devices.set(software, d = gpu({ software }));
+  return d;
+}
+
+/** A small reproducible generator of uniform numbers in [−1, 1). */
+export function uniform(seed: number): () => number {
+  let s = seed >>> 0 || 1;
+  return () => {
+    s ^= s << 13;
+    s ^= s >>> 17;
+    s ^= s << 5;
+    return ((s >>> 0) / 2 ** 31) - 1;
+  };
+}
+
+/** Random values for a spec; `scale` for floats, integers below `below`. */
+export function randomValues(spec: Spec, rand: () => number, scale = 1, below = 8): Float64Array {
+  const n = sizeOf(spec.shape);
+  const values = Float64Array.from({ length: n }, () =>
+    isFloat(spec.dtype) ? Math.fround(rand() * scale) : Math.floor((rand() + 1) / 2 * below));
+  return spec.dtype === "f16" ? values.map((v) => new Float16Array([v])[0]) : values;
+}
+
+/** Largest difference relative to the largest magnitude of the expected values. */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let diff = 0;
+  let size = 0;
+  for (let i = 0; i < expected.length; i++) {
+    if (Number.isNaN(actual[i])) return Infinity;
+    diff = Math.max(diff, Math.abs(actual[i] - expected[i]));
+    size = Math.max(size, Math.abs(expected[i]));
+  }
+  return diff / (size || 1);
+}
+
+/** Options of {@linkcode checkOp}. */
+export interface CheckOptions {
+  readonly seed?: number;
+  /** Tolerance relative to the largest magnitude. Default 2e-5 (f32) or 4e-3 (any f16 storage). */
+  readonly tolerance?: number;
+  /** Magnitude of float inputs. */
+  readonly scale?: number;
+  /** Values instead of random ones, per input (undefined = random). */
+  readonly values?: readonly (Float64Array | undefined)[];
+  /** Inputs to differentiate; default every float input. */
+  readonly wrt?: readonly number[];
+  readonly device?: Device;
+  /** Skip the backward check (ops without derivative). */
+  readonly forwardOnly?: boolean;
+}
+
+/** Checks `f` of random inputs of these specs: forward fused and unfused, and the gradient of a mid-graph loss. */
+export async function checkOp(
+  specs: readonly Spec[],
+  f: (...xs: Tensor[]) => Tensor,
+  options: CheckOptions = {},
+): Promise<void> {
+  const device = options.device ?? await testDevice();
+  const rand = uniform(options.seed ?? 12345);
+  const values = specs.map((s, i) => options.values?.[i] ?? randomValues(s, rand, options.scale));
+  const half = specs.some((s) => s.dtype === "f16");
+  const tolerance = options.tolerance ?? (half ? 4e-3 : 2e-5);
+  const leaves = specs.map((s, i) => tensor(Array.from(values[i]), s.shape, s.dtype));
+
+  const y = f(...leaves);
+  const [expected] = interpret([y]);
+  for (const fuse of [true, false]) {
+    const result = evaluate(device, y, { fuse });
+    const actual = Array.from(await device.read(result), Number);
+    device.free(result);
+    const e = relativeError(actual, expected);
+    assert(e <= tolerance, `forward (fuse=${fuse}) differs by ${e}, at most ${tolerance} expected`);
+  }
+  if (options.forwardOnly) return;
+
+  // loss = Σ sin(f(2x)) · u : the op sits in the middle, and neither side of it is the identity.
+  const wrt = options.wrt ?? specs.flatMap((s, i) => isFloat(s.dtype) ? [i] : []);
+  const u = tensor(Array.from({ length: y.size }, rand), y.shape, "f32");
+  const halved = values.map((v, i) => wrt.includes(i) ? v.map((x) => x / 2) : v);
+  const loss = (xs: Tensor[]) => {
+    const mid = f(...xs.map((x, i) => wrt.includes(i) ? mul(x, 2) : x));
+    return sum(mul(sin(cast(mid, "f32")), u));
+  };
+  const at = specs.map((s, i) => tensor(Array.from(halved[i]), s.shape, s.dtype));
+  const grads = vjp([[loss(at), tensor([1], [])]], wrt.map((i) => at[i]));
+  const symbolic = specs.map((s, i) => input(s, i));
+  const symbolicLoss = loss(symbolic);
+  for (const [k, i] of wrt.entries()) {
+    const direction = Float64Array.from({ length: halved[i].length }, rand);
+    const h = 1e-5;
+    const moved = (sign: number) => {
+      const feeds = new Map(symbolic.map((t, j) => [t, j === i ? halved[j].map((x, q) => x + sign * h * direction[q]) : halved[j]]));
+      return interpret([symbolicLoss], feeds)[0][0];
+    };
+    const numeric = (moved(1) - moved(-1)) / (2 * h);
+    const g = grads[k];
+    assert(g, `input ${i} gets no gradient`);
+    const result = evaluate(device, g);
+    const actual = Array.from(await device.read(result), Number);
+    device.free(result);
+    // Against the float64 run of the same gradient tape (element by element) and the numeric derivative (as a whole).
+    const [exact] = interpret([g]);
+    const e = relativeError(actual, exact);
+    assert(e <= 5 * tolerance, `gradient of input ${i} on the device differs from float64 by ${e}`);
+    const analytic = exact.reduce((n, v, q) => n + v * direction[q], 0);
+    const norm = Math.sqrt(exact.reduce((n, v) => n + v * v, 0)) || 1;
+    assert(
+      Math.abs(analytic - numeric) <= 1e-5 * Math.max(1, norm, Math.abs(numeric)),
+      `gradient of input ${i}: ${analytic} along a direction, ${numeric} numerically`,
+    );
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Writes a data set of the world for training programs that don't speak TypeScript.
+ *
+ *     deno run --allow-read --allow-write world/export_dataset.ts <folder> <name> <first seed> <how many>
+ *
+ * gives `<name>.rgb` (uint8, [n, 64, 64, 3]) and `<name>.jsonl` (one line a picture: four captions with words left
+ * out, the full caption, and label numbers in the order of the lists in `scene.ts`). Several may run side by side.
+ */
+import {
+  captionOf,
+  CATEGORIES,
+  COLOURS,
+  FRAMINGS,
+  PLACES,
+  randomScene,
+  RELATIONS,
+  renderScene,
+  Rng,
+  type Scene,
+  STYLES,
+  TEXTURES,
+} from "./mod.ts";
+
+/** Label numbers of a scene; `relation` is -1 for one thing and 4 for two of a kind. */
+export function labelsOf(scene: Scene): Record<string, number> {
+  const [first, second] = scene.things;
+  return {
+    class: CATEGORIES.indexOf(first.category),
+    colour: COLOURS.indexOf(first.colour),
+    texture: TEXTURES.indexOf(first.texture),
+    place: PLACES.indexOf(scene.place),
+    style: STYLES.indexOf(scene.style),
+    framing: FRAMINGS.indexOf(scene.framing),
+    relation: scene.relation ? RELATIONS.indexOf(scene.relation) : second ? RELATIONS.length : -1,
+    second: second ? CATEGORIES.indexOf(second.category) : -1,
+    secondColour: second ? COLOURS.indexOf(second.colour) : -1,
+  };
+}
+
+if (import.meta.main) {
+  const [folder, name, first, count] = Deno.args;
+  using pictures = await Deno.create(`${folder}/${name}.rgb`);
+  using lines = await Deno.create(`${folder}/${name}.jsonl`);
+  const encoder = new TextEncoder();
+  for (let i = 0; i < Number(count); i++) {
+    const seed = Number(first) + i;
+    const scene = randomScene(seed), rng = new Rng(seed ^ 0x5eed);
+    const captions = [0, 1, 2, 3].map(() => captionOf(scene, rng));
+    const line = { seed, caption: captionOf(scene), captions, ...labelsOf(scene) };
+    pictures.writeSync(renderScene(scene));
+    lines.writeSync(encoder.encode(JSON.stringify(line) + "\n"));
+  }
+}

@@ -1,0 +1,119 @@
+"""Trains the CLIP (contrastively, on pictures and their captions) and, on the same vision tower, the attribute heads.
+
+    python clip.py DATA WORK TOKENIZER [--steps 3000]
+
+One trunk for both: the heads teach the tower details that the contrast with 127 other captions doesn't need, and the
+scoring of a sample costs one pass. Rows of words that no caption holds are scaled to the size of the trained ones, as
+in a large CLIP, where all rows are of one size: they are what new tokens start from.
+"""
+import argparse
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import CLIPTokenizer
+
+from data import Log, World, cosine, load, save
+from models import LABELS, POSITIONS, make_clip
+
+parser = argparse.ArgumentParser()
+parser.add_argument("data")
+parser.add_argument("work")
+parser.add_argument("tokenizer")
+parser.add_argument("--names", default="train0,train1,train2,train3")
+parser.add_argument("--steps", type=int, default=3000)
+parser.add_argument("--batch", type=int, default=128)
+parser.add_argument("--lr", type=float, default=1.2e-3)
+args = parser.parse_args()
+
+torch.manual_seed(0)
+rng = np.random.default_rng(0)
+world, test = World(args.data, args.names.split(",")), World(args.data, ["test"])
+tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
+clip = make_clip(args.tokenizer)
+heads = torch.nn.ModuleDict({k: torch.nn.Linear(128, len(v)) for k, v in LABELS.items()})
+parameters = [*clip.parameters(), *heads.parameters()]
+optimizer = torch.optim.AdamW(
+    [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05},
+     {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0}],
+    lr=args.lr, betas=(0.9, 0.98),
+)
+log, checkpoint = Log(f"{args.work}/clip.jsonl", "clip"), f"{args.work}/clip.pt"
+
+
+def tokens(captions):
+    return torch.tensor(tokenizer(captions, padding="max_length", max_length=POSITIONS, truncation=True).input_ids)
+
+
+def targets(split):
+    """Labels, with -100 (ignored) for what a scene of two different things leaves ambiguous."""
+    single = np.isin(split.labels("relation"), [-1, 4])
+    return {k: torch.from_numpy(np.where(single | (k in ("place", "style")), split.labels(k), -100)) for k in LABELS}
+
+
+def augmented(x):
+    """Small shifts for all; blur, noise or a change of brightness for some: samples of a model are not crisp renders."""
+    n = len(x)
+    dx, dy = rng.integers(-3, 4, 2)
+    x = F.pad(x, (3, 3, 3, 3), mode="replicate")[:, :, 3 + dy : 67 + dy, 3 + dx : 67 + dx]
+    blurred = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
+    x = torch.lerp(x, blurred, (torch.rand(n, 1, 1, 1) * 1.6 - 0.6).clamp(0, 1))
+    x = x + torch.randn_like(x) * (torch.rand(n, 1, 1, 1) * 0.16 - 0.06).clamp(0)
+    return x * (0.9 + 0.2 * torch.rand(n, 1, 1, 1)) + 0.1 * (torch.rand(n, 1, 1, 1) - 0.5)
+
+
+def features(x, ids):
+    vision, text = clip.vision_model(x).pooler_output, clip.text_model(ids).pooler_output
+    return vision, F.normalize(clip.visual_projection(vision), dim=-1), F.normalize(clip.text_projection(text), dim=-1)
+
+
+@torch.no_grad()
+def evaluate():
+    clip.eval()
+    index = np.arange(1024)
+    vision, image, text = features(test.pixels(index), tokens([test.rows[i]["caption"] for i in index]))
+    result = {}
+    for k, head in heads.items():
+        truth = test_targets[k][:1024]
+        result[k] = (head(vision).argmax(-1) == truth)[truth >= 0].float().mean()
+    result["retrieval"] = ((image[:512] @ text[:512].T).argmax(-1) == torch.arange(512)).float().mean()
+    clip.train()
+    return result
+
+
+train_targets, test_targets = targets(world), targets(test)
+train_ids = tokens([c for row in world.rows for c in [*row["captions"], row["caption"]]]).view(len(world), 5, POSITIONS)
+first = 0
+if state := load(checkpoint):
+    clip.load_state_dict(state["clip"]), heads.load_state_dict(state["heads"])
+    optimizer.load_state_dict(state["optimizer"])
+    first = state["step"]
+clock = time.time()
+for step in range(first, args.steps):
+    for group in optimizer.param_groups:
+        group["lr"] = args.lr * cosine(step, args.steps, 100)
+    index = rng.integers(0, len(world), args.batch)
+    ids = train_ids[index, rng.integers(0, 5, args.batch)]
+    with torch.autocast("cpu", torch.bfloat16):
+        vision, image, text = features(augmented(world.pixels(index)), ids)
+    logits = clip.logit_scale.clamp(max=4.6).exp() * image.float() @ text.float().T
+    here = torch.arange(args.batch)
+    contrast = (F.cross_entropy(logits, here) + F.cross_entropy(logits.T, here)) / 2
+    attributes = sum(F.cross_entropy(head(vision.float()), train_targets[k][index]) for k, head in heads.items())
+    loss = contrast + 0.4 * attributes
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+    if (step + 1) % 100 == 0:
+        rate = 100 * args.batch / (time.time() - clock)
+        log(step + 1, loss=loss, contrast=contrast, **evaluate(), rate=rate)
+        clock = time.time()
+    if (step + 1) % 250 == 0:
+        save(checkpoint, clip=clip.state_dict(), heads=heads.state_dict(), optimizer=optimizer.state_dict(), step=step + 1)
+
+seen = torch.bincount(train_ids.flatten(), minlength=clip.text_model.embeddings.token_embedding.num_embeddings) > 0
+rows = clip.text_model.embeddings.token_embedding.weight.data
+rows[~seen] *= rows[seen].norm(dim=-1).median() / rows[~seen].norm(dim=-1, keepdim=True)
+save(checkpoint, clip=clip.state_dict(), heads=heads.state_dict(), optimizer=optimizer.state_dict(), step=args.steps)

@@ -1,0 +1,91 @@
+/**
+ * From a scene to pixels: place, shadows, things, what they wear, style.
+ */
+import { Canvas, flat, mix, type Rgb } from "./canvas.ts";
+import { conceptFigure } from "./concepts.ts";
+import { CREAM, drawPart, type Figure, type Part } from "./parts.ts";
+import { PLACE_PAINTERS } from "./places.ts";
+import { Rng } from "./random.ts";
+import type { Colour, Scene, Thing } from "./scene.ts";
+import { box, ellipse } from "./shapes.ts";
+import { applyStyle, LIT, SHADOW } from "./styles.ts";
+import { FIGURES } from "./things.ts";
+
+/** The colours that the names stand for. */
+export const PALETTE: Record<Colour, Rgb> = {
+  red: [216, 40, 44],
+  orange: [246, 138, 28],
+  yellow: [250, 214, 50],
+  green: [56, 160, 72],
+  blue: [44, 96, 214],
+  purple: [134, 62, 176],
+  pink: [250, 150, 196],
+  black: [52, 50, 58],
+};
+
+/** The thing's parts and anchors. Throws RangeError for a concept that does not exist. */
+export function figureOf(thing: Thing): Figure {
+  return thing.concept
+    ? conceptFigure(thing.concept, thing.variation)
+    : FIGURES[thing.category](thing.variation);
+}
+
+function accessory(thing: Thing, figure: Figure): Part[] {
+  if (!thing.accessory) return [];
+  const tone = PALETTE[thing.accessory.colour];
+  if (thing.accessory.kind === "hat") {
+    const [x, y, half] = figure.hat;
+    return [
+      { rings: [[x - half * 0.78, y, x + half * 0.78, y, x, y + half * 1.9]], tone },
+      { rings: [ellipse(x, y + half * 1.95, half * 0.32)], tone: CREAM },
+      {
+        rings: [
+          box(x - half * 1.05, y - half * 0.22, x + half * 1.05, y + half * 0.14, half * 0.16),
+        ],
+        tone: mix(tone, [0, 0, 0], 0.25),
+      },
+    ];
+  }
+  const [x, y, half] = figure.bow;
+  return [
+    { rings: [[x, y, x - half * 1.2, y + half * 0.72, x - half * 1.2, y - half * 0.72]], tone },
+    { rings: [[x, y, x + half * 1.2, y + half * 0.72, x + half * 1.2, y - half * 0.72]], tone },
+    { rings: [ellipse(x, y, half * 0.34)], tone: mix(tone, [0, 0, 0], 0.28) },
+  ];
+}
+
+function drawThing(canvas: Canvas, scene: Scene, thing: Thing): void {
+  const figure = figureOf(thing);
+  const night = scene.place === "night";
+  const base = night ? mix(PALETTE[thing.colour], [30, 34, 90], 0.12) : PALETTE[thing.colour];
+  const second = night ? mix(CREAM, [30, 34, 90], 0.12) : CREAM;
+  for (const part of [...figure.parts, ...accessory(thing, figure)]) {
+    drawPart(canvas, part, thing, base, second, LIT[scene.style]);
+  }
+}
+
+/**
+ * Draws a scene.
+ * @param size picture side in pixels
+ * @returns RGB bytes, [size, size, 3]; the same scene always gives the same bytes
+ * @throws RangeError if a thing names a concept that does not exist
+ */
+export function renderScene(scene: Scene, size = 64): Uint8Array {
+  const canvas = new Canvas(size);
+  PLACE_PAINTERS[scene.place](canvas, new Rng(scene.seed));
+  canvas.beginThings();
+  for (const thing of scene.things) {
+    // Only what stands on the ground casts a shadow on it.
+    if (thing.y < 0.7) continue;
+    const shadow = ellipse(
+      thing.x + 0.04 * thing.size,
+      thing.y,
+      thing.size * 0.46,
+      thing.size * 0.085,
+    );
+    canvas.fill([shadow], flat([24, 20, 40]), SHADOW[scene.style], false);
+  }
+  for (const thing of scene.things) drawThing(canvas, scene, thing);
+  applyStyle(canvas, scene.style, scene.seed);
+  return canvas.reduce();
+}
