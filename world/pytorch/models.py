@@ -26,7 +26,7 @@ VISION = dict(
 )
 
 
-def make_vae(channels=(8, 24, 48, 64)):
+def make_vae(channels=(16, 16, 40, 64)):
     return AutoencoderKL(
         sample_size=SIZE,
         down_block_types=["DownEncoderBlock2D"] * 4,

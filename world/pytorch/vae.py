@@ -23,14 +23,14 @@ parser.add_argument("--steps", type=int, default=3000)
 parser.add_argument("--batch", type=int, default=32)
 parser.add_argument("--lr", type=float, default=2e-3)
 parser.add_argument("--kl", type=float, default=1e-4)
-parser.add_argument("--channels", default="8,24,48,64")
+parser.add_argument("--channels", default="16,16,40,64")
 parser.add_argument("--tag", default="vae")
 args = parser.parse_args()
 
 torch.manual_seed(0)
 rng = np.random.default_rng(0)
 world, test = World(args.data, args.names.split(",")), World(args.data, ["test"])
-vae = make_vae([int(c) for c in args.channels.split(",")]).to(memory_format=torch.channels_last)
+vae = make_vae([int(c) for c in args.channels.split(",")])
 optimizer = torch.optim.AdamW(vae.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01)
 log, checkpoint = Log(f"{args.work}/{args.tag}.jsonl", args.tag), f"{args.work}/{args.tag}.pt"
 first = 0
@@ -52,7 +52,7 @@ def gradients(x):
 @torch.no_grad()
 def evaluate():
     vae.eval()
-    x = test.pixels(np.arange(256)).to(memory_format=torch.channels_last)
+    x = test.pixels(np.arange(256))
     y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
     vae.train()
     return (10 * torch.log10(4 / (x - y).square().mean((1, 2, 3)))).mean()
@@ -62,7 +62,7 @@ clock = time.time()
 for step in range(first, args.steps):
     for group in optimizer.param_groups:
         group["lr"] = args.lr * cosine(step, args.steps, 50)
-    x = shuffled(world.pixels(rng.integers(0, len(world), args.batch))).contiguous(memory_format=torch.channels_last)
+    x = shuffled(world.pixels(rng.integers(0, len(world), args.batch)))
     with torch.autocast("cpu", torch.bfloat16):
         posterior = vae.encode(x).latent_dist
         y = vae.decode(posterior.sample()).sample
