@@ -6,9 +6,9 @@ import { FILE_BYTES, type FileArray } from "../files/dtypes.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { encodeSafetensors, writeSafetensors } from "../files/safetensors_write.ts";
 import { blobSource } from "../files/source.ts";
-import golden from "./golden/safetensors.json" with { type: "json" };
+import golden from "./golden/weights.json" with { type: "json" };
 
-const GOLDEN = new URL("./golden/safetensors.safetensors", import.meta.url).pathname;
+const GOLDEN = new URL("./golden/weights.safetensors", import.meta.url).pathname;
 
 const numberOf = (v: unknown) =>
   typeof v === "string" ? Number(v.replace("inf", "Infinity")) : Number(v);

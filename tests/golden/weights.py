@@ -1,12 +1,9 @@
-"""Writes safetensors.safetensors and safetensors.json: one tensor of each type, by the format's own writer.
+"""Writes weights.safetensors and weights.json: one tensor of each type, by the format's own writer.
 
-Run from this folder with torch and safetensors installed: python safetensors.py
+Run from this folder with torch and safetensors installed: python weights.py
 """
 
 import json
-import sys
-
-sys.path.pop(0)  # this file has the package's own name
 
 import torch
 from safetensors.torch import save_file
@@ -27,7 +24,7 @@ tensors = {
     "a.b.weight": torch.tensor([float("inf"), float("-inf"), float("nan"), -0.0, 1e-45]),
     "a.b.half": torch.tensor([float("inf"), float("-inf"), float("nan"), -0.0, 6e-8, 65504.0]).half(),
 }
-save_file(tensors, "safetensors.safetensors", {"format": "pt", "note": "größe"})
+save_file(tensors, "weights.safetensors", {"format": "pt", "note": "größe"})
 
 
 def plain(t):
@@ -39,5 +36,5 @@ golden = {
     "tensors": {n: {"shape": list(t.shape), "values": plain(t)} for n, t in tensors.items()},
     "rounded": {"f16": plain(tensors["f32"].half().float()), "bf16": plain(tensors["f32"].bfloat16().float())},
 }
-with open("safetensors.json", "w") as f:
+with open("weights.json", "w") as f:
     json.dump(golden, f, separators=(",", ":"))
