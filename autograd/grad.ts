@@ -41,7 +41,10 @@ export function vjp(
         const gi = into[i];
         if (!need[i] || !gi) return;
         if (gi.size !== t.size) {
-          throw new ShapeError(`vjp of ${node.op.name}`, `cotangent [${gi.shape}] for an input of shape [${t.shape}]`);
+          throw new ShapeError(
+            `vjp of ${node.op.name}`,
+            `cotangent [${gi.shape}] for an input of shape [${t.shape}]`,
+          );
         }
         accumulate(t, gi);
       });
@@ -77,15 +80,22 @@ export interface ValueAndGrad<T> {
  *
  * @param loss a pure function from parameters to a scalar
  */
-export function valueAndGrad<T extends Tree<Tensor>>(loss: (params: T) => Tensor): (params: T) => ValueAndGrad<T> {
+export function valueAndGrad<T extends Tree<Tensor>>(
+  loss: (params: T) => Tensor,
+): (params: T) => ValueAndGrad<T> {
   return (params) => {
     const value = loss(params);
-    if (value.size !== 1) throw new ShapeError("valueAndGrad", `the loss has shape [${value.shape}], not one element`);
+    if (value.size !== 1) {
+      throw new ShapeError("valueAndGrad", `the loss has shape [${value.shape}], not one element`);
+    }
     const leaves = flatten<Tensor>(params).map(([, t]) => t);
     const seed = expand(literal(1, value.dtype), value.shape);
     const grads = vjp([[value, seed]], leaves);
     let i = 0;
-    return { value, grads: mapTree<Tensor, Tensor>(params, (t) => grads[i++] ?? zerosLike(t)) as T };
+    return {
+      value,
+      grads: mapTree<Tensor, Tensor>(params, (t) => grads[i++] ?? zerosLike(t)) as T,
+    };
   };
 }
 

@@ -63,7 +63,17 @@ export function compile<A extends unknown[], R>(
     const args = call as Tree<Leaf>[];
     const key = keyOf(args);
     let t = known.get(key);
-    if (!t) known.set(key, t = traceCall(device, fn as unknown as (...args: Tree<Tensor>[]) => Tree<Tensor>, args, options));
+    if (!t) {
+      known.set(
+        key,
+        t = traceCall(
+          device,
+          fn as unknown as (...args: Tree<Tensor>[]) => Tree<Tensor>,
+          args,
+          options,
+        ),
+      );
+    }
     return t;
   };
   const program = (args: A): [Traced, Program] => {
@@ -73,7 +83,9 @@ export function compile<A extends unknown[], R>(
   };
   const call = (...args: A): R => {
     const [t, p] = program(args);
-    const leaves = args.flatMap((a) => flatten<Leaf>(a as Tree<Leaf>).map(([, l]) => argumentOf(l)));
+    const leaves = args.flatMap((a) =>
+      flatten<Leaf>(a as Tree<Leaf>).map(([, l]) => argumentOf(l))
+    );
     return refill(t.shape, p.run([...leaves, ...t.captured])) as R;
   };
   return Object.assign(call, {
@@ -110,14 +122,21 @@ function traceCall(
   );
   const shape = fn(...traced);
   const results = flatten<Tensor>(shape).map(([path, t]) => {
-    if (!(t instanceof Tensor)) throw new TypeError(`a compiled function returned ${typeof t} at "${path}", not a tensor`);
+    if (!(t instanceof Tensor)) {
+      throw new TypeError(`a compiled function returned ${typeof t} at "${path}", not a tensor`);
+    }
     return t;
   });
   // Device memory that the function closed over is an argument that never changes.
-  const closed = tapeOf(results).filter((n) => n.op.name === "array").map((n: Node) => n.outputs[0]);
+  const closed = tapeOf(results).filter((n) => n.op.name === "array").map((n: Node) =>
+    n.outputs[0]
+  );
   const captured = closed.map(deviceStorage);
   const all = [...inputs, ...closed];
-  const drawn = blueprint(results, [...donated].map((p) => inputs[p]), { profile: device.profile, fuse: options.fuse });
+  const drawn = blueprint(results, [...donated].map((p) => inputs[p]), {
+    profile: device.profile,
+    fuse: options.fuse,
+  });
   return { blueprint: drawn, inputs: all, captured, hosted, donated, shape };
 }
 

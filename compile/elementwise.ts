@@ -1,7 +1,13 @@
 /** Kernels made of expressions alone: fused elementwise maps (several outputs at once) and epilogues behind kernels. */
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
-import { type BufferUse, type Epilogue, flatGroup, foldGrid, storageType } from "../tensor/kernel.ts";
+import {
+  type BufferUse,
+  type Epilogue,
+  flatGroup,
+  foldGrid,
+  storageType,
+} from "../tensor/kernel.ts";
 import { arithmetic, BufferNames, chooseScalars, Emitter, innermost, vector } from "./emit.ts";
 import { type Expr, loadsOf } from "./expr.ts";
 
@@ -35,7 +41,11 @@ const stored = (value: string, t: Tensor, width: 1 | 4): string =>
   t.dtype === "f16" ? `${vector("f16", width)}(${value})` : value;
 
 /** One kernel that computes every expression over `shape` and writes it whole to its output tensor. */
-export function mapKernel(shape: Shape, outputs: readonly Tensor[], exprs: readonly Expr[]): MapKernel {
+export function mapKernel(
+  shape: Shape,
+  outputs: readonly Tensor[],
+  exprs: readonly Expr[],
+): MapKernel {
   const n = sizeOf(shape);
   const width = n % 4 === 0 && innermost(shape, exprs) % 4 === 0 ? 4 : 1;
   const names = new BufferNames("x");
@@ -80,7 +90,11 @@ export interface LoweredEpilogue extends Epilogue {
 }
 
 /** Builds the storing side of a kernel. Without a fused expression it is a plain (converted) store. */
-export function epilogueOf(output: Tensor, fused: FusedEpilogue | undefined, width: 1 | 4): LoweredEpilogue {
+export function epilogueOf(
+  output: Tensor,
+  fused: FusedEpilogue | undefined,
+  width: 1 | 4,
+): LoweredEpilogue {
   const names = new BufferNames("ep");
   if (fused && width === 4) chooseScalars(fused.shape, [fused.expr], names);
   if (fused) loadsOf([fused.expr]).forEach((l) => names.name(l.tensor));

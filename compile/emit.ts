@@ -19,7 +19,9 @@ export const vector = (t: string, width: 1 | 4): string => width === 4 ? `vec4<$
 /** A number as WGSL source that keeps every bit of its f32 value. */
 export function number(value: number, t: Arithmetic): string {
   if (t !== "f32") return t === "u32" ? `${value >>> 0}u` : `i32(${value | 0})`;
-  if (!Number.isFinite(value)) throw new RangeError(`a literal must be finite, not ${value}: WGSL has no such constant`);
+  if (!Number.isFinite(value)) {
+    throw new RangeError(`a literal must be finite, not ${value}: WGSL has no such constant`);
+  }
   const s = String(Math.fround(value));
   return /[.e]/.test(s) ? s : `${s}.0`;
 }
@@ -50,14 +52,21 @@ export class BufferNames {
 /** Views of one index space with adjacent axes merged wherever every view allows it. */
 export function collapse(shape: Shape, views: readonly View[]): { shape: number[]; views: View[] } {
   let dims = [...shape];
-  let vs = views.map((v) => ({ ...v, shape: [...v.shape], strides: [...v.strides], guards: [...v.guards] }));
+  let vs = views.map((v) => ({
+    ...v,
+    shape: [...v.shape],
+    strides: [...v.strides],
+    guards: [...v.guards],
+  }));
   for (let d = dims.length - 1; d >= 0; d--) {
     if (dims[d] !== 1 || vs.some((v) => v.guards[d])) continue;
     dims = dims.toSpliced(d, 1);
     vs = vs.map((v) => dropAxis(v, d));
   }
   for (let d = dims.length - 2; d >= 0; d--) {
-    const mergeable = vs.every((v) => !v.guards[d] && !v.guards[d + 1] && v.strides[d] === v.strides[d + 1] * dims[d + 1]);
+    const mergeable = vs.every((v) =>
+      !v.guards[d] && !v.guards[d + 1] && v.strides[d] === v.strides[d + 1] * dims[d + 1]
+    );
     if (!mergeable) continue;
     const merged = dims[d] * dims[d + 1];
     dims = dims.toSpliced(d, 2, merged);
@@ -132,7 +141,9 @@ export class Emitter {
     const first = needed.indexOf(true);
     for (let d = shape.length - 1; d >= 0 && first >= 0 && d >= first; d--) {
       const last = d === 0;
-      if (needed[d]) this.lines.push(`let ${coords[d]} = ${last ? rest : `${rest} % ${shape[d]}u`};`);
+      if (needed[d]) {
+        this.lines.push(`let ${coords[d]} = ${last ? rest : `${rest} % ${shape[d]}u`};`);
+      }
       if (!last && d > first) {
         this.lines.push(`let ${this.#prefix}r${d} = ${rest} / ${shape[d]}u;`);
         rest = `${this.#prefix}r${d}`;
@@ -145,15 +156,20 @@ export class Emitter {
     const t = arithmetic(load.tensor.dtype);
     const type = vector(t, this.width);
     const buffer = this.names.name(load.tensor);
-    const terms = v.strides.flatMap((s, d) => s === 0 ? [] : [s === 1 ? coords[d] : `${coords[d]} * ${u(s)}`]);
+    const terms = v.strides.flatMap((s, d) =>
+      s === 0 ? [] : [s === 1 ? coords[d] : `${coords[d]} * ${u(s)}`]
+    );
     if (v.offset !== 0) terms.push(u(v.offset));
     const at = terms.length ? terms.join(" + ") : "0u";
     const mode = this.width === 1 ? "vector" : readMode(v);
     const scalar = this.width === 1 || this.names.isScalar(load.tensor);
     let value: string;
     if (this.width === 1) value = `${t}(${buffer}[${at}])`;
-    else if (mode === "splat") value = scalar ? `${type}(${t}(${buffer}[${at}]))` : this.#splatFromVector(buffer, at, type, t);
-    else if (mode === "vector" && !scalar) value = `${type}(${buffer}[(${at}) >> 2u])`;
+    else if (mode === "splat") {
+      value = scalar
+        ? `${type}(${t}(${buffer}[${at}]))`
+        : this.#splatFromVector(buffer, at, type, t);
+    } else if (mode === "vector" && !scalar) value = `${type}(${buffer}[(${at}) >> 2u])`;
     else {
       const stride = v.strides.at(-1)!;
       const lane = (k: number) => `${t}(${buffer}[${at} + ${u(k * stride)}])`;
@@ -165,7 +181,9 @@ export class Emitter {
     if (!guards.length) this.lines.push(`let ${name} = ${value};`);
     else if (this.width === 4 && mode === "gather" && v.guards.at(-1)) {
       this.#gatherGuarded(name, v, coords, at, buffer, t, type);
-    } else this.lines.push(`var ${name} = ${type}(); if (${guards.join(" && ")}) { ${name} = ${value}; }`);
+    } else {this.lines.push(
+        `var ${name} = ${type}(); if (${guards.join(" && ")}) { ${name} = ${value}; }`,
+      );}
   }
 
   /** A splat from a buffer that other loads read as vectors. */
@@ -184,12 +202,16 @@ export class Emitter {
     type: string,
   ): void {
     const last = v.shape.length - 1;
-    const outer = v.guards.flatMap((g, d) => g && d !== last ? guard(coords[d], g, v.shape[d]) : []);
+    const outer = v.guards.flatMap((g, d) =>
+      g && d !== last ? guard(coords[d], g, v.shape[d]) : []
+    );
     this.lines.push(`var ${name} = ${type}();`);
     for (let k = 0; k < 4; k++) {
       const c = coords.length > 1 || coords[0] ? `(${coords[last]} + ${k}u)` : `${k}u`;
       const test = [...outer, ...guard(c, v.guards[last]!, v.shape[last] + 4)].join(" && ");
-      this.lines.push(`if (${test}) { ${name}[${k}] = ${t}(${buffer}[${at} + ${u(k * v.strides[last])}]); }`);
+      this.lines.push(
+        `if (${test}) { ${name}[${k}] = ${t}(${buffer}[${at} + ${u(k * v.strides[last])}]); }`,
+      );
     }
   }
 
@@ -206,7 +228,10 @@ export class Emitter {
     const lowering = e.node.op.lowering;
     if (lowering.kind !== "map") throw new Error(`${e.node.op.name} is not elementwise`);
     const args = e.args.map((a) => this.value(a));
-    const w: Wgsl = { type: (t) => vector(t, this.width), out: arithmetic(e.node.outputs[0].dtype) };
+    const w: Wgsl = {
+      type: (t) => vector(t, this.width),
+      out: arithmetic(e.node.outputs[0].dtype),
+    };
     const name = `${this.#prefix}${this.#values.size}`;
     this.#values.set(e, name);
     this.lines.push(`let ${name} = ${lowering.expression(args, e.node.attrs, w)};`);
@@ -224,7 +249,9 @@ export function chooseScalars(shape: Shape, roots: readonly Expr[], names: Buffe
   const { views } = collapse(shape, loads.map((l) => l.view));
   loads.forEach((l, i) => {
     const mode = readMode(views[i]);
-    if (mode === "gather" || (mode === "splat" && l.tensor.size % 4 !== 0) || l.tensor.size % 4 !== 0) {
+    if (
+      mode === "gather" || (mode === "splat" && l.tensor.size % 4 !== 0) || l.tensor.size % 4 !== 0
+    ) {
       names.forceScalar(l.tensor);
     }
   });

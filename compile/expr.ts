@@ -4,7 +4,7 @@
  */
 import type { Node, Tensor } from "../tensor/tensor.ts";
 import type { DType } from "../tensor/dtype.ts";
-import { sizeOf, type Shape } from "../tensor/shape.ts";
+import { type Shape, sizeOf } from "../tensor/shape.ts";
 import { contiguous, isContiguous, reshapeView, type View } from "../tensor/view.ts";
 
 /** A value per element of some index space. */
@@ -18,7 +18,11 @@ export type Expr =
 export type Load = Extract<Expr, { kind: "load" }>;
 
 /** Reading a buffer from front to back, seen as `shape`. */
-export const loadWhole = (tensor: Tensor, shape: Shape): Load => ({ kind: "load", tensor, view: contiguous(shape) });
+export const loadWhole = (tensor: Tensor, shape: Shape): Load => ({
+  kind: "load",
+  tensor,
+  view: contiguous(shape),
+});
 
 /** Every distinct load in the expression, in order of first use. */
 export function loadsOf(roots: readonly Expr[]): Load[] {
@@ -55,7 +59,11 @@ export function rewrite(root: Expr, change: (load: Load) => Expr | undefined): E
     else if (e.kind === "map") {
       const args = e.args.map(visit);
       const changed = args.some((a, i) => a !== e.args[i]);
-      out = args.some((a) => a === undefined) ? undefined : changed ? { ...e, args: args as Expr[] } : e;
+      out = args.some((a) => a === undefined)
+        ? undefined
+        : changed
+        ? { ...e, args: args as Expr[] }
+        : e;
     }
     done.set(e, out);
     return out;
@@ -72,9 +80,12 @@ export function withView(root: Expr, change: (v: View) => View | undefined): Exp
 }
 
 /** The same elements in order, seen as another shape. */
-export const reshaped = (root: Expr, shape: Shape): Expr | undefined => withView(root, (v) => reshapeView(v, shape));
+export const reshaped = (root: Expr, shape: Shape): Expr | undefined =>
+  withView(root, (v) => reshapeView(v, shape));
 
 /** The buffer that the expression reads from front to back, if that is all it does. */
 export function wholeBuffer(e: Expr): Tensor | undefined {
-  return e.kind === "load" && isContiguous(e.view) && sizeOf(e.view.shape) === e.tensor.size ? e.tensor : undefined;
+  return e.kind === "load" && isContiguous(e.view) && sizeOf(e.view.shape) === e.tensor.size
+    ? e.tensor
+    : undefined;
 }

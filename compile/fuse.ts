@@ -8,7 +8,17 @@ import type { Node, Tensor } from "../tensor/tensor.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
 import { isContiguous } from "../tensor/view.ts";
 import { type ReduceAttrs } from "../ops/reduce.ts";
-import { costOf, type Expr, type Load, loadsOf, loadWhole, reshaped, rewrite, wholeBuffer, withView } from "./expr.ts";
+import {
+  costOf,
+  type Expr,
+  type Load,
+  loadsOf,
+  loadWhole,
+  reshaped,
+  rewrite,
+  wholeBuffer,
+  withView,
+} from "./expr.ts";
 import type { FusedEpilogue } from "./elementwise.ts";
 
 /** One kernel to be: what it computes, in terms of written tensors. */
@@ -41,7 +51,11 @@ export interface FuseOptions {
 }
 
 /** Fuses a tape (in order, already simplified) whose results are `results`. */
-export function fuse(tape: readonly Node[], results: readonly Tensor[], options: FuseOptions): FusedProgram {
+export function fuse(
+  tape: readonly Node[],
+  results: readonly Tensor[],
+  options: FuseOptions,
+): FusedProgram {
   const f = new Fuser(tape, results, options);
   return f.run(tape, results);
 }
@@ -92,7 +106,8 @@ class Fuser {
         const e = this.#exprs.get(x)!;
         // Repeating a computed value would compute it once per copy; padding must not be computed with.
         const direct = e.kind === "load" ||
-          (node.op.name !== "pad" && (e.kind === "literal" || sizeOf(out.shape) <= sizeOf(x.shape)));
+          (node.op.name !== "pad" &&
+            (e.kind === "literal" || sizeOf(out.shape) <= sizeOf(x.shape)));
         this.#exprs.set(out, (direct ? change(e) : undefined) ?? change(this.#write(x))!);
         break;
       }
@@ -104,7 +119,12 @@ class Fuser {
         if (expr.kind !== "load" && !this.options.enabled) expr = this.#write(node.inputs[0]);
         expr = this.#limit(expr, node.inputs[0]);
         if (expr.kind === "literal") expr = this.#write(node.inputs[0]);
-        const step: Step = { kind: "reduce", node: node as Node<ReduceAttrs>, expr, outputs: [out] };
+        const step: Step = {
+          kind: "reduce",
+          node: node as Node<ReduceAttrs>,
+          expr,
+          outputs: [out],
+        };
         return this.#emit(step);
       }
       case "kernel": {
@@ -126,10 +146,16 @@ class Fuser {
     let args = node.inputs.map((t) => this.#exprs.get(t)!);
     // Too many buffers for one kernel: write the largest computed operands first.
     while (loadsOf(args).length + 1 > this.options.maxBuffers) {
-      const i = args.map((a, k) => [a.kind === "map" ? loadsOf([a]).length : 0, k]).sort((a, b) => b[0] - a[0])[0][1];
-      if (args[i].kind !== "map") break;
+      const i = args.map((a, k) => [a.kind === "map" ? loadsOf([a]).length : 0, k]).sort((a, b) =>
+        b[0] - a[0]
+      )[0][1];
+      if (args[i].kind !== "map") {
+        break;
+      }
       this.#write(node.inputs[i]);
-      args = node.inputs.map((t) => this.#exprs.get(t)!);
+      args = node.inputs.map((t) =>
+        this.#exprs.get(t)!
+      );
     }
     const expr: Expr = { kind: "map", node, args };
     this.#exprs.set(out, expr);
@@ -190,7 +216,9 @@ class Fuser {
       if (lowering.kind !== "kernel" || !lowering.epilogue) continue;
       const inOrder = loads.every((l) => l.tensor !== g || isContiguous(l.view));
       if (g.size !== t.size || !inOrder || !this.#allPathsEndIn(g, t)) continue;
-      if (step.inputs.length + loads.length + step.outputs.length > this.options.maxBuffers) continue;
+      if (step.inputs.length + loads.length + step.outputs.length > this.options.maxBuffers) {
+        continue;
+      }
       if (this.#readLater(step)) continue;
       const hole: Expr = { kind: "hole", dtype: g.dtype };
       const expr = rewrite(e, (l) => l.tensor === g ? hole : l)!;
@@ -224,7 +252,9 @@ class Fuser {
       if (step?.kind !== "map" || merged.includes(step) || sizeOf(step.shape) !== t.size) continue;
       if (!isContiguous(load.view) || this.#readLater(step)) continue;
       const outputs = [...merged, step].reduce((n, s) => n + s.outputs.length, 1);
-      const reads = new Set([...merged, step].flatMap(readsOf).concat(loadsOf([e]).map((l) => l.tensor)));
+      const reads = new Set(
+        [...merged, step].flatMap(readsOf).concat(loadsOf([e]).map((l) => l.tensor)),
+      );
       if (outputs + reads.size > this.options.maxBuffers) continue;
       merged.push(step);
     }

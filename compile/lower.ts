@@ -33,9 +33,13 @@ export function lower(step: Step, profile: AdapterProfile): LoweredDispatch[] {
   const dispatches = lowerStep(step, profile);
   for (const d of dispatches) {
     const bad = d.grid.findIndex((g) => g < 1 || g > 65535 || !Number.isInteger(g));
-    if (bad >= 0) throw new Error(`${d.label}: a grid of ${d.grid} workgroups cannot be dispatched`);
+    if (bad >= 0) {
+      throw new Error(`${d.label}: a grid of ${d.grid} workgroups cannot be dispatched`);
+    }
     if (new Set(d.buffers.map((b) => b.memory)).size > profile.maxStorageBuffers) {
-      throw new Error(`${d.label}: ${d.buffers.length} buffers, the adapter binds ${profile.maxStorageBuffers}`);
+      throw new Error(
+        `${d.label}: ${d.buffers.length} buffers, the adapter binds ${profile.maxStorageBuffers}`,
+      );
     }
   }
   return dispatches;
@@ -44,11 +48,24 @@ export function lower(step: Step, profile: AdapterProfile): LoweredDispatch[] {
 function lowerStep(step: Step, profile: AdapterProfile): LoweredDispatch[] {
   if (step.kind === "map") {
     const k = mapKernel(step.shape, step.outputs, step.exprs);
-    return [{ label: labelOf(step), step, buffers: k.buffers.map(fromUse), body: k.body, grid: k.grid, flops: 0 }];
+    return [{
+      label: labelOf(step),
+      step,
+      buffers: k.buffers.map(fromUse),
+      body: k.body,
+      grid: k.grid,
+      flops: 0,
+    }];
   }
   if (step.kind === "reduce") {
     const { node } = step;
-    const k = reduceKernel(node.op.name, node.inputs[0].shape, node.attrs.axes, step.expr, step.outputs[0]);
+    const k = reduceKernel(
+      node.op.name,
+      node.inputs[0].shape,
+      node.attrs.axes,
+      step.expr,
+      step.outputs[0],
+    );
     const scratch: Scratch = { bytes: k.scratch };
     return k.stages.map((s, i) => ({
       label: labelOf(step) + (i ? " (join)" : ""),
@@ -81,14 +98,24 @@ function lowerStep(step: Step, profile: AdapterProfile): LoweredDispatch[] {
   return plan.dispatches.map((d) => ({
     label: d.label + (step.epilogue ? "+epilogue" : ""),
     step,
-    buffers: d.buffers.map((b) => ({ name: b.name, memory: memory(b), access: b.access, type: b.type })),
+    buffers: d.buffers.map((b) => ({
+      name: b.name,
+      memory: memory(b),
+      access: b.access,
+      type: b.type,
+    })),
     body: d.body,
     grid: d.grid,
     flops: d.flops ?? 0,
   }));
 }
 
-const fromUse = (u: TensorUse): LoweredUse => ({ name: u.name, memory: u.tensor, access: u.access, type: u.type });
+const fromUse = (u: TensorUse): LoweredUse => ({
+  name: u.name,
+  memory: u.tensor,
+  access: u.access,
+  type: u.type,
+});
 
 /** Names of the ops in a step, as `explain()` and error messages print them. */
 export function labelOf(step: Step): string {
@@ -125,7 +152,9 @@ export function wgslOf(d: LoweredDispatch, same: (a: LoweredUse, b: LoweredUse) 
     body = body.replace(new RegExp(`\\b${use.name}\\b`, "g"), bindings[i].name);
   }
   const header = bindings.map((b, i) =>
-    `@group(0) @binding(${i}) var<storage, ${b.access === "write" ? "read_write" : "read"}> ${b.name}: array<${b.type}>;`
+    `@group(0) @binding(${i}) var<storage, ${
+      b.access === "write" ? "read_write" : "read"
+    }> ${b.name}: array<${b.type}>;`
   );
   const f16 = /\bf16\b/.test(header.join() + body) ? "enable f16;\n" : "";
   return { code: `${f16}${header.join("\n")}\n${body}\n`, bindings };

@@ -61,7 +61,9 @@ export function planMemory(request: PlanRequest): MemoryPlan {
     for (const { memory, access } of d.buffers) {
       const known = intervals.get(memory);
       if (known) known.last = i;
-      else if (access === "write") intervals.set(memory, { memory, bytes: align(bytesOf(memory)), first: i, last: i });
+      else if (access === "write") {
+        intervals.set(memory, { memory, bytes: align(bytesOf(memory)), first: i, last: i });
+      }
     }
   });
   for (const t of request.results) {
@@ -77,7 +79,9 @@ export function planMemory(request: PlanRequest): MemoryPlan {
   }
   const largest = Math.max(0, ...[...intervals.values()].map((i) => bytesOf(i.memory)));
   if (largest > request.maxBinding) {
-    throw new RangeError(`one value of ${largest} bytes is more than the adapter binds (${request.maxBinding})`);
+    throw new RangeError(
+      `one value of ${largest} bytes is more than the adapter binds (${request.maxBinding})`,
+    );
   }
   return {
     ...place([...intervals.values()], conflicts(dispatches), request.maxSlab),
@@ -87,34 +91,52 @@ export function planMemory(request: PlanRequest): MemoryPlan {
 }
 
 /** Whether `result` may be written over `argument`: nothing reads the argument later, or elsewhere in that dispatch. */
-function canReplace(dispatches: readonly LoweredDispatch[], result: Tensor, argument: Tensor): boolean {
-  const written = dispatches.findIndex((d) => d.buffers.some((b) => b.memory === result && b.access === "write"));
-  if (dispatches.slice(written + 1).some((d) => d.buffers.some((b) => b.memory === argument))) return false;
+function canReplace(
+  dispatches: readonly LoweredDispatch[],
+  result: Tensor,
+  argument: Tensor,
+): boolean {
+  const written = dispatches.findIndex((d) =>
+    d.buffers.some((b) => b.memory === result && b.access === "write")
+  );
+  if (dispatches.slice(written + 1).some((d) => d.buffers.some((b) => b.memory === argument))) {
+    return false;
+  }
   const there = dispatches[written].buffers;
   const write = there.find((b) => b.memory === result) as LoweredUse;
   const reads = there.filter((b) => b.memory === argument);
   if (!reads.length) return true;
   // Only an elementwise kernel reads exactly the element that it writes.
   const { step } = dispatches[written];
-  return step.kind === "map" && reads.every((r) => r.type === write.type) && readsInOrder(step, argument);
+  return step.kind === "map" && reads.every((r) => r.type === write.type) &&
+    readsInOrder(step, argument);
 }
 
-function readsInOrder(step: Extract<LoweredDispatch["step"], { kind: "map" }>, argument: Tensor): boolean {
+function readsInOrder(
+  step: Extract<LoweredDispatch["step"], { kind: "map" }>,
+  argument: Tensor,
+): boolean {
   const seen = new Set<unknown>();
   const check = (e: (typeof step.exprs)[number]): boolean => {
     if (seen.has(e)) return true;
     seen.add(e);
     if (e.kind === "map") return e.args.every(check);
     return e.kind !== "load" || e.tensor !== argument ||
-      (e.view.offset === 0 && e.view.shape.every((d, i) => d === 1 || e.view.strides[i] === plainStride(e.view.shape, i)));
+      (e.view.offset === 0 &&
+        e.view.shape.every((d, i) =>
+          d === 1 || e.view.strides[i] === plainStride(e.view.shape, i)
+        ));
   };
   return step.exprs.every(check);
 }
 
-const plainStride = (shape: readonly number[], axis: number) => shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+const plainStride = (shape: readonly number[], axis: number) =>
+  shape.slice(axis + 1).reduce((a, b) => a * b, 1);
 
 /** For each value, those that must not share a slab with it. */
-function conflicts(dispatches: readonly LoweredDispatch[]): Map<Tensor | Scratch, Set<Tensor | Scratch>> {
+function conflicts(
+  dispatches: readonly LoweredDispatch[],
+): Map<Tensor | Scratch, Set<Tensor | Scratch>> {
   const map = new Map<Tensor | Scratch, Set<Tensor | Scratch>>();
   const add = (a: Tensor | Scratch, b: Tensor | Scratch) => {
     const set = map.get(a);
@@ -135,7 +157,11 @@ function conflicts(dispatches: readonly LoweredDispatch[]): Map<Tensor | Scratch
 }
 
 /** Greedy by size: the largest value first, each where its slab grows least. */
-function place(intervals: Interval[], apart: Map<Tensor | Scratch, Set<Tensor | Scratch>>, maxSlab: number) {
+function place(
+  intervals: Interval[],
+  apart: Map<Tensor | Scratch, Set<Tensor | Scratch>>,
+  maxSlab: number,
+) {
   const places = new Map<Tensor | Scratch, Place>();
   const slabs: { bytes: number; items: { interval: Interval; offset: number }[] }[] = [];
   for (const interval of intervals.sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
@@ -145,7 +171,9 @@ function place(intervals: Interval[], apart: Map<Tensor | Scratch, Set<Tensor | 
       if (enemies && slab.items.some((it) => enemies.has(it.interval.memory))) return;
       const offset = lowestGap(slab.items, interval);
       const growth = Math.max(0, offset + interval.bytes - slab.bytes);
-      if (offset + interval.bytes <= maxSlab && (!best || growth < best.growth)) best = { slab: k, offset, growth };
+      if (offset + interval.bytes <= maxSlab && (!best || growth < best.growth)) {
+        best = { slab: k, offset, growth };
+      }
     });
     if (!best) {
       slabs.push({ bytes: 0, items: [] });
@@ -154,7 +182,11 @@ function place(intervals: Interval[], apart: Map<Tensor | Scratch, Set<Tensor | 
     const slab = slabs[best.slab];
     slab.items.push({ interval, offset: best.offset });
     slab.bytes = Math.max(slab.bytes, best.offset + interval.bytes);
-    places.set(interval.memory, { slab: best.slab, offset: best.offset, bytes: bytesOf(interval.memory) });
+    places.set(interval.memory, {
+      slab: best.slab,
+      offset: best.offset,
+      bytes: bytesOf(interval.memory),
+    });
   }
   return { places, slabs: slabs.map((s) => s.bytes) };
 }

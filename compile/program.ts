@@ -38,7 +38,11 @@ interface Recorded {
 /** Replays a blueprint. Made by `compile()`. */
 export class Program {
   readonly #slabs: GPUBuffer[];
-  readonly #uploads: { readonly at: Map<number, number>; readonly host: ArrayBuffer; readonly buffer?: GPUBuffer };
+  readonly #uploads: {
+    readonly at: Map<number, number>;
+    readonly host: ArrayBuffer;
+    readonly buffer?: GPUBuffer;
+  };
   readonly #constants = new Map<Tensor, DeviceStorage>();
   readonly #bound: (DeviceStorage | undefined)[];
   readonly #recorded: Recorded[];
@@ -65,7 +69,11 @@ export class Program {
       at.set(p, bytes);
       bytes += Math.ceil(byteSize(inputs[p].spec) / ALIGN) * ALIGN;
     }
-    this.#uploads = { at, host: new ArrayBuffer(bytes), buffer: bytes ? buffers.create(bytes, "step data") : undefined };
+    this.#uploads = {
+      at,
+      host: new ArrayBuffer(bytes),
+      buffer: bytes ? buffers.create(bytes, "step data") : undefined,
+    };
     for (const node of blueprint.tape) {
       if (node.op.name !== "constant") continue;
       const [out] = node.outputs;
@@ -88,8 +96,12 @@ export class Program {
 
   /** Bytes that this program holds: slabs, step data and constants. */
   get bytes(): number {
-    const constants = [...this.#constants.values()].reduce((n, s) => n + Math.max(16, s.buffer.size), 0);
-    return this.#slabs.reduce((n, b) => n + b.size, 0) + (this.#uploads.buffer?.size ?? 0) + constants;
+    const constants = [...this.#constants.values()].reduce(
+      (n, s) => n + Math.max(16, s.buffer.size),
+      0,
+    );
+    return this.#slabs.reduce((n, b) => n + b.size, 0) + (this.#uploads.buffer?.size ?? 0) +
+      constants;
   }
 
   /** Runs once. Results are valid until the next run, except those in donated memory, which stay. */
@@ -108,12 +120,22 @@ export class Program {
     this.#generation++;
     this.#slabs.forEach((b) => this.device.buffers.destroy(b));
     if (this.#uploads.buffer) this.device.buffers.destroy(this.#uploads.buffer);
-    for (const s of [...this.#constants.values(), ...this.#private.values()]) this.device.buffers.free(s);
+    for (const s of [...this.#constants.values(), ...this.#private.values()]) {
+      this.device.buffers.free(s);
+    }
   }
 
   /** The dispatches with their pipelines and current bind groups, for profiling and debugging. */
-  recorded(): readonly { dispatch: LoweredDispatch; pipeline: GPUComputePipeline; group: GPUBindGroup }[] {
-    return this.#recorded.map((r) => ({ dispatch: r.dispatch, pipeline: r.pipeline.pipeline, group: this.#group(r) }));
+  recorded(): readonly {
+    dispatch: LoweredDispatch;
+    pipeline: GPUComputePipeline;
+    group: GPUBindGroup;
+  }[] {
+    return this.#recorded.map((r) => ({
+      dispatch: r.dispatch,
+      pipeline: r.pipeline.pipeline,
+      group: this.#group(r),
+    }));
   }
 
   /** The tensor whose memory a value lies in, following in-place results. */
@@ -125,7 +147,9 @@ export class Program {
     const changed = new Set<number>();
     args.forEach((arg, p) => {
       const spec = this.inputs[p].spec;
-      const storage = arg instanceof DeviceStorage ? this.#accept(arg, p) : this.#upload(arg, p, spec);
+      const storage = arg instanceof DeviceStorage
+        ? this.#accept(arg, p)
+        : this.#upload(arg, p, spec);
       if (storage === undefined) return;
       const before = this.#bound[p];
       if (before?.buffer === storage.buffer && before.offset === storage.offset) {
@@ -136,13 +160,16 @@ export class Program {
       changed.add(p);
     });
     if (!changed.size) return;
-    for (const r of this.#recorded) if (r.positions.some((p) => changed.has(p))) r.group = undefined;
+    for (const r of this.#recorded) {
+      if (r.positions.some((p) => changed.has(p))) r.group = undefined;
+    }
   }
 
   /** Device memory as an argument; memory that this program would overwrite while reading is copied first. */
   #accept(storage: DeviceStorage, p: number): DeviceStorage {
     storage.check();
-    const foreign = storage.owned || (!this.donated.has(p) && !this.#slabs.includes(storage.buffer));
+    const foreign = storage.owned ||
+      (!this.donated.has(p) && !this.#slabs.includes(storage.buffer));
     return foreign ? storage : this.#copyIn(storage, p);
   }
 
@@ -165,7 +192,9 @@ export class Program {
       this.device.buffers.write(storage, data);
       return storage;
     }
-    new Uint8Array(this.#uploads.host, at).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    new Uint8Array(this.#uploads.host, at).set(
+      new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    );
     return undefined;
   }
 
@@ -185,14 +214,20 @@ export class Program {
   }
 
   #group(r: Recorded): GPUBindGroup {
-    return r.group ??= this.device.guarded(`binding buffers of ${r.dispatch.label}`, () =>
-      this.device.gpu.createBindGroup({
-        layout: r.pipeline.layout,
-        entries: r.bindings.map((b, binding) => {
-          const { buffer, offset, bytes } = this.#range(this.#root(b.memory));
-          return { binding, resource: { buffer, offset, size: Math.max(16, Math.ceil(bytes / 16) * 16) } };
+    return r.group ??= this.device.guarded(
+      `binding buffers of ${r.dispatch.label}`,
+      () =>
+        this.device.gpu.createBindGroup({
+          layout: r.pipeline.layout,
+          entries: r.bindings.map((b, binding) => {
+            const { buffer, offset, bytes } = this.#range(this.#root(b.memory));
+            return {
+              binding,
+              resource: { buffer, offset, size: Math.max(16, Math.ceil(bytes / 16) * 16) },
+            };
+          }),
         }),
-      }));
+    );
   }
 
   #range(m: Tensor | Scratch): Range {
@@ -203,14 +238,19 @@ export class Program {
     const p = this.inputs.indexOf(m as Tensor);
     if (p < 0) throw new DeviceError("a buffer of the program was never planned");
     const at = this.#uploads.at.get(p);
-    if (at !== undefined) return { buffer: this.#uploads.buffer!, offset: at, bytes: byteSize(this.inputs[p].spec) };
+    if (at !== undefined) {
+      return { buffer: this.#uploads.buffer!, offset: at, bytes: byteSize(this.inputs[p].spec) };
+    }
     return this.#bound[p]!;
   }
 
   /** Wraps the results: donated memory changes hands, the rest is lent until the next run. */
   #finish(generation: number): Tensor[] {
     const { results, donations, memory } = this.blueprint;
-    const stale = () => this.#generation === generation ? undefined : "the program that made it ran again (or was freed)";
+    const stale = () =>
+      this.#generation === generation
+        ? undefined
+        : "the program that made it ran again (or was freed)";
     const copies: [Range, DeviceStorage][] = [];
     const made = results.map((r) => {
       const argument = donations.get(r);
@@ -230,7 +270,13 @@ export class Program {
     if (copies.length) {
       const encoder = this.device.gpu.createCommandEncoder();
       for (const [from, to] of copies) {
-        encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, Math.ceil(to.bytes / 4) * 4);
+        encoder.copyBufferToBuffer(
+          from.buffer,
+          from.offset,
+          to.buffer,
+          to.offset,
+          Math.ceil(to.bytes / 4) * 4,
+        );
       }
       this.device.gpu.queue.submit([encoder.finish()]);
     }

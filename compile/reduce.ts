@@ -5,14 +5,26 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { sizeOf, stridesOf } from "../tensor/shape.ts";
 import { assertIterations, flatGroup, foldGrid, storageType } from "../tensor/kernel.ts";
-import { arithmetic, BufferNames, chooseScalars, Emitter, innermost, number, vector } from "./emit.ts";
+import {
+  arithmetic,
+  BufferNames,
+  chooseScalars,
+  Emitter,
+  innermost,
+  number,
+  vector,
+} from "./emit.ts";
 import type { Expr } from "./expr.ts";
 import type { TensorUse } from "./elementwise.ts";
 
 /** A reduction lowered to one or two dispatches; scratch buffers are named `part`. */
 export interface ReduceKernel {
   readonly stages: readonly {
-    readonly buffers: readonly (TensorUse | { readonly name: "part"; readonly access: "read" | "write"; readonly type: string })[];
+    readonly buffers: readonly (TensorUse | {
+      readonly name: "part";
+      readonly access: "read" | "write";
+      readonly type: string;
+    })[];
     readonly body: string;
     readonly grid: readonly [number, number, number];
   }[];
@@ -41,16 +53,22 @@ export function reduceKernel(
   const width = inner % 4 === 0 && innermost(shape, [expr]) % 4 === 0 ? 4 : 1;
   const steps = length / (innerKept ? 1 : width);
   const lanes = innerKept ? outer / width : outer;
-  const chunks = steps > CHUNK ? Math.min(Math.ceil(steps / 64), Math.max(2, Math.ceil(16384 / lanes)), 4096) : 1;
+  const chunks = steps > CHUNK
+    ? Math.min(Math.ceil(steps / 64), Math.max(2, Math.ceil(16384 / lanes)), 4096)
+    : 1;
   const per = Math.ceil(steps / chunks);
   assertIterations(`${op} over ${length} elements`, per + 1);
 
   const t = arithmetic(output.dtype);
   const type = vector(t, width);
-  const start = op === "sum" ? `${type}()` : `${type}(${number(t === "f32" ? -3.4028234663852886e38 : -2147483648, t)})`;
+  const start = op === "sum"
+    ? `${type}()`
+    : `${type}(${number(t === "f32" ? -3.4028234663852886e38 : -2147483648, t)})`;
   const join = (a: string, b: string) => op === "sum" ? `${a} + ${b}` : `max(${a}, ${b})`;
   const collapseLanes = (v: string) =>
-    width === 1 || innerKept ? v : op === "sum"
+    width === 1 || innerKept
+      ? v
+      : op === "sum"
       ? `(${v}.x + ${v}.y) + (${v}.z + ${v}.w)`
       : `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))`;
 
@@ -60,7 +78,8 @@ export function reduceKernel(
   emit.load([expr], "e");
   const value = emit.value(expr);
   const whole = chunks === 1;
-  const target = (v: string) => output.dtype === "f16" ? `${innerKept ? vector("f16", width) : "f16"}(${v})` : v;
+  const target = (v: string) =>
+    output.dtype === "f16" ? `${innerKept ? vector("f16", width) : "f16"}(${v})` : v;
   const outWidth = innerKept ? width : 1;
   const grid = foldGrid(Math.ceil(lanes * chunks / WORKGROUP));
   const reads = [...names.entries()].map(([tensor, name]): TensorUse => ({
@@ -69,7 +88,12 @@ export function reduceKernel(
     access: "read",
     type: storageType(tensor.dtype, width === 4 && !names.isScalar(tensor) ? 4 : 1),
   }));
-  const write: TensorUse = { name: "y", tensor: output, access: "write", type: storageType(output.dtype, outWidth) };
+  const write: TensorUse = {
+    name: "y",
+    tensor: output,
+    access: "write",
+    type: storageType(output.dtype, outWidth),
+  };
   const partType = vector(t, outWidth);
   const first = `@compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -102,7 +126,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   return {
     stages: [
       { buffers: [...reads, { name: "part", access: "write", type: partType }], body: first, grid },
-      { buffers: [{ name: "part", access: "read", type: partType }, write], body: second, grid: finalGrid },
+      {
+        buffers: [{ name: "part", access: "read", type: partType }, write],
+        body: second,
+        grid: finalGrid,
+      },
     ],
     scratch: lanes * chunks * 4 * outWidth,
   };
@@ -115,11 +143,19 @@ function baseIndex(shape: readonly number[], axes: readonly number[], width: num
 
 /** WGSL for `e`: `base` advanced to the k-th reduced coordinate. */
 function stepIndex(shape: readonly number[], axes: readonly number[], width: number): string {
-  return `${unravel("k", "step_", shape, shape.map((_, i) => axes.includes(i)), width)}\n    let e = base + step_;`;
+  return `${
+    unravel("k", "step_", shape, shape.map((_, i) => axes.includes(i)), width)
+  }\n    let e = base + step_;`;
 }
 
 /** Turns a flat index over the chosen axes (innermost in steps of `width`) into a flat index over all axes. */
-function unravel(from: string, to: string, shape: readonly number[], chosen: readonly boolean[], width: number): string {
+function unravel(
+  from: string,
+  to: string,
+  shape: readonly number[],
+  chosen: readonly boolean[],
+  width: number,
+): string {
   const strides = stridesOf(shape);
   const axes = shape.map((_, i) => i).filter((i) => chosen[i] && shape[i] > 1);
   if (!axes.length) return `let ${to} = 0u;`;

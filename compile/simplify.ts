@@ -20,11 +20,15 @@ export function simplify(results: readonly Tensor[]): Tensor[] {
     }
     const key = node.op.lowering.kind === "leaf" && node.op.name !== "literal"
       ? `#${node.id}`
-      : `${node.op.name}(${inputs.map((t) => `${t.node.id}.${t.index}`)})${keys.of(node.attrs)}:${node.outputs[0].dtype}`;
+      : `${node.op.name}(${inputs.map((t) => `${t.node.id}.${t.index}`)})${keys.of(node.attrs)}:${
+        node.outputs[0].dtype
+      }`;
     let outputs = known.get(key);
     if (!outputs) {
       const same = inputs.every((t, i) => t === node.inputs[i]);
-      outputs = same ? node.outputs : append(node.op, inputs, node.attrs, node.outputs.map((o) => o.spec));
+      outputs = same
+        ? node.outputs
+        : append(node.op, inputs, node.attrs, node.outputs.map((o) => o.spec));
       known.set(key, outputs);
     }
     node.outputs.forEach((t, i) => now.set(t, outputs[i]));
@@ -35,7 +39,8 @@ export function simplify(results: readonly Tensor[]): Tensor[] {
 /** The input that a node merely repeats, if it does. */
 function identityOf(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
   const out = node.outputs[0];
-  const keeps = (t: Tensor | undefined) => t && sameShape(t.shape, out.shape) && t.dtype === out.dtype ? t : undefined;
+  const keeps = (t: Tensor | undefined) =>
+    t && sameShape(t.shape, out.shape) && t.dtype === out.dtype ? t : undefined;
   const is = (i: number, v: number) => scalarValue(inputs[i]) === v;
   switch (node.op.name) {
     case "add":

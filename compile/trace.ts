@@ -30,11 +30,18 @@ export interface BlueprintOptions {
  * @param results traced result tensors
  * @param donated argument tensors whose memory results of the same spec may take, in order
  */
-export function blueprint(results: readonly Tensor[], donated: readonly Tensor[], options: BlueprintOptions): Blueprint {
+export function blueprint(
+  results: readonly Tensor[],
+  donated: readonly Tensor[],
+  options: BlueprintOptions,
+): Blueprint {
   const simple = simplify(results);
   const tape = tapeOf(simple);
   const { profile } = options;
-  const fused = fuse(tape, simple, { maxBuffers: Math.min(profile.maxStorageBuffers, 12), enabled: options.fuse ?? true });
+  const fused = fuse(tape, simple, {
+    maxBuffers: Math.min(profile.maxStorageBuffers, 12),
+    enabled: options.fuse ?? true,
+  });
   const dispatches = fused.steps.flatMap((s) => lower(s, profile));
   const written = new Set(fused.steps.flatMap((s) => s.outputs));
   const donations = pairDonations(fused.results, donated, written);
@@ -49,12 +56,18 @@ export function blueprint(results: readonly Tensor[], donated: readonly Tensor[]
 }
 
 /** Gives each written result the first unused donated argument of the same spec. */
-function pairDonations(results: readonly Tensor[], donated: readonly Tensor[], written: ReadonlySet<Tensor>) {
+function pairDonations(
+  results: readonly Tensor[],
+  donated: readonly Tensor[],
+  written: ReadonlySet<Tensor>,
+) {
   const pairs = new Map<Tensor, Tensor>();
   const free = new Map<string, Tensor[]>();
   const key = (t: Tensor) => `${t.dtype}${t.size}`;
   // An argument that is itself a result keeps its memory.
-  for (const t of donated) if (!results.includes(t)) free.set(key(t), [...free.get(key(t)) ?? [], t]);
+  for (const t of donated) {
+    if (!results.includes(t)) free.set(key(t), [...free.get(key(t)) ?? [], t]);
+  }
   for (const r of results) {
     if (!written.has(r) || pairs.has(r)) continue;
     const argument = free.get(key(r))?.shift();

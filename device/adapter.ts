@@ -28,7 +28,9 @@ const LIMITS = [
  */
 export async function gpu(options: GpuOptions = {}): Promise<Device> {
   const api = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
-  if (!api) throw new AdapterError("this runtime has no WebGPU (navigator.gpu); use Deno 2.9 or newer");
+  if (!api) {
+    throw new AdapterError("this runtime has no WebGPU (navigator.gpu); use Deno 2.9 or newer");
+  }
   const adapter = await api.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
     throw new AdapterError(
@@ -37,9 +39,12 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
     );
   }
   const { info, limits } = adapter;
-  const software = info.isFallbackAdapter || /llvmpipe|swiftshader|lavapipe|softpipe|basic render/i.test(info.description);
+  const software = info.isFallbackAdapter ||
+    /llvmpipe|swiftshader|lavapipe|softpipe|basic render/i.test(info.description);
   if (options.hardware && software) {
-    throw new AdapterError(`the only adapter is software (${info.description}); install the GPU's Vulkan driver`);
+    throw new AdapterError(
+      `the only adapter is software (${info.description}); install the GPU's Vulkan driver`,
+    );
   }
   const f16 = adapter.features.has("shader-f16");
   const timestamps = adapter.features.has("timestamp-query");
@@ -56,7 +61,10 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
     const again = await api.requestAdapter({ powerPreference: "high-performance" });
     if (!again) throw new AdapterError("the adapter went away while it was being opened");
     features = wanted;
-    device = await again.requestDevice({ requiredFeatures: wanted as GPUFeatureName[], requiredLimits });
+    device = await again.requestDevice({
+      requiredFeatures: wanted as GPUFeatureName[],
+      requiredLimits,
+    });
   }
   const profile: AdapterProfile = {
     software: options.software ?? software,
@@ -68,5 +76,9 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
     maxStorageBuffers: Math.min(16, device.limits.maxStorageBuffersPerShaderStage),
     maxBuffer: device.limits.maxBufferSize,
   };
-  return new Device(device, profile, { vendor: info.vendor, description: info.description, features });
+  return new Device(device, profile, {
+    vendor: info.vendor,
+    description: info.description,
+    features,
+  });
 }

@@ -45,11 +45,16 @@ export class Buffers {
   create(bytes: number, label: string): GPUBuffer {
     const { gpu, profile } = this.device;
     if (bytes > profile.maxBuffer) {
-      throw new OutOfMemoryError(`${label} needs ${bytes} bytes in one buffer; the adapter allows ${profile.maxBuffer}`);
+      throw new OutOfMemoryError(
+        `${label} needs ${bytes} bytes in one buffer; the adapter allows ${profile.maxBuffer}`,
+      );
     }
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const buffer = this.device.guarded(`allocating ${size} bytes for ${label}`, () => gpu.createBuffer({ label, size, usage }));
+    const buffer = this.device.guarded(
+      `allocating ${size} bytes for ${label}`,
+      () => gpu.createBuffer({ label, size, usage }),
+    );
     this.#live.add(buffer);
     this.allocated += size;
     this.peak = Math.max(this.peak, this.allocated);
@@ -64,7 +69,9 @@ export class Buffers {
   /** Writes host data (padded to whole words) at the start of a storage. */
   write(to: DeviceStorage, data: HostArray): void {
     const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-    if (bytes.length > Math.max(to.bytes, 4)) throw new DeviceError(`${bytes.length} bytes written to ${to.bytes}`);
+    if (bytes.length > Math.max(to.bytes, 4)) {
+      throw new DeviceError(`${bytes.length} bytes written to ${to.bytes}`);
+    }
     const whole = bytes.length % 4 === 0 ? bytes : padded(bytes);
     // Large uploads pass through staging memory that is freed by the next submit.
     const step = 64 << 20;

@@ -28,7 +28,11 @@ export class Device {
   readonly #pending = new Set<Promise<void>>();
   #failure: DeviceError | undefined;
 
-  constructor(readonly gpu: GPUDevice, readonly profile: AdapterProfile, readonly facts: AdapterFacts) {
+  constructor(
+    readonly gpu: GPUDevice,
+    readonly profile: AdapterProfile,
+    readonly facts: AdapterFacts,
+  ) {
     this.buffers = new Buffers(this);
     this.pipelines = new Pipelines(this);
     this.#readback = new Readback(this);
@@ -37,7 +41,9 @@ export class Device {
       this.fail(new DeviceError(`the GPU reported: ${message}`));
     });
     gpu.lost.then((info) => {
-      if (info.reason !== "destroyed") this.fail(new DeviceError(`the GPU was lost: ${info.message}`));
+      if (info.reason !== "destroyed") {
+        this.fail(new DeviceError(`the GPU was lost: ${info.message}`));
+      }
     });
   }
 
@@ -63,7 +69,10 @@ export class Device {
       this.#pending.add(p);
     };
     settle(this.gpu.popErrorScope(), (m) => new DeviceError(`${what}: ${m}`));
-    settle(this.gpu.popErrorScope(), (m) => new OutOfMemoryError(`${what}: out of GPU memory (${m})`));
+    settle(
+      this.gpu.popErrorScope(),
+      (m) => new OutOfMemoryError(`${what}: out of GPU memory (${m})`),
+    );
     return result;
   }
 
@@ -116,7 +125,9 @@ export class Device {
 export function deviceStorage(t: Tensor): DeviceStorage {
   const storage = storageOf(t);
   if (!(storage instanceof DeviceStorage)) {
-    throw new DeviceError(`this tensor ([${t.shape}]${t.dtype}, from ${t.node.op.name}) holds no device memory`);
+    throw new DeviceError(
+      `this tensor ([${t.shape}]${t.dtype}, from ${t.node.op.name}) holds no device memory`,
+    );
   }
   storage.check();
   return storage;

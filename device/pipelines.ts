@@ -26,7 +26,11 @@ export class Pipelines {
     const layout = this.#layout(access);
     const pipeline = this.device.guarded(`compiling kernel "${label}"`, () => {
       const module = gpu.createShaderModule({ label, code });
-      return gpu.createComputePipeline({ label, layout: layout.pipeline, compute: { module, entryPoint: "main" } });
+      return gpu.createComputePipeline({
+        label,
+        layout: layout.pipeline,
+        compute: { module, entryPoint: "main" },
+      });
     });
     const made = { pipeline, layout: layout.group };
     this.#known.set(code, made);

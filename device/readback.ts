@@ -46,8 +46,10 @@ export class Readback {
     if (known) return known;
     // Mapped at creation and unmapped: without one completed map, Deno's getMappedRange aborts the process.
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    const made = this.device.guarded(`a staging buffer of ${size} bytes`, () =>
-      this.device.gpu.createBuffer({ size, usage, mappedAtCreation: true }));
+    const made = this.device.guarded(
+      `a staging buffer of ${size} bytes`,
+      () => this.device.gpu.createBuffer({ size, usage, mappedAtCreation: true }),
+    );
     made.unmap();
     this.#staging.set(size, made);
     return made;

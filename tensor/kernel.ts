@@ -79,7 +79,9 @@ export const MAX_ITERATIONS = 60_000;
 /** Throws if an invocation would exceed {@linkcode MAX_ITERATIONS}; kernels assert their known trip counts. */
 export function assertIterations(label: string, iterations: number): void {
   if (iterations > MAX_ITERATIONS) {
-    throw new Error(`${label}: ${iterations} loop iterations in one invocation, more than ${MAX_ITERATIONS}`);
+    throw new Error(
+      `${label}: ${iterations} loop iterations in one invocation, more than ${MAX_ITERATIONS}`,
+    );
   }
 }
 

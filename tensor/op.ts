@@ -19,7 +19,10 @@ export type Lowering<A> =
   /** The output is the first input seen through other strides: fused into whatever reads it. */
   | { readonly kind: "view"; readonly view: (input: View, attrs: A) => View | undefined }
   /** One expression per element; inputs all have the output's shape. Fused freely. */
-  | { readonly kind: "map"; readonly expression: (args: readonly string[], attrs: A, w: Wgsl) => string }
+  | {
+    readonly kind: "map";
+    readonly expression: (args: readonly string[], attrs: A, w: Wgsl) => string;
+  }
   /** A sum or maximum over axes; reads its input through a fused expression. */
   | { readonly kind: "reduce" }
   /** Kernels of its own. With `epilogue`, elementwise work on output 0 is done where the value is stored. */
@@ -46,7 +49,11 @@ export interface Op<A = unknown> {
    * Cotangents of the inputs, for the wanted ones only, written with ops so that higher derivatives come free.
    * `g[i]` is the cotangent of output `i`, or undefined where it is zero (a symbolic zero).
    */
-  vjp(g: readonly (Tensor | undefined)[], node: Node<A>, wanted: readonly boolean[]): readonly (Tensor | undefined)[];
+  vjp(
+    g: readonly (Tensor | undefined)[],
+    node: Node<A>,
+    wanted: readonly boolean[],
+  ): readonly (Tensor | undefined)[];
   /** The definition, in float64, as plainly as it can be written. Flat row-major arrays in and out. */
   reference(
     inputs: readonly Float64Array[],

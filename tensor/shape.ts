@@ -29,7 +29,8 @@ export function sizeOf(shape: Shape): number {
 }
 
 /** Bytes that a contiguous tensor of this spec takes, rounded up to a whole number of 4-byte words. */
-export const byteSize = (spec: Spec): number => Math.ceil(sizeOf(spec.shape) * BYTES[spec.dtype] / 4) * 4;
+export const byteSize = (spec: Spec): number =>
+  Math.ceil(sizeOf(spec.shape) * BYTES[spec.dtype] / 4) * 4;
 
 /** Row-major strides in elements. */
 export function stridesOf(shape: Shape): number[] {
@@ -43,7 +44,8 @@ export function stridesOf(shape: Shape): number[] {
 }
 
 /** Whether two shapes are the same. */
-export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((d, i) => d === b[i]);
+export const sameShape = (a: Shape, b: Shape): boolean =>
+  a.length === b.length && a.every((d, i) => d === b[i]);
 
 /** `[2,3]f32`, as messages and `explain()` print it. */
 export const show = (spec: Spec): string => `[${spec.shape.join(",")}]${spec.dtype}`;
@@ -55,7 +57,10 @@ export function broadcastShapes(op: string, a: Shape, b: Shape): number[] {
     const x = a[i - rank + a.length] ?? 1;
     const y = b[i - rank + b.length] ?? 1;
     if (x !== y && x !== 1 && y !== 1) {
-      throw new ShapeError(op, `shapes [${a}] and [${b}] do not broadcast (axis ${i}: ${x} against ${y})`);
+      throw new ShapeError(
+        op,
+        `shapes [${a}] and [${b}] do not broadcast (axis ${i}: ${x} against ${y})`,
+      );
     }
     return x === 1 ? y : x;
   });

@@ -45,7 +45,12 @@ export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor
 }
 
 /** Appends a node whose output specs are known already (clones, rewrites). */
-export function append<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A, specs: readonly Spec[]): Tensor[] {
+export function append<A>(
+  op: Op<A>,
+  inputs: readonly Tensor[],
+  attrs: A,
+  specs: readonly Spec[],
+): Tensor[] {
   const outputs: Tensor[] = [];
   const node: Node<A> = { id: nextId++, op, inputs, attrs, outputs };
   for (const [i, spec] of specs.entries()) outputs.push(new Tensor(node as Node, i, spec));

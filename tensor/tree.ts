@@ -12,13 +12,16 @@ export type Branch<L> = { readonly [key: string]: Tree<L> };
 /** What decides whether a node is a leaf: anything but a plain object or array is. */
 export function isLeaf(x: unknown): boolean {
   if (x === null || typeof x !== "object") return true;
-  return !(Array.isArray(x) || Object.getPrototypeOf(x) === Object.prototype || Object.getPrototypeOf(x) === null);
+  return !(Array.isArray(x) || Object.getPrototypeOf(x) === Object.prototype ||
+    Object.getPrototypeOf(x) === null);
 }
 
 /** Leaves with their paths, in order of insertion. */
 export function flatten<L>(tree: Tree<L>, prefix = ""): [path: string, leaf: L][] {
   if (isLeaf(tree)) return tree === undefined ? [] : [[prefix, tree as L]];
-  const entries = Array.isArray(tree) ? tree.map((v, i) => [String(i), v] as const) : Object.entries(tree as Branch<L>);
+  const entries = Array.isArray(tree)
+    ? tree.map((v, i) => [String(i), v] as const)
+    : Object.entries(tree as Branch<L>);
   return entries.flatMap(([k, v]) => flatten<L>(v as Tree<L>, prefix ? `${prefix}.${k}` : k));
 }
 
@@ -39,7 +42,11 @@ export function unflatten<L>(leaves: Iterable<readonly [path: string, leaf: L]>)
 }
 
 /** The same tree with every leaf replaced; `path` is the leaf's dotted name. */
-export function mapTree<L, M>(tree: Tree<L>, f: (leaf: L, path: string) => M, prefix = ""): Tree<M> {
+export function mapTree<L, M>(
+  tree: Tree<L>,
+  f: (leaf: L, path: string) => M,
+  prefix = "",
+): Tree<M> {
   const at = (k: string) => prefix ? `${prefix}.${k}` : k;
   if (isLeaf(tree)) return tree === undefined ? undefined as M : f(tree as L, prefix);
   if (Array.isArray(tree)) return tree.map((v, i) => mapTree<L, M>(v as Tree<L>, f, at(String(i))));

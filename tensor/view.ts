@@ -22,7 +22,8 @@ export function contiguous(shape: Shape): View {
 /** Whether reading the view in order is reading the buffer in order. */
 export function isContiguous(v: View): boolean {
   const plain = stridesOf(v.shape);
-  return v.offset === 0 && isUnguarded(v) && v.shape.every((d, i) => d === 1 || v.strides[i] === plain[i]);
+  return v.offset === 0 && isUnguarded(v) &&
+    v.shape.every((d, i) => d === 1 || v.strides[i] === plain[i]);
 }
 
 /** Whether no coordinate is padding. */

@@ -44,8 +44,10 @@ export function uniform(seed: number): () => number {
 /** Random values for a spec; `scale` for floats, integers below `below`. */
 export function randomValues(spec: Spec, rand: () => number, scale = 1, below = 8): Float64Array {
   const n = sizeOf(spec.shape);
-  const values = Float64Array.from({ length: n }, () =>
-    isFloat(spec.dtype) ? Math.fround(rand() * scale) : Math.floor((rand() + 1) / 2 * below));
+  const values = Float64Array.from(
+    { length: n },
+    () => isFloat(spec.dtype) ? Math.fround(rand() * scale) : Math.floor((rand() + 1) / 2 * below),
+  );
   return spec.dtype === "f16" ? values.map((v) => new Float16Array([v])[0]) : values;
 }
 
@@ -117,7 +119,12 @@ export async function checkOp(
     const direction = Float64Array.from({ length: halved[i].length }, rand);
     const h = 1e-5;
     const moved = (sign: number) => {
-      const feeds = new Map(symbolic.map((t, j) => [t, j === i ? halved[j].map((x, q) => x + sign * h * direction[q]) : halved[j]]));
+      const feeds = new Map(
+        symbolic.map((t, j) => [
+          t,
+          j === i ? halved[j].map((x, q) => x + sign * h * direction[q]) : halved[j],
+        ]),
+      );
       return interpret([symbolicLoss], feeds)[0][0];
     };
     const numeric = (moved(1) - moved(-1)) / (2 * h);

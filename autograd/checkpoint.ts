@@ -1,0 +1,82 @@
+/**
+ * Trading time for memory: `checkpoint(fn)` keeps only what goes into `fn`; its inside is computed again when the
+ * backward pass gets there. On the tape it is one node that repeats the results of `fn` and remembers how they were
+ * made; its derivative clones that region behind a barrier, so that the copy is not merged with the original.
+ */
+import { append, apply, mark, type Node, tapeOf, Tensor } from "../tensor/tensor.ts";
+import { flatten, refill, type Tree } from "../tensor/tree.ts";
+import { defineOp } from "../tensor/op.ts";
+import { vjp } from "./grad.ts";
+
+/** How some results were made: nodes in order, what they read from outside, and which tensors they give. */
+class Region {
+  readonly nodes: readonly Node[];
+  readonly boundary: readonly Tensor[];
+  constructor(readonly results: readonly Tensor[], since: number) {
+    this.nodes = tapeOf(results, since);
+    const inside = new Set(this.nodes);
+    const outside = this.nodes.flatMap((n) => n.inputs).filter((t) => !inside.has(t.node));
+    this.boundary = [...new Set([...outside, ...results.filter((t) => !inside.has(t.node))])];
+  }
+
+  /** The region computed again from other inputs. */
+  clone(inputs: readonly Tensor[]): Tensor[] {
+    const now = new Map(this.boundary.map((t, i) => [t, inputs[i]]));
+    for (const node of this.nodes) {
+      const outputs = append(
+        node.op,
+        node.inputs.map((t) => now.get(t)!),
+        node.attrs,
+        node.outputs.map((t) => t.spec),
+      );
+      node.outputs.forEach((t, i) => now.set(t, outputs[i]));
+    }
+    return this.results.map((t) => now.get(t)!);
+  }
+}
+
+let barriers = 0;
+
+/** An identity that no other computation equals: keeps recomputation apart from what it repeats. */
+const barrierOp = defineOp<{ readonly id: number }>({
+  name: "barrier",
+  shape: ([x]) => [x],
+  vjp: ([g]) => [g],
+  reference: ([x]) => [x],
+  lowering: { kind: "alias" },
+});
+
+const checkpointOp = defineOp<{ readonly region: Region }>({
+  name: "checkpoint",
+  shape: (inputs, { region }) => inputs.slice(0, region.results.length),
+  vjp(g, node, wanted) {
+    const { region } = node.attrs;
+    const n = region.results.length;
+    const id = barriers++;
+    const inputs = node.inputs.slice(n).map((t) => apply(barrierOp, [t], { id })[0]);
+    const again = region.clone(inputs);
+    const seeds = again.flatMap((y, i) => g[i] ? [[y, g[i]] as const] : []);
+    const asked = inputs.filter((_, i) => wanted[n + i]);
+    const into = new Map(vjp(seeds, asked).map((c, i) => [asked[i], c]));
+    // The region's own results get nothing: the gradient goes straight to what the region reads.
+    return [...region.results.map(() => undefined), ...inputs.map((t) => into.get(t))];
+  },
+  reference: (inputs, _specs, { region }) => inputs.slice(0, region.results.length),
+  lowering: { kind: "alias" },
+});
+
+/**
+ * `fn`, recomputed in the backward pass instead of keeping its activations. Tensors that `fn` closes over count as
+ * inputs too, so a block of a model can be wrapped as it stands.
+ */
+export function checkpoint<A extends unknown[], R extends Tree<Tensor>>(
+  fn: (...args: A) => R,
+): (...args: A) => R {
+  return (...args) => {
+    const since = mark();
+    const out = fn(...args);
+    const region = new Region(flatten<Tensor>(out).map(([, t]) => t), since);
+    const results = apply(checkpointOp, [...region.results, ...region.boundary], { region });
+    return refill(out, results) as R;
+  };
+}

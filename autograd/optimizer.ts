@@ -1,0 +1,75 @@
+/**
+ * Optimizers as pure functions of state: everything that changes from step to step (learning rate, step count) is a
+ * tensor, so a compiled step follows any schedule. The compiler fuses each parameter's update into one kernel and, with
+ * the state donated, writes it in place.
+ */
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatten } from "../tensor/tree.ts";
+import { add, div, minimum, mul, sqrt, square, sub } from "../ops/arithmetic.ts";
+import type { Operand } from "../ops/map.ts";
+import { sum } from "../ops/reduce.ts";
+import { literal, scalar } from "../ops/leaf.ts";
+import { expand } from "../ops/movement.ts";
+
+/** Named parameters, gradients or moments. */
+export type Named = { readonly [path: string]: Tensor };
+
+/**
+ * AdamW's state. `corrections` are 1 − β₁ᵗ and 1 − β₂ᵗ, kept as the same running averages (of ones) as the moments:
+ * computed from the step count they would lose four digits to cancellation in the first steps.
+ */
+export interface AdamState {
+  readonly params: Named;
+  readonly m: Named;
+  readonly v: Named;
+  readonly corrections: readonly [Tensor, Tensor];
+}
+
+/** Hyper-parameters; defaults are those of the method: β = (0.9, 0.999), ε = 1e-8, decay 0.01. */
+export interface AdamOptions {
+  readonly rate: Operand;
+  readonly beta1?: number;
+  readonly beta2?: number;
+  readonly epsilon?: number;
+  /** Decoupled weight decay; touches only the parameters given, never frozen ones. */
+  readonly decay?: number;
+}
+
+/** State with zero moments. The result is traced: evaluate it to get device memory. */
+export function adamInit(params: Named): AdamState {
+  const zeros = () => mapNamed(params, (p) => expand(literal(0), p.shape));
+  return { params, m: zeros(), v: zeros(), corrections: [scalar(0), scalar(0)] };
+}
+
+/** One AdamW step (Loshchilov & Hutter 2019, algorithm 2, with the decay scaled by the rate as in PyTorch). */
+export function adamw(state: AdamState, grads: Named, options: AdamOptions): AdamState {
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, decay = 0.01, rate } = options;
+  const average = (old: Tensor, x: Tensor, beta: number) => add(mul(old, beta), mul(x, 1 - beta));
+  const correction1 = add(mul(state.corrections[0], beta1), 1 - beta1);
+  const correction2 = add(mul(state.corrections[1], beta2), 1 - beta2);
+  const m = mapNamed(state.m, (old, k) => average(old, grads[k], beta1));
+  const v = mapNamed(state.v, (old, k) => average(old, square(grads[k]), beta2));
+  const params = mapNamed(state.params, (p, k) => {
+    const direction = div(div(m[k], correction1), add(sqrt(div(v[k], correction2)), epsilon));
+    const shrunk = decay === 0 ? p : mul(p, sub(1, mul(rate, decay)));
+    return sub(shrunk, mul(rate, direction));
+  });
+  return { params, m, v, corrections: [correction1, correction2] };
+}
+
+/** Plain gradient descent: p − rate · g. */
+export function sgd(params: Named, grads: Named, rate: Operand): Named {
+  return mapNamed(params, (p, k) => sub(p, mul(rate, grads[k])));
+}
+
+/** Gradients scaled down together so that their global L2 norm is at most `maxNorm`; and that norm. */
+export function clipByGlobalNorm(grads: Named, maxNorm: number): { grads: Named; norm: Tensor } {
+  const squares = flatten<Tensor>(grads).map(([, g]) => sum(square(g)));
+  const norm = sqrt(squares.reduce((a, b) => add(a, b)));
+  const scale = minimum(div(maxNorm, add(norm, 1e-6)), 1);
+  return { grads: mapNamed(grads, (g) => mul(g, scale)), norm };
+}
+
+function mapNamed(tree: Named, f: (t: Tensor, path: string) => Tensor): Named {
+  return Object.fromEntries(Object.entries(tree).map(([k, t]) => [k, f(t, k)]));
+}
