@@ -140,16 +140,16 @@ function apply(gain: Gain, W0: Matrix, values: Matrix, relative: boolean): Merge
     for (let j = 0; j < s; j++) V.data[i * s + j] = values.data[i * asked + index[j]];
   }
   const first = missing(V, W0, targets);
-  const Y = transpose(K);
   const W: Matrix = { rows: o, cols: d, data: W0.data.slice() };
-  addProductNT(W, first, Y);
+  addProductNT(W, first, transpose(K));
 
-  // What rounding left of V − W Cᵀ goes the same way, while that still helps.
+  // What rounding left of V − W Cᵀ goes by the shortest way: K's own may be a million times longer, and round as badly.
+  const shortest = transpose(gain.shortest);
   let left = missing(V, W, targets);
   const scale = norm(V.data) || norm(first.data) || 1;
   for (let round = 0; round < 3 && norm(left.data) > 1e-15 * scale; round++) {
     const next: Matrix = { rows: o, cols: d, data: W.data.slice() };
-    addProductNT(next, left, Y);
+    addProductNT(next, left, shortest);
     const nextLeft = missing(V, next, targets);
     if (!(norm(nextLeft.data) < 0.5 * norm(left.data))) break;
     W.data.set(next.data);

@@ -29,8 +29,11 @@ export interface DuplicateRow {
   of: number;
 }
 
-/** Target rows that are independent enough to count as such: this share of a unit row must be its own. */
-const independence = 1e-12;
+/**
+ * Target rows that are independent enough to count as such: this share of a unit row must be its own. With less, the
+ * weights have to grow so much that float64 cannot hold W Cᵀ = V to six digits.
+ */
+const independence = 1e-9;
 
 /** Throws unless `matrix` is a well-formed, finite matrix with at least one element; `name` is used in the message. */
 export function checkMatrix(name: string, matrix: Matrix): void {

@@ -57,6 +57,8 @@ export interface Gain {
   targets: Matrix;
   /** s'×d. */
   K: Matrix;
+  /** s'×d: the gain of the smallest change of W itself, (C Cᵀ)⁻¹ C; for what rounding leaves over. */
+  shortest: Matrix;
   /** Lower s'×s' F with ‖E K C_regᵀ‖ = ‖E F‖ for any E. */
   factorOfTargets: Matrix;
   index: number[];
@@ -102,16 +104,21 @@ export function factorize(options: GainOptions): Gain {
   const { L: S, Q } = orthonormalRows(B);
   const K = refine(X, mu, C, L, S, Q);
 
+  const s = index.length, d = C.cols;
   const warnings: string[] = [];
-  const targetsCondition = conditionOfTriangle(orthonormalRows(C).L);
+  const { gain: shortest, condition: targetsCondition } = shortestGain(C);
   if (targetsCondition > 1e6) {
     warnings.push(
       `the targets are nearly dependent (condition ${targetsCondition.toPrecision(2)}): values ` +
         `that disagree a little move the weights a lot`,
     );
   }
-  const s = index.length, d = C.cols;
-  for (let i = 0; i < s; i++) for (let c = 0; c < d; c++) K.data[i * d + c] /= scales[i];
+  for (let i = 0; i < s; i++) {
+    for (let c = 0; c < d; c++) {
+      K.data[i * d + c] /= scales[i];
+      shortest.data[i * d + c] /= scales[i];
+    }
+  }
   const onTargets = zeros(X.rows, s);
   addProductNT(onTargets, X, K, unit);
   const distinct = zeros(s, d);
@@ -119,6 +126,7 @@ export function factorize(options: GainOptions): Gain {
   return {
     targets: distinct,
     K,
+    shortest,
     factorOfTargets: triangleOf(onTargets),
     index,
     duplicates,
@@ -213,9 +221,19 @@ function refine(X: Matrix, mu: number, C: Matrix, L: Matrix, S: Matrix, Q: Matri
     for (let i = 0; i < w.data.length; i++) Lambda.data[i] += w.data[i];
     symmetrize(Lambda);
     if (pass > 0 && moved <= 1e-15 * size) break;
-    last = pass === 0 ? moved : moved;
+    last = moved;
   }
   return K;
+}
+
+/** (C Cᵀ)⁻¹ C = T⁻ᵀ Q from C = T Q, and the condition of T. */
+function shortestGain(C: Matrix): { gain: Matrix; condition: number } {
+  const { L: T, Q } = orthonormalRows(C);
+  const inverse = zeros(C.rows, C.rows), gain = zeros(C.rows, C.cols);
+  for (let i = 0; i < C.rows; i++) inverse.data[i * C.rows + i] = 1;
+  solveLowerRows(T, inverse); // Row i becomes T⁻¹'s column i.
+  addProductNT(gain, inverse, transpose(Q));
+  return { gain, condition: conditionOfTriangle(T) };
 }
 
 function symmetrize(A: Matrix): void {
