@@ -1,0 +1,210 @@
+/**
+ * CLIP's tokenizer: text to the ids of vocabulary entries, with room for new words.
+ *
+ * Why mutable: teaching a concept means adding a token (`<new1>`) to a vocabulary that was closed when the model was
+ * trained. Its id is the number of a new row of the embedding table.
+ */
+import type { Tokenizer as Library } from "npm:@huggingface/tokenizers@0.2.0";
+import { FileError } from "../files/errors.ts";
+import { isObject } from "../files/json.ts";
+import { readTokenizerParts, type TokenizerParts, type WholeToken } from "../files/tokenizer.ts";
+import { pipeline } from "./tokenizer_pipeline.ts";
+
+export type { TokenizerParts, WholeToken } from "../files/tokenizer.ts";
+
+/** A token that can't be added: empty, with white space in it, or known already. */
+export class TokenError extends Error {
+  /** @param token the token that was to be added */
+  constructor(readonly token: string, fault: string) {
+    super(`token ${JSON.stringify(token)} ${fault}`);
+    this.name = "TokenError";
+  }
+}
+
+/**
+ * Makes a tokenizer from a folder (`vocab.json` and `merges.txt`, or `tokenizer.json`) or from the parsed parts.
+ *
+ * @throws FileError naming the file or entry that is missing or wrong
+ */
+export async function loadTokenizer(from: string | TokenizerParts): Promise<Tokenizer> {
+  const parts = typeof from === "string" ? await readTokenizerParts(from) : from;
+  const { Tokenizer: Made } = await import("npm:@huggingface/tokenizers@0.2.0");
+  return new Tokenizer(parts, (json) => new Made(json, { clean_up_tokenization_spaces: false }));
+}
+
+/** See {@linkcode loadTokenizer}. */
+export class Tokenizer {
+  /** Id of the start token, which begins every sequence. */
+  readonly bos: number;
+  /** Id of the end token, which ends every text; its position is where CLIP pools. */
+  readonly eos: number;
+  /** Id that fills up to the model's length; the end token for Stable Diffusion 1, `"!"` for 2. */
+  readonly pad: number;
+  /** The model's sequence length, from the configuration; 77 where that does not say. */
+  readonly maxLength: number;
+  /** Number of ids before any `addToken`: the rows of the embedding table as shipped. */
+  readonly baseSize: number;
+
+  readonly #parts: TokenizerParts;
+  readonly #make: (json: object) => Library;
+  readonly #whole: WholeToken[];
+  readonly #added = new Map<string, number>();
+  readonly #entries: Map<string, number>;
+  readonly #ends: [bos: string, eos: string, unknown: string];
+  #library: Library;
+
+  /** Use {@linkcode loadTokenizer}. */
+  constructor(parts: TokenizerParts, make: (json: object) => Library) {
+    this.#parts = parts;
+    this.#make = make;
+    this.#entries = new Map(Object.entries(parts.vocab));
+    const whole = new Map((parts.added ?? []).map((token) => [token.content, token]));
+    const idOf = (token: string): number => {
+      const id = this.#entries.get(token) ?? whole.get(token)?.id;
+      if (id !== undefined) return id;
+      throw new FileError(
+        parts.name ?? "(tokenizer)",
+        `its vocabulary has no ${JSON.stringify(token)}, which its configuration names`,
+        "The files are of different tokenizers: fetch the folder again",
+      );
+    };
+    const eos = specialOf(parts, "eos_token", "<|endoftext|>").content;
+    const specials = [
+      specialOf(parts, "bos_token", "<|startoftext|>"),
+      specialOf(parts, "eos_token", eos),
+      specialOf(parts, "unk_token", eos),
+      specialOf(parts, "pad_token", eos),
+    ];
+    // As in transformers: a list of added tokens knows best, and of several kinds the one named last.
+    const listed = new Map(whole);
+    for (const { content, normalized } of specials) {
+      const rule = listed.get(content)?.normalized ?? normalized;
+      whole.set(content, { content, normalized: rule, special: true, id: idOf(content) });
+    }
+    this.#whole = [...whole.values()];
+    const ids = [...this.#entries.values(), ...this.#whole.map((token) => token.id)];
+    this.baseSize = ids.reduce((most, id) => Math.max(most, id + 1), 0);
+    [this.bos, this.eos, , this.pad] = specials.map((token) => idOf(token.content));
+    this.#ends = [specials[0].content, eos, specials[2].content];
+    const longest = parts.config?.model_max_length;
+    this.maxLength = typeof longest === "number" && longest >= 2 && longest <= 1e6 ? longest : 77;
+    this.#library = this.#build();
+  }
+
+  /** Number of ids in all: the rows that the embedding table must have. */
+  get size(): number {
+    return this.baseSize + this.#added.size;
+  }
+
+  /** The tokens added by `addToken`, in order, with their ids. */
+  get added(): ReadonlyMap<string, number> {
+    return this.#added;
+  }
+
+  /** Ids of a text between start and end token, of any length. */
+  encode(text: string): number[] {
+    return this.#ids(text, true);
+  }
+
+  /**
+   * Ids of a text, cut or padded to exactly `length`: start, at most `length` − 2 ids of the text, end, padding.
+   *
+   * @throws RangeError if `length` has no room for start and end
+   */
+  encodePadded(text: string, length = this.maxLength): number[] {
+    if (!Number.isSafeInteger(length) || length < 2) {
+      throw new RangeError(`a sequence of length ${length} has no room for start and end`);
+    }
+    const ids = [this.bos, ...this.#ids(text, false).slice(0, length - 2), this.eos];
+    while (ids.length < length) ids.push(this.pad);
+    return ids;
+  }
+
+  /** Ids of a word or phrase as it stands in the middle of a text, without start and end. */
+  idsOf(words: string): number[] {
+    return this.#ids(words, false);
+  }
+
+  /**
+   * The id of a raw vocabulary entry, or undefined. An entry is no word: `"ktn"` is a piece inside of words, while the
+   * word "cat" is the entry `"cat</w>"`.
+   */
+  rawId(entry: string): number | undefined {
+    return this.#entries.get(entry) ?? this.#whole.find((t) => t.content === entry)?.id;
+  }
+
+  /** The vocabulary entry of each id, `"cat</w>"`, for reports; `"?"` for an id that there isn't. */
+  entries(ids: readonly number[]): string[] {
+    return ids.map((id) => this.#library.id_to_token(id) ?? "?");
+  }
+
+  /** Ids back to lower-case text; start, end and padding by the end token are left out unless `special` is set. */
+  decode(ids: readonly number[], options: { special?: boolean } = {}): string {
+    if (ids.length === 0) return "";
+    return this.#library.decode([...ids], { skip_special_tokens: !options.special }).trim();
+  }
+
+  /**
+   * Adds a token, which is recognised everywhere, also glued to a word, in any case.
+   *
+   * @returns its id: the next after all that exist
+   * @throws TokenError if it is empty, has white space in it, or is a word or token already
+   */
+  addToken(token: string): number {
+    if (token === "" || /\p{White_Space}/u.test(token)) {
+      throw new TokenError(token, "is empty or has white space in it. Choose a name like <new1>");
+    }
+    const same = (other: string) => normal(other) === normal(token);
+    const taken = this.#entries.has(token) || this.#entries.has(normal(token)) ||
+      this.#entries.has(`${normal(token)}</w>`);
+    if (taken) {
+      throw new TokenError(token, "is in the vocabulary already. Choose a name like <new1>");
+    }
+    if (this.#whole.some((t) => same(t.content))) {
+      throw new TokenError(token, "was added already. Choose another name");
+    }
+    const id = this.size;
+    this.#whole.push({ id, content: token, special: false, normalized: true });
+    this.#added.set(token, id);
+    this.#library = this.#build();
+    return id;
+  }
+
+  #ids(text: string, ends: boolean): number[] {
+    // Rust lower-cases character by character, JavaScript knows that a final Σ becomes ς.
+    const plain = text.replaceAll("Σ", "σ");
+    return this.#library.encode(plain, { add_special_tokens: ends }).ids;
+  }
+
+  #build(): Library {
+    const [bos, eos, unknown] = this.#ends;
+    const { vocab, merges } = this.#parts;
+    return this.#make(pipeline({
+      vocab,
+      merges,
+      whole: this.#whole,
+      bos: { content: bos, id: this.bos },
+      eos: { content: eos, id: this.eos },
+      unknown,
+    }));
+  }
+}
+
+/** As the text is changed before it is looked up. */
+const normal = (token: string): string => token.normalize("NFC").toLowerCase();
+
+/**
+ * What the configuration says of a special token: a string, or an object with its own rule on upper and lower case.
+ * A plain string is matched as written.
+ */
+function specialOf(parts: TokenizerParts, kind: string, missing: string) {
+  const said = parts.config?.[kind] ?? parts.special?.[kind] ?? missing;
+  if (typeof said === "string") return { content: said, normalized: false };
+  if (isObject(said) && typeof said.content === "string") {
+    return { content: said.content, normalized: said.normalized === true };
+  }
+  throw new FileError(
+    parts.name ?? "(tokenizer)",
+    `its ${kind} is ${JSON.stringify(said)}, which is no token`,
+  );
+}
