@@ -58,6 +58,7 @@ export interface MergeReport {
 export interface MergeResult {
   /** o×d. */
   W: Matrix;
+  /** Residual, change, condition numbers, warnings. */
   report: MergeReport;
 }
 

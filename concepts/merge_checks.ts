@@ -11,10 +11,12 @@ export type MergeErrorCode = "shape" | "not-finite" | "contradiction" | "rank" |
 
 /** A merge that cannot be solved as asked; the message names the matrix and the rows, and says what to do. */
 export class MergeError extends Error {
+  /** Always "MergeError". */
   override readonly name = "MergeError";
   /** The kind of refusal, for programs. */
   readonly code: MergeErrorCode;
 
+  /** An error of a kind, with its message. */
   constructor(code: MergeErrorCode, message: string) {
     super(message);
     this.code = code;
