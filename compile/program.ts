@@ -16,8 +16,11 @@ import { type LoweredDispatch, type LoweredUse, type Scratch, wgslOf } from "./l
 /** One argument of a call: memory on the device, or host data to upload. */
 export type Argument = DeviceStorage | HostArray;
 
-/** Dispatches per submit: the GPU starts on the first while the rest are encoded. */
-const PER_SUBMIT = 200;
+/**
+ * Dispatches per submit: a GPU starts on the first while the rest are encoded. A software adapter executes on this CPU,
+ * and its driver makes every further submit wait for the one before.
+ */
+const perSubmit = (software: boolean) => software ? Infinity : 200;
 const ALIGN = 256;
 
 interface Range {
@@ -200,10 +203,11 @@ export class Program {
 
   #encode(): void {
     const { queue } = this.device.gpu;
-    for (let i = 0; i < this.#recorded.length; i += PER_SUBMIT) {
+    const step = Math.min(perSubmit(this.device.profile.software), Math.max(1, this.#recorded.length));
+    for (let i = 0; i < this.#recorded.length; i += step) {
       const encoder = this.device.gpu.createCommandEncoder();
       const pass = encoder.beginComputePass();
-      for (const r of this.#recorded.slice(i, i + PER_SUBMIT)) {
+      for (const r of this.#recorded.slice(i, i + step)) {
         pass.setPipeline(r.pipeline.pipeline);
         pass.setBindGroup(0, this.#group(r));
         pass.dispatchWorkgroups(...r.dispatch.grid);

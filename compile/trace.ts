@@ -1,5 +1,5 @@
 /** Trace → simplify → fuse → lower → plan: everything about a program that is known before anything is allocated. */
-import { type Node, tapeOf, Tensor } from "../tensor/tensor.ts";
+import { type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { fuse } from "./fuse.ts";
 import { lower, type LoweredDispatch } from "./lower.ts";
