@@ -198,7 +198,7 @@ const normal = (token: string): string => token.normalize("NFC").toLowerCase();
  * A plain string is matched as written.
  */
 function specialOf(parts: TokenizerParts, kind: string, missing: string) {
-  const said = parts.config?.[kind] ?? parts.special?.[kind] ?? missing;
+  const said = parts.special?.[kind] ?? parts.config?.[kind] ?? missing;
   if (typeof said === "string") return { content: said, normalized: false };
   if (isObject(said) && typeof said.content === "string") {
     return { content: said.content, normalized: said.normalized === true };
