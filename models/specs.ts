@@ -1,0 +1,30 @@
+/** Which parameters a model of a given config has, without loading or computing anything. */
+import {
+  type ClipConfig,
+  clipSpecs,
+  type ClipVisionConfig,
+  clipVisionSpecs,
+} from "./clip_vision.ts";
+import { type ClipTextConfig, clipTextSpecs } from "./clip_text.ts";
+import type { ParameterSpecs } from "./params.ts";
+import { type UNetConfig, unetSpecs } from "./unet.ts";
+import { type VaeConfig, vaeSpecs } from "./vae.ts";
+
+/** The config of any model. */
+export type ModelConfig = UNetConfig | VaeConfig | ClipTextConfig | ClipVisionConfig | ClipConfig;
+
+/** Expected names and PyTorch shapes of a model's parameters. */
+export function parameterSpecs(config: ModelConfig): ParameterSpecs {
+  switch (config.kind) {
+    case "unet":
+      return unetSpecs(config);
+    case "vae":
+      return vaeSpecs(config);
+    case "clip_text":
+      return clipTextSpecs(config);
+    case "clip_vision":
+      return clipVisionSpecs(config);
+    case "clip":
+      return clipSpecs(config);
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * The denoiser of Stable Diffusion 1 and 2 (`UNet2DConditionModel`): a pure function of its parameters, a noisy
+ * latent, a timestep and a prompt. Down to the coarsest level, a middle, and up again past what was kept on the way.
+ */
+import type { Tensor } from "../tensor/tensor.ts";
+import { ShapeError, show } from "../tensor/shape.ts";
+import { silu } from "../ops/activation.ts";
+import { input } from "../ops/leaf.ts";
+import { concat } from "../ops/movement.ts";
+import { convLayer, groupNormLayer } from "./layers.ts";
+import { declare, Parameters, type ParameterSpecs, type ParameterTree } from "./params.ts";
+import { downsample, resnet, upsample } from "./resnet.ts";
+import { timeEmbedding } from "./time_embedding.ts";
+import { spatialTransformer } from "./transformer.ts";
+import type { UNetConfig } from "./unet_config.ts";
+
+export { type UNetConfig, unetConfig } from "./unet_config.ts";
+
+/** A part of a model that maps tensors to a tensor. */
+export type Block = (...inputs: Tensor[]) => Tensor;
+
+/** Options of {@linkcode unet}. */
+export interface UNetOptions {
+  /** Training: no gradient reaches the prompt's keys and values from position 0. The forward pass is unchanged. */
+  readonly cutStartToken?: boolean;
+  /** Called for each residual and transformer block, by its parameters' path: to checkpoint it, for one. */
+  readonly wrap?: (name: string, block: Block) => Block;
+}
+
+/**
+ * What the model answers (ε or v, as it was trained to).
+ *
+ * @param params tree with the checkpoint's names
+ * @param sample noisy latents, NHWC f32 `[B, h, w, inChannels]`; h and w divisible by 2^(levels − 1)
+ * @param timesteps f32 `[B]`
+ * @param context features of the prompt, `[B, T, contextWidth]`
+ * @returns `[B, h, w, outChannels]`
+ * @throws ParameterError, ShapeError
+ */
+export function unet(
+  config: UNetConfig,
+  params: ParameterTree | Parameters,
+  sample: Tensor,
+  timesteps: Tensor,
+  context: Tensor,
+  options: UNetOptions = {},
+): Tensor {
+  checkInputs(config, sample, timesteps, context);
+  const { channels, layersPerBlock } = config;
+  const top = channels.length - 1;
+  const p = Parameters.of(params, "unet");
+  const time = silu(timeEmbedding(p.at("time_embedding"), timesteps, channels[0]));
+  const { residual, transformer } = blocks(config, p, time, context, options);
+
+  let x = convLayer(p.at("conv_in"), sample, channels[0]);
+  const kept = [x];
+  for (let level = 0; level <= top; level++) {
+    const path = `down_blocks.${level}`;
+    for (let i = 0; i < layersPerBlock; i++) {
+      x = residual(`${path}.resnets.${i}`, x, channels[level]);
+      if (config.downAttention[level]) x = transformer(`${path}.attentions.${i}`, x, level);
+      kept.push(x);
+    }
+    if (level < top) kept.push(x = downsample(p.at(path), x, 1));
+  }
+
+  x = residual("mid_block.resnets.0", x, channels[top]);
+  x = transformer("mid_block.attentions.0", x, top);
+  x = residual("mid_block.resnets.1", x, channels[top]);
+
+  for (let i = 0; i <= top; i++) {
+    const path = `up_blocks.${i}`;
+    const level = top - i;
+    for (let j = 0; j <= layersPerBlock; j++) {
+      x = residual(`${path}.resnets.${j}`, concat([x, kept.pop()!], 3), channels[level]);
+      if (config.upAttention[i]) x = transformer(`${path}.attentions.${j}`, x, level);
+    }
+    if (i < top) x = upsample(p.at(path), x);
+  }
+  x = silu(groupNormLayer(p.at("conv_norm_out"), x, config.groups, config.eps));
+  return convLayer(p.at("conv_out"), x, config.outChannels);
+}
+
+/** The two kinds of block, wrapped as the caller wants. */
+function blocks(
+  config: UNetConfig,
+  p: Parameters,
+  time: Tensor,
+  context: Tensor,
+  { wrap = (_, block) => block, cutStartToken = false }: UNetOptions,
+) {
+  const { groups, eps, linearProjection } = config;
+  return {
+    residual: (path: string, x: Tensor, out: number) =>
+      wrap(path, (x, time) => resnet(p.at(path), x, time, out, { groups, eps }))(x, time),
+    transformer: (path: string, x: Tensor, level: number) => {
+      const heads = config.heads[level];
+      const depth = config.depth[level];
+      const shape = { heads, depth, groups, linearProjection, cutStartToken };
+      return wrap(path, (x, context) => spatialTransformer(p.at(path), x, context, shape))(
+        x,
+        context,
+      );
+    },
+  };
+}
+
+function checkInputs(config: UNetConfig, sample: Tensor, timesteps: Tensor, context: Tensor): void {
+  const [b, h, w, c] = sample.shape;
+  const grain = 2 ** (config.channels.length - 1);
+  if (sample.shape.length !== 4 || c !== config.inChannels || h % grain || w % grain) {
+    throw new ShapeError(
+      "unet",
+      `the sample is ${
+        show(sample.spec)
+      }; expected [B,h,w,${config.inChannels}] with h and w divisible by ${grain}`,
+    );
+  }
+  if (timesteps.shape.length !== 1 || timesteps.shape[0] !== b) {
+    throw new ShapeError("unet", `the timesteps are ${show(timesteps.spec)}; expected [${b}]f32`);
+  }
+  const [cb, , width] = context.shape;
+  if (context.shape.length !== 3 || cb !== b || width !== config.contextWidth) {
+    throw new ShapeError(
+      "unet",
+      `the context is ${show(context.spec)}; expected [${b},T,${config.contextWidth}]`,
+    );
+  }
+}
+
+/** Names and PyTorch shapes of a UNet's parameters. */
+export function unetSpecs(config: UNetConfig): ParameterSpecs {
+  const size = 2 ** (config.channels.length - 1);
+  return declare("unet", (p) => {
+    const sample = input({ shape: [1, size, size, config.inChannels], dtype: "f32" }, 0);
+    const context = input({ shape: [1, 1, config.contextWidth], dtype: "f32" }, 0);
+    return unet(config, p, sample, input({ shape: [1], dtype: "f32" }, 0), context);
+  });
+}

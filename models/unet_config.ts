@@ -1,0 +1,130 @@
+/** The config of a `UNet2DConditionModel` of the Stable Diffusion 1 and 2 families, as diffusers writes it. */
+import { ConfigReader } from "./config.ts";
+
+/** A UNet, level by level from the finest to the coarsest. */
+export interface UNetConfig {
+  readonly kind: "unet";
+  /** Height and width of the latents it was trained on. */
+  readonly sampleSize: number;
+  readonly inChannels: number;
+  readonly outChannels: number;
+  /** Channels of each level. */
+  readonly channels: readonly number[];
+  /** Whether each level attends to the prompt, on the way down and (coarsest first) on the way up. */
+  readonly downAttention: readonly boolean[];
+  readonly upAttention: readonly boolean[];
+  /** Residual blocks of a level on the way down; one more on the way up. */
+  readonly layersPerBlock: number;
+  /** Attention heads of each level. */
+  readonly heads: readonly number[];
+  /** Transformer blocks of each level. */
+  readonly depth: readonly number[];
+  /** Width of the prompt's features. */
+  readonly contextWidth: number;
+  readonly groups: number;
+  readonly eps: number;
+  readonly linearProjection: boolean;
+}
+
+/** Fields that must be off: what they switch on is not computed here. */
+const OFF = [
+  "encoder_hid_dim",
+  "encoder_hid_dim_type",
+  "class_embed_type",
+  "num_class_embeds",
+  "addition_embed_type",
+  "addition_time_embed_dim",
+  "time_embedding_dim",
+  "time_embedding_act_fn",
+  "timestep_post_act",
+  "time_cond_proj_dim",
+  "projection_class_embeddings_input_dim",
+  "cross_attention_norm",
+  "num_attention_heads",
+  "reverse_transformer_layers_per_block",
+];
+
+/**
+ * Reads a UNet's `config.json`.
+ *
+ * @param config the parsed file
+ * @param file its path, for messages
+ * @throws FileError naming the field that is wrong or asks for what is not supported
+ */
+export function unetConfig(config: unknown, file = "unet/config.json"): UNetConfig {
+  const c = new ConfigReader(config, file);
+  c.only("_class_name", "UNet2DConditionModel");
+  const downTypes = ["CrossAttnDownBlock2D", "DownBlock2D"] as const;
+  const upTypes = ["UpBlock2D", "CrossAttnUpBlock2D"] as const;
+  const [cross, plain] = downTypes;
+  const [upPlain, upCross] = upTypes;
+  const down = c.listOf("down_block_types", downTypes, [cross, cross, cross, plain]);
+  const up = c.listOf("up_block_types", upTypes, [upPlain, upCross, upCross, upCross]);
+  const channels = c.counts("block_out_channels", [320, 640, 1280, 1280]);
+  const n = channels.length;
+  c.demand(
+    down.length === n && up.length === n,
+    `has ${n} block_out_channels, ${down.length} down_block_types and ${up.length} up_block_types`,
+  );
+  refuseUnsupported(c);
+  const groups = c.count("norm_num_groups", 32);
+  // In this family `attention_head_dim` has always meant the number of heads.
+  const heads = c.countPerLevel("attention_head_dim", n, 8);
+  channels.forEach((width, i) => {
+    c.demand(width % 2 === 0, `has ${width} channels in level ${i}, an odd number`);
+    c.demand(width % groups === 0, `has ${width} channels in level ${i}, not in ${groups} groups`);
+    c.demand(
+      width % heads[i] === 0,
+      `has ${width} channels in level ${i}, which ${
+        heads[i]
+      } attention heads (attention_head_dim) do not divide`,
+    );
+  });
+  const read: UNetConfig = {
+    kind: "unet",
+    sampleSize: c.count("sample_size", 64),
+    inChannels: c.count("in_channels", 4),
+    outChannels: c.count("out_channels", 4),
+    channels,
+    downAttention: down.map((t) => t === cross),
+    upAttention: up.map((t) => t === upCross),
+    layersPerBlock: c.count("layers_per_block", 2),
+    heads,
+    depth: c.countPerLevel("transformer_layers_per_block", n, 1),
+    contextWidth: c.count("cross_attention_dim", 1280),
+    groups,
+    eps: c.number("norm_eps", 1e-5),
+    linearProjection: c.flag("use_linear_projection", false),
+  };
+  c.refuseUnknown();
+  return read;
+}
+
+function refuseUnsupported(c: ConfigReader): void {
+  for (const field of OFF) c.only(field);
+  c.only("mid_block_type", "UNetMidBlock2DCrossAttn");
+  c.only("act_fn", "silu", "swish");
+  c.only("flip_sin_to_cos", true);
+  c.only("freq_shift", 0);
+  c.only("downsample_padding", 1);
+  c.only("mid_block_scale_factor", 1);
+  c.only("dropout", 0);
+  c.only("conv_in_kernel", 3);
+  c.only("conv_out_kernel", 3);
+  c.only("resnet_time_scale_shift", "default");
+  c.only("resnet_out_scale_factor", 1);
+  c.only("time_embedding_type", "positional");
+  c.only("attention_type", "default");
+  for (
+    const field of [
+      "center_input_sample",
+      "only_cross_attention",
+      "mid_block_only_cross_attention",
+      "dual_cross_attention",
+      "resnet_skip_time_act",
+      "class_embeddings_concat",
+    ]
+  ) c.only(field, false);
+  // Attention is always computed in f32; the other only matters to embeddings that are refused above.
+  c.ignore("upcast_attention", "addition_embed_type_num_heads");
+}

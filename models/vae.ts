@@ -1,0 +1,200 @@
+/**
+ * The autoencoder of Stable Diffusion (`AutoencoderKL`): pictures to a Gaussian over latents, and latents back to
+ * pictures. Always frozen when a concept is taught.
+ */
+import type { Tensor } from "../tensor/tensor.ts";
+import { ShapeError, show } from "../tensor/shape.ts";
+import { add, exp, maximum, minimum, mul } from "../ops/arithmetic.ts";
+import { silu } from "../ops/activation.ts";
+import { attention } from "../ops/attention.ts";
+import { input } from "../ops/leaf.ts";
+import { reshape, slice } from "../ops/movement.ts";
+import { ConfigReader } from "./config.ts";
+import { convLayer, groupNormLayer, linearLayer } from "./layers.ts";
+import { declare, Parameters, type ParameterSpecs, type ParameterTree } from "./params.ts";
+import { downsample, resnet, upsample } from "./resnet.ts";
+
+/** An autoencoder, from the finest level to the coarsest. */
+export interface VaeConfig {
+  readonly kind: "vae";
+  /** Height and width of the pictures it was trained on. */
+  readonly sampleSize: number;
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly latentChannels: number;
+  readonly channels: readonly number[];
+  /** Residual blocks of a level in the encoder; one more in the decoder. */
+  readonly layersPerBlock: number;
+  readonly groups: number;
+  /** Factor that brings latents to about unit variance: what the UNet sees. */
+  readonly scalingFactor: number;
+  readonly quantConv: boolean;
+  readonly postQuantConv: boolean;
+  readonly midAttention: boolean;
+}
+
+const EPS = 1e-6;
+
+/**
+ * Reads an autoencoder's `config.json`.
+ *
+ * @throws FileError naming the field that is wrong or asks for what is not supported
+ */
+export function vaeConfig(config: unknown, file = "vae/config.json"): VaeConfig {
+  const c = new ConfigReader(config, file);
+  c.only("_class_name", "AutoencoderKL");
+  const channels = c.counts("block_out_channels", [64]);
+  const n = channels.length;
+  const down = c.listOf("down_block_types", ["DownEncoderBlock2D"], ["DownEncoderBlock2D"]);
+  const up = c.listOf("up_block_types", ["UpDecoderBlock2D"], ["UpDecoderBlock2D"]);
+  c.demand(
+    down.length === n && up.length === n,
+    `has ${n} block_out_channels, ${down.length} down_block_types and ${up.length} up_block_types`,
+  );
+  c.only("act_fn", "silu", "swish");
+  for (const field of ["latents_mean", "latents_std"]) c.only(field);
+  c.only("shift_factor", 0);
+  c.ignore("force_upcast"); // always f32 here
+  const groups = c.count("norm_num_groups", 32);
+  for (const width of channels) {
+    c.demand(width % groups === 0, `has a level of ${width} channels, not in ${groups} groups`);
+  }
+  const read: VaeConfig = {
+    kind: "vae",
+    sampleSize: c.count("sample_size", 32),
+    inChannels: c.count("in_channels", 3),
+    outChannels: c.count("out_channels", 3),
+    latentChannels: c.count("latent_channels", 4),
+    channels,
+    layersPerBlock: c.count("layers_per_block", 1),
+    groups,
+    scalingFactor: c.number("scaling_factor", 0.18215),
+    quantConv: c.flag("use_quant_conv", true),
+    postQuantConv: c.flag("use_post_quant_conv", true),
+    midAttention: c.flag("mid_block_add_attention", true),
+  };
+  c.refuseUnknown();
+  return read;
+}
+
+/** Pixels that one latent cell covers along each side. */
+export const vaeFactor = (config: VaeConfig): number => 2 ** (config.channels.length - 1);
+
+/** A Gaussian over latents: both NHWC `[B, h/f, w/f, latentChannels]`. */
+export interface Posterior {
+  readonly mean: Tensor;
+  /** Logarithm of the variance, in [−30, 20]. */
+  readonly logvar: Tensor;
+}
+
+/**
+ * @param x pictures, NHWC `[B, h, w, 3]` in [−1, 1]; h and w divisible by {@linkcode vaeFactor}
+ * @throws ParameterError, ShapeError
+ */
+export function vaeEncode(
+  config: VaeConfig,
+  params: ParameterTree | Parameters,
+  x: Tensor,
+): Posterior {
+  const f = vaeFactor(config);
+  const [, h, w, c] = x.shape;
+  if (x.shape.length !== 4 || c !== config.inChannels || h % f || w % f) {
+    throw new ShapeError(
+      "vaeEncode",
+      `${show(x.spec)}; expected [B,h,w,${config.inChannels}] with h and w divisible by ${f}`,
+    );
+  }
+  const root = Parameters.of(params, "vae");
+  const p = root.at("encoder");
+  const top = config.channels.length - 1;
+  let y = convLayer(p.at("conv_in"), x, config.channels[0]);
+  for (let level = 0; level <= top; level++) {
+    const at = p.at(`down_blocks.${level}`);
+    for (let i = 0; i < config.layersPerBlock; i++) {
+      y = resnet(at.at(`resnets.${i}`), y, undefined, config.channels[level], norm(config));
+    }
+    if (level < top) y = downsample(at, y, [0, 1, 0, 1]);
+  }
+  y = middle(config, p.at("mid_block"), y);
+  y = silu(groupNormLayer(p.at("conv_norm_out"), y, config.groups, EPS));
+  const z = config.latentChannels;
+  y = convLayer(p.at("conv_out"), y, 2 * z);
+  if (config.quantConv) y = convLayer(root.at("quant_conv"), y, 2 * z, { kernel: 1 });
+  return {
+    mean: slice(y, 3, 0, z),
+    logvar: minimum(maximum(slice(y, 3, z, 2 * z), -30), 20),
+  };
+}
+
+/**
+ * @param z unscaled latents, NHWC `[B, h, w, latentChannels]`: see {@linkcode fromLatent}
+ * @returns pictures, NHWC `[B, h·f, w·f, 3]`, about [−1, 1]
+ * @throws ParameterError, ShapeError
+ */
+export function vaeDecode(
+  config: VaeConfig,
+  params: ParameterTree | Parameters,
+  z: Tensor,
+): Tensor {
+  if (z.shape.length !== 4 || z.shape[3] !== config.latentChannels) {
+    throw new ShapeError("vaeDecode", `${show(z.spec)}; expected [B,h,w,${config.latentChannels}]`);
+  }
+  const root = Parameters.of(params, "vae");
+  const p = root.at("decoder");
+  const channels = config.channels.toReversed();
+  let y = z;
+  if (config.postQuantConv) {
+    y = convLayer(root.at("post_quant_conv"), y, config.latentChannels, { kernel: 1 });
+  }
+  y = convLayer(p.at("conv_in"), y, channels[0]);
+  y = middle(config, p.at("mid_block"), y);
+  channels.forEach((width, i) => {
+    const at = p.at(`up_blocks.${i}`);
+    for (let j = 0; j <= config.layersPerBlock; j++) {
+      y = resnet(at.at(`resnets.${j}`), y, undefined, width, norm(config));
+    }
+    if (i < channels.length - 1) y = upsample(at, y);
+  });
+  y = silu(groupNormLayer(p.at("conv_norm_out"), y, config.groups, EPS));
+  return convLayer(p.at("conv_out"), y, config.outChannels);
+}
+
+const norm = (config: VaeConfig) => ({ groups: config.groups, eps: EPS });
+
+function middle(config: VaeConfig, p: Parameters, x: Tensor): Tensor {
+  const c = x.shape[3];
+  let y = resnet(p.at("resnets.0"), x, undefined, c, norm(config));
+  if (config.midAttention) y = add(y, attend(config, p.at("attentions.0"), y));
+  return resnet(p.at("resnets.1"), y, undefined, c, norm(config));
+}
+
+/** One head of attention among all cells. */
+function attend(config: VaeConfig, p: Parameters, x: Tensor): Tensor {
+  const [b, h, w, c] = x.shape;
+  const tokens = reshape(groupNormLayer(p.at("group_norm"), x, config.groups, EPS), [b, h * w, c]);
+  const [q, k, v] = ["to_q", "to_k", "to_v"].map((name) =>
+    reshape(linearLayer(p.at(name), tokens, c), [b, h * w, 1, c])
+  );
+  const y = linearLayer(p.at("to_out.0"), reshape(attention(q, k, v), [b, h * w, c]), c);
+  return reshape(y, [b, h, w, c]);
+}
+
+/** A draw from the posterior as the UNet sees it: scaling · (μ + σ·noise). Without noise, the scaled mean. */
+export function toLatent(config: VaeConfig, posterior: Posterior, noise?: Tensor): Tensor {
+  const { mean, logvar } = posterior;
+  const drawn = noise ? add(mean, mul(exp(mul(logvar, 0.5)), noise)) : mean;
+  return mul(drawn, config.scalingFactor);
+}
+
+/** What {@linkcode vaeDecode} takes, from latents as the UNet sees them. */
+export const fromLatent = (config: VaeConfig, latent: Tensor): Tensor =>
+  mul(latent, 1 / config.scalingFactor);
+
+/** Names and PyTorch shapes of an autoencoder's parameters. */
+export function vaeSpecs(config: VaeConfig): ParameterSpecs {
+  const f = vaeFactor(config);
+  return declare("vae", (p) => {
+    vaeEncode(config, p, input({ shape: [1, f, f, config.inChannels], dtype: "f32" }, 0));
+    vaeDecode(config, p, input({ shape: [1, 1, 1, config.latentChannels], dtype: "f32" }, 0));
+  });
+}
