@@ -108,6 +108,7 @@ export class Emitter {
   readonly lines: string[] = [];
   readonly #values = new Map<Expr, string>();
   readonly #prefix: string;
+  #named = 0;
 
   /**
    * @param shape index space; `loads` all share it
@@ -231,6 +232,11 @@ export class Emitter {
     const w: Wgsl = {
       type: (t) => vector(t, this.width),
       out: arithmetic(e.node.outputs[0].dtype),
+      let: (value) => {
+        const name = `${this.#prefix}t${this.#named++}`;
+        this.lines.push(`let ${name} = ${value};`);
+        return name;
+      },
     };
     const name = `${this.#prefix}${this.#values.size}`;
     this.#values.set(e, name);

@@ -1,8 +1,8 @@
 /** Arithmetic, elementwise: the ops that everything else is written with. All broadcast as NumPy does. */
 import type { Tensor } from "../tensor/tensor.ts";
 import { applyMap, defineMap, type Operand } from "./map.ts";
-import { where } from "./compare.ts";
-import { greaterEqual } from "./compare.ts";
+import type { Wgsl } from "../tensor/op.ts";
+import { greaterEqual, less, where } from "./compare.ts";
 
 const addOp = defineMap({
   name: "add",
@@ -115,6 +115,39 @@ const cosOp = defineMap({
   reference: ([a]) => Math.cos(a),
   vjp: [(g, [a]) => neg(mul(g, sin(a)))],
 });
+const floorOp = defineMap({
+  name: "floor",
+  arity: 1,
+  expression: ([a]) => `floor(${a})`,
+  reference: ([a]) => Math.floor(a),
+  vjp: [null],
+});
+const clampOp = defineMap<{ readonly lo: number; readonly hi: number }>({
+  name: "clamp",
+  arity: 1,
+  expression: ([a], { lo, hi }, w) =>
+    `clamp(${a}, ${w.type(w.out)}(${lo}), ${w.type(w.out)}(${hi}))`,
+  reference: ([a], { lo, hi }) => Math.min(Math.max(a, lo), hi),
+  vjp: [(g, [a], _y, { lo, hi }) => where(less(a, lo), 0, where(less(hi, a), 0, g))],
+});
+const powOp = defineMap<{ readonly exponent: number }>({
+  name: "pow",
+  arity: 1,
+  expression: ([a], { exponent }, w) => power(a, exponent, w),
+  reference: ([a], { exponent }) => Math.pow(a, exponent),
+  vjp: [(g, [a], _y, { exponent: n }) => mul(g, n === 0 ? 0 : mul(pow(a, n - 1), n))],
+});
+
+/** Small whole powers as products, which WGSL's `pow` (undefined below zero) cannot do. */
+function power(a: string, n: number, w: Wgsl): string {
+  const type = w.type("f32");
+  if (!Number.isInteger(n) || Math.abs(n) > 16) return `pow(${a}, ${type}(${n}))`;
+  if (n < 0) return `(${type}(1.0) / ${power(a, -n, w)})`;
+  if (n === 0) return `${type}(1.0)`;
+  if (n % 2) return n === 1 ? a : `(${a} * ${power(a, n - 1, w)})`;
+  const root = w.let(power(a, n / 2, w));
+  return `(${root} * ${root})`;
+}
 
 /** `a + b`. */
 export const add = (a: Operand, b: Operand): Tensor => applyMap(addOp, [a, b], undefined);
@@ -146,3 +179,10 @@ export const square = (a: Tensor): Tensor => applyMap(squareOp, [a], undefined);
 export const sin = (a: Tensor): Tensor => applyMap(sinOp, [a], undefined);
 /** Cosine, in radians. */
 export const cos = (a: Tensor): Tensor => applyMap(cosOp, [a], undefined);
+/** The largest whole number that is not above `a`. Its derivative is zero. */
+export const floor = (a: Tensor): Tensor => applyMap(floorOp, [a], undefined);
+/** `a`, kept within `lo … hi`; the gradient passes where nothing was cut off. */
+export const clamp = (a: Tensor, lo: number, hi: number): Tensor =>
+  applyMap(clampOp, [a], { lo, hi });
+/** `aⁿ` for a fixed exponent. Exponents that are fractions or beyond ±16 need `a ≥ 0`. */
+export const pow = (a: Tensor, exponent: number): Tensor => applyMap(powOp, [a], { exponent });

@@ -38,6 +38,8 @@ export interface Wgsl {
   type(dtype: "f32" | "i32" | "u32"): string;
   /** Type of the output's elements in arithmetic (`f16` computes as `f32`). */
   readonly out: "f32" | "i32" | "u32";
+  /** Names an intermediate value that the expression uses more than once. */
+  let(value: string): string;
 }
 
 /** One op. `A` is the type of its static attributes. */

@@ -1,0 +1,235 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import * as arithmetic from "../ops/arithmetic.ts";
+import * as activation from "../ops/activation.ts";
+import * as compare from "../ops/compare.ts";
+import * as move from "../ops/movement.ts";
+import { max, mean, sum } from "../ops/reduce.ts";
+import { tensor } from "../ops/leaf.ts";
+import { interpret } from "../compile/interpret.ts";
+import { evaluate } from "../compile/compile.ts";
+import { vjp } from "../autograd/grad.ts";
+import { tapeOf, type Tensor } from "../tensor/tensor.ts";
+import { type Shape, ShapeError, type Spec } from "../tensor/shape.ts";
+import { checkOp, relativeError, testDevice, uniform } from "./support/check.ts";
+
+const f32 = (...shape: number[]): Spec => ({ shape, dtype: "f32" });
+const f16 = (...shape: number[]): Spec => ({ shape, dtype: "f16" });
+const { add, mul, sub } = arithmetic;
+
+/** Values of both signs, none near 0, where |x|, max and the like have their kinks. */
+const awayFromZero = (n: number, seed = 7) =>
+  Float64Array.from({ length: n }, uniform(seed)).map((v) => Math.fround(v + Math.sign(v) * 0.4));
+const positive = (n: number, seed = 8) => awayFromZero(n, seed).map(Math.abs);
+
+/** Runs a property over small shapes; few runs, since every shape compiles kernels of its own. */
+const overShapes = (numRuns: number, check: (shape: number[], seed: number) => Promise<void>) =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 3 }),
+      fc.integer({ min: 1, max: 1e6 }),
+      check,
+    ),
+    { numRuns },
+  );
+
+const unary: Record<string, (x: Tensor) => Tensor> = {
+  neg: arithmetic.neg,
+  abs: arithmetic.abs,
+  exp: arithmetic.exp,
+  square: arithmetic.square,
+  sin: arithmetic.sin,
+  cos: arithmetic.cos,
+  clamp: (x) => arithmetic.clamp(x, -0.45, 0.8),
+  "pow 3": (x) => arithmetic.pow(x, 3),
+  "pow -2": (x) => arithmetic.pow(x, -2),
+  "pow 0": (x) => add(x, arithmetic.pow(x, 0)),
+  sigmoid: activation.sigmoid,
+  tanh: activation.tanh,
+  erf: activation.erf,
+  silu: activation.silu,
+  quickGelu: activation.quickGelu,
+  relu: activation.relu,
+  gelu: (x) => activation.gelu(x),
+  "gelu (tanh)": (x) => activation.gelu(x, "tanh"),
+};
+
+Deno.test("elementwise functions of one argument agree with float64, and so do their gradients", async () => {
+  for (const [name, f] of Object.entries(unary)) {
+    try {
+      await checkOp([f32(3, 8)], f, { values: [awayFromZero(24)] });
+    } catch (e) {
+      throw new Error(name, { cause: e });
+    }
+  }
+  for (const f of [arithmetic.log, arithmetic.sqrt, arithmetic.rsqrt]) {
+    await checkOp([f32(7)], f, { values: [positive(7)] });
+  }
+  await checkOp([f32(7)], (x) => arithmetic.pow(x, -1.5), { values: [positive(7)] });
+});
+
+Deno.test("slopes of activations have derivatives of their own: second derivatives hold", async () => {
+  const names = ["sigmoid", "tanh", "erf", "silu", "quickGelu", "gelu", "gelu (tanh)"];
+  for (const name of names) {
+    const slope = (x: Tensor) =>
+      vjp([[unary[name](x), move.expand(tensor([1]), x.shape)]], [x])[0]!;
+    await checkOp([f32(8)], slope, { values: [awayFromZero(8)] });
+  }
+});
+
+Deno.test("activations keep nothing but their input for the backward pass", () => {
+  for (const f of [activation.silu, activation.quickGelu, activation.gelu, activation.tanh]) {
+    const x = tensor([0.5], [1]);
+    const [g] = vjp([[f(x), tensor([1], [1])]], [x]);
+    const names = tapeOf([g!]).map((n) => n.op.name);
+    assertEquals(names.length, 4, `x, the seed, the slope and the product, not ${names}`);
+  }
+});
+
+Deno.test("activations are finite and right far from zero", async () => {
+  const device = await testDevice();
+  const far = [-1e30, -3e4, -100, -88.8, -20, -9, -4.1, -3.9, 0, 3.9, 4.1, 9, 20, 88.8, 100, 3e4];
+  const x = tensor(far);
+  for (const f of [activation.sigmoid, activation.tanh, activation.erf]) {
+    const [y] = interpret([f(x)]);
+    const actual = await device.read(evaluate(device, f(x))) as Float32Array;
+    y.forEach((v, i) => assert(Math.abs(v - actual[i]) < 3e-7, `${v} but ${actual[i]}`));
+  }
+  for (const f of [activation.silu, activation.quickGelu, activation.gelu, unary["gelu (tanh)"]]) {
+    const [y] = interpret([f(x)]);
+    const [dy] = interpret(vjp([[f(x), move.expand(tensor([1]), x.shape)]], [x]) as Tensor[]);
+    const actual = await device.read(evaluate(device, f(x))) as Float32Array;
+    const slope = await device.read(
+      evaluate(device, vjp([[f(x), move.expand(tensor([1]), x.shape)]], [x])[0]!),
+    ) as Float32Array;
+    y.forEach((v, i) => {
+      assert(Math.abs(v - actual[i]) <= 1e-6 * Math.max(1, Math.abs(v)), `${v} but ${actual[i]}`);
+      assert(Math.abs(dy[i] - slope[i]) <= 2e-6, `slope ${dy[i]} but ${slope[i]} at ${far[i]}`);
+    });
+  }
+});
+
+Deno.test("erf is within 3e-7 of its true value over its whole range", async () => {
+  const device = await testDevice();
+  const xs = Float32Array.from({ length: 4000 }, (_, i) => (i - 2000) / 400);
+  const y = await device.read(evaluate(device, activation.erf(tensor(xs)))) as Float32Array;
+  let worst = 0;
+  xs.forEach((x, i) => worst = Math.max(worst, Math.abs(y[i] - activation.erfOf(x))));
+  assert(worst < 3e-7, `error ${worst}`);
+  // The float64 definition itself, against tabulated values (Abramowitz and Stegun, table 7.1).
+  for (
+    const [x, v] of [[0.1, 0.1124629160], [1, 0.8427007929], [2.4, 0.9993114861], [
+      2.6,
+      0.9997639656,
+    ]]
+  ) {
+    assert(
+      Math.abs(activation.erfOf(x) - v) < 6e-11 && activation.erfOf(-x) === -activation.erfOf(x),
+    );
+  }
+});
+
+Deno.test("two operands broadcast against each other, forward and backward", async () => {
+  const binary = [add, sub, mul, arithmetic.div, arithmetic.maximum, arithmetic.minimum];
+  const mask = (n: number, seed: number) => awayFromZero(n, seed).map((v) => v > 0 ? 1 : 0);
+  await overShapes(4, async (shape, seed) => {
+    const f = binary[seed % binary.length];
+    const other = shape.map((d, i) => (seed >> i) & 1 ? 1 : d).slice(seed % 2);
+    const n = (s: Shape) => s.reduce((a, b) => a * b, 1);
+    await checkOp([f32(...shape), f32(...other)], f, {
+      values: [awayFromZero(n(shape), seed), awayFromZero(n(other), seed + 1)],
+    });
+    await checkOp(
+      [{ shape: other, dtype: "u32" }, f32(...shape), f32(...shape)],
+      (c, a, b) => compare.where(c, a, b),
+      { seed, values: [mask(n(other), seed), undefined, undefined] },
+    );
+  });
+});
+
+Deno.test("comparisons, casts and floor give the same integers as the definition", async () => {
+  const x = Float64Array.of(-1.5, -1, -0.25, 0, 0.25, 1, 1.5, 2);
+  const y = Float64Array.of(-1.5, 1, 0, 0, 0.5, 0.75, 1.5, 3);
+  for (const f of [compare.less, compare.greaterEqual, compare.equal]) {
+    await checkOp([f32(8), f32(8)], f, { values: [x, y], forwardOnly: true, tolerance: 0 });
+  }
+  await checkOp([f32(8)], (a) => compare.cast(a, "i32"), {
+    values: [x],
+    forwardOnly: true,
+    tolerance: 0,
+  });
+  await checkOp([f32(8)], arithmetic.floor, { values: [x], forwardOnly: true, tolerance: 0 });
+  await checkOp([{ shape: [8], dtype: "u32" }], (a) => mul(compare.cast(a, "f32"), 0.5), {
+    forwardOnly: true,
+  });
+});
+
+Deno.test("f16 storage computes in f32 and rounds once", async () => {
+  await checkOp([f16(4, 8)], (x) => activation.silu(mul(x, 3)));
+  await checkOp([f16(5), f32(5)], (x, y) => mul(compare.cast(x, "f32"), y));
+});
+
+Deno.test("movement: any chain of reshape, permute, slice, pad and expand equals its definition", async () => {
+  await overShapes(5, async (shape, seed) => {
+    await checkOp([f32(...shape)], (x) => {
+      const r = x.shape.length;
+      let y = move.permute(x, [...Array(r).keys()].map((i) => (i + seed) % r));
+      y = move.pad(y, y.shape.map((_, i) => [(seed >> i) % 3, (seed >> (i + 2)) % 3]));
+      y = move.slice(y, -1, 0, Math.max(1, y.shape.at(-1)! - 1));
+      y = move.reshape(y, [1, -1, y.shape.at(-1)!]);
+      return mul(move.expand(y, [2, ...y.shape.slice(1)]), 0.5);
+    }, { seed });
+    await checkOp([f32(...shape), f32(...shape)], (x, y) => move.concat([x, y, mul(x, y)], -1), {
+      seed,
+    });
+  });
+  await checkOp([f32(2, 3, 2, 4)], (x) => move.upsampleNearest(x));
+});
+
+Deno.test("reductions over any axes, of sizes that need one stage or two", async () => {
+  await overShapes(4, async (shape, seed) => {
+    const axes = shape.map((_, i) => i).filter((i) => (seed >> i) & 1);
+    for (const f of [sum, max, mean]) {
+      await checkOp([f32(...shape)], (x) => f(x, axes, { keep: seed % 2 === 0 }), { seed });
+    }
+  });
+  await checkOp([f32(3, 1999)], (x) => sum(mul(x, x), [1]));
+  await checkOp([f32(2500, 4)], (x) => mean(x, [0]));
+});
+
+Deno.test("a sum of a hundred thousand values loses no more than rounding", async () => {
+  const device = await testDevice();
+  const values = Float32Array.from({ length: 100_003 }, uniform(5));
+  const exact = values.reduce((a, b) => a + b, 0);
+  const [y] = await device.read(evaluate(device, sum(tensor(values)))) as Float32Array;
+  assert(Math.abs(y - exact) < 2e-3, `${y} but ${exact}`);
+});
+
+Deno.test("geglu gates the first half by the second, in one kernel forward", async () => {
+  await checkOp([f32(3, 12)], activation.geglu);
+  await checkOp([f32(2, 2, 6)], activation.geglu);
+  assertThrows(() => activation.geglu(tensor([1, 2, 3])), ShapeError, "halves");
+});
+
+Deno.test("operands of different dtypes or shapes are refused by name", () => {
+  assertThrows(
+    () => add(tensor([1, 2]), tensor([1, 2], [2], "f16")),
+    ShapeError,
+    "add: operands are",
+  );
+  assertThrows(() => mul(tensor([1, 2]), tensor([1, 2, 3])), ShapeError, "do not broadcast");
+  assertThrows(() => move.slice(tensor([1, 2]), 0, 1, 4), ShapeError, "does not lie within");
+  assertThrows(() => sum(tensor([1, 2]), [2]), ShapeError, "axis 2 is out of range");
+});
+
+Deno.test("fused chains give the same numbers as op by op", async () => {
+  const device = await testDevice();
+  const x = tensor(Float32Array.from({ length: 4096 }, uniform(3)), [64, 64]);
+  const y = activation.silu(add(mul(x, move.slice(x, 0, 0, 1)), arithmetic.sin(move.transpose(x))));
+  const runs = await Promise.all(
+    [true, false].map(async (fuse) =>
+      await device.read(evaluate(device, y, { fuse })) as Float32Array
+    ),
+  );
+  assert(relativeError(runs[0], runs[1]) < 1e-6);
+});
