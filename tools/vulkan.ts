@@ -90,5 +90,6 @@ if (import.meta.main) {
   // Ctrl-C reaches the whole process group; this one must outlive the child to hand on its exit code.
   Deno.addSignalListener("SIGINT", () => {});
   const child = new Deno.Command(Deno.execPath(), { args: Deno.args, env }).spawn();
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => child.kill("SIGTERM"));
   Deno.exit((await child.status).code);
 }

@@ -1,0 +1,67 @@
+/**
+ * What the command does with an error: one line for what the user can mend, a stack and a request for what only we can.
+ *
+ * Errors are told apart by name, so that reporting one never has to load the module that it came from.
+ */
+
+/** A request that makes no sense as typed: a flag, a concept, a combination. */
+export class UsageError extends Error {
+  /** Always "UsageError". */
+  override readonly name = "UsageError";
+}
+
+/** A verb whose work is not written yet. */
+export class NotBuiltError extends Error {
+  /** Always "NotBuiltError". */
+  override readonly name = "NotBuiltError";
+
+  /** @param what the verb or part, as the user calls it */
+  constructor(what: string) {
+    super(`${what} is not built yet in this version of moongate`);
+  }
+}
+
+/** Errors whose message is written for the user: what is wrong, where, what to do. */
+const known = new Set([
+  "UsageError",
+  "NotBuiltError",
+  "FileError",
+  "AdapterError",
+  "OutOfMemoryError",
+  "MergeError",
+  // Of Deno itself: a path or a permission.
+  "NotFound",
+  "PermissionDenied",
+  "NotCapable",
+  "AlreadyExists",
+]);
+
+/** Whether an error is the user's to mend. */
+export function isKnown(error: unknown): boolean {
+  return error instanceof Error && known.has(error.name);
+}
+
+/** Where unknown errors should be reported. */
+const tracker = "the project's issue tracker";
+
+/**
+ * Writes an error to stderr.
+ *
+ * @param error anything that was thrown
+ * @param write takes one line or several, without the last newline
+ * @returns the exit code, always 1
+ */
+export function report(error: unknown, write: (text: string) => void = console.error): 1 {
+  if (isKnown(error)) {
+    write(`moongate: ${(error as Error).message}`);
+    return 1;
+  }
+  const stack = error instanceof Error ? error.stack ?? String(error) : String(error);
+  write(stack);
+  if (error instanceof Error && error.cause) write(`caused by: ${String(error.cause)}`);
+  write(
+    `\nmoongate: this is a mistake in moongate, not in what you asked. Please report it on ${tracker}, ` +
+      "with the text above and what `moongate doctor` prints.",
+  );
+  return 1;
+}

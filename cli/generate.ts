@@ -1,0 +1,65 @@
+/** `moongate generate`: pictures from prompts, with or without taught concepts. */
+import type { Command } from "npm:commander@15.1.0";
+import { UsageError } from "./errors.ts";
+import { real, repeated, side, whole } from "./parse.ts";
+import type { GenerateRequest } from "./requests.ts";
+import { type Context, verb, withUi } from "./verb.ts";
+
+/** The command. */
+export function generateCommand(context: Context): Command {
+  return verb("generate", "Make pictures from prompts.", [
+    'moongate generate --model ./sd --delta my-dog "a <new1> dog wearing a party hat" -n 4',
+    'moongate generate --model ./sd --delta both "a <new1> dog on a <new2> chair" --steps 200',
+    "moongate generate --model ./sd --delta my-dog --prompts-from prompts.txt --out pictures",
+  ], ["model"])
+    .argument("[prompts...]", "what to show; one argument is one prompt")
+    .option("--model <folder>", "the model: a diffusers folder")
+    .option(
+      "--delta <path>",
+      "a taught concept, file or folder; again for more, in order",
+      repeated((text) => text),
+    )
+    .option("--prompts-from <file>", "more prompts, one a line")
+    .option("--negative <text>", "what should not be in the picture", "")
+    .option("-n, --count <n>", "pictures for each prompt", whole(1), 1)
+    .option("--steps <n>", "sampling steps", whole(1, 1000), 50)
+    .option("--guidance <x>", "classifier-free guidance scale", real(0), 6)
+    .option("--eta <x>", "1: DDPM, 0: DDIM, which gives the same picture for a seed", real(0, 1), 1)
+    .option("--size <pixels>", "side of the pictures (default: the model's)", side(8))
+    .option("--batch <n>", "pictures made at once", whole(1), 1)
+    .option("--seed <n>", "random seed of the first picture", whole(0), 42)
+    .option("--out <folder>", "where the pictures go", "pictures")
+    .option("-q, --quiet", "no progress")
+    .action(async (prompts: string[], options: Flags) => {
+      const request = generateRequest(prompts, options);
+      const paths = await withUi(
+        context,
+        options.quiet ?? false,
+        (ui) => context.work.generate(request, ui),
+      );
+      for (const path of paths) context.out(path);
+    });
+}
+
+/** What commander gives beside the prompts. */
+type Flags = Omit<GenerateRequest, "deltas" | "prompts"> & {
+  delta?: string[];
+  promptsFrom?: string;
+  quiet?: boolean;
+};
+
+function generateRequest(
+  prompts: string[],
+  { delta = [], promptsFrom, quiet: _, ...flags }: Flags,
+): GenerateRequest {
+  const more = promptsFrom === undefined ? [] : Deno.readTextFileSync(promptsFrom).split(/\r?\n/);
+  const all = [...prompts, ...more].map((line) => line.trim()).filter((line) => line);
+  if (!all.length) {
+    throw new UsageError(
+      promptsFrom === undefined
+        ? 'no prompt given. Say what to show: moongate generate … "a <new1> dog on a beach"'
+        : `${promptsFrom} has no prompts: one a line is expected`,
+    );
+  }
+  return { ...flags, deltas: delta, prompts: all };
+}

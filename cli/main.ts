@@ -1,0 +1,55 @@
+/**
+ * The command as a function of its arguments: verbs, one error boundary, an exit code.
+ */
+import { Command, CommanderError } from "npm:commander@15.1.0";
+import settings from "../deno.json" with { type: "json" };
+import { demoCommand } from "./demo.ts";
+import { doctorCommand } from "./doctor.ts";
+import { report } from "./errors.ts";
+import { generateCommand } from "./generate.ts";
+import { Interrupted, interrupted } from "./interrupt.ts";
+import { mergeCommand } from "./merge.ts";
+import { prepareGpu } from "./platform.ts";
+import { trainCommand } from "./train.ts";
+import type { Context } from "./verb.ts";
+import * as work from "./work.ts";
+
+/**
+ * Runs the command.
+ *
+ * @param args as typed, without the program's name
+ * @param context replaces the work and where lines go, for tests
+ * @returns the exit code: 0, 1 after an error, 130 after Ctrl-C
+ */
+export async function main(args: string[], context: Partial<Context> = {}): Promise<number> {
+  const full: Context = { work, out: console.log, err: console.error, ...context };
+  prepareGpu();
+  const program = new Command("moongate")
+    .description(
+      "Teaches a text-to-image diffusion model new concepts from a few pictures, on any GPU.",
+    )
+    .version(settings.version, "-v, --version")
+    .showHelpAfterError("(moongate --help shows all verbs)")
+    .addHelpText("after", "\nmoongate <verb> --help shows a verb's options and examples.");
+  const verbs = [trainCommand, generateCommand, mergeCommand, demoCommand, doctorCommand];
+  for (const make of verbs) program.addCommand(make(full));
+  // Every command throws instead of leaving the process, and writes where the caller wants.
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => full.out(text.trimEnd()),
+      writeErr: (text) => full.err(text.trimEnd()),
+    });
+  }
+  try {
+    if (args.length === 0) {
+      full.out(program.helpInformation().trimEnd());
+      return 0;
+    }
+    await program.parseAsync(args, { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 1;
+    if (error instanceof Interrupted) return interrupted;
+    return report(error, full.err);
+  }
+}

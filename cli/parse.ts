@@ -1,0 +1,102 @@
+/**
+ * Reading of option values: each function refuses what it cannot use, and says what it would have taken.
+ */
+import { InvalidArgumentError } from "npm:commander@15.1.0";
+import { UsageError } from "./errors.ts";
+import type { ConceptRequest } from "./requests.ts";
+
+/** A whole number of at least `low`, and at most `high`. */
+export function whole(low: number, high = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^-?\d+$/.test(text) && value >= low && value <= high) return value;
+    const bound = high === Number.MAX_SAFE_INTEGER ? `${low} or more` : `${low} to ${high}`;
+    throw new InvalidArgumentError(`It must be a whole number, ${bound}.`);
+  };
+}
+
+/** A number of at least `low` (or more than it, with `above`), and at most `high`. */
+export function real(low: number, high = Infinity, above = false): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === "" ? NaN : Number(text);
+    if (Number.isFinite(value) && (above ? value > low : value >= low) && value <= high) {
+      return value;
+    }
+    const from = above ? `more than ${low}` : `${low} or more`;
+    throw new InvalidArgumentError(
+      `It must be a number, ${from}${high === Infinity ? "" : `, at most ${high}`}.`,
+    );
+  };
+}
+
+/** A side of a picture in pixels: a multiple of `factor`. */
+export function side(factor: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value > 0 && value % factor === 0) return value;
+    throw new InvalidArgumentError(`It must be a number of pixels that ${factor} divides.`);
+  };
+}
+
+/** A size of memory, as in "6GB", "900MB" or "4GiB"; gives bytes. */
+export function memory(text: string): number {
+  const found = /^(\d+(?:\.\d+)?)\s*([KMGT])(i?)B?$/i.exec(text.trim());
+  if (!found) throw new InvalidArgumentError('It must be a size such as "6GB" or "900MB".');
+  const [, number, unit, binary] = found;
+  const base = binary ? 1024 : 1000, power = "KMGT".indexOf(unit.toUpperCase()) + 1;
+  return Math.round(Number(number) * base ** power);
+}
+
+/** Collects a repeatable option. */
+export function repeated<T>(parse: (text: string) => T): (text: string, earlier?: T[]) => T[] {
+  return (text, earlier = []) => [...earlier, parse(text)];
+}
+
+/** A concept as in "<new1> dog=./photos/my-dog": words, of which those in angle brackets are new, and a folder. */
+export function concept(text: string): ConceptRequest {
+  const cut = text.indexOf("=");
+  const words = text.slice(0, cut).trim().replace(/\s+/g, " "), photos = text.slice(cut + 1).trim();
+  if (cut < 0 || !words || !photos) {
+    throw new InvalidArgumentError('It must look like "<new1> dog=./photos/my-dog".');
+  }
+  const tokens = words.match(/<[^<>\s]+>/g) ?? [];
+  const category = words.replace(/<[^<>\s]+>/g, "").trim().replace(/\s+/g, " ");
+  if (/[<>]/.test(category)) {
+    throw new InvalidArgumentError(
+      "A new word is written in angle brackets without spaces: <new1>.",
+    );
+  }
+  if (!category) {
+    throw new InvalidArgumentError(
+      `"${words}" has no class word. Say what kind of thing it is: "${words} dog=…".`,
+    );
+  }
+  return { words, tokens, category, photos };
+}
+
+/** A named folder or file, as in "dog=./regularization/dogs". */
+export function named(text: string): { name: string; path: string } {
+  const cut = text.indexOf("="),
+    name = text.slice(0, cut).trim(),
+    path = text.slice(cut + 1).trim();
+  if (cut < 0 || !name || !path) {
+    throw new InvalidArgumentError('It must look like "dog=./regularization/dogs".');
+  }
+  return { name, path };
+}
+
+/** Refuses concepts that share a new word or a whole name. */
+export function distinctConcepts(concepts: ConceptRequest[]): void {
+  const seen = new Map<string, string>();
+  for (const { words, tokens } of concepts) {
+    for (const name of tokens.length ? tokens : [words]) {
+      const other = seen.get(name);
+      if (other !== undefined) {
+        throw new UsageError(
+          `two concepts use ${name} ("${other}" and "${words}"). Give each its own new word: <new1>, <new2>`,
+        );
+      }
+      seen.set(name, words);
+    }
+  }
+}

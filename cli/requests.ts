@@ -1,0 +1,129 @@
+/**
+ * What the verbs ask of the library, and what they hand it to talk to the user with.
+ *
+ * Why its own file: the verbs turn flags into these, `work.ts` turns these into work, and neither knows the other.
+ */
+import type { Interrupt } from "./interrupt.ts";
+import type { Progress } from "./progress.ts";
+
+/** One concept to teach. */
+export interface ConceptRequest {
+  /** As used in prompts: "<new1> dog". */
+  words: string;
+  /** The new words among them: ["<new1>"]. Empty when only the class word is re-taught. */
+  tokens: string[];
+  /** The words that the model knows: "dog". */
+  category: string;
+  /** A folder of pictures. */
+  photos: string;
+}
+
+/** `moongate train` */
+export interface TrainRequest {
+  /** The model's folder. */
+  model: string;
+  /** One concept or more, taught together. */
+  concepts: ConceptRequest[];
+  /** The folder that the delta, the checkpoints and the metrics go to. */
+  out: string;
+  /** Regularization folders by class word; classes without one get generated pictures. */
+  regularization: { name: string; path: string }[];
+  /** How many regularization pictures are generated for a class without a folder. */
+  priorImages: number;
+  /** Caption template; `{}` stands for the concept's words. */
+  caption: string;
+  /** Vocabulary entries that the new words start from, in order. */
+  initializers: string[];
+  /** Optimizer steps; undefined: 250 for each concept. */
+  steps?: number;
+  /** Target pictures a step; as many regularization pictures come with them. */
+  batch: number;
+  /** For each example: the optimizer gets this times the whole batch. */
+  learningRate: number;
+  /** Decoupled weight decay on the trained parameters. */
+  weightDecay: number;
+  /** Side of the training pictures in pixels; undefined: the model's own. */
+  size?: number;
+  /** Mirror every other picture. */
+  flip: boolean;
+  /** Draw sizes and places. */
+  augment: boolean;
+  /** What the frozen weights are kept in. */
+  precision: "f32" | "f16";
+  /** Bytes of GPU memory that training may plan for; undefined: what the adapter allows. */
+  memory?: number;
+  /** Steps between checkpoints. */
+  saveEvery: number;
+  /** Steps between two readings of the loss. */
+  logEvery: number;
+  /** Random seed. */
+  seed: number;
+  /** Go on from the newest checkpoint in `out`. */
+  resume: boolean;
+}
+
+/** `moongate generate` */
+export interface GenerateRequest {
+  /** The model's folder. */
+  model: string;
+  /** Delta files or folders, applied in order. */
+  deltas: string[];
+  /** At least one. */
+  prompts: string[];
+  /** What should not be in the picture. */
+  negative: string;
+  /** Pictures for each prompt. */
+  count: number;
+  /** Sampling steps. */
+  steps: number;
+  /** Classifier-free guidance scale. */
+  guidance: number;
+  /** 1: DDPM; 0: DDIM. */
+  eta: number;
+  /** Side in pixels; undefined: the model's own. */
+  size?: number;
+  /** Pictures sampled at once. */
+  batch: number;
+  /** Random seed. */
+  seed: number;
+  /** The folder that the pictures go to. */
+  out: string;
+}
+
+/** `moongate merge` */
+export interface MergeRequest {
+  /** The model's folder: the weights before any concept, and the text encoder. */
+  model: string;
+  /** Two deltas or more, files or folders. */
+  deltas: string[];
+  /** Where the merged delta goes. */
+  out: string;
+  /** A text file with a caption a line; undefined: those that ship. */
+  captions?: string;
+  /** At most this many captions. */
+  captionCount: number;
+  /** See `mergeConcepts`. */
+  ridge: number;
+}
+
+/** `moongate demo` */
+export interface DemoRequest {
+  /** The concept to teach, by its folder name among those that ship. */
+  concept: string;
+  /** Optimizer steps; undefined: the demo's own. */
+  steps?: number;
+  /** Random seed. */
+  seed: number;
+  /** The folder that the picture and the report go to. */
+  out: string;
+}
+
+/** How work talks to the user. */
+export interface Ui {
+  /** Bars or lines, or nothing with `--quiet`. */
+  progress: Progress;
+  /** Ctrl-C. */
+  interrupt: Interrupt;
+  /** A result: one line on stdout, with `--quiet` too. */
+  say(line: string): void;
+}

@@ -1,0 +1,60 @@
+/**
+ * What all verbs share: how a command is made, and how its work is run with progress and Ctrl-C.
+ */
+import { Command } from "npm:commander@15.1.0";
+import { catchInterrupt } from "./interrupt.ts";
+import { createProgress } from "./progress.ts";
+import type { Ui } from "./requests.ts";
+import type * as work from "./work.ts";
+
+/** The functions that do the verbs' work. */
+export type Work = Pick<typeof work, "train" | "generate" | "merge" | "demo">;
+
+/** What a verb runs with; tests put their own in. */
+export interface Context {
+  /** Does the work. */
+  work: Work;
+  /** Takes a line of results. */
+  out: (line: string) => void;
+  /** Takes a line of progress, help on errors and remarks. */
+  err: (line: string) => void;
+}
+
+/**
+ * A command with the house's defaults: a summary, examples below its help, unknown flags refused.
+ *
+ * @param needed options that must be given. Not commander's own `requiredOption`: that one complains before it looks at
+ *   unknown flags, so `--modl` would be answered by "--model is missing" and not by "did you mean --model?"
+ */
+export function verb(
+  name: string,
+  summary: string,
+  examples: string[],
+  needed: string[] = [],
+): Command {
+  return new Command(name)
+    .description(summary)
+    .hook("preAction", (_, command) => {
+      for (const option of needed) {
+        if (command.getOptionValue(option) !== undefined) continue;
+        command.error(`error: --${option} is needed, and was not given`);
+      }
+    })
+    .showHelpAfterError(`(moongate ${name} --help shows all options)`)
+    .addHelpText("after", `\nExamples:\n${examples.map((line) => `  ${line}`).join("\n")}`);
+}
+
+/** Runs a verb's work with progress and Ctrl-C, and puts both away afterwards, however it ends. */
+export async function withUi<T>(
+  context: Context,
+  quiet: boolean,
+  run: (ui: Ui) => Promise<T>,
+): Promise<T> {
+  const progress = await createProgress({ quiet, write: context.err });
+  using interrupt = catchInterrupt({ write: context.err });
+  try {
+    return await run({ progress, interrupt, say: context.out });
+  } finally {
+    progress.stop();
+  }
+}
