@@ -1,0 +1,99 @@
+/**
+ * Scaled dot-product attention, the op that dominates a diffusion model's memory when it is written plainly: T·S scores a
+ * head. Forward keeps one number a row (the log-sum-exp of its scores), and backward recomputes the scores from it, so
+ * that nothing of that size outlives a kernel. The kernels are in `attention/`, one file per way of computing it.
+ */
+import { apply, type Tensor } from "../tensor/tensor.ts";
+import { ShapeError } from "../tensor/shape.ts";
+import { defineOp } from "../tensor/op.ts";
+import type { KernelContext, KernelPlan } from "../tensor/kernel.ts";
+import { mul } from "./arithmetic.ts";
+import { cast } from "./compare.ts";
+import { sum } from "./reduce.ts";
+import {
+  type AttentionAttrs,
+  type AttentionGradAttrs,
+  type Operand,
+  problemOf,
+} from "./attention/problem.ts";
+import { attentionGradReference, attentionReference } from "./attention/reference.ts";
+import { streamingForward, streamingGrad } from "./attention/streaming.ts";
+import { batchedFits, batchedForward, batchedGrad } from "./attention/batched.ts";
+
+/** Rows are query positions in the order of the result, so the log-sum-exp has its shape without the last axis. */
+const attentionOp = defineOp<AttentionAttrs>({
+  name: "attention",
+  shape: (inputs, attrs) => {
+    const { B, T, H } = problemOf("attention", inputs, attrs);
+    return [inputs[0], { shape: [B, T, H], dtype: "f32" }];
+  },
+  vjp([g, gLse], node, wanted) {
+    if (gLse) throw new ShapeError("attention", "its log-sum-exp has no derivative here");
+    const names = (["q", "k", "v"] as const).filter((_, i) => wanted[i]);
+    if (!g || !names.length) return [undefined, undefined, undefined];
+    const [y, lse] = node.outputs;
+    // Σ_s dP·P of a row, by way of the result: it is what the softmax's derivative subtracts.
+    const delta = sum(mul(cast(g, "f32"), cast(y, "f32")), [3]);
+    const grads = apply(attentionGradOp, [...node.inputs, g, lse, delta], {
+      ...node.attrs,
+      wanted: names,
+    });
+    return (["q", "k", "v"] as const).map((name) => grads[names.indexOf(name)]);
+  },
+  reference: attentionReference,
+  lowering: { kind: "kernel", epilogue: false, build: buildForward },
+});
+
+const attentionGradOp = defineOp<AttentionGradAttrs>({
+  name: "attentionGrad",
+  shape: (inputs, attrs) => {
+    problemOf("attentionGrad", inputs, attrs);
+    const of: Record<Operand, number> = { q: 0, k: 1, v: 2 };
+    return attrs.wanted.map((w) => inputs[of[w]]);
+  },
+  vjp() {
+    throw new ShapeError(
+      "attention",
+      "second derivatives are not implemented; write it with matmul and softmax instead",
+    );
+  },
+  reference: attentionGradReference,
+  lowering: { kind: "kernel", epilogue: false, build: buildGrad },
+});
+
+function buildForward(ctx: KernelContext<AttentionAttrs>): KernelPlan {
+  const p = problemOf("attention", ctx.inputs, ctx.attrs);
+  if (ctx.profile.software && batchedFits(p, ctx.profile)) return batchedForward(p, ctx);
+  return streamingForward(p, ctx);
+}
+
+function buildGrad(ctx: KernelContext<AttentionGradAttrs>): KernelPlan {
+  const p = problemOf("attentionGrad", ctx.inputs, ctx.attrs);
+  if (ctx.profile.software && batchedFits(p, ctx.profile)) return batchedGrad(p, ctx);
+  return streamingGrad(p, ctx);
+}
+
+/** Options of {@linkcode attention}. */
+export interface AttentionOptions {
+  /** Query t attends to keys 0 … t only (CLIP's text encoder). Default false. */
+  readonly causal?: boolean;
+  /** Factor on the scores. Default 1/√D. */
+  readonly scale?: number;
+}
+
+/**
+ * softmax(scale · q·kᵀ) · v for every head.
+ *
+ * Heads are interleaved as a linear layer of width H·D gives them: reshape its output to [B, T, H, D], nothing needs to
+ * be transposed. Storage may be f32 or f16 for each operand; arithmetic is f32. The result has q's dtype.
+ *
+ * @param q queries [B, T, H, D]
+ * @param k keys [B, S, H, D]
+ * @param v values [B, S, H, D]
+ * @returns [B, T, H, D]
+ * @throws ShapeError when the shapes do not agree, or when a second derivative is taken
+ */
+export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1) ?? 1);
+  return apply(attentionOp, [q, k, v], { causal: options.causal ?? false, scale })[0];
+}
