@@ -140,13 +140,15 @@ export function wgslOf(d: LoweredDispatch, same: (a: LoweredUse, b: LoweredUse) 
   const bindings: LoweredUse[] = [];
   let body = d.body;
   for (const use of d.buffers) {
-    const i = bindings.findIndex((b) => same(b, use));
+    const i = bindings.findIndex((b) => same(b, use) && b.type === use.type);
     if (i < 0) {
+      // Read in two ways, one memory takes two bindings; WebGPU only forbids that where one of them writes.
+      const other = bindings.find((b) => same(b, use));
+      if (other && (other.access === "write" || use.access === "write")) {
+        throw new Error(`${d.label}: one buffer is used as ${other.type} and as ${use.type}`);
+      }
       bindings.push(use);
       continue;
-    }
-    if (bindings[i].type !== use.type) {
-      throw new Error(`${d.label}: one buffer is used as ${bindings[i].type} and as ${use.type}`);
     }
     if (use.access === "write") bindings[i] = { ...bindings[i], access: "write" };
     body = body.replace(new RegExp(`\\b${use.name}\\b`, "g"), bindings[i].name);

@@ -1,0 +1,124 @@
+/** The operands of {@link Gemm}: matrices and weights, windows over an image, and pixels as the summed index. */
+import { type BufferUse, storageType } from "../../tensor/kernel.ts";
+import type { Spec } from "../../tensor/shape.ts";
+import { type Operand, u32 } from "./problem.ts";
+
+/** An input of the op as a buffer, read in vectors where its innermost extent allows. */
+function inputBuffer(name: string, input: number, spec: Spec): { buffer: BufferUse; width: 1 | 4 } {
+  const width = spec.shape.at(-1)! % 4 === 0 ? 4 : 1;
+  const type = storageType(spec.dtype, width);
+  return { buffer: { name, ref: { input }, access: "read", type }, width };
+}
+
+const value = (width: 1 | 4): string => width === 4 ? "vec4<f32>" : "f32";
+
+/** Reads flat element index `base + offset` (both multiples of the width). */
+function read(name: string, width: 1 | 4, base: string, offset: string): string {
+  return width === 4
+    ? `vec4<f32>(${name}[(${base} >> 2u) + (${offset} >> 2u)])`
+    : `f32(${name}[${base} + ${offset}])`;
+}
+
+/** Where the elements of a {@linkcode matrix} operand lie: strides in elements, 1 along the innermost axis. */
+export interface Strides {
+  readonly batch: number;
+  readonly row: number;
+  readonly k: number;
+  /** Offset of a segment, as a u32 expression in its number. */
+  readonly segment?: (segment: string) => string;
+}
+
+/** A strided operand: a matrix in either orientation, or the weights of a convolution tap by tap. */
+export function matrix(name: string, input: number, spec: Spec, s: Strides): Operand {
+  const { buffer, width } = inputBuffer(name, input, spec);
+  return {
+    buffer,
+    width,
+    along: s.k === 1 ? "k" : "row",
+    row: (r, id) => `let ${id}r = ${s.batch ? `z * ${s.batch}u + ` : ""}${r} * ${s.row}u;`,
+    enter: (rowId, segment, id) =>
+      `let ${id}p = ${rowId}r${s.segment ? ` + ${s.segment(segment)}` : ""};`,
+    load: (id, k) => read(name, width, `${id}p`, s.k === 1 ? `(${k})` : `((${k}) * ${s.k}u)`),
+  };
+}
+
+/** A grid of rows sliding over an NHWC image: row (b, i, j) and tap (p, q) read one pixel's channels. */
+export interface Sliding {
+  /** Extents of the image that is read. */
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  /** Extents of the grid of rows. */
+  readonly rows: readonly [h: number, w: number];
+  /** Pixels between neighbouring rows. */
+  readonly step: number;
+  /** Pixel that row (0, 0) reads at tap (0, 0); may lie outside. */
+  readonly origin: readonly [y: number, x: number];
+  /** Taps in a row of the window. */
+  readonly taps: number;
+  /** Whether taps move forwards (1) or backwards (−1) over the image. */
+  readonly direction: 1 | -1;
+}
+
+/** Pixels under a window: m = (b, i, j), segment = tap, k = channel. Outside the image there are zeros. */
+export function sliding(name: string, input: number, spec: Spec, w: Sliding): Operand {
+  const { buffer, width } = inputBuffer(name, input, spec);
+  const [h, wd] = w.rows;
+  const sign = w.direction === 1 ? "+" : "-";
+  return {
+    buffer,
+    width,
+    along: "k",
+    row: (r, id) =>
+      `let ${id}m = ${r};
+let ${id}y = ((${id}m / ${wd}u) % ${h}u) * ${w.step}u + ${u32(w.origin[0])};
+let ${id}x = (${id}m % ${wd}u) * ${w.step}u + ${u32(w.origin[1])};
+let ${id}b = (${id}m / ${h * wd}u) * ${w.height}u;`,
+    // Coordinates left of or above the image wrap to huge numbers, so one comparison tests both sides.
+    enter: (rowId, segment, id) =>
+      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
+let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
+let ${id}ok = ${id}y < ${w.height}u && ${id}x < ${w.width}u;
+let ${id}p = ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u;`,
+    load: (id, k) => `select(${value(width)}(), ${read(name, width, `${id}p`, `(${k})`)}, ${id}ok)`,
+  };
+}
+
+/** Pixels as the summed index: row = channel, segment = (b, line of the output), k = place in that line, z = tap. */
+export interface Pixels {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  /** Lines of the output per image. */
+  readonly lines: number;
+  readonly step: number;
+  /** Padding above and left of the image. */
+  readonly pad: readonly [top: number, left: number];
+  /** Taps in a row of the window. */
+  readonly taps: number;
+}
+
+/** The image side of a weight gradient: the pixel that each output pixel saw through tap z. */
+export function pixels(name: string, input: number, spec: Spec, w: Pixels): Operand {
+  const { buffer, width } = inputBuffer(name, input, spec);
+  return {
+    buffer,
+    width,
+    along: "row",
+    prelude: `let ${name}y = z / ${w.taps}u - ${w.pad[0]}u; let ${name}x = z % ${w.taps}u - ${
+      w.pad[1]
+    }u;`,
+    row: (r, id) => `let ${id}r = ${r};`,
+    enter: (rowId, segment, id) =>
+      `let ${id}y = ((${segment}) % ${w.lines}u) * ${w.step}u + ${name}y;
+let ${id}p = (((${segment}) / ${w.lines}u) * ${w.height}u + ${id}y) * ${
+        w.width * w.channels
+      }u + ${rowId}r;
+let ${id}ok = ${id}y < ${w.height}u;`,
+    load: (id, k) => {
+      const x = `((${k}) * ${w.step}u + ${name}x)`;
+      const at = read(name, width, `${id}p`, `(${x} * ${w.channels}u)`);
+      return `select(${value(width)}(), ${at}, ${id}ok && ${x} < ${w.width}u)`;
+    },
+  };
+}

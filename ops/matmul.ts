@@ -1,0 +1,181 @@
+/** Matrix products, in every orientation and in batches, and the linear layer that is made of one. */
+import { apply, type Tensor } from "../tensor/tensor.ts";
+import { isFloat } from "../tensor/dtype.ts";
+import { sameShape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
+import { defineOp } from "../tensor/op.ts";
+import { matrix } from "./gemm/operands.ts";
+import { planGemm } from "./gemm/plan.ts";
+import { add } from "./arithmetic.ts";
+import { cast } from "./compare.ts";
+import { reshape, transpose } from "./movement.ts";
+import { sum } from "./reduce.ts";
+
+/** Which operands of {@linkcode matmul} are taken transposed (their last two axes swapped). */
+export interface MatmulOptions {
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+}
+
+interface MatmulAttrs {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+}
+
+/** The extents of a product; `shared` says that all batches use the same b. */
+interface Extents {
+  readonly batch: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly shared: boolean;
+}
+
+function extentsOf([a, b]: readonly Spec[], { transposeA, transposeB }: MatmulAttrs): Extents {
+  const [ra, ca] = a.shape.slice(-2);
+  const [rb, cb] = b.shape.slice(-2);
+  const batch = sizeOf(a.shape.slice(0, -2));
+  const shared = b.shape.length === 2;
+  return {
+    batch,
+    m: transposeA ? ca : ra,
+    k: transposeA ? ra : ca,
+    n: transposeB ? rb : cb,
+    shared,
+  };
+}
+
+const matmulOp = defineOp<MatmulAttrs>({
+  name: "matmul",
+  shape([a, b], attrs) {
+    const fail = (detail: string) => new ShapeError("matmul", `${show(a)} × ${show(b)}: ${detail}`);
+    if (a.shape.length < 2 || b.shape.length < 2) {
+      throw fail("both operands need at least two axes");
+    }
+    if (!isFloat(a.dtype) || !isFloat(b.dtype)) throw fail("both operands must be f32 or f16");
+    const lead = a.shape.slice(0, -2);
+    if (b.shape.length > 2 && !sameShape(lead, b.shape.slice(0, -2))) {
+      throw fail("the leading axes must be equal, or b must have two axes");
+    }
+    const { m, n, k } = extentsOf([a, b], attrs);
+    const other = b.shape.at(attrs.transposeB ? -1 : -2);
+    if (k !== other) {
+      const how = `${attrs.transposeA ? ", a transposed" : ""}${
+        attrs.transposeB ? ", b transposed" : ""
+      }`;
+      throw fail(`the inner extents ${k} and ${other} differ${how}`);
+    }
+    return [{ shape: [...lead, m, n], dtype: productType(a, b) }];
+  },
+  vjp([g], { inputs: [a, b], attrs: { transposeA: ta, transposeB: tb } }, wanted) {
+    if (!g) return [undefined, undefined];
+    // y = A·B gives dA = dY·Bᵀ and dB = Aᵀ·dY, each turned round again where the operand was taken transposed.
+    const da = () =>
+      ta ? matmul(b, g, { transposeA: tb, transposeB: true }) : matmul(g, b, { transposeB: !tb });
+    const db = () => {
+      const each = tb
+        ? matmul(g, a, { transposeA: true, transposeB: ta })
+        : matmul(a, g, { transposeA: !ta });
+      const lead = each.shape.length - b.shape.length;
+      return lead ? sum(each, [...Array(lead).keys()]) : each;
+    };
+    // With b shared and a transposed, dA pairs a two-axis left operand with a batch: the other way round it fits.
+    const shared = ta && b.shape.length < g.shape.length;
+    const daShared = () => transpose(matmul(g, b, { transposeB: !tb }));
+    return [
+      wanted[0] ? cast(shared ? daShared() : da(), a.dtype) : undefined,
+      wanted[1] ? cast(db(), b.dtype) : undefined,
+    ];
+  },
+  reference([a, b], specs, attrs) {
+    const { batch, m, n, k, shared } = extentsOf(specs, attrs);
+    const y = new Float64Array(batch * m * n);
+    for (let z = 0; z < batch; z++) {
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < n; j++) {
+          let dot = 0;
+          for (let q = 0; q < k; q++) {
+            const left = a[z * m * k + (attrs.transposeA ? q * m + i : i * k + q)];
+            dot += left * b[(shared ? 0 : z * n * k) + (attrs.transposeB ? j * k + q : q * n + j)];
+          }
+          y[(z * m + i) * n + j] = dot;
+        }
+      }
+    }
+    return [y];
+  },
+  lowering: {
+    kind: "kernel",
+    epilogue: true,
+    build(ctx) {
+      const { batch, m, n, k, shared } = extentsOf(ctx.inputs, ctx.attrs);
+      const { transposeA: ta, transposeB: tb } = ctx.attrs;
+      const strides = (row: number, along: boolean, each: number) =>
+        along ? { batch: each, row: k, k: 1 } : { batch: each, row: 1, k: row };
+      const gemm = {
+        label: "matmul",
+        m,
+        n,
+        batch,
+        segments: 1,
+        length: k,
+        a: matrix("lhs", 0, ctx.inputs[0], strides(m, !ta, m * k)),
+        b: matrix("rhs", 1, ctx.inputs[1], strides(n, tb, shared ? 0 : n * k)),
+        index: (i: string, j: string, z: string) => `(${z} * ${m}u + ${i}) * ${n}u + ${j}`,
+      };
+      return planGemm([gemm], batch * m * n, ctx);
+    },
+  },
+});
+
+/** f16 only where both operands are; weights stored in f16 leave f32 activations as they are. */
+export const productType = (a: Spec, b: Spec) =>
+  a.dtype === "f16" && b.dtype === "f16" ? "f16" : "f32";
+
+/**
+ * Matrix product `a · b` with f32 accumulation.
+ *
+ * @param a `[…, M, K]` (`[…, K, M]` with `transposeA`)
+ * @param b `[…, K, N]` (`[…, N, K]` with `transposeB`) with the same leading axes, or two axes for all batches
+ * @returns `[…, M, N]`; f16 when both operands are, else f32
+ * @throws ShapeError when the leading or inner extents do not fit
+ */
+export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  const attrs = {
+    transposeA: options.transposeA ?? false,
+    transposeB: options.transposeB ?? false,
+  };
+  const lead = a.shape.slice(0, -2);
+  if (b.shape.length !== 2 || attrs.transposeA || !lead.length) {
+    return apply(matmulOp, [a, b], attrs)[0];
+  }
+  // One tall product uses every row of b once for all batches.
+  const y = apply(matmulOp, [reshape(a, [-1, a.shape.at(-1)!]), b], attrs)[0];
+  return reshape(y, [...lead, a.shape.at(-2)!, y.shape[1]]);
+}
+
+/**
+ * Linear layer: `x · weightᵀ + bias`.
+ *
+ * @param x `[…, in]`
+ * @param weight `[out, in]`, as checkpoints store it
+ * @param bias `[out]`
+ * @returns `[…, out]`
+ * @throws ShapeError when `in` or `out` differ
+ */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  if (weight.shape.length !== 2 || x.shape.at(-1) !== weight.shape[1]) {
+    throw new ShapeError(
+      "linear",
+      `x is ${show(x.spec)}, weight ${show(weight.spec)}; expected […, in] and [out, in]`,
+    );
+  }
+  if (bias && !sameShape(bias.shape, [weight.shape[0]])) {
+    throw new ShapeError(
+      "linear",
+      `bias is ${show(bias.spec)}, weight ${show(weight.spec)}; expected [out]`,
+    );
+  }
+  const flat = matmul(reshape(x, [-1, weight.shape[1]]), weight, { transposeB: true });
+  const y = bias ? add(flat, cast(bias, flat.dtype)) : flat;
+  return reshape(y, [...x.shape.slice(0, -1), weight.shape[0]]);
+}

@@ -1,0 +1,200 @@
+/** Matrix products against their definition: every orientation, batching, ragged extents, f16, both kinds of adapter. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { tapeOf, type Tensor } from "../tensor/tensor.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { ShapeError } from "../tensor/shape.ts";
+import { input } from "../ops/leaf.ts";
+import { add, mul } from "../ops/arithmetic.ts";
+import { reshape } from "../ops/movement.ts";
+import { sum } from "../ops/reduce.ts";
+import { linear, matmul, type MatmulOptions } from "../ops/matmul.ts";
+import { blueprint } from "../compile/trace.ts";
+import { vjp } from "../autograd/grad.ts";
+import { checkOp, deviceAs } from "./support/check.ts";
+
+const f32 = (...shape: number[]) => ({ shape, dtype: "f32" as DType });
+const f16 = (...shape: number[]) => ({ shape, dtype: "f16" as DType });
+
+function shapes(
+  m: number,
+  n: number,
+  k: number,
+  o: MatmulOptions,
+  lead: readonly number[] = [],
+  leadB = lead,
+): [number[], number[]] {
+  return [[...lead, ...(o.transposeA ? [k, m] : [m, k])], [
+    ...leadB,
+    ...(o.transposeB ? [n, k] : [k, n]),
+  ]];
+}
+
+const orientations: MatmulOptions[] = [false, true].flatMap((transposeA) =>
+  [false, true].map((transposeB) => ({ transposeA, transposeB }))
+);
+
+for (const software of [true, false]) {
+  const kernels = software ? "register kernels" : "workgroup kernels";
+
+  Deno.test(`matmul of any extents and orientation equals its definition (${kernels})`, async () => {
+    const device = await deviceAs(software);
+    const extent = fc.oneof(
+      fc.integer({ min: 1, max: 9 }),
+      fc.constantFrom(12, 16, 20, 36, 64, 67),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        extent,
+        extent,
+        extent,
+        fc.constantFrom(...orientations),
+        fc.constantFrom([], [3]),
+        async (m, n, k, o, lead) => {
+          const [a, b] = shapes(m, n, k, o, lead);
+          await checkOp([f32(...a), f32(...b)], (x, y) => matmul(x, y, o), { device });
+        },
+      ),
+      { numRuns: 8, seed: 7 },
+    );
+  });
+
+  Deno.test(`matmul splits a long inner axis and still equals its definition (${kernels})`, async () => {
+    const device = await deviceAs(software);
+    for (const o of orientations) {
+      for (const [m, n, k] of [[8, 12, 2600], [5, 3, 2111]]) {
+        const [a, b] = shapes(m, n, k, o);
+        const product = (x: Tensor, y: Tensor) => mul(add(matmul(x, y, o), 1), 2);
+        const results = [product(input(f32(...a), 0), input(f32(...b), 1))];
+        const { dispatches } = blueprint(results, [], { profile: device.profile });
+        assertEquals(
+          dispatches.length,
+          2,
+          "a split product is two dispatches with the epilogue in the second",
+        );
+        await checkOp([f32(...a), f32(...b)], product, { device, scale: 0.2, forwardOnly: true });
+      }
+    }
+  });
+
+  Deno.test(`matmul shares one b among batches (${kernels})`, async () => {
+    const device = await deviceAs(software);
+    for (const o of orientations) {
+      const [a, b] = shapes(5, 8, 6, o, [2, 3], []);
+      await checkOp([f32(...a), f32(...b)], (x, y) => matmul(x, y, o), { device });
+    }
+  });
+
+  Deno.test(`matmul reads f16 operands and accumulates in f32 (${kernels})`, async () => {
+    const device = await deviceAs(software);
+    for (const [m, n, k] of [[8, 12, 16], [5, 7, 9]]) {
+      for (const o of [{}, { transposeB: true }]) {
+        const [a, b] = shapes(m, n, k, o);
+        await checkOp([f16(...a), f16(...b)], (x, y) => matmul(x, y, o), { device });
+        // Only the weight is rounded, and before the product: the result is as exact as with f32.
+        await checkOp([f32(...a), f16(...b)], (x, y) => matmul(x, y, o), {
+          device,
+          wrt: [0],
+          tolerance: 2e-5,
+        });
+      }
+    }
+  });
+
+  Deno.test(`matmul of a tensor with itself in another shape binds one memory twice (${kernels})`, async () => {
+    const device = await deviceAs(software);
+    await checkOp([f32(6, 4)], (x) => matmul(x, reshape(x, [4, 6])), { device });
+    await checkOp([f32(4, 4)], (x) => add(matmul(x, x, { transposeB: true }), x), { device });
+  });
+
+  Deno.test(`linear adds its bias and takes weights as checkpoints store them (${kernels})`, async () => {
+    const device = await deviceAs(software);
+    await checkOp([f32(2, 3, 8), f32(12, 8), f32(12)], linear, { device });
+    await checkOp([f32(7, 5), f32(3, 5), f32(3)], linear, { device });
+    await checkOp([f32(4, 8), f16(12, 8), f32(12)], linear, {
+      device,
+      wrt: [0, 2],
+      tolerance: 2e-5,
+    });
+  });
+}
+
+Deno.test("products larger than one tile are right at every edge", async () => {
+  for (const software of [true, false]) {
+    const device = await deviceAs(software);
+    await checkOp([f32(131, 68), f32(132, 68)], (x, y) => matmul(x, y, { transposeB: true }), {
+      device,
+      forwardOnly: true,
+    });
+    await checkOp([f32(40, 260), f32(40, 72)], (x, y) => matmul(x, y, { transposeA: true }), {
+      device,
+      forwardOnly: true,
+    });
+  }
+});
+
+Deno.test("workgroup kernels also fit adapters with 16 KiB of workgroup memory", async () => {
+  const device = await deviceAs(false);
+  const result = matmul(input(f32(512, 256), 0), input(f32(256, 512), 1));
+  const { dispatches } = blueprint([result], [], {
+    profile: { ...device.profile, workgroupStorage: 16384 },
+  });
+  for (const d of dispatches) {
+    const arrays = [
+      ...d.body.matchAll(/var<workgroup> \w+: array<array<vec4<f32>, (\d+)>, (\d+)>/g),
+    ];
+    assert(arrays.length > 0);
+    assert(arrays.reduce((bytes, [, w, k]) => bytes + 16 * Number(w) * Number(k), 0) <= 16384);
+  }
+});
+
+Deno.test("a frozen weight gets no gradient node, a trained one gets a matmul with a transposed", () => {
+  const [x, w, b] = [input(f32(4, 8), 0), input(f32(6, 8), 1), input(f32(6), 2)];
+  const y = linear(x, w, b);
+  const g = input(f32(4, 6), 3);
+  const products = (wanted: Tensor[]) =>
+    tapeOf(vjp([[y, g]], wanted) as Tensor[]).filter((n) =>
+      n.op.name === "matmul" && n.outputs[0] !== y
+    );
+  const attrs = (wanted: Tensor[]) =>
+    products(wanted).map((n) => (n.attrs as { transposeA: boolean }).transposeA);
+  assertEquals(attrs([x]), [false]);
+  assertEquals(attrs([w]), [true]);
+  assertEquals(attrs([b]), []);
+  assertEquals(attrs([x, w]), [false, true]);
+});
+
+Deno.test("the bias of a linear layer is added where the product is stored", async () => {
+  const { profile } = await deviceAs(true);
+  const y = linear(input(f32(2, 4, 8), 0), input(f32(8, 8), 1), input(f32(8), 2));
+  assertEquals(blueprint([y], [], { profile }).dispatches.length, 1);
+});
+
+Deno.test("second derivatives of matmul are those of its definition", async () => {
+  const device = await deviceAs(true);
+  const gradient = (a: Tensor, b: Tensor) => {
+    const y = matmul(a, b);
+    const [da] = vjp([[sum(mul(mul(y, y), y)), input(f32(), 9)]], [a]);
+    return da!;
+  };
+  const one = (t: Tensor) => t;
+  // The gradient is itself a function of a and b, and is differentiated again by the harness.
+  await checkOp([f32(3, 4), f32(4, 5)], (a, b) => {
+    const y = matmul(a, b);
+    return one(matmul(mul(mul(y, y), 3), b, { transposeB: true }));
+  }, { device });
+  assert(
+    tapeOf([gradient(input(f32(3, 4), 0), input(f32(4, 5), 1))]).some((n) =>
+      n.op.name === "matmul"
+    ),
+  );
+});
+
+Deno.test("wrong shapes are named with what was expected", () => {
+  const t = (...shape: number[]) => input(f32(...shape), 0);
+  assertThrows(() => matmul(t(2, 3), t(4, 5)), ShapeError, "inner extents 3 and 4");
+  assertThrows(() => matmul(t(2, 3, 4), t(3, 4, 5)), ShapeError, "leading axes");
+  assertThrows(() => matmul(t(3), t(3, 4)), ShapeError, "two axes");
+  assertThrows(() => linear(t(2, 3), t(4, 5)), ShapeError, "[out, in]");
+  assertThrows(() => linear(t(2, 3), t(4, 3), t(3)), ShapeError, "[out]");
+});
