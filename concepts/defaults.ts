@@ -1,0 +1,36 @@
+/**
+ * Every default of the method, in one place (§3, §4.1 and appendix of the paper; where implementations differ,
+ * `docs/design.md` says why this one was taken). A model folder may override some in `moongate.json`.
+ */
+
+/** Hyper-parameters of training one or several concepts. */
+export interface TrainingDefaults {
+  /** Optimizer steps for one concept; joint training of n takes n times as many. */
+  readonly steps: number;
+  /** AdamW's rate as it is applied: 1e-5 × batch for Stable Diffusion. */
+  readonly rate: number;
+  /** Pictures a step: half of them targets, half regularization. */
+  readonly batch: number;
+  /** Decoupled weight decay on the trained parameters. */
+  readonly decay: number;
+  /** Caption around "<new1> dog". */
+  readonly template: string;
+}
+
+/** Values for Stable Diffusion. */
+export const TRAINING: TrainingDefaults = {
+  steps: 250,
+  rate: 8e-5,
+  batch: 8,
+  decay: 0.01,
+  template: "photo of a {}",
+};
+
+/** Vocabulary entries that V* tokens start from, in order: rare in captions, alphabetic, no part of another word. */
+export const INITIALIZERS: readonly string[] = ["ktn", "pll", "ucd"];
+
+/** Hyper-parameters of sampling: DDPM (DDIM with η = 1), guidance 6. */
+export const SAMPLING = { steps: 50, guidance: 6, eta: 1 } as const;
+
+/** Name of the optional file in a model folder that overrides training and sampling defaults for that model. */
+export const OVERRIDES_FILE = "moongate.json";

@@ -1,0 +1,179 @@
+import { assert, assertEquals } from "@std/assert";
+import { compile, type Compiled, evaluate } from "../compile/compile.ts";
+import { valueAndGrad } from "../autograd/grad.ts";
+import { checkpoint } from "../autograd/checkpoint.ts";
+import { adamInit, type AdamState, adamw, type Named } from "../autograd/optimizer.ts";
+import { add, mul, sin, square, sub } from "../ops/arithmetic.ts";
+import { mean, sum } from "../ops/reduce.ts";
+import { linear } from "../ops/matmul.ts";
+import { conv2d } from "../ops/conv.ts";
+import { reshape } from "../ops/movement.ts";
+import { tensor } from "../ops/leaf.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { relativeError, testDevice, uniform } from "./support/check.ts";
+
+const random = (shape: number[], seed: number, scale = 1) => {
+  const r = uniform(seed);
+  return tensor(
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => r() * scale),
+    shape,
+  );
+};
+
+interface Result {
+  state: AdamState;
+  loss: Tensor;
+}
+
+type Wrap = (f: (x: Tensor) => Tensor) => (x: Tensor) => Tensor;
+
+/** A small network with a convolution, a residual and two linear layers: everything that fusion can go wrong with. */
+function network(p: Named, x: Tensor, wrap: Wrap): Tensor {
+  const block = wrap((h) => add(h, sin(add(conv2d(h, p.conv, { padding: 1 }), p.bias))));
+  const h = reshape(block(block(x)), [2, 4 * 4 * 8]);
+  return linear(square(linear(h, p.w1, p.b1)), p.w2);
+}
+
+const start = (): Named => ({
+  conv: random([3, 3, 8, 8], 1, 0.2),
+  bias: random([8], 2, 0.1),
+  w1: random([12, 128], 3, 0.1),
+  b1: random([12], 4, 0.1),
+  w2: random([5, 12], 5, 0.3),
+});
+
+async function trainer(options: { fuse?: boolean; wrap?: Wrap }): Promise<{
+  step: Compiled<[AdamState, Tensor, Tensor], Result>;
+  state: AdamState;
+}> {
+  const device = await testDevice();
+  const wrap = options.wrap ?? ((f) => f);
+  const step = compile(device, (state: AdamState, x: Tensor, y: Tensor): Result => {
+    const loss = (p: Named) => mean(square(sub(network(p, x, wrap), y)));
+    const { value, grads } = valueAndGrad(loss)(state.params);
+    return { state: adamw(state, grads, { rate: 3e-3 }), loss: value };
+  }, { donate: [0], fuse: options.fuse });
+  return { step, state: evaluate(device, adamInit(start())) };
+}
+
+const batch = (
+  k: number,
+): [Tensor, Tensor] => [random([2, 4, 4, 8], 100 + k), random([2, 5], 200 + k)];
+
+async function losses(options: { fuse?: boolean; wrap?: Wrap }, steps: number): Promise<number[]> {
+  const device = await testDevice();
+  const { step, state } = await trainer(options);
+  let s = state;
+  const out: number[] = [];
+  for (let k = 0; k < steps; k++) {
+    const r = step(s, ...batch(k));
+    s = r.state;
+    out.push(await device.item(r.loss));
+  }
+  step.free();
+  return out;
+}
+
+Deno.test("fused and unfused programs train alike over 30 steps", async () => {
+  const [fused, unfused] = [await losses({}, 30), await losses({ fuse: false }, 30)];
+  assert(relativeError(fused, unfused) < 1e-5, `${relativeError(fused, unfused)}`);
+  assert(fused[29] !== fused[0]);
+});
+
+Deno.test("a replayed program equals a freshly compiled one, bit by bit, over 30 steps", async () => {
+  const device = await testDevice();
+  const replayed = await losses({}, 30);
+  let { state } = await trainer({});
+  const eager: number[] = [];
+  for (let k = 0; k < 30; k++) {
+    const { step } = await trainer({});
+    const r = step(state, ...batch(k));
+    state = r.state;
+    eager.push(await device.item(r.loss));
+    step.free();
+  }
+  assertEquals(replayed, eager);
+});
+
+Deno.test("checkpointed blocks train alike over 30 steps", async () => {
+  const [plain, kept] = [await losses({}, 30), await losses({ wrap: (f) => checkpoint(f) }, 30)];
+  assert(relativeError(kept, plain) < 1e-5, `${relativeError(kept, plain)}`);
+});
+
+Deno.test("a program allocates exactly what its plan says", async () => {
+  const device = await testDevice();
+  const { step, state } = await trainer({});
+  const plan = step.plan(state, ...batch(0));
+  const before = device.buffers.allocated;
+  const program = step.program(state, ...batch(0));
+  const slabs = plan.memory.slabs.reduce((a, b) => a + b, 0);
+  assertEquals(device.buffers.allocated - before, program.bytes);
+  assert(
+    program.bytes >= slabs && program.bytes <= slabs + 16 * 1024,
+    "slabs, step data and constants only",
+  );
+  const atRest = device.buffers.allocated;
+  step(state, ...batch(0));
+  assertEquals(device.buffers.allocated, atRest, "running allocates nothing");
+  step.free();
+  assertEquals(device.buffers.allocated, before);
+});
+
+Deno.test("encoding a replayed dispatch costs at most 3 µs and never waits for the GPU", async () => {
+  const device = await testDevice();
+  const step = compile(device, (x: Tensor) => {
+    let y = x;
+    for (let i = 0; i < 300; i++) y = add(sum(y, [0], { keep: true }), mul(x, 0.5));
+    return { y };
+  });
+  const x = evaluate(device, random([64], 1));
+  await device.read(step(x).y);
+  const n = step.plan(x).dispatches.length;
+  assert(n >= 300);
+  const waits = { count: 0 };
+  const map = GPUBuffer.prototype.mapAsync;
+  const done = GPUQueue.prototype.onSubmittedWorkDone;
+  GPUBuffer.prototype.mapAsync = function (...args) {
+    waits.count++;
+    return map.apply(this, args);
+  };
+  GPUQueue.prototype.onSubmittedWorkDone = function () {
+    waits.count++;
+    return done.apply(this);
+  };
+  const costs: number[] = [];
+  try {
+    for (let k = 0; k < 21; k++) {
+      const from = performance.now();
+      const { y } = step(x);
+      costs.push((performance.now() - from) * 1000 / n);
+      assertEquals(waits.count, k, "a step neither maps nor waits");
+      await device.read(y); // the one wait, outside of the step
+    }
+  } finally {
+    GPUBuffer.prototype.mapAsync = map;
+    GPUQueue.prototype.onSubmittedWorkDone = done;
+  }
+  const median = costs.sort((a, b) => a - b)[10];
+  assert(median <= 3, `${median.toFixed(2)} µs per dispatch`);
+  step.free();
+});
+
+Deno.test("300 training steps leave the process's memory as it was", async () => {
+  const device = await testDevice();
+  const { step, state } = await trainer({});
+  let s = state;
+  const run = async (steps: number) => {
+    for (let k = 0; k < steps; k++) s = step(s, ...batch(k)).state;
+    await device.read(s.params.w2);
+  };
+  await run(300);
+  const before = Deno.memoryUsage().rss;
+  await run(300);
+  const after = Deno.memoryUsage().rss;
+  assert(
+    after <= before * 1.02,
+    `${(before / 1e6).toFixed(1)} MB grew to ${(after / 1e6).toFixed(1)} MB`,
+  );
+  step.free();
+});
