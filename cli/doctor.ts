@@ -65,7 +65,7 @@ export function judge(adapter: AdapterFacts | undefined): Verdict[] {
   const demo: Verdict = {
     what: "demo (miniature model)",
     runs: pace,
-    why: adapter.software ? `${cpu}, minutes instead of seconds` : "fits everywhere",
+    why: adapter.software ? cpu : "fits everywhere",
   };
   const f16 = adapter.features.includes("shader-f16");
   const sd = "Stable Diffusion 1.x";
@@ -78,7 +78,7 @@ export function judge(adapter: AdapterFacts | undefined): Verdict[] {
     ? "2.1 GB of weights in f16, 4.3 GB in f32"
     : "4.3 GB of weights (no f16 here)";
   const split = binding < largest.embedding ? "; the token embedding is bound in parts" : "";
-  const why = `${weights}${split}${adapter.software ? `; ${cpu}, hours a picture` : ""}`;
+  const why = `${weights}${split}${adapter.software ? `; ${cpu}` : ""}`;
   return [demo, { what: sd, runs: pace, why }, merge];
 }
 

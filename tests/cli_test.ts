@@ -1,0 +1,329 @@
+// The command, run as a function with the work replaced: what flags become, what is refused, what errors look like.
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { judge } from "../cli/doctor.ts";
+import { isKnown, report, UsageError } from "../cli/errors.ts";
+import type { AdapterFacts } from "../cli/facts.ts";
+import { catchInterrupt, Interrupted } from "../cli/interrupt.ts";
+import { main } from "../cli/main.ts";
+import { concept, memory } from "../cli/parse.ts";
+import { createProgress, formatLine, formatTime } from "../cli/progress.ts";
+import type { Work } from "../cli/verb.ts";
+import { AdapterError } from "../device/errors.ts";
+import { FileError } from "../files/errors.ts";
+import { mergeConcepts } from "../concepts/merge.ts";
+
+/** Runs the command with work that only notes its request. */
+async function run(args: string[], work: Partial<Work> = {}) {
+  const out: string[] = [], err: string[] = [], requests: unknown[] = [];
+  const note = <T>(answer: T) => (request: unknown) => {
+    requests.push(request);
+    return Promise.resolve(answer);
+  };
+  const code = await main(args, {
+    out: (line) => out.push(line),
+    err: (line) => err.push(line),
+    work: {
+      train: note("my-dog/delta.safetensors"),
+      generate: note(["a.png", "b.png"]),
+      merge: note("both.safetensors"),
+      demo: note("demo.png"),
+      ...work,
+    },
+  });
+  return {
+    code,
+    out: out.join("\n"),
+    err: err.join("\n"),
+    request: requests[0],
+    count: requests.length,
+  };
+}
+
+const train = ["train", "--model", "sd", "--out", "o", "--concept", "<new1> dog=./my=dog"];
+
+Deno.test("train: a concept is words, new words, class and folder; the rest is the method's default", async () => {
+  const { code, out, request } = await run(train);
+  assertEquals(code, 0);
+  assertEquals(out, "my-dog/delta.safetensors");
+  assertEquals(request, {
+    model: "sd",
+    out: "o",
+    concepts: [{ words: "<new1> dog", tokens: ["<new1>"], category: "dog", photos: "./my=dog" }],
+    regularization: [],
+    priorImages: 200,
+    caption: "photo of a {}",
+    initializers: ["ktn", "pll", "ucd"],
+    batch: 4,
+    learningRate: 1e-5,
+    weightDecay: 0.01,
+    flip: true,
+    augment: true,
+    precision: "f32",
+    saveEvery: 50,
+    logEvery: 10,
+    seed: 42,
+    resume: false,
+  });
+});
+
+Deno.test("train: every flag arrives", async () => {
+  const flags =
+    "--steps 7 --batch 2 --learning-rate 2e-4 --weight-decay 0 --size 64 --no-flip --no-augment " +
+    "--precision f16 --memory 6GB --save-every 3 --log-every 1 --seed 0 --resume --initializer sks --prior-images 9 -q";
+  const { request, code } = await run([
+    ...train,
+    "--regularization",
+    "dog=./dogs",
+    ...flags.split(" "),
+  ]);
+  assertEquals(code, 0);
+  const wanted = {
+    steps: 7,
+    batch: 2,
+    learningRate: 2e-4,
+    weightDecay: 0,
+    size: 64,
+    flip: false,
+    augment: false,
+    precision: "f16",
+    memory: 6e9,
+    saveEvery: 3,
+    logEvery: 1,
+    seed: 0,
+    resume: true,
+    initializers: ["sks"],
+    priorImages: 9,
+    regularization: [{ name: "dog", path: "./dogs" }],
+  };
+  const got = request as Record<string, unknown>;
+  for (const [name, value] of Object.entries(wanted)) assertEquals(got[name], value, name);
+});
+
+Deno.test("generate and merge: prompts and deltas are collected", async () => {
+  const file = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(file, "a cat\r\n\n  a dog \n");
+    const generate = await run(
+      [
+        "generate",
+        "--model",
+        "sd",
+        "--delta",
+        "x",
+        "--delta",
+        "y",
+        "-n",
+        "4",
+        "--prompts-from",
+        file,
+        "a <new1> dog",
+      ],
+    );
+    assertEquals(generate.code, 0);
+    assertEquals(generate.out, "a.png\nb.png");
+    assertEquals(generate.request, {
+      model: "sd",
+      deltas: ["x", "y"],
+      prompts: ["a <new1> dog", "a cat", "a dog"],
+      negative: "",
+      count: 4,
+      steps: 50,
+      guidance: 6,
+      eta: 1,
+      batch: 1,
+      seed: 42,
+      out: "pictures",
+    });
+  } finally {
+    await Deno.remove(file);
+  }
+  const merge = await run(["merge", "a", "b", "--model", "sd", "--out", "c", "--ridge", "1e-6"]);
+  assertEquals(merge.request, {
+    model: "sd",
+    out: "c",
+    deltas: ["a", "b"],
+    captionCount: 1000,
+    ridge: 1e-6,
+  });
+  const demo = await run(["demo", "--seed", "7"]);
+  assertEquals(demo.request, { concept: "moongate", seed: 7, out: "out/demo" });
+});
+
+Deno.test("what makes no sense is refused before any work, with what would", async () => {
+  const refused: [string[], RegExp][] = [
+    [["train", "--modl", "sd"], /unknown option '--modl'[^]*Did you mean --model/],
+    [["trian"], /unknown command 'trian'[^]*Did you mean train/],
+    [["train", "--model", "sd"], /--concept is needed/],
+    [[...train, "--stepz", "3"], /Did you mean --steps/],
+    [[...train, "--steps", "0"], /whole number, 1 or more/],
+    [[...train, "--steps", "1.5"], /whole number/],
+    [[...train, "--learning-rate", "0"], /more than 0/],
+    [[...train, "--learning-rate", ""], /must be a number/],
+    [[...train, "--size", "500"], /pixels that 8 divides/],
+    [[...train, "--memory", "lots"], /such as "6GB"/],
+    [[...train, "--precision", "f8"], /Allowed choices are f32, f16/],
+    [[...train, "--caption", "a photo"], /has no \{\}/],
+    [[...train, "--concept", "dog"], /must look like/],
+    [[...train, "--concept", "<new2>=./x"], /no class word/],
+    [[...train, "--concept", "<new 2> cat=./x"], /without spaces/],
+    [[...train, "--concept", "<new1> cat=./x"], /two concepts use <new1>/],
+    [[...train, "--concept", "<new2> cat=./x", "--initializer", "ktn"], /2 new words need as many/],
+    [[...train, "--regularization", "cat=./x"], /names the class "cat"/],
+    [[...train, "extra"], /too many arguments/],
+    [["generate", "--model", "sd"], /no prompt given/],
+    [["generate", "--model", "sd", "x", "--eta", "2"], /at most 1/],
+    [["merge", "a", "--model", "sd", "--out", "c"], /two deltas or more/],
+  ];
+  for (const [args, message] of refused) {
+    const { code, err, out, count } = await run(args);
+    assertEquals([code, count, out], [1, 0, ""], args.join(" "));
+    assertMatch(err, message);
+    assert(!/\n\s+at /.test(err), `a stack for ${args.join(" ")}`);
+  }
+});
+
+Deno.test("help has options and examples, and goes to stdout with code 0", async () => {
+  for (const name of ["train", "generate", "merge", "demo", "doctor"]) {
+    const { code, out, err } = await run([name, "--help"]);
+    assertEquals([code, err], [0, ""]);
+    assertMatch(out, new RegExp(`Examples:\\n  moongate ${name}`));
+  }
+  assertMatch((await run([])).out, /Usage: moongate/);
+  assertMatch((await run(["--version"])).out, /^\d+\.\d+\.\d+$/);
+});
+
+Deno.test("an error meant for the user is one line; any other shows its stack and asks for a report", async () => {
+  const known = [
+    new FileError("a.safetensors", "is cut short", "Copy it again"),
+    new AdapterError("no adapter"),
+    assertThrows(() => mergeConcepts({} as never)) as Error,
+    new Deno.errors.NotFound("no such file: x"),
+  ];
+  for (const error of known) {
+    const { code, err } = await run(["demo"], { demo: () => Promise.reject(error) });
+    assertEquals([code, err], [1, `moongate: ${error.message}`]);
+  }
+  const bug = await run(["demo"], { demo: () => Promise.reject(new TypeError("x is undefined")) });
+  assertEquals(bug.code, 1);
+  assertMatch(bug.err, /TypeError: x is undefined\n\s+at [^]*Please report it/);
+  const lines: string[] = [];
+  assertEquals(report("a string", (line) => lines.push(line)), 1);
+  assertMatch(lines.join("\n"), /^a string/);
+  assert(!isKnown(new RangeError("x")) && isKnown(new UsageError("x")));
+});
+
+/** Signals that a test sends itself. */
+function signals() {
+  const listeners = new Map<string, Set<() => void>>();
+  return {
+    addSignalListener: (name: string, listener: () => void) =>
+      void listeners.set(name, (listeners.get(name) ?? new Set()).add(listener)),
+    removeSignalListener: (name: string, listener: () => void) =>
+      void listeners.get(name)?.delete(listener),
+    send: (name: string) => listeners.get(name)?.forEach((listener) => listener()),
+    count: () => [...listeners.values()].reduce((sum, set) => sum + set.size, 0),
+  };
+}
+
+Deno.test("the first Ctrl-C asks to stop, the second quits, and nothing listens afterwards", () => {
+  const fake = signals(), lines: string[] = [], codes: number[] = [];
+  {
+    using interrupt = catchInterrupt({
+      write: (line) => lines.push(line),
+      exit: (code) => codes.push(code),
+      signals: fake,
+    });
+    assertEquals(interrupt.requested, false);
+    fake.send("SIGINT");
+    assert(interrupt.requested && interrupt.signal.aborted);
+    assertEquals(codes, []);
+    assertThrows(() => interrupt.saved("moongate train … --resume"), Interrupted);
+    assertEquals(lines.at(-1), "saved. Go on with: moongate train … --resume");
+    fake.send("SIGINT");
+    assertEquals(codes, [130]);
+  }
+  assertEquals(fake.count(), 0);
+});
+
+Deno.test("an interrupted verb ends with code 130 and no error", async () => {
+  const { code, err } = await run(["demo"], {
+    demo: (_, { interrupt }) => interrupt.saved("moongate demo"),
+  });
+  assertEquals([code, err], [130, "saved. Go on with: moongate demo"]);
+});
+
+Deno.test("progress in a log: a line at the start, every ten seconds, and at the end", async () => {
+  const lines: string[] = [];
+  let time = 0;
+  const write = (line: string) => lines.push(line), now = () => time;
+  const progress = await createProgress({ terminal: false, write, now });
+  progress.start("train", 40);
+  for (let step = 1; step <= 40; step++) {
+    time += 1000;
+    progress.update(step, { loss: 1 / step });
+  }
+  progress.note("a remark");
+  progress.stop();
+  assertEquals(lines, [
+    "train 0/40",
+    "train 10/40 · 1.0/s · 30 s left · loss 0.1000",
+    "train 20/40 · 1.0/s · 20 s left · loss 0.0500",
+    "train 30/40 · 1.0/s · 10 s left · loss 0.0333",
+    "train 40/40 · 1.0/s · loss 0.0250",
+    "a remark",
+  ]);
+  const silent: string[] = [];
+  const quiet = await createProgress({ quiet: true, write: (line) => silent.push(line), now });
+  quiet.start("train", 3);
+  quiet.update(3);
+  quiet.note("x");
+  quiet.stop();
+  assertEquals(silent, []);
+});
+
+Deno.test("progress: times, rates and memory are readable", () => {
+  assertEquals([44.6, 105, 7500].map(formatTime), ["45 s", "1:45", "2:05:00"]);
+  const line = formatLine({ label: "train", done: 1, total: 9, rate: 0.25, memory: 2.14e9 });
+  assertEquals(line, "train 1/9 · 4.0 s each · 32 s left · 2.1 GB");
+  assertEquals(formatLine({ label: "x", done: 9, total: 9 }), "x 9/9");
+});
+
+Deno.test("sizes of memory and concepts without new words", () => {
+  assertEquals(["6GB", "900mb", "4GiB", "1.5 G"].map(memory), [6e9, 9e8, 4 * 2 ** 30, 1.5e9]);
+  assertEquals(concept(" big  dog = ./x "), {
+    words: "big dog",
+    tokens: [],
+    category: "big dog",
+    photos: "./x",
+  });
+  assertEquals(concept("<a> <b> dog=x").tokens, ["<a>", "<b>"]);
+});
+
+Deno.test("doctor judges by the limits, and never promises on an adapter that computes wrong", () => {
+  const facts: AdapterFacts = {
+    description: "a card",
+    vendor: "",
+    software: false,
+    features: ["shader-f16"],
+    limits: { maxStorageBufferBindingSize: 2 ** 31 },
+  };
+  const runs = (adapter?: AdapterFacts) => judge(adapter).map(({ runs }) => runs).join(" ");
+  assertEquals(runs(facts), "yes yes yes");
+  assertEquals(runs({ ...facts, software: true }), "slowly slowly yes");
+  assertEquals(runs({ ...facts, limits: { maxStorageBufferBindingSize: 2 ** 26 } }), "yes no yes");
+  assertEquals(runs({ ...facts, wrong: "element 3 is 0" }), "no no yes");
+  assertEquals(runs(undefined), "no no yes");
+});
+
+Deno.test("doctor, run for real, finds the adapter that the tests run on", async () => {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "cli.ts", "doctor", "--json"],
+  });
+  const { code, stdout, stderr } = await child.output();
+  const found = JSON.parse(new TextDecoder().decode(stdout));
+  assertEquals(code, 0, new TextDecoder().decode(stderr));
+  assertEquals(found.adapter.wrong, undefined);
+  assert(found.adapter.limits.maxStorageBufferBindingSize >= 128 * 2 ** 20);
+  assertEquals(found.verdicts.length, 3);
+  assertEquals(new TextDecoder().decode(stderr).includes("XDG_RUNTIME_DIR"), false);
+});
