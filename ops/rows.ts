@@ -1,0 +1,239 @@
+/**
+ * Kernels that fold each row of a matrix to a few numbers and then map the row with them: layer norm, softmax, their
+ * gradients. The author states the folds; this file decides who walks a row. On a software adapter one invocation
+ * does, since workgroup memory and barriers are slow there. On a GPU up to 128 lanes share a row, keep their part of
+ * it in registers, and exchange sums through workgroup memory, with one barrier for each fold.
+ */
+import {
+  type AdapterProfile,
+  assertIterations,
+  type BufferUse,
+  type Dispatch,
+  type Epilogue,
+  flatGroup,
+  foldGrid,
+  storageType,
+} from "../tensor/kernel.ts";
+import type { DType } from "../tensor/dtype.ts";
+
+/** An operand of the same shape as the matrix; the kernel sees its values as `v[i]`, in f32. */
+export interface RowOperand {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly input: number;
+}
+
+/** A number that every row is folded to. Its name is that of the result in later WGSL. */
+export interface RowFold {
+  readonly name: string;
+  readonly join: "add" | "max";
+  readonly value: (v: readonly string[], k: string) => string;
+}
+
+/** One walk along the row. */
+export interface RowPhase {
+  /** New values of the operands, for this phase and all later work. */
+  readonly update?: (v: readonly string[], k: string) => readonly string[];
+  readonly folds: readonly RowFold[];
+  /** Statements once the folds are known. */
+  readonly then?: string;
+}
+
+/** What a row kernel computes. `k` counts steps of `width` elements within the row, `row` the rows. */
+export interface RowKernel {
+  readonly label: string;
+  readonly rows: number;
+  readonly length: number;
+  readonly operands: readonly RowOperand[];
+  /** Other buffers that the WGSL below names. */
+  readonly buffers: readonly BufferUse[];
+  /** Statements before the first phase. */
+  readonly prologue?: string;
+  readonly phases: readonly RowPhase[];
+  /** Statements run once for each row, after the phases. */
+  readonly finish?: string;
+  /** The mapped row, stored to output 0 through the epilogue. */
+  readonly map?: {
+    readonly value: (v: readonly string[], k: string) => string;
+    readonly epilogue: Epilogue;
+  };
+}
+
+/** Elements per step: vectors wherever rows are a whole number of them. */
+export const rowWidth = (length: number): 1 | 4 => length % 4 === 0 ? 4 : 1;
+
+/** WGSL type of one step of values. */
+export const rowType = (length: number): string => storageType("f32", rowWidth(length));
+
+const WORKGROUP = 128;
+const SOLO_WORKGROUP = 64;
+/** Steps that one lane keeps in registers; longer rows are read once per phase instead. */
+const REGISTERS = 8;
+const START = { add: "0.0", max: "-3.4028234e38" } as const;
+
+/** Lowers a row kernel to one dispatch. */
+export function rowKernel(spec: RowKernel, profile: AdapterProfile): Dispatch {
+  const steps = spec.length / rowWidth(spec.length);
+  const passes = spec.phases.length + (spec.map ? 1 : 0);
+  const solo = profile.software && steps * passes <= 30_000;
+  const { body, grid } = solo ? soloBody(spec, steps) : sharedBody(spec, steps, passes);
+  const width = rowWidth(spec.length);
+  return {
+    label: spec.label,
+    body,
+    grid,
+    buffers: [
+      ...spec.operands.map((o): BufferUse => ({
+        name: o.name,
+        ref: { input: o.input },
+        access: "read",
+        type: storageType(o.dtype, width),
+      })),
+      ...spec.buffers,
+      ...spec.map?.epilogue.buffers ?? [],
+    ],
+  };
+}
+
+const names = (spec: RowKernel, suffix = ""): string[] =>
+  spec.operands.map((_, i) => `v${i}${suffix}`);
+
+/** Statements that read step `k` of the row into variables. */
+const reads = (spec: RowKernel, steps: number, to: readonly string[], k: string): string =>
+  spec.operands.map((o, i) =>
+    `var ${to[i]} = ${rowType(spec.length)}(${o.name}[row * ${steps}u + ${k}]);`
+  ).join(" ");
+
+const updates = (phases: readonly RowPhase[], v: readonly string[], k: string): string =>
+  phases.map((p) =>
+    (p.update?.(v, k) ?? []).map((e, i) => e === v[i] ? "" : `${v[i]} = ${e};`).join(" ")
+  )
+    .join(" ");
+
+const folding = (f: RowFold, v: readonly string[], k: string): string =>
+  f.join === "add"
+    ? `${f.name}_ += ${f.value(v, k)};`
+    : `${f.name}_ = max(${f.name}_, ${f.value(v, k)});`;
+
+const declare = (spec: RowKernel, phase: RowPhase): string =>
+  phase.folds.map((f) => `var ${f.name}_ = ${rowType(spec.length)}(${START[f.join]});`).join(" ");
+
+/** One number from the lanes of an accumulator. */
+function collapse(f: RowFold, v: string, width: 1 | 4): string {
+  if (width === 1) return v;
+  return f.join === "add"
+    ? `((${v}.x + ${v}.y) + (${v}.z + ${v}.w))`
+    : `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))`;
+}
+
+const storing = (spec: RowKernel, steps: number, v: readonly string[], k: string): string =>
+  spec.map!.epilogue.store(
+    `(row * ${steps}u + ${k}) * ${rowWidth(spec.length)}u`,
+    spec.map!.value(v, k),
+  );
+
+/** One invocation for each row. */
+function soloBody(spec: RowKernel, steps: number) {
+  const width = rowWidth(spec.length);
+  const grid = foldGrid(Math.ceil(spec.rows / SOLO_WORKGROUP));
+  const v = names(spec);
+  const loop = (done: number, body: string) =>
+    `for (var k = 0u; k < ${steps}u; k++) { ${reads(spec, steps, v, "k")} ${
+      updates(spec.phases.slice(0, done), v, "k")
+    } ${body} }`;
+  const phases = spec.phases.map((p, i) =>
+    [
+      declare(spec, p),
+      loop(i + 1, p.folds.map((f) => folding(f, v, "k")).join(" ")),
+      ...p.folds.map((f) => `let ${f.name} = ${collapse(f, `${f.name}_`, width)};`),
+      p.then ?? "",
+    ].join("\n  ")
+  );
+  const body = `@compute @workgroup_size(${SOLO_WORKGROUP})
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let row = ${flatGroup(grid)} * ${SOLO_WORKGROUP}u + lid;
+  if (row >= ${spec.rows}u) { return; }
+  ${spec.prologue ?? ""}
+  ${phases.join("\n  ")}
+  ${spec.finish ?? ""}
+  ${spec.map ? loop(spec.phases.length, storing(spec, steps, v, "k")) : ""}
+}`;
+  return { body, grid };
+}
+
+/** Lanes of a workgroup share a row. */
+function sharedBody(spec: RowKernel, steps: number, passes: number) {
+  const width = rowWidth(spec.length);
+  const lanes = Math.min(WORKGROUP, Math.max(8, 2 ** Math.ceil(Math.log2(steps / 4))));
+  const rows = WORKGROUP / lanes;
+  const each = Math.ceil(steps / lanes);
+  assertIterations(spec.label, each > REGISTERS ? each * passes : 0);
+  const grid = foldGrid(Math.ceil(spec.rows / rows));
+  const ragged = steps % lanes !== 0;
+  const guarded = (test: boolean, k: string, body: string) =>
+    test ? `if (${k} < ${steps}u) { ${body} }` : body;
+
+  /** Emits `body` for every step of this lane: unrolled over registers, or as a loop that reads again. */
+  const walk = (done: number, body: (v: string[], k: string) => string, store = false): string => {
+    if (each > REGISTERS) {
+      const v = names(spec);
+      return `for (var k = lane; k < ${steps}u; k += ${lanes}u) { ${reads(spec, steps, v, "k")} ${
+        updates(spec.phases.slice(0, done), v, "k")
+      } ${guardedStore(store, body(v, "k"))} }`;
+    }
+    return Array.from({ length: each }, (_, s) => {
+      const v = names(spec, `_${s}`);
+      const k = `k${s}`;
+      const update = store ? "" : updates(spec.phases.slice(done - 1, done), v, k);
+      const last = ragged && s === each - 1;
+      return guarded(last, k, `${update} ${guardedStore(store, body(v, k))}`);
+    }).join("\n  ");
+  };
+  const guardedStore = (store: boolean, body: string) =>
+    store && spec.rows % rows !== 0 ? `if (mine) { ${body} }` : body;
+
+  const load = each > REGISTERS ? "" : Array.from({ length: each }, (_, s) => {
+    const last = ragged && s === each - 1;
+    // A lane past the end of the row reads the row's last step and does nothing with it.
+    const at = last ? `min(k${s}, ${steps - 1}u)` : `k${s}`;
+    return `let k${s} = lane + ${s * lanes}u; ${reads(spec, steps, names(spec, `_${s}`), at)}`;
+  }).join("\n  ");
+
+  const shared: string[] = [];
+  const phases = spec.phases.map((p, i) => {
+    p.folds.forEach((f) =>
+      shared.push(`var<workgroup> ${f.name}_w: array<vec4<f32>, ${WORKGROUP / 4}>;`)
+    );
+    const joined = (f: RowFold) => {
+      const parts = Array.from({ length: lanes / 4 }, (_, j) => `${f.name}_w[at + ${j}u]`);
+      const sum = parts.reduce((a, b) => f.join === "add" ? `${a} + ${b}` : `max(${a}, ${b})`);
+      return `let ${f.name}_4 = ${sum}; let ${f.name} = ${collapse(f, `${f.name}_4`, 4)};`;
+    };
+    return [
+      declare(spec, p),
+      walk(i + 1, (v, k) => p.folds.map((f) => folding(f, v, k)).join(" ")),
+      ...p.folds.map((f) =>
+        `${f.name}_w[lid >> 2u][lid & 3u] = ${collapse(f, `${f.name}_`, width)};`
+      ),
+      "workgroupBarrier();",
+      ...p.folds.map(joined),
+      p.then ?? "",
+    ].join("\n  ");
+  });
+  const body = `${shared.join("\n")}
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let lane = lid % ${lanes}u;
+  let at = (lid / ${lanes}u) * ${lanes / 4}u;
+  let wanted = ${flatGroup(grid)} * ${rows}u + lid / ${lanes}u;
+  let mine = wanted < ${spec.rows}u;
+  // Rows past the end are computed again and not stored, so that every lane meets every barrier.
+  let row = min(wanted, ${spec.rows - 1}u);
+  ${spec.prologue ?? ""}
+  ${load}
+  ${phases.join("\n  ")}
+  ${spec.finish ? `if (mine && lane == 0u) { ${spec.finish} }` : ""}
+  ${spec.map ? walk(spec.phases.length, (v, k) => storing(spec, steps, v, k), true) : ""}
+}`;
+  return { body, grid };
+}

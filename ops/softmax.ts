@@ -1,0 +1,186 @@
+/** Softmax and log-sum-exp over the last axis; other axes by `permute`. Computed in f32, the maximum taken off first. */
+import { apply, type Tensor } from "../tensor/tensor.ts";
+import { type Shape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
+import { isFloat } from "../tensor/dtype.ts";
+import { defineOp, type Op } from "../tensor/op.ts";
+import { mul, sub } from "./arithmetic.ts";
+import { cast } from "./compare.ts";
+import { expand, reshape } from "./movement.ts";
+import { rowKernel, type RowPhase, rowType } from "./rows.ts";
+import { sum } from "./reduce.ts";
+
+const lengthOf = (shape: Shape): number => shape.at(-1)!;
+
+function check(name: string, x: Spec): void {
+  if (x.shape.length === 0 || !isFloat(x.dtype)) {
+    throw new ShapeError(name, `needs floats with at least one axis, not ${show(x)}`);
+  }
+}
+
+/** Calls `f` with the bounds of every row. */
+function eachRow(x: Spec, f: (from: number, to: number, row: number) => void): void {
+  const n = lengthOf(x.shape);
+  for (let row = 0; row * n < sizeOf(x.shape); row++) f(row * n, (row + 1) * n, row);
+}
+
+const maximum: RowPhase = { folds: [{ name: "top", join: "max", value: ([x]) => x }] };
+const exponentials = (length: number): RowPhase => ({
+  update: ([x]) => [`exp(${x} - ${rowType(length)}(top))`],
+  folds: [{ name: "total", join: "add", value: ([x]) => x }],
+});
+
+const softmaxOp: Op<undefined> = defineOp<undefined>({
+  name: "softmax",
+  shape([x]) {
+    check("softmax", x);
+    return [x];
+  },
+  vjp: ([g], node) => [g && apply(softmaxGradOp, [node.outputs[0], g], undefined)[0]],
+  reference([x], [s]) {
+    const y = new Float64Array(x.length);
+    eachRow(s, (from, to) => {
+      const row = x.subarray(from, to);
+      const top = row.reduce((a, b) => Math.max(a, b), -Infinity);
+      const total = row.reduce((a, b) => a + Math.exp(b - top), 0);
+      row.forEach((v, i) => y[from + i] = Math.exp(v - top) / total);
+    });
+    return [y];
+  },
+  lowering: {
+    kind: "kernel",
+    epilogue: true,
+    build({ inputs: [x], profile, epilogue }) {
+      const length = lengthOf(x.shape);
+      const spec = {
+        label: "softmax",
+        rows: sizeOf(x.shape) / length,
+        length,
+        operands: [{ name: "xs", dtype: x.dtype, input: 0 }],
+        buffers: [],
+        phases: [maximum, { ...exponentials(length), then: "let share = 1.0 / total;" }],
+        map: { value: ([e]: readonly string[]) => `${e} * share`, epilogue },
+      };
+      return { dispatches: [rowKernel(spec, profile)] };
+    },
+  },
+});
+
+/** Gradient of softmax from its output `y` and cotangent `g`: y·(g − Σ g·y). */
+const softmaxGradOp: Op<undefined> = defineOp<undefined>({
+  name: "softmaxGrad",
+  shape([y, g]) {
+    check("softmaxGrad", y);
+    return [{ shape: y.shape, dtype: g.dtype }];
+  },
+  vjp([h], { inputs: [y, g] }, wanted) {
+    if (!h) return [undefined, undefined];
+    const over = (a: Tensor, b: Tensor) => expand(sum(mul(a, b), [-1], { keep: true }), y.shape);
+    return [
+      wanted[0] ? sub(mul(h, sub(g, over(g, y))), mul(g, over(h, y))) : undefined,
+      wanted[1] ? apply(softmaxGradOp, [y, h], undefined)[0] : undefined,
+    ];
+  },
+  reference([y, g], [s]) {
+    const dx = new Float64Array(y.length);
+    eachRow(s, (from, to) => {
+      let dot = 0;
+      for (let i = from; i < to; i++) dot += g[i] * y[i];
+      for (let i = from; i < to; i++) dx[i] = y[i] * (g[i] - dot);
+    });
+    return [dx];
+  },
+  lowering: {
+    kind: "kernel",
+    epilogue: true,
+    build({ inputs: [y, g], profile, epilogue }) {
+      const length = lengthOf(y.shape);
+      const spec = {
+        label: "softmaxGrad",
+        rows: sizeOf(y.shape) / length,
+        length,
+        operands: [
+          { name: "ys", dtype: y.dtype, input: 0 },
+          { name: "gs", dtype: g.dtype, input: 1 },
+        ],
+        buffers: [],
+        phases: [{
+          folds: [{
+            name: "inner",
+            join: "add" as const,
+            value: ([y, g]: readonly string[]) => `${y} * ${g}`,
+          }],
+        }],
+        map: {
+          value: ([y, g]: readonly string[]) => `${y} * (${g} - ${rowType(length)}(inner))`,
+          epilogue,
+        },
+      };
+      return { dispatches: [rowKernel(spec, profile)] };
+    },
+  },
+});
+
+const logSumExpOp = defineOp<undefined>({
+  name: "logSumExp",
+  shape([x]) {
+    check("logSumExp", x);
+    return [{ shape: [...x.shape.slice(0, -1), 1], dtype: "f32" }];
+  },
+  vjp: ([g], { inputs: [x] }) => [
+    g && cast(mul(expand(g, x.shape), cast(softmax(x), "f32")), x.dtype),
+  ],
+  reference([x], [s], _attrs, [out]) {
+    const y = new Float64Array(sizeOf(out.shape));
+    eachRow(s, (from, to, row) => {
+      const values = x.subarray(from, to);
+      const top = values.reduce((a, b) => Math.max(a, b), -Infinity);
+      y[row] = top + Math.log(values.reduce((a, b) => a + Math.exp(b - top), 0));
+    });
+    return [y];
+  },
+  lowering: {
+    kind: "kernel",
+    epilogue: false,
+    build({ inputs: [x], profile }) {
+      const length = lengthOf(x.shape);
+      const spec = {
+        label: "logSumExp",
+        rows: sizeOf(x.shape) / length,
+        length,
+        operands: [{ name: "xs", dtype: x.dtype, input: 0 }],
+        buffers: [{
+          name: "sums",
+          ref: { output: 0 },
+          access: "write" as const,
+          type: "f32",
+        }],
+        phases: [maximum, exponentials(length)],
+        finish: "sums[row] = top + log(total);",
+      };
+      return { dispatches: [rowKernel(spec, profile)] };
+    },
+  },
+});
+
+/**
+ * eˣ / Σ eˣ over the last axis.
+ *
+ * @param x `[..., n]`; a row that is −∞ throughout gives NaN
+ */
+export const softmax = (x: Tensor): Tensor => apply(softmaxOp, [x], undefined)[0];
+
+/**
+ * log Σ eˣ over the last axis, in f32.
+ *
+ * @param x `[..., n]`
+ * @param options `keep`: leave the axis as extent 1
+ * @returns `[...]`, or `[..., 1]`
+ */
+export function logSumExp(x: Tensor, options: { readonly keep?: boolean } = {}): Tensor {
+  const y = apply(logSumExpOp, [x], undefined)[0];
+  return options.keep ? y : reshape(y, x.shape.slice(0, -1));
+}
+
+/** Logarithm of {@linkcode softmax}, without the cancellation of taking it afterwards. */
+export const logSoftmax = (x: Tensor): Tensor =>
+  sub(cast(x, "f32"), expand(logSumExp(x, { keep: true }), x.shape));
