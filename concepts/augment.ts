@@ -6,7 +6,7 @@
  * pasted part (the latent mask); large ones are cropped. Constants as in the authors' training runs.
  */
 import type { Random } from "./random.ts";
-import { type Picture, resize } from "./resample.ts";
+import { type Pixels, resize } from "./resample.ts";
 
 /** What is put before the caption, with its trailing space; empty at about the natural size. */
 export type CaptionPrefix = "" | "a far away " | "very small " | "zoomed in " | "close up ";
@@ -148,9 +148,9 @@ function cellsInside(start: number, length: number, factor: number): [number, nu
  * @param picture square RGB, S0×S0: bytes (x/127.5 − 1 is taken), or floats in [−1, 1]
  * @param draw what {@linkcode drawAugmentation} gave
  * @returns pixels S×S×3 clamped to [−1, 1], and the mask (S/f)²
- * @throws {RangeError} for a picture that is not square (see `centreSquare`)
+ * @throws {RangeError} for a picture that is not square (crop it first)
  */
-export function augment(picture: Picture, draw: Augmentation): Augmented {
+export function augment(picture: Pixels, draw: Augmentation): Augmented {
   if (picture.width !== picture.height) {
     throw new RangeError(
       `the picture is ${picture.width}×${picture.height}: crop it to a square first`,

@@ -5,14 +5,14 @@
  * cached by size and no encoding in between this takes a fraction of what a codec library takes, and runs in a browser.
  */
 
-/** An RGB picture, row-major, three numbers a pixel: bytes (0…255), or floats (any range). */
-export interface Picture {
+/** RGB pixels, row-major, three numbers a pixel: bytes (0…255), or floats (any range). */
+export interface Pixels {
   /** Width in pixels. */
-  width: number;
+  readonly width: number;
   /** Height in pixels. */
-  height: number;
+  readonly height: number;
   /** `width · height · 3` numbers. */
-  data: Uint8Array | Uint8ClampedArray | Float32Array;
+  readonly data: Uint8Array | Uint8ClampedArray | Float32Array;
 }
 
 /** A part of the resized picture, in its pixels. */
@@ -82,7 +82,7 @@ function weightsFor(input: number, output: number): Weights {
  * @throws {RangeError} for sizes that are not whole and positive, data of another length, or a window outside
  */
 export function resize(
-  picture: Picture,
+  picture: Pixels,
   width: number,
   height: number,
   window: Window = { left: 0, top: 0, width, height },
@@ -128,23 +128,7 @@ export function resize(
   return out;
 }
 
-/** The largest square in the middle of a picture: what stays of it for training (METHOD's centre crop). */
-export function centreSquare(picture: Picture): Picture {
-  const side = Math.min(picture.width, picture.height);
-  if (picture.width === picture.height) return picture;
-  const left = Math.floor((picture.width - side) / 2),
-    top = Math.floor((picture.height - side) / 2);
-  const data = picture.data instanceof Float32Array
-    ? new Float32Array(side * side * 3)
-    : new Uint8Array(side * side * 3);
-  for (let y = 0; y < side; y++) {
-    const from = ((top + y) * picture.width + left) * 3;
-    data.set(picture.data.subarray(from, from + side * 3), y * side * 3);
-  }
-  return { width: side, height: side, data };
-}
-
-function check(picture: Picture, width: number, height: number, window: Window): void {
+function check(picture: Pixels, width: number, height: number, window: Window): void {
   for (
     const [name, value] of Object.entries({ width, height, w: picture.width, h: picture.height })
   ) {

@@ -3,11 +3,11 @@ import { assert, assertAlmostEquals, assertEquals, assertLess, assertThrows } fr
 import fc from "fast-check";
 import { augment, type Augmentation, drawAugmentation } from "../concepts/augment.ts";
 import { hostRandom, philox } from "../concepts/random.ts";
-import { centreSquare, type Picture, resize } from "../concepts/resample.ts";
+import { type Pixels, resize } from "../concepts/resample.ts";
 import golden from "./golden/resample.json" with { type: "json" };
 
 /** The formula of tests/golden/resample.py. */
-function picture(width: number, height: number): Picture {
+function picture(width: number, height: number): Pixels {
   const data = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
@@ -58,13 +58,6 @@ Deno.test("a window of a resized picture is that part of the whole", () => {
   );
   assertThrows(() => resize({ ...from, width: 20 }, 5, 5), RangeError, "not 20×30×3");
   assertThrows(() => resize(from, 0, 5), RangeError, "width is 0");
-});
-
-Deno.test("the middle square of a picture is cut out, and a square one is left alone", () => {
-  const wide = picture(9, 4), cut = centreSquare(wide);
-  assertEquals([cut.width, cut.height], [4, 4]);
-  assertEquals(cut.data.subarray(12, 24), wide.data.subarray((9 + 2) * 3, (9 + 6) * 3));
-  assertEquals(centreSquare(cut), cut);
 });
 
 Deno.test("the generator gives the published Philox-2×32-10 numbers, and streams do not depend on order", () => {
