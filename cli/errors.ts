@@ -29,6 +29,8 @@ const known = new Set([
   "AdapterError",
   "OutOfMemoryError",
   "MergeError",
+  "TokenError",
+  "ParameterError",
   // Of Deno itself: a path or a permission.
   "NotFound",
   "PermissionDenied",
