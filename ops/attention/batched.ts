@@ -269,7 +269,7 @@ function times(
   const n = vectors(p);
   const normalised = buffers.some((b) => b.name === "FACTOR");
   assertIterations(label, padded(p.S) / 4);
-  const rowOf = (c: number) => p.S % TILE ? `min(s * 4u + ${c}u, S - 1u)` : `s * 4u + ${c}u`;
+  const rowOf = (c: number) => p.S % TILE ? `min(s * 4u + ${c}u, S - 1u)` : `(s * 4u + ${c}u)`;
   const body = `  let b = bh / H; let h = bh % H;
   let own = bh * TP * SV + tileT * ${TILE}u * SV;
   let base = b * S * ROW + h * DV + tileD * ${n}u;
