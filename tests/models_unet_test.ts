@@ -1,0 +1,233 @@
+/** The UNet against diffusers: forward, every gradient, and the cut at the start token. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { FileError } from "../files/errors.ts";
+import { vjp } from "../autograd/grad.ts";
+import { checkpoint } from "../autograd/checkpoint.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { ShapeError } from "../tensor/shape.ts";
+import { flatten } from "../tensor/tree.ts";
+import { interpret } from "../compile/interpret.ts";
+import { tensor } from "../ops/leaf.ts";
+import { toEngine } from "../models/layout.ts";
+import { ParameterError } from "../models/params.ts";
+import { sinusoids } from "../models/time_embedding.ts";
+import { unet, unetConfig, type UNetOptions, unetSpecs } from "../models/unet.ts";
+import {
+  assertNear,
+  ENGINES,
+  type Golden,
+  goldenParams,
+  goldenTensor,
+  openGolden,
+  symbolic,
+  toNHWC,
+} from "./models_golden.ts";
+
+function traced(golden: Golden, options: UNetOptions = {}, dtype: "f32" | "f16" = "f32") {
+  const config = unetConfig(golden.config);
+  const specs = unetSpecs(config);
+  const params = goldenParams(golden, specs, dtype);
+  const sample = goldenTensor(golden, "in.sample");
+  const context = goldenTensor(golden, "in.context");
+  const y = unet(config, params, sample, goldenTensor(golden, "in.timesteps"), context, options);
+  const leaves = new Map<string, Tensor>(flatten<Tensor>(params));
+  leaves.set("in.sample", sample).set("in.context", context);
+  return { specs, params, y, leaves, u: goldenTensor(golden, "in.u") };
+}
+
+/** A golden gradient in the engine's layout. */
+function gradient(golden: Golden, name: string, specs: ReturnType<typeof unetSpecs>) {
+  const { shape, data } = golden.get(name);
+  if (name.endsWith("in.sample")) return toNHWC(data, shape);
+  const spec = specs.get(name.replace(/^\w+\./, ""));
+  return spec?.layout === "conv" ? toEngine(data, shape) : data;
+}
+
+for (const name of ["unet_conv", "unet_linear"]) {
+  const golden = await openGolden(name);
+
+  for (const [engine, run] of Object.entries(ENGINES)) {
+    Deno.test(`${name}: forward and every gradient are those of diffusers ${engine}`, async () => {
+      const { y, u, leaves, specs } = traced(golden);
+      const wanted = golden.names("grad.");
+      assertEquals(wanted.toSorted(), [...leaves.keys()].toSorted());
+      const grads = vjp([[y, u]], wanted.map((n) => leaves.get(n)!)) as Tensor[];
+      const [value, ...values] = await run([y, ...grads]);
+      const { shape, data } = golden.get("out.y");
+      assertNear(value, toNHWC(data, shape), 1e-4, "the result");
+      // Keys have no part in a softmax but by differences: the gradient of an attention over one key is exactly 0.
+      wanted.forEach((n, i) =>
+        assertNear(values[i], gradient(golden, `grad.${n}`, specs), 1e-3, `the gradient of ${n}`)
+      );
+    });
+  }
+
+  Deno.test(`${name}: the cut at the start token changes what diffusers' detach changes`, () => {
+    const { y, u, leaves, specs } = traced(golden, { cutStartToken: true });
+    const wanted = golden.names("cut.");
+    const grads = vjp([[y, u]], wanted.map((n) => leaves.get(n)!)) as Tensor[];
+    const [value, ...values] = interpret([y, ...grads]);
+    const { shape, data } = golden.get("out.y");
+    assertNear(value, toNHWC(data, shape), 1e-4, "the result");
+    wanted.forEach((n, i) => {
+      assertNear(values[i], gradient(golden, `cut.${n}`, specs), 1e-3, `the gradient of ${n}`);
+      const uncut = gradient(golden, `grad.${n}`, specs);
+      assert(values[i].some((v, k) => Math.abs(v - uncut[k]) > 1e-2), `${n} is changed by the cut`);
+    });
+    const context = values[wanted.indexOf("in.context")];
+    const width = leaves.get("in.context")!.shape[2];
+    assert(context.subarray(0, width).every((v) => v === 0), "nothing reaches the start token");
+  });
+}
+
+Deno.test("unet: blocks wrapped in checkpoint() give the same gradients, and each is wrapped once", async () => {
+  const golden = await openGolden("unet_conv");
+  const names: string[] = [];
+  const wrapped = traced(golden, {
+    wrap: (name, block) => {
+      names.push(name);
+      return checkpoint(block);
+    },
+  });
+  assertEquals(names.length, new Set(names).size);
+  const blocks = [...wrapped.specs.keys()].map((n) =>
+    n.match(/^(.*(?:resnets|attentions)\.\d+)\.(?!.*attentions\.\d)/)?.[1]
+  );
+  assertEquals(names.toSorted(), [...new Set(blocks.filter((b) => b))].toSorted());
+  const wanted = golden.names("grad.");
+  const grads = vjp(
+    [[wrapped.y, wrapped.u]],
+    wanted.map((n) => wrapped.leaves.get(n)!),
+  ) as Tensor[];
+  interpret(grads).forEach((v, i) =>
+    assertNear(
+      v,
+      gradient(golden, `grad.${wanted[i]}`, wrapped.specs),
+      1e-3,
+      `the gradient of ${wanted[i]}`,
+    )
+  );
+});
+
+Deno.test("unet: weights stored in f16 change the result by their rounding only", async () => {
+  const golden = await openGolden("unet_conv");
+  const [half] = interpret([traced(golden, {}, "f16").y]);
+  const { shape, data } = golden.get("out.y");
+  assertNear(half, toNHWC(data, shape), 2e-2, "the result");
+});
+
+Deno.test("unet: frozen parameters get no gradient nodes", async () => {
+  const golden = await openGolden("unet_conv");
+  const { y, u, leaves } = traced(golden);
+  const kv = [...leaves].filter(([n]) => /attn2\.to_[kv]\.weight$/.test(n)).map(([, t]) => t);
+  const grads = vjp([[y, u]], kv);
+  assertEquals(grads.filter((g) => g).length, kv.length);
+  const seen = new Set<string>();
+  const walk = [...grads as Tensor[]];
+  for (const visited = new Set<Tensor>(); walk.length;) {
+    const t = walk.pop()!;
+    if (visited.has(t)) continue;
+    visited.add(t);
+    seen.add(t.node.op.name);
+    walk.push(...t.node.inputs);
+  }
+  assert(!seen.has("conv2dWeightGrad"), "no convolution's weight is differentiated");
+});
+
+Deno.test("unet: Stable Diffusion 1's parameters are 859,520,964 in 686 tensors, by name and shape", () => {
+  const specs = unetSpecs(unetConfig({ ...SD1 }));
+  const size = (s: readonly number[]) => s.reduce((a, b) => a * b, 1);
+  const count = [...specs.values()].reduce((n, s) => n + size(s.shape), 0);
+  assertEquals([specs.size, count], [686, 859_520_964]);
+  const kv = [...specs].filter(([n]) => /attn2\.to_[kv]\.weight$/.test(n));
+  assertEquals(kv.length, 32);
+  assertEquals(kv.reduce((n, [, s]) => n + size(s.shape), 0), 19_169_280);
+  const key = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight";
+  assertEquals(specs.get(key)?.shape, [320, 768]);
+});
+
+Deno.test("unet: a config that asks for what is not computed is refused by the field's name", () => {
+  const refused = {
+    class_embed_type: "timestep",
+    num_attention_heads: 8,
+    mid_block_type: "UNetMidBlock2D",
+    down_block_types: ["AttnDownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D"],
+    resnet_time_scale_shift: "scale_shift",
+    freq_shift: 1,
+    flip_sin_to_cos: false,
+    only_cross_attention: [false, true, false, false],
+    norm_num_groups: 7,
+    attention_head_dim: [8, 8],
+    a_field_of_the_future: 3,
+  };
+  for (const [field, value] of Object.entries(refused)) {
+    const message = field === "norm_num_groups" ? "7 groups" : field;
+    assertThrows(
+      () => unetConfig({ ...SD1, [field]: value }, "m/unet/config.json"),
+      FileError,
+      message,
+    );
+  }
+  assertThrows(
+    () => unetConfig({ ...SD1, class_embed_type: "x" }, "m/config.json"),
+    Error,
+    "m/config.json",
+  );
+});
+
+Deno.test("unet: wrong inputs and trees are refused with their names", async () => {
+  const golden = await openGolden("unet_conv");
+  const config = unetConfig(golden.config);
+  const params = goldenParams(golden, unetSpecs(config)) as Record<string, Record<string, Tensor>>;
+  const t = symbolic([1]);
+  const context = symbolic([1, 5, 10]);
+  const run = (p: typeof params, shape: number[]) => unet(config, p, symbolic(shape), t, context);
+  assertThrows(() => run(params, [1, 3, 4, 3]), ShapeError, "divisible by 2");
+  assertThrows(() => run(params, [1, 4, 4, 4]), ShapeError, "[B,h,w,3]");
+  const { conv_out: _, ...without } = params;
+  assertThrows(() => run(without, [1, 4, 4, 3]), ParameterError, `"conv_out.weight" is missing`);
+  const wrong = { ...params, conv_in: { ...params.conv_in, bias: symbolic([9]) } };
+  assertThrows(() => run(wrong, [1, 4, 4, 3]), ParameterError, `"conv_in.bias" has shape [9]`);
+});
+
+Deno.test("timestep sinusoids are right to 1e-6 at every timestep in f32", async () => {
+  const steps = Float32Array.from({ length: 1000 }, (_, i) => i);
+  const width = 8;
+  const expected = [...steps].flatMap((t) => {
+    const angles = Array.from({ length: width / 2 }, (_, i) => t * 10000 ** (-2 * i / width));
+    return [...angles.map(Math.cos), ...angles.map(Math.sin)];
+  });
+  for (const [engine, run] of Object.entries(ENGINES)) {
+    const [actual] = await run([sinusoids(tensor(steps), width)]);
+    // An f32 angle below 1000 is known to 3e-5; beyond that only sine and cosine themselves may add.
+    assertNear(actual, expected, engine === "in float64" ? 1e-6 : 1e-4, engine);
+  }
+});
+
+/** `unet/config.json` of Stable Diffusion 1.5. */
+const SD1 = {
+  _class_name: "UNet2DConditionModel",
+  _diffusers_version: "0.6.0",
+  act_fn: "silu",
+  attention_head_dim: 8,
+  block_out_channels: [320, 640, 1280, 1280],
+  center_input_sample: false,
+  cross_attention_dim: 768,
+  down_block_types: [
+    "CrossAttnDownBlock2D",
+    "CrossAttnDownBlock2D",
+    "CrossAttnDownBlock2D",
+    "DownBlock2D",
+  ],
+  downsample_padding: 1,
+  flip_sin_to_cos: true,
+  freq_shift: 0,
+  in_channels: 4,
+  layers_per_block: 2,
+  mid_block_scale_factor: 1,
+  norm_eps: 1e-5,
+  norm_num_groups: 32,
+  out_channels: 4,
+  sample_size: 64,
+  up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+};
