@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 
 SIDE = 64
 
@@ -66,8 +67,37 @@ def load(path):
     return torch.load(path, map_location="cpu", weights_only=False) if Path(path).exists() else None
 
 
-def cosine(step, steps, warmup):
-    """Learning-rate factor: linear warm-up, then a half cosine to nearly nothing."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.02 + 0.49 * (1 + np.cos(np.pi * (step - warmup) / max(1, steps - warmup)))
+class Team:
+    """One or several single-threaded processes that share every step, and the time budget of the run.
+
+    They wait for one another once a step, where threads would wait hundreds of times. Progress is measured in time,
+    so the learning rate comes down when the budget ends, however fast the machine is.
+    """
+
+    def __init__(self, rank, ranks, minutes, port=29517):
+        self.rank, self.ranks, self.budget, self.begun = rank, ranks, 60 * minutes, time.time()
+        if ranks > 1:
+            store = dist.TCPStore("127.0.0.1", port, ranks, rank == 0)
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks)
+
+    def spent(self):
+        return time.time() - self.begun
+
+    def resume(self, spent):
+        self.begun = time.time() - spent
+
+    def average(self, parameters, loss):
+        """Averages gradients over the team in place. Returns the mean loss and the progress, 0 to 1, of rank 0."""
+        spent = self.spent() * self.ranks if self.rank == 0 else 0.0
+        flat = torch.cat([torch.tensor([loss.item(), spent]), *(p.grad.flatten() for p in parameters)])
+        if self.ranks > 1:
+            dist.all_reduce(flat)
+            flat /= self.ranks
+        for p, g in zip(parameters, flat[2:].split([p.numel() for p in parameters])):
+            p.grad.copy_(g.view_as(p))
+        return flat[0].item(), flat[1].item() / self.budget
+
+
+def cosine(progress, step, warmup):
+    """Learning-rate factor: linear warm-up in steps, then a half cosine over progress 0..1."""
+    return min(1, (step + 1) / warmup) * (0.01 + 0.495 * (1 + np.cos(np.pi * min(1, progress))))

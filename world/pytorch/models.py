@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel
 
-SIZE, LATENT, POSITIONS = 64, 16, 32
+SIZE, LATENT, POSITIONS = 64, 24, 32
 LABELS = {
     "class": "mug house car boat cat bird toy gate chair flower balloon umbrella".split(),
     "colour": "red orange yellow green blue purple pink black".split(),
@@ -34,7 +34,7 @@ def make_vae(channels=(16, 16, 40, 64)):
         block_out_channels=list(channels),
         layers_per_block=1,
         latent_channels=LATENT,
-        norm_num_groups=8,
+        norm_num_groups=2,
         act_fn="silu",
         scaling_factor=1.0,
     )

@@ -1,0 +1,127 @@
+/** The miniature world: same seed, same picture; captions tell the truth; concepts are really held out. */
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import {
+  captionOf,
+  captionWords,
+  CATEGORIES,
+  conceptNamed,
+  CONCEPTS,
+  conceptScene,
+  PLACES,
+  randomScene,
+  RELATIONS,
+  renderScene,
+  Rng,
+  STYLES,
+} from "../world/mod.ts";
+
+/** Mean absolute difference of two pictures, 0..255. */
+function difference(a: Uint8Array, b: Uint8Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += Math.abs(a[i] - b[i]);
+  return sum / a.length;
+}
+
+async function hash(bytes: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", bytes as BufferSource);
+  return new Uint8Array(digest).toHex();
+}
+
+Deno.test("the same seed draws the same bytes, another seed does not", async () => {
+  for (let seed = 0; seed < 12; seed++) {
+    const a = renderScene(randomScene(seed)), b = renderScene(randomScene(seed));
+    assertEquals(a.length, 64 * 64 * 3);
+    assertEquals(await hash(a), await hash(b));
+    assertNotEquals(await hash(a), await hash(renderScene(randomScene(seed + 1000))));
+  }
+});
+
+Deno.test("a scene can be drawn at another size and shows the same thing", () => {
+  const scene = randomScene(3, { style: "photo" });
+  const small = renderScene(scene, 64), large = renderScene(scene, 128);
+  const reduced = new Uint8Array(small.length);
+  for (let y = 0; y < 64; y++) {
+    for (let x = 0; x < 64; x++) {
+      for (let c = 0; c < 3; c++) {
+        const at = (dx: number, dy: number) => large[3 * ((2 * y + dy) * 128 + 2 * x + dx) + c];
+        reduced[3 * (64 * y + x) + c] = (at(0, 0) + at(1, 0) + at(0, 1) + at(1, 1)) / 4;
+      }
+    }
+  }
+  assert(difference(small, reduced) < 2);
+});
+
+Deno.test("a full caption names everything that the scene holds", () => {
+  for (let seed = 0; seed < 300; seed++) {
+    const scene = randomScene(seed), caption = captionOf(scene);
+    for (const thing of scene.things) {
+      assert(caption.includes(thing.category) && caption.includes(thing.colour), caption);
+      assertEquals(caption.includes(thing.texture), thing.texture !== "plain", caption);
+      if (thing.accessory) {
+        assert(caption.includes(`${thing.accessory.colour} ${thing.accessory.kind}`));
+      }
+    }
+    assert(caption.includes(scene.style), caption);
+    if (scene.relation) assert(caption.includes(` ${scene.relation} a`), caption);
+    else assertEquals(scene.things.length > 1, caption.includes(" two "), caption);
+  }
+});
+
+Deno.test("a training caption leaves words out but never says what is not there", () => {
+  let shorter = 0;
+  for (let seed = 0; seed < 300; seed++) {
+    const scene = randomScene(seed), caption = captionOf(scene, new Rng(seed));
+    const words = caption.split(/[ ]/);
+    assert(words.length <= 28, caption);
+    for (const category of CATEGORIES) {
+      const said = words.some((word) => word === category || word === `${category}s`);
+      assertEquals(said, scene.things.some((thing) => thing.category === category), caption);
+    }
+    for (const style of STYLES) if (words.includes(style)) assertEquals(scene.style, style);
+    if (words.length < captionOf(scene).split(" ").length) shorter++;
+  }
+  assert(shorter > 150, `${shorter} of 300 left something out`);
+});
+
+Deno.test("the tokenizer's word list holds every word of every caption", () => {
+  const known = new Set(captionWords());
+  for (let seed = 0; seed < 500; seed++) {
+    const caption = captionOf(randomScene(seed), new Rng(seed));
+    for (const word of caption.split(/[ -]/)) assert(known.has(word), word);
+  }
+});
+
+Deno.test("options hold fixed what they name", () => {
+  for (const relation of RELATIONS) {
+    const scene = randomScene(1, { relation, category: "mug", colour: "red", place: "snow" });
+    assertEquals(scene.things.length, 2);
+    assertEquals([scene.relation, scene.things[0].category, scene.place], [
+      relation,
+      "mug",
+      "snow",
+    ]);
+  }
+  assertEquals(randomScene(2, { relation: null }).things.length, 1);
+});
+
+Deno.test("ten concepts, each of a known category, none ever drawn at random", () => {
+  assertEquals(CONCEPTS.length, 10);
+  assert(CONCEPTS.some((concept) => concept.name === "moongate" && concept.category === "gate"));
+  for (const concept of CONCEPTS) assert(CATEGORIES.includes(concept.category));
+  for (let seed = 0; seed < 500; seed++) {
+    assert(randomScene(seed).things.every((thing) => thing.concept === undefined));
+  }
+  assertThrows(() => conceptNamed("unicorn"), RangeError, "moongate");
+});
+
+Deno.test("a concept can be drawn anywhere, and differs from its category's own shape", () => {
+  for (const { name, category } of CONCEPTS) {
+    for (const place of PLACES) {
+      const scene = conceptScene(name, 11, { place });
+      assertEquals([scene.place, scene.things[0].concept], [place, name]);
+      assert(captionOf(scene).includes(`a ${category}`));
+      const ordinary = { ...scene, things: [{ ...scene.things[0], concept: undefined }] };
+      assert(difference(renderScene(scene), renderScene(ordinary)) > 2, `${name} in ${place}`);
+    }
+  }
+});

@@ -1,0 +1,111 @@
+"""Writes the autoencoder's encoder in closed form: an exact principal component analysis of 8x8 patches.
+
+    python pca.py DATA WORK [--decoder OLD.pt]
+
+A narrow encoder trained from nothing spends its time on losing colours; the best linear code costs seconds, and the
+UNet can be trained on it while the decoder is still learning to draw sharp edges from it. The weights are those of the
+ordinary AutoencoderKL: residual branches are zero, the strided convolutions gather 2x2 neighbours, and the way through
+the last GroupNorm and SiLU is linear because large constant channels fix the norm's scale and silu(a) - silu(-a) = a.
+"""
+import argparse
+
+import numpy as np
+import torch
+
+from data import World, load, save
+from models import LATENT, make_vae
+
+NOISE = 0.1  # deviation of the posterior, in units of a latent's own
+SMALL, CONSTANT = 0.15, 3.0  # size of the signal beside the constants in the last GroupNorm
+
+
+def components(features, keep):
+    """Mean, the first `keep` principal directions as rows, and their deviations."""
+    mean = features.mean(0)
+    values, vectors = np.linalg.eigh(np.cov((features - mean).T))
+    order = np.argsort(values)[::-1][:keep]
+    return mean, vectors[:, order].T, np.sqrt(values[order])
+
+
+def gather(x):
+    """2x2 neighbours to channels, [n, h, w, c] to [n, h/2, w/2, (dy, dx, c)]."""
+    n, h, w, c = x.shape
+    return x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5).reshape(n, h // 2, w // 2, 4 * c)
+
+
+def strided(conv, rows, mean, inputs):
+    """Makes a stride-2 convolution compute rows @ (neighbours - mean)."""
+    conv.weight.zero_(), conv.bias.zero_()
+    k = len(rows)
+    kernel = torch.from_numpy(rows.reshape(k, 2, 2, inputs).transpose(0, 3, 1, 2).copy()).float()
+    conv.weight[:k, :inputs, :2, :2] = kernel
+    conv.bias[:k] = torch.from_numpy(-rows @ mean).float()
+
+
+@torch.no_grad()
+def write_encoder(vae, pictures):
+    encoder = vae.encoder
+    for name, p in encoder.named_parameters():
+        if ".conv2." in name or ".to_out." in name or "conv_shortcut" in name:
+            p.zero_()
+    encoder.conv_in.weight.zero_(), encoder.conv_in.bias.zero_()
+    for c in range(3):
+        encoder.conv_in.weight[c, c, 1, 1] = 1
+    blocks = encoder.down_blocks
+    x = gather(pictures)
+    strided(blocks[0].downsamplers[0].conv, np.eye(12), np.zeros(12), 3)
+    x = gather(x)
+    mean, rows, _ = components(x.reshape(-1, x.shape[-1]), 16)
+    strided(blocks[1].downsamplers[0].conv, rows, mean, 12)
+    x = gather((x - mean) @ rows.T)
+    shortcut = blocks[2].resnets[0].conv_shortcut
+    for c in range(16):
+        shortcut.weight[c, c] = 1
+    mean, rows, deviation = components(x.reshape(-1, x.shape[-1]), LATENT)
+    # The last components are details: a little smaller than 1, so that noise covers them first.
+    unit = rows / deviation[:, None] * np.minimum(1, (deviation / deviation[8]) ** 0.4)[:, None]
+    strided(blocks[2].downsamplers[0].conv, unit, mean, 16)
+    shortcut = blocks[3].resnets[0].conv_shortcut
+    half = 64 // 2
+    for c in range(LATENT):
+        shortcut.weight[c, c], shortcut.weight[half + c, c] = SMALL, -SMALL
+    for c in range(LATENT, half):
+        shortcut.bias[c] = shortcut.bias[half + c] = CONSTANT if c % 2 else -CONSTANT
+    scale = np.sqrt((half - LATENT) / half * CONSTANT**2 + LATENT / half * SMALL**2)
+    encoder.conv_out.weight.zero_(), encoder.conv_out.bias.zero_()
+    vae.quant_conv.weight.zero_(), vae.quant_conv.bias.zero_()
+    for c in range(LATENT):
+        encoder.conv_out.weight[c, c, 1, 1] = scale / SMALL
+        encoder.conv_out.weight[c, half + c, 1, 1] = -scale / SMALL
+    for c in range(2 * LATENT):
+        vae.quant_conv.weight[c, c] = 1
+    vae.quant_conv.bias[LATENT:] = 2 * np.log(NOISE)
+    return rows, mean, x @ unit.T - unit @ mean
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data")
+    parser.add_argument("work")
+    parser.add_argument("--names", default="train0,train1,train2,train3")
+    parser.add_argument("--decoder", help="a checkpoint whose decoder to start from, where shapes agree")
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    vae, world = make_vae().eval(), World(args.data, args.names.split(","))
+    if args.decoder:
+        own = vae.state_dict()
+        old = load(args.decoder)["model"]
+        vae.load_state_dict({k: old[k] if k.startswith("decoder.") and old[k].shape == v.shape else v for k, v in own.items()})
+    index = np.linspace(0, len(world) - 1, 2000).astype(int)
+    pictures = world.bytes(index) / 127.5 - 1
+    _, _, codes = write_encoder(vae, pictures)
+    with torch.no_grad():
+        z = vae.encode(world.pixels(index[:200])).latent_dist
+    exact = torch.from_numpy(codes[:200]).permute(0, 3, 1, 2)
+    print("deviation of each latent", z.mean.std((0, 2, 3)).numpy().round(2))
+    print("noise", z.std.mean().item(), "; distance from the exact code", (z.mean - exact).abs().max().item())
+    save(f"{args.work}/vae.pt", model=vae.state_dict(), step=0)
+
+
+if __name__ == "__main__":
+    main()

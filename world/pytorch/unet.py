@@ -1,0 +1,102 @@
+"""Trains the text-conditioned UNet on cached latents, with the frozen text encoder.
+
+    python unet.py WORK DATA TOKENIZER --minutes 50 [--rank 0 --ranks 2]
+
+Progress is measured in time, so the learning rate comes down when the budget ends; a run that was cut off goes on
+where it stopped.
+"""
+import argparse
+import time
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler
+from transformers import CLIPTokenizer
+
+from data import Log, Team, World, load, save
+from models import POSITIONS, make_clip, make_unet
+from pca import NOISE
+
+parser = argparse.ArgumentParser()
+parser.add_argument("work")
+parser.add_argument("data")
+parser.add_argument("tokenizer")
+parser.add_argument("--names", default="train0,train1,train2,train3")
+parser.add_argument("--minutes", type=float, default=50)
+parser.add_argument("--batch", type=int, default=64, help="over all ranks")
+parser.add_argument("--lr", type=float, default=1e-3)
+parser.add_argument("--rank", type=int, default=0)
+parser.add_argument("--ranks", type=int, default=1)
+args = parser.parse_args()
+
+team = Team(args.rank, args.ranks, args.minutes)
+world = World(args.data, args.names.split(","))
+tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
+encode = lambda captions: torch.tensor(
+    tokenizer(captions, padding="max_length", max_length=POSITIONS, truncation=True).input_ids, dtype=torch.int32)
+ids = encode([c for row in world.rows for c in [*row["captions"], row["caption"]]]).view(len(world), 5, POSITIONS)
+empty = encode([""])[0]
+latents = np.load(f"{args.work}/latents.npy")
+clip = make_clip(args.tokenizer)
+clip.load_state_dict(load(f"{args.work}/clip.pt")["clip"])
+text = clip.text_model.eval().requires_grad_(False)
+torch.manual_seed(0)
+unet = make_unet(clip.config.text_config.hidden_size)
+ema = {k: v.clone() for k, v in unet.state_dict().items()}
+parameters = list(unet.parameters())
+optimizer = torch.optim.AdamW(parameters, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01)
+alphas = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod
+checkpoint = f"{args.work}/unet.pt"
+step = 0
+if state := load(checkpoint):
+    unet.load_state_dict(state["model"]), optimizer.load_state_dict(state["optimizer"])
+    ema, step = state["ema"], state["step"]
+    team.resume(state["spent"])
+rng = np.random.default_rng([args.rank, step])
+torch.manual_seed(1000 * step + args.rank)
+log = Log(f"{args.work}/unet.jsonl", "unet") if args.rank == 0 else None
+share = args.batch // args.ranks
+
+
+def batch():
+    index = rng.integers(0, len(world), share)
+    mean = torch.from_numpy(latents[index]).float()
+    tokens = ids[torch.from_numpy(index), torch.from_numpy(rng.integers(0, 5, share))].clone()
+    tokens[torch.rand(share) < 0.1] = empty
+    with torch.no_grad():
+        return mean + NOISE * torch.randn_like(mean), text(tokens.long()).last_hidden_state
+
+
+def rate(progress):
+    """Learning-rate factor: warm-up over 150 steps, full to 45 % of the time, then down in a straight line."""
+    return min(1, (step + 1) / 150) * min(1, max(0.01, (1 - progress) / 0.55))
+
+
+running, clock, progress = 0.0, time.time(), team.spent() / team.budget
+while progress < 1:
+    x, context = batch()
+    t = torch.randint(0, 1000, (share,))
+    noise, a = torch.randn_like(x), alphas[t].view(-1, 1, 1, 1)
+    error = unet(a.sqrt() * x + (1 - a).sqrt() * noise, t, context).sample - noise
+    # Min-SNR weights: steps with hardly any noise teach little and would dominate.
+    weight = (5 * (1 - a) / a).clamp(max=1)
+    loss = (error.square() * weight).mean()
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    mean_loss, progress = team.average(parameters, loss)
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    for group in optimizer.param_groups:
+        group["lr"] = args.lr * rate(progress)
+    optimizer.step()
+    step += 1
+    running += mean_loss
+    if args.rank == 0:
+        decay = min(0.999, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for k, v in unet.state_dict().items():
+                ema[k].lerp_(v, 1 - decay)
+        if step % 100 == 0:
+            log(step, loss=running / 100, progress=progress, rate=100 * args.batch / (time.time() - clock))
+            running, clock = 0.0, time.time()
+        if step % 250 == 0 or progress >= 1:
+            save(checkpoint, model=unet.state_dict(), optimizer=optimizer.state_dict(), ema=ema, step=step, spent=team.spent())
