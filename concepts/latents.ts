@@ -1,0 +1,67 @@
+/**
+ * The regularization set, encoded once: its pictures are never resized or moved, so their posteriors (and those of
+ * their mirror images) are computed before training and only sampled from in each step.
+ */
+import { compile } from "../compile/compile.ts";
+import { tensor } from "../ops/leaf.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Pipeline } from "../models/pipeline.ts";
+import { vaeEncode } from "../models/vae.ts";
+import { augment, drawAugmentation } from "./augment.ts";
+import type { CaptionedPicture, HostBatch } from "./batches.ts";
+import { hostRandom } from "./random.ts";
+
+/** Posteriors of a set of pictures: picture i upright at 2i, mirrored at 2i + 1. */
+export interface LatentSet {
+  /** `[h, w, c]` of one picture. */
+  readonly shape: readonly number[];
+  readonly mean: readonly Float32Array[];
+  readonly logvar: readonly Float32Array[];
+}
+
+/** Pictures encoded at a time. */
+const AT_ONCE = 8;
+
+/** Encodes every picture of the set, upright and mirrored, at side `size`. */
+export async function encodeRegularization(
+  pipeline: Pipeline,
+  set: readonly CaptionedPicture[],
+  size: number,
+): Promise<LatentSet> {
+  const { device, config, params } = pipeline;
+  const encode = compile(device, (pixels: Tensor) => vaeEncode(config.vae, params.vae, pixels));
+  const pictures = set.flatMap(({ picture }) =>
+    [false, true].map((flip) => {
+      const draw = drawAugmentation(hostRandom(0), { size, factor: 1, sizes: false, flip: false });
+      return augment(picture, { ...draw, flip }).pixels;
+    })
+  );
+  const mean: Float32Array[] = [];
+  const logvar: Float32Array[] = [];
+  let shape: readonly number[] = [];
+  for (let at = 0; at < pictures.length; at += AT_ONCE) {
+    const part = pictures.slice(at, at + AT_ONCE);
+    const pixels = new Float32Array(AT_ONCE * size * size * 3);
+    part.forEach((p, i) => pixels.set(p, i * p.length));
+    const posterior = encode(tensor(pixels, [AT_ONCE, size, size, 3]));
+    shape = posterior.mean.shape.slice(1);
+    for (const [from, to] of [[posterior.mean, mean], [posterior.logvar, logvar]] as const) {
+      const all = await device.read(from) as Float32Array;
+      const each = all.length / AT_ONCE;
+      part.forEach((_, i) => to.push(all.slice(i * each, (i + 1) * each)));
+    }
+  }
+  encode.free();
+  return { shape, mean, logvar };
+}
+
+/** The posteriors of the chosen pictures, stacked `[B, h, w, c]`. */
+export function latentsOf(set: LatentSet, chosen: HostBatch["regularization"]): { mean: Tensor; logvar: Tensor } {
+  const stack = (from: readonly Float32Array[]) => {
+    const parts = chosen.map(({ index, flip }) => from[2 * index + (flip ? 1 : 0)]);
+    const data = new Float32Array(parts.length * parts[0].length);
+    parts.forEach((p, i) => data.set(p, i * p.length));
+    return tensor(data, [parts.length, ...set.shape]);
+  };
+  return { mean: stack(set.mean), logvar: stack(set.logvar) };
+}

@@ -1,0 +1,130 @@
+/**
+ * Training: Custom Diffusion of one or several concepts (§3.1 and §3.2 of the paper). Only the key and value matrices of
+ * the cross-attention layers and the rows of the new tokens train; that is a mask over the parameter tree, and the step
+ * is an ordinary function of tensors, compiled once and replayed.
+ */
+import { compile, type Compiled, evaluate } from "../compile/compile.ts";
+import { flatten } from "../tensor/tree.ts";
+import { type Mask, mask, rows } from "../autograd/mask.ts";
+import { adamInit, type AdamState, adamw } from "../autograd/optimizer.ts";
+import { valueAndGrad } from "../autograd/grad.ts";
+import { tensor } from "../ops/leaf.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Pipeline } from "../models/pipeline.ts";
+import { vaeFactor } from "../models/vae.ts";
+import { type BatchOptions, type CaptionedPicture, type Concept, makeBatch } from "./batches.ts";
+import { TRAINING } from "./defaults.ts";
+import type { Delta } from "./delta.ts";
+import { deltaOf } from "./delta_weights.ts";
+import { encodeRegularization } from "./latents.ts";
+import { stepBatch, type StepBatch, stepLoss } from "./step.ts";
+import type { Checkpoint } from "./checkpoints.ts";
+
+/** What to train on, and how. */
+export interface TrainOptions {
+  readonly concepts: readonly Concept[];
+  /** Pictures of the classes with captions; none halves the steps that are needed and lets the model drift. */
+  readonly regularization: readonly CaptionedPicture[];
+  /** Optimizer steps. Default 250 for each concept. */
+  readonly steps?: number;
+  /** AdamW's rate as applied. Default 1e-5 × batch. */
+  readonly rate?: number;
+  /** Pictures a step, half of them regularization. Default 8. */
+  readonly batch?: number;
+  readonly decay?: number;
+  readonly seed?: number;
+  readonly template?: string;
+  readonly augment?: boolean;
+  readonly flip?: boolean;
+  /** Side of the training pictures. Default: the model's own. */
+  readonly size?: number;
+  /** Go on from here. */
+  readonly resume?: Checkpoint;
+  /** Steps between two reports (each reads the loss). Default 10. */
+  readonly reportEvery?: number;
+  /** Called after every `reportEvery` steps; may return "stop". */
+  readonly onReport?: (report: TrainReport) => void | "stop" | Promise<void | "stop">;
+}
+
+/** How training stands. */
+export interface TrainReport {
+  /** Finished steps. */
+  readonly step: number;
+  readonly steps: number;
+  readonly loss: number;
+  /** Bytes that the device holds now. */
+  readonly memory: number;
+  /** The state, to be saved with `saveCheckpoint`; valid until the callback returns. */
+  readonly state: AdamState;
+}
+
+type Step = Compiled<[AdamState, StepBatch, Tensor], { state: AdamState; loss: Tensor }>;
+
+/** The parameters that Custom Diffusion trains: cross-attention keys and values, and the tokens' rows. */
+export function customDiffusionMask(pipeline: Pipeline, tokens: readonly string[]): Mask {
+  const ids = tokens.flatMap((t) => pipeline.tokenIds(t));
+  return mask(pipeline.params, {
+    "unet.**.attn2.to_k.weight": true,
+    "unet.**.attn2.to_v.weight": true,
+    ...(ids.length ? { "text_encoder.**.token_embedding.weight": rows(ids) } : {}),
+  });
+}
+
+/** The compiled training step: state and batch in, new state and loss out, in place. */
+export function trainingStep(pipeline: Pipeline, trainable: Mask, decay: number): Step {
+  return compile(pipeline.device, (state: AdamState, batch: StepBatch, rate: Tensor) => {
+    const { value, grads } = valueAndGrad((trained: AdamState["params"]) =>
+      stepLoss(pipeline, trainable.merge(pipeline.params, trained), batch)
+    )(state.params);
+    return { state: adamw(state, grads, { rate, decay }), loss: value };
+  }, { donate: [0] });
+}
+
+/** Trains concepts into a delta. The pipeline must know the tokens already (`loadPipeline` with `addTokens`). */
+export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): Promise<Delta> {
+  const { concepts, regularization, seed = 0, reportEvery = 10 } = options;
+  const steps = options.steps ?? TRAINING.steps * concepts.length;
+  const rate = tensor([options.rate ?? TRAINING.rate], []);
+  const tokens = concepts.map((c) => c.token).filter(Boolean);
+  const trainable = customDiffusionMask(pipeline, tokens);
+  const batches: BatchOptions = {
+    seed,
+    size: options.size ?? pipeline.pictureSize,
+    factor: vaeFactor(pipeline.config.vae),
+    batch: options.batch ?? TRAINING.batch,
+    template: options.template ?? TRAINING.template,
+    augment: options.augment,
+    flip: options.flip,
+  };
+  const latents = await encodeRegularization(pipeline, regularization, batches.size);
+  const step = trainingStep(pipeline, trainable, options.decay ?? TRAINING.decay);
+  const fresh = options.resume?.state ?? adamInit(trainable.pick(pipeline.params));
+  let state = evaluate(pipeline.device, fresh);
+  let done = options.resume?.step ?? 0;
+  while (done < steps) {
+    const host = makeBatch(concepts, regularization, done, batches);
+    const batch = stepBatch(pipeline, host, latents, { ...batches, step: done });
+    const result = step(state, batch, rate);
+    state = result.state;
+    done++;
+    if (done % reportEvery !== 0 && done !== steps) continue;
+    const loss = await pipeline.device.item(result.loss);
+    if (!Number.isFinite(loss)) throw new TrainingError(done, loss);
+    const memory = pipeline.device.buffers.allocated;
+    if (await options.onReport?.({ step: done, steps, loss, memory, state }) === "stop") break;
+  }
+  const { onReport: _, resume: __, concepts: ___, regularization: ____, ...settings } = options;
+  const notes = { kind: "trained", ...settings, ...batches, steps: done, regularization: regularization.length };
+  const delta = await deltaOf(pipeline, trainable, state.params, concepts, notes);
+  step.free();
+  pipeline.device.free(...flatten<Tensor>({ ...state }).map(([, t]) => t));
+  return delta;
+}
+
+/** The loss is no longer a number. */
+export class TrainingError extends Error {
+  override name = "TrainingError";
+  constructor(step: number, loss: number) {
+    super(`the loss is ${loss} at step ${step}: the learning rate is too high, or the pictures are broken`);
+  }
+}
