@@ -23,7 +23,9 @@ export interface NoiseSchedule {
   readonly alphaBars: Float64Array;
   /** ᾱ that a walk ends on: 1 (no noise), or ᾱ₀ as Stable Diffusion was sampled with. */
   readonly finalAlphaBar: number;
+  /** What the model answers. */
   readonly prediction: Prediction;
+  /** How a short walk is laid over the timesteps. */
   readonly spacing: Spacing;
   /** Added to every timestep of a "leading" walk; 1 for Stable Diffusion. */
   readonly stepsOffset: number;

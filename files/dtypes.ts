@@ -6,7 +6,8 @@
  * WebGPU.
  */
 
-interface Arrays {
+/** Element type as named in safetensors files → the array that holds it after reading. */
+export interface FileArrays {
   BOOL: Uint8Array;
   U8: Uint8Array;
   I8: Int8Array;
@@ -23,13 +24,17 @@ interface Arrays {
 }
 
 /** Element type as named in safetensors files. The 8-bit and smaller floats of quantised models are not read. */
-export type FileDType = keyof Arrays;
+export type FileDType = keyof FileArrays;
 
 /** The array that holds elements of type `D` after reading; BF16 is widened to `Float32Array`. */
-export type FileArray<D extends FileDType = FileDType> = Arrays[D];
+export type FileArray<D extends FileDType = FileDType> = FileArrays[D];
 
 const MAKERS: {
-  readonly [D in FileDType]: new (buffer: ArrayBuffer, offset: number, length: number) => Arrays[D];
+  readonly [D in FileDType]: new (
+    buffer: ArrayBuffer,
+    offset: number,
+    length: number,
+  ) => FileArrays[D];
 } = {
   BOOL: Uint8Array,
   U8: Uint8Array,

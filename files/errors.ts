@@ -13,6 +13,8 @@ export class FileError extends Error {
   readonly fault: string;
 
   /**
+   * Puts the message together.
+   *
    * @param file the file or folder, as the caller named it
    * @param fault what is wrong, in the form "holds no pictures"
    * @param advice what to do about it, a full sentence without its period

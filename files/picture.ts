@@ -6,8 +6,11 @@
 
 /** Eight-bit RGB, rows from the top, three bytes a pixel: `data[(y * width + x) * 3 + channel]`. */
 export interface Picture {
+  /** In pixels. */
   readonly width: number;
+  /** In pixels. */
   readonly height: number;
+  /** `width` · `height` · 3 bytes. */
   readonly data: Uint8Array;
 }
 

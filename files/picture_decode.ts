@@ -7,21 +7,26 @@ import { FileError, messageOf } from "./errors.ts";
 
 /** Decoded pixels. */
 export interface Pixels {
+  /** In pixels. */
   readonly width: number;
+  /** In pixels. */
   readonly height: number;
   /** Red, green, blue, alpha; rows from the top. Colours are not multiplied by alpha. */
   readonly data: ArrayLike<number>;
 }
 
+/** Kinds of picture that can be decoded. */
+export type Kind = "png" | "jpeg" | "webp";
+
 const DECODERS = { png: decodePng, jpeg: decodeJpeg, webp: decodeWebp } as const;
 
 /** Whether there is a decoder for a kind of picture. */
-export const isKnown = (kind: string | undefined): kind is keyof typeof DECODERS =>
+export const isKnown = (kind: string | undefined): kind is Kind =>
   kind !== undefined && Object.hasOwn(DECODERS, kind);
 
 /** Decodes a file of a known kind. Throws {@linkcode FileError} if it is damaged. */
 export async function decodeAs(
-  kind: keyof typeof DECODERS,
+  kind: Kind,
   bytes: Uint8Array,
   name: string,
 ): Promise<Pixels> {

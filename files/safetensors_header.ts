@@ -12,6 +12,7 @@ import type { ByteSource } from "./source.ts";
 
 /** What a file says of one tensor. */
 export interface TensorEntry {
+  /** Element type in the file. */
   readonly dtype: FileDType;
   /** Extents, outermost first; empty for a scalar. */
   readonly shape: readonly number[];

@@ -9,7 +9,9 @@ import { isFile } from "./paths.ts";
 
 /** A token that is recognised as a whole before anything else happens to the text. */
 export interface WholeToken {
+  /** Row of the embedding table. */
   readonly id: number;
+  /** The token as it stands in a text. */
   readonly content: string;
   /** Left out of decoded text: start, end, padding. */
   readonly special: boolean;

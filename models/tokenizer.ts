@@ -14,7 +14,11 @@ export type { TokenizerParts, WholeToken } from "../files/tokenizer.ts";
 
 /** A token that can't be added: empty, with white space in it, or known already. */
 export class TokenError extends Error {
-  /** @param token the token that was to be added */
+  /**
+   * Puts the message together.
+   *
+   * @param token the token that was to be added
+   */
   constructor(readonly token: string, fault: string) {
     super(`token ${JSON.stringify(token)} ${fault}`);
     this.name = "TokenError";
