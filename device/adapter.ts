@@ -70,6 +70,7 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
     software: options.software ?? software,
     f16,
     subgroups: features.includes("subgroups"),
+    subgroupSize: info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : undefined,
     workgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     maxBinding: device.limits.maxStorageBufferBindingSize,

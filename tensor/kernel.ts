@@ -10,6 +10,8 @@ export interface AdapterProfile {
   readonly software: boolean;
   readonly f16: boolean;
   readonly subgroups: boolean;
+  /** Invocations in a subgroup, where it is the same for every kernel. */
+  readonly subgroupSize?: number;
   readonly workgroupStorage: number;
   readonly maxInvocations: number;
   /** Largest storage binding in bytes. */

@@ -1,7 +1,7 @@
 /** Which tile computes a product, and into how many parts K is split: by shape, for each kind of adapter. */
 import type { AdapterProfile } from "../../tensor/kernel.ts";
 import type { Gemm } from "./problem.ts";
-import { LANES, type RegisterTile, tileExtents } from "./register.ts";
+import { type Lanes, type RegisterTile, tileExtents } from "./register.ts";
 import { invocationsOf, storageOf, type WorkgroupTile } from "./workgroup.ts";
 
 /** A tile and a number of splits. */
@@ -11,43 +11,46 @@ export interface Choice<T> {
 }
 
 const REGISTER_TILES: readonly RegisterTile[] = [
-  { rows: 16, columns: 8, lanes: "n" },
-  { rows: 16, columns: 4, lanes: "n" },
-  { rows: 8, columns: 8, lanes: "n" },
-  { rows: 8, columns: 4, lanes: "n" },
-  { rows: 4, columns: 8, lanes: "n" },
-  { rows: 4, columns: 4, lanes: "n" },
-  { rows: 8, columns: 16, lanes: "m" },
-  { rows: 8, columns: 8, lanes: "m" },
-  { rows: 8, columns: 4, lanes: "m" },
+  { rows: 32, columns: 4, along: "n" },
+  { rows: 16, columns: 8, along: "n" },
+  { rows: 16, columns: 4, along: "n" },
+  { rows: 8, columns: 8, along: "n" },
+  { rows: 8, columns: 4, along: "n" },
+  { rows: 4, columns: 4, along: "n" },
+  { rows: 8, columns: 8, along: "m" },
+  { rows: 8, columns: 4, along: "m" },
+  { rows: 4, columns: 4, along: "m" },
 ];
 
 /** Cores that a software adapter is assumed to have: work is cut at least this fine. */
 const CORES = 4;
 
+/** The lanes of a software adapter. Without broadcasts, eight is what most CPUs run at once. */
+export function lanesOf({ subgroups, subgroupSize = 0 }: AdapterProfile): Lanes {
+  const broadcast = subgroups && subgroupSize >= 4 && subgroupSize <= 16;
+  return { count: broadcast ? subgroupSize : 8, broadcast };
+}
+
 /** The register tile that wastes least: multiplications past the edges, loads, and idle cores all count. */
-export function chooseRegisterTile(g: Gemm): Choice<RegisterTile> {
+export function chooseRegisterTile(g: Gemm, lanes: Lanes): Choice<RegisterTile> {
+  const groupsOf = (tile: RegisterTile) => {
+    const [bm, bn] = tileExtents(tile, lanes.count);
+    return Math.ceil(g.m / bm) * Math.ceil(g.n / bn) * g.batch;
+  };
   let best: RegisterTile = REGISTER_TILES[0];
   let least = Infinity;
   for (const tile of REGISTER_TILES) {
-    const [bm, bn] = tileExtents(tile);
-    const groups = Math.ceil(g.m / bm) * Math.ceil(g.n / bn) * g.batch;
-    const [uniform, varying] = tile.lanes === "n"
-      ? [tile.rows, tile.columns]
-      : [tile.columns, tile.rows];
-    // Measured on llvmpipe, in units of one vector multiply-add: a varying load costs about one per lane.
-    const cost = tile.rows * tile.columns + 2 * uniform + LANES * varying;
-    const time = Math.ceil(groups / CORES) * cost;
+    const [alike, own] = tile.along === "n" ? [tile.rows, tile.columns] : [tile.columns, tile.rows];
+    // Measured on llvmpipe, in units of one multiply-add of all lanes: loading a value costs about twelve.
+    const loads = own + (lanes.broadcast ? Math.ceil(alike / lanes.count) : alike);
+    const time = Math.ceil(groupsOf(tile) / CORES) * (tile.rows * tile.columns + 12 * loads);
     if (time < least) [best, least] = [tile, time];
   }
-  const [bm, bn] = tileExtents(best);
-  const groups = Math.ceil(g.m / bm) * Math.ceil(g.n / bn) * g.batch;
+  const groups = groupsOf(best);
   const total = g.segments * g.length;
-  const splits = groups < CORES ? Math.min(Math.ceil(CORES / groups), Math.floor(total / 512)) : 1;
-  return {
-    tile: best,
-    splits: Math.max(1, g.segments > 1 ? Math.min(splits, g.segments) : splits),
-  };
+  const wanted = groups < CORES ? Math.min(Math.ceil(CORES / groups), Math.floor(total / 512)) : 1;
+  const splits = Math.max(1, g.segments > 1 ? Math.min(wanted, g.segments) : wanted);
+  return { tile: best, splits };
 }
 
 /** Workgroups that keep a large GPU busy. */

@@ -16,7 +16,7 @@ import {
 import { flopsOf, type Gemm } from "./problem.ts";
 import { type GemmKernel, iterationsOf, registerKernel } from "./register.ts";
 import { workgroupKernel } from "./workgroup.ts";
-import { chooseRegisterTile, chooseWorkgroupTile } from "./choose.ts";
+import { chooseRegisterTile, chooseWorkgroupTile, lanesOf } from "./choose.ts";
 
 /** What the generator needs of a `KernelContext`. */
 export interface GemmContext {
@@ -30,8 +30,9 @@ export interface GemmContext {
  */
 export function planGemm(gemms: readonly Gemm[], size: number, ctx: GemmContext): KernelPlan {
   const { profile } = ctx;
+  const lanes = lanesOf(profile);
   const choices = gemms.map((g) =>
-    profile.software ? chooseRegisterTile(g) : chooseWorkgroupTile(g, profile)
+    profile.software ? chooseRegisterTile(g, lanes) : chooseWorkgroupTile(g, profile)
   );
   let splits = Math.max(...choices.map((c) => c.splits));
   if (profile.software) {
@@ -48,8 +49,8 @@ export function planGemm(gemms: readonly Gemm[], size: number, ctx: GemmContext)
   const dispatches = gemms.map((g, i): Dispatch => {
     const put = storeFunction(g, splits, size, ctx.epilogue);
     const { tile } = choices[i];
-    const kernel: GemmKernel = "lanes" in tile
-      ? registerKernel(g, tile, splits, put)
+    const kernel: GemmKernel = "along" in tile
+      ? registerKernel(g, tile, lanes, splits, put)
       : workgroupKernel(g, tile, splits, put, profile.workgroupStorage);
     const buffers = [g.a.buffer, g.b.buffer, ...storing];
     return { label: g.label, buffers, ...kernel, flops: flopsOf(g) };

@@ -1,0 +1,116 @@
+/**
+ * Throughput of matmul and convolution on this machine's adapter, for the shapes of small and large models. Prints
+ * GFLOP/s of the best of several runs, and how long the first run took (which includes compiling the kernel).
+ *
+ * Usage: `deno run -A tools/vulkan.ts run -A bench/gemm.ts [part of a case's name]`
+ */
+import { input } from "../ops/leaf.ts";
+import { conv2d } from "../ops/conv.ts";
+import { matmul } from "../ops/matmul.ts";
+import { vjp } from "../autograd/grad.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { compile } from "../compile/compile.ts";
+import { gpu } from "../device/adapter.ts";
+import type { Device } from "../device/device.ts";
+
+/** One measured function of two tensors. */
+export interface Case {
+  readonly name: string;
+  readonly shapes: readonly (readonly number[])[];
+  readonly f: (...xs: Tensor[]) => Tensor;
+}
+
+const product = (m: number, n: number, k: number, ta = false, tb = false): Case => ({
+  name: `matmul ${m}×${n}×${k}${ta ? " Aᵀ" : ""}${tb ? " Bᵀ" : ""}`,
+  shapes: [ta ? [k, m] : [m, k], tb ? [n, k] : [k, n]],
+  f: (a, b) => matmul(a, b, { transposeA: ta, transposeB: tb }),
+});
+
+/** Forward, input gradient and weight gradient of one convolution. */
+function convolution(b: number, h: number, ci: number, co: number, k = 3, stride = 1): Case[] {
+  const x = [b, h, h, ci];
+  const w = [k, k, ci, co];
+  const y = [b, Math.ceil(h / stride), Math.ceil(h / stride), co];
+  const options = { stride, padding: (k - 1) / 2 };
+  const name = `conv ${b}×${h}×${h}×${ci}→${co} ${k}×${k}${stride > 1 ? ` /${stride}` : ""}`;
+  const free = (shape: readonly number[]) => input({ shape, dtype: "f32" }, 99);
+  return [
+    { name, shapes: [x, w], f: (i, v) => conv2d(i, v, options) },
+    {
+      name: `${name} dX`,
+      shapes: [w, y],
+      f: (v, g) => only(free(x), (i) => conv2d(i, v, options), g),
+    },
+    {
+      name: `${name} dW`,
+      shapes: [x, y],
+      f: (i, g) => only(free(w), (v) => conv2d(i, v, options), g),
+    },
+  ];
+}
+
+/** The gradient with respect to an argument that the gradient itself does not depend on. */
+function only(t: Tensor, f: (t: Tensor) => Tensor, g: Tensor): Tensor {
+  return vjp([[f(t), g]], [t])[0]!;
+}
+
+export const CASES: Case[] = [
+  product(512, 512, 512),
+  product(1024, 1024, 1024),
+  product(1024, 1024, 1024, false, true),
+  product(1024, 1024, 1024, true),
+  ...convolution(1, 64, 64, 64),
+  ...convolution(8, 16, 64, 64),
+  ...convolution(8, 8, 128, 128),
+  ...convolution(8, 4, 256, 256),
+  ...convolution(8, 16, 48, 48),
+  ...convolution(8, 16, 96, 48),
+  ...convolution(8, 16, 64, 128, 3, 2),
+  ...convolution(8, 16, 4, 64),
+  ...convolution(8, 16, 64, 4),
+  ...convolution(8, 64, 16, 3),
+  product(2048, 64, 64, false, true),
+  product(64, 64, 2048, true),
+  product(512, 128, 128, false, true),
+  product(128, 128, 512, true),
+  product(512, 1024, 128, false, true),
+  product(128, 64, 256, false, true),
+  product(16, 64, 64, false, true),
+];
+
+async function measure(device: Device, { name, shapes, f }: Case): Promise<string> {
+  const random = (n: number) => Float32Array.from({ length: n }, () => Math.random() - 0.5);
+  const args = shapes.map((s) => device.upload(random(sizeOf(s)), s, "f32"));
+  const probe = device.upload(new Float32Array(4), [4], "f32");
+  const step = compile(device, f);
+  const timed = async (runs: number) => {
+    const start = performance.now();
+    for (let i = 0; i < runs; i++) step(...args);
+    await device.read(probe);
+    return (performance.now() - start) / runs;
+  };
+  const { dispatches } = step.program(...args).blueprint;
+  const flops = dispatches.reduce((n, d) => n + d.flops, 0);
+  const first = await timed(1);
+  const once = await timed(1);
+  const runs = Math.max(1, Math.round(60 / once));
+  let best = once;
+  for (let i = 0; i < 5; i++) best = Math.min(best, await timed(runs));
+  step.free();
+  device.free(...args, probe);
+  return `${name.padEnd(34)} ${(flops / best / 1e6).toFixed(1).padStart(9)} GFLOP/s ${
+    best.toFixed(2).padStart(9)
+  } ms` +
+    `   first ${first.toFixed(0).padStart(5)} ms   ${
+      dispatches.map((d) => d.grid.join("×")).join(" + ")
+    }`;
+}
+
+if (import.meta.main) {
+  const device = await gpu();
+  console.log(device.facts.description);
+  const part = Deno.args[0] ?? "";
+  for (const c of CASES) if (c.name.includes(part)) console.log(await measure(device, c));
+  device.destroy();
+}
