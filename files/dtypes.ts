@@ -6,35 +6,41 @@
  * WebGPU.
  */
 
-/** Element type as named in safetensors files → the array that holds it after reading. */
-export interface FileArrays {
-  BOOL: Uint8Array;
-  U8: Uint8Array;
-  I8: Int8Array;
-  I16: Int16Array;
-  U16: Uint16Array;
-  F16: Float16Array;
-  BF16: Float32Array;
-  I32: Int32Array;
-  U32: Uint32Array;
-  F32: Float32Array;
-  F64: Float64Array;
-  I64: BigInt64Array;
-  U64: BigUint64Array;
-}
-
 /** Element type as named in safetensors files. The 8-bit and smaller floats of quantised models are not read. */
-export type FileDType = keyof FileArrays;
+export type FileDType =
+  | "BOOL"
+  | "U8"
+  | "I8"
+  | "I16"
+  | "U16"
+  | "F16"
+  | "BF16"
+  | "I32"
+  | "U32"
+  | "F32"
+  | "F64"
+  | "I64"
+  | "U64";
 
 /** The array that holds elements of type `D` after reading; BF16 is widened to `Float32Array`. */
-export type FileArray<D extends FileDType = FileDType> = FileArrays[D];
+export type FileArray<D extends FileDType = FileDType> = D extends "F32" | "BF16" ? Float32Array
+  : D extends "F16" ? Float16Array
+  : D extends "F64" ? Float64Array
+  : D extends "BOOL" | "U8" ? Uint8Array
+  : D extends "I8" ? Int8Array
+  : D extends "I16" ? Int16Array
+  : D extends "U16" ? Uint16Array
+  : D extends "I32" ? Int32Array
+  : D extends "U32" ? Uint32Array
+  : D extends "I64" ? BigInt64Array
+  : BigUint64Array;
 
 const MAKERS: {
   readonly [D in FileDType]: new (
     buffer: ArrayBuffer,
     offset: number,
     length: number,
-  ) => FileArrays[D];
+  ) => FileArray<D>;
 } = {
   BOOL: Uint8Array,
   U8: Uint8Array,

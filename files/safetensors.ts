@@ -9,7 +9,7 @@ import { FileError } from "./errors.ts";
 import { readHeader, type TensorEntry } from "./safetensors_header.ts";
 import { type ByteSource, bytesSource, fileSource } from "./source.ts";
 
-export type { FileArray, FileArrays, FileDType } from "./dtypes.ts";
+export type { FileArray, FileDType } from "./dtypes.ts";
 
 /** What is known of a stored tensor before it is read. */
 export interface TensorInfo {
