@@ -20,6 +20,7 @@ import {
   withView,
 } from "./expr.ts";
 import type { FusedEpilogue } from "./elementwise.ts";
+import { innermost } from "./emit.ts";
 
 /** One kernel to be: what it computes, in terms of written tensors. */
 export type Step =
@@ -222,6 +223,8 @@ class Fuser {
       if (this.#readLater(step)) continue;
       const hole: Expr = { kind: "hole", dtype: g.dtype };
       const expr = rewrite(e, (l) => l.tensor === g ? hole : l)!;
+      // The kernel stores vectors along its own innermost axis; the fused work must be able to follow.
+      if (g.shape.at(-1)! % 4 === 0 && innermost(t.shape, [expr]) % 4 !== 0) continue;
       this.#remove(step);
       this.#emit({
         ...step,
