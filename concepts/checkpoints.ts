@@ -72,6 +72,12 @@ export async function loadCheckpoint(path: string, run: string): Promise<Checkpo
     else throw new FileError(path, `holds "${name}", which no checkpoint has`);
   }
   const [c1, c2] = corrections;
-  if (!c1 || !c2) throw new FileError(path, "lacks the optimizer's corrections", "The file is damaged");
-  return { step, run, state: { params: parts.params, m: parts.m, v: parts.v, corrections: [c1, c2] } };
+  if (!c1 || !c2) {
+    throw new FileError(path, "lacks the optimizer's corrections", "The file is damaged");
+  }
+  return {
+    step,
+    run,
+    state: { params: parts.params, m: parts.m, v: parts.v, corrections: [c1, c2] },
+  };
 }

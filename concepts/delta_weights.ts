@@ -8,6 +8,8 @@ import { flatten, mapTree } from "../tensor/tree.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Pipeline, PipelineParams } from "../models/pipeline.ts";
 import { FileError } from "../files/errors.ts";
+import { fingerprint } from "../files/fingerprint.ts";
+import { openModelFolder } from "../files/folder.ts";
 import type { Concept } from "./batches.ts";
 import type { Delta, DeltaWeight } from "./delta.ts";
 import { INITIALIZERS } from "./defaults.ts";
@@ -29,14 +31,17 @@ export async function deltaOf(
     const t = trained[path];
     const data = await pipeline.device.read(t) as Float32Array;
     if (!isTable(path)) weights.set(path, { shape: t.shape, data });
-    else for (let i = 0; i < t.shape[0]; i++) embeddings.push(data.slice(i * t.shape[1], (i + 1) * t.shape[1]));
+    else {for (let i = 0; i < t.shape[0]; i++) {
+        embeddings.push(data.slice(i * t.shape[1], (i + 1) * t.shape[1]));
+      }}
   }
   const tokens = concepts.filter((c) => c.token).map(({ token, className, initializer }, i) => ({
     token,
     className,
     initializer: initializer ?? INITIALIZERS[i] ?? "",
   }));
-  return { base: await pipeline.fingerprint(), tokens, embeddings, weights, notes };
+  const base = await fingerprint(await openModelFolder(pipeline.folder));
+  return { base, tokens, embeddings, weights, notes };
 }
 
 /**
@@ -45,14 +50,28 @@ export async function deltaOf(
  *
  * @throws FileError when the delta names a parameter that the model lacks, or one of another shape
  */
-export function withDelta(pipeline: Pipeline, delta: Delta, name = "the delta"): Pipeline & { free(): void } {
+export function withDelta(
+  pipeline: Pipeline,
+  delta: Delta,
+  name = "the delta",
+): Pipeline & { free(): void } {
   const { device } = pipeline;
   const known = new Map(flatten<Tensor>({ ...pipeline.params }));
   for (const [path, w] of delta.weights) {
     const t = known.get(path);
-    if (!t) throw new FileError(name, `changes "${path}", which the model does not have`, "It is of another model");
+    if (!t) {
+      throw new FileError(
+        name,
+        `changes "${path}", which the model does not have`,
+        "It is of another model",
+      );
+    }
     if (t.size !== w.data.length) {
-      throw new FileError(name, `holds "${path}" as [${w.shape}], the model has [${t.shape}]`, "It is of another model");
+      throw new FileError(
+        name,
+        `holds "${path}" as [${w.shape}], the model has [${t.shape}]`,
+        "It is of another model",
+      );
     }
   }
   const uploaded: Tensor[] = [];
@@ -69,7 +88,12 @@ export function withDelta(pipeline: Pipeline, delta: Delta, name = "the delta"):
     const d = t.shape[1];
     const rows = new Float32Array(ids.length * d);
     delta.embeddings.forEach((e, i) => rows.set(e, i * d));
-    return replaceRows(t, upload(rows, [ids.length, d]), ids);
+    const table = evaluate(
+      device,
+      replaceRows(t, cast(tensor(rows, [ids.length, d]), t.dtype), ids),
+    );
+    uploaded.push(table);
+    return table;
   }) as unknown as PipelineParams;
   return { ...pipeline, params, free: () => device.free(...uploaded) };
 }
@@ -77,7 +101,10 @@ export function withDelta(pipeline: Pipeline, delta: Delta, name = "the delta"):
 /** The rows of some tokens in a pipeline's table, on the host. */
 export async function tokenRows(pipeline: Pipeline, ids: readonly number[]): Promise<Float32Array> {
   const table = flatten<Tensor>({ ...pipeline.params }).find(([path]) => isTable(path))![1];
-  const picked = evaluate(pipeline.device, cast(embedding(table, tensor([...ids], undefined, "u32")), "f32"));
+  const picked = evaluate(
+    pipeline.device,
+    cast(embedding(table, tensor([...ids], undefined, "u32")), "f32"),
+  );
   const data = await pipeline.device.read(picked) as Float32Array;
   pipeline.device.free(picked);
   return data;

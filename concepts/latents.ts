@@ -56,7 +56,10 @@ export async function encodeRegularization(
 }
 
 /** The posteriors of the chosen pictures, stacked `[B, h, w, c]`. */
-export function latentsOf(set: LatentSet, chosen: HostBatch["regularization"]): { mean: Tensor; logvar: Tensor } {
+export function latentsOf(
+  set: LatentSet,
+  chosen: HostBatch["regularization"],
+): { mean: Tensor; logvar: Tensor } {
   const stack = (from: readonly Float32Array[]) => {
     const parts = chosen.map(({ index, flip }) => from[2 * index + (flip ? 1 : 0)]);
     const data = new Float32Array(parts.length * parts[0].length);

@@ -10,14 +10,14 @@ import { adamInit, type AdamState, adamw } from "../autograd/optimizer.ts";
 import { valueAndGrad } from "../autograd/grad.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Pipeline } from "../models/pipeline.ts";
+import type { Pipeline, PipelineParams } from "../models/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { type BatchOptions, type CaptionedPicture, type Concept, makeBatch } from "./batches.ts";
 import { TRAINING } from "./defaults.ts";
 import type { Delta } from "./delta.ts";
 import { deltaOf } from "./delta_weights.ts";
 import { encodeRegularization } from "./latents.ts";
-import { stepBatch, type StepBatch, stepLoss } from "./step.ts";
+import { type StepBatch, stepBatch, stepLoss } from "./step.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 
 /** What to train on, and how. */
@@ -74,7 +74,7 @@ export function customDiffusionMask(pipeline: Pipeline, tokens: readonly string[
 export function trainingStep(pipeline: Pipeline, trainable: Mask, decay: number): Step {
   return compile(pipeline.device, (state: AdamState, batch: StepBatch, rate: Tensor) => {
     const { value, grads } = valueAndGrad((trained: AdamState["params"]) =>
-      stepLoss(pipeline, trainable.merge(pipeline.params, trained), batch)
+      stepLoss(pipeline, trainable.merge(pipeline.params, trained) as PipelineParams, batch)
     )(state.params);
     return { state: adamw(state, grads, { rate, decay }), loss: value };
   }, { donate: [0] });
@@ -87,10 +87,11 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
   const rate = tensor([options.rate ?? TRAINING.rate], []);
   const tokens = concepts.map((c) => c.token).filter(Boolean);
   const trainable = customDiffusionMask(pipeline, tokens);
+  const factor = vaeFactor(pipeline.config.vae);
   const batches: BatchOptions = {
     seed,
-    size: options.size ?? pipeline.pictureSize,
-    factor: vaeFactor(pipeline.config.vae),
+    size: options.size ?? pipeline.config.unet.sampleSize * factor,
+    factor,
     batch: options.batch ?? TRAINING.batch,
     template: options.template ?? TRAINING.template,
     augment: options.augment,
@@ -114,7 +115,13 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
     if (await options.onReport?.({ step: done, steps, loss, memory, state }) === "stop") break;
   }
   const { onReport: _, resume: __, concepts: ___, regularization: ____, ...settings } = options;
-  const notes = { kind: "trained", ...settings, ...batches, steps: done, regularization: regularization.length };
+  const notes = {
+    kind: "trained",
+    ...settings,
+    ...batches,
+    steps: done,
+    regularization: regularization.length,
+  };
   const delta = await deltaOf(pipeline, trainable, state.params, concepts, notes);
   step.free();
   pipeline.device.free(...flatten<Tensor>({ ...state }).map(([, t]) => t));
@@ -125,6 +132,8 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
 export class TrainingError extends Error {
   override name = "TrainingError";
   constructor(step: number, loss: number) {
-    super(`the loss is ${loss} at step ${step}: the learning rate is too high, or the pictures are broken`);
+    super(
+      `the loss is ${loss} at step ${step}: the learning rate is too high, or the pictures are broken`,
+    );
   }
 }

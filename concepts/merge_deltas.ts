@@ -1,0 +1,231 @@
+/**
+ * Merging fine-tuned concepts (§3.3 of the paper): each concept's own features must keep the keys and values that its
+ * own fine-tuned matrices give them, while everything else changes least. The features of all tokens come from one text
+ * encoder, since each token is only a row of its own; all matrices share one factorization.
+ */
+import { compile } from "../compile/compile.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatten } from "../tensor/tree.ts";
+import { FileError } from "../files/errors.ts";
+import { clipText } from "../models/clip_text.ts";
+import type { Pipeline } from "../models/pipeline.ts";
+import type { Delta, DeltaToken, DeltaWeight } from "./delta.ts";
+import { withDelta } from "./delta_weights.ts";
+import { type Matrix, type MergeReport, mergeSolver } from "./merge.ts";
+import { fill, phrase } from "./prompts.ts";
+
+/** Options of {@linkcode mergeDeltas}. */
+export interface MergeDeltasOptions {
+  /** Captions of ordinary pictures; at most 1000 are used. */
+  readonly regularization: readonly string[];
+  /** Multiple of the mean diagonal of C_regᵀC_reg that is added to it. Default 0. */
+  readonly ridge?: number;
+  /** Prompts around a concept's words. */
+  readonly templates?: readonly string[];
+  /** Also constrain the padding after the end token, which the model attends to as well. */
+  readonly padding?: boolean;
+}
+
+/** A merged delta, and how well each matrix went. */
+export interface MergedDelta {
+  readonly delta: Delta;
+  readonly reports: ReadonlyMap<string, MergeReport>;
+}
+
+/** Rows of text features `[n, d]` with the concept that each belongs to. */
+interface TargetRows {
+  readonly rows: Float64Array[];
+  readonly owner: number[];
+}
+
+const MOST_CAPTIONS = 1000;
+
+/** Merges deltas of one base model. The pipeline must know every token of theirs. */
+export async function mergeDeltas(
+  pipeline: Pipeline,
+  deltas: readonly Delta[],
+  options: MergeDeltasOptions,
+): Promise<MergedDelta> {
+  checkDeltas(deltas);
+  const all = withTokens(pipeline, deltas);
+  try {
+    const encode = textEncoder(all);
+    const regularization = await captionRows(
+      all,
+      encode,
+      options.regularization.slice(0, MOST_CAPTIONS),
+    );
+    const targets = await targetRows(all, encode, deltas, options);
+    encode.free();
+    const solver = mergeSolver({
+      targets: matrixOf(targets.rows),
+      regularization: matrixOf(regularization),
+      ridge: options.ridge,
+      duplicateTolerance: 1e-6,
+    });
+    const weights = new Map<string, DeltaWeight>();
+    const reports = new Map<string, MergeReport>();
+    const base = new Map(flatten<Tensor>({ ...pipeline.params }));
+    for (const path of deltas[0].weights.keys()) {
+      const W0 = await hostMatrix(pipeline, base.get(path)!);
+      const values = valuesOf(path, deltas, targets, W0.rows);
+      const { W, report } = solver.apply(W0, values, { relative: true });
+      weights.set(path, { shape: [W.rows, W.cols], data: Float32Array.from(W.data) });
+      reports.set(path, report);
+    }
+    const tokens = deltas.flatMap((d) => d.tokens);
+    return {
+      reports,
+      delta: {
+        base: deltas[0].base,
+        tokens,
+        embeddings: deltas.flatMap((d) => d.embeddings),
+        weights,
+        notes: {
+          kind: "merged",
+          of: deltas.map((d) => d.tokens.map((t) => phrase(t))),
+          captions: Math.min(MOST_CAPTIONS, options.regularization.length),
+          ridge: options.ridge ?? 0,
+          parts: deltas.map((d) => d.notes),
+        },
+      },
+    };
+  } finally {
+    all.free();
+  }
+}
+
+function checkDeltas(deltas: readonly Delta[]): void {
+  if (deltas.length < 2) throw new TypeError("merging needs at least two deltas");
+  const seen = new Set<string>();
+  for (const [i, d] of deltas.entries()) {
+    if (d.base !== deltas[0].base) {
+      throw new FileError(`delta ${i + 1}`, "is of another base model than delta 1");
+    }
+    for (const { token } of d.tokens) {
+      if (seen.has(token)) {
+        throw new FileError(
+          `delta ${i + 1}`,
+          `uses ${token}, as another one does`,
+          "Train each concept with a token of its own",
+        );
+      }
+      seen.add(token);
+    }
+    const differs = [...deltas[0].weights.keys()].find((k) => !d.weights.has(k));
+    if (differs || d.weights.size !== deltas[0].weights.size) {
+      throw new FileError(
+        `delta ${i + 1}`,
+        `does not change the same matrices as delta 1 (${differs ?? "more"})`,
+      );
+    }
+  }
+}
+
+/** The base pipeline with the embeddings of all deltas, and none of their matrices. */
+function withTokens(pipeline: Pipeline, deltas: readonly Delta[]) {
+  return withDelta(pipeline, {
+    base: deltas[0].base,
+    tokens: deltas.flatMap((d) => d.tokens),
+    embeddings: deltas.flatMap((d) => d.embeddings),
+    weights: new Map(),
+    notes: {},
+  });
+}
+
+function textEncoder(pipeline: Pipeline) {
+  const { config, params, tokenizer, device } = pipeline;
+  const run = compile(
+    device,
+    (ids: Tensor) => ({ hidden: clipText(config.text_encoder, params.text_encoder, ids).hidden }),
+  );
+  const encode = async (text: string): Promise<{ ids: number[]; rows: Float64Array[] }> => {
+    const tokens = pipeline.tokenize([text]);
+    const ids = tokenizer.encodePadded(text, tokens.shape[1]);
+    const { hidden } = run(tokens);
+    const data = Float64Array.from(await device.read(hidden) as Float32Array);
+    const d = hidden.shape[2];
+    return { ids, rows: ids.map((_, i) => data.slice(i * d, (i + 1) * d)) };
+  };
+  return Object.assign(encode, { free: run.free });
+}
+
+/** Rows of captions from position 1 to the end token. */
+async function captionRows(
+  pipeline: Pipeline,
+  encode: ReturnType<typeof textEncoder>,
+  captions: readonly string[],
+): Promise<Float64Array[]> {
+  const rows: Float64Array[] = [];
+  for (const caption of captions) {
+    const { ids, rows: all } = await encode(caption);
+    rows.push(...all.slice(1, ids.indexOf(pipeline.tokenizer.eos) + 1));
+  }
+  return rows;
+}
+
+/** Rows of each concept's own words and end token, in its bare name and in the templates. */
+async function targetRows(
+  pipeline: Pipeline,
+  encode: ReturnType<typeof textEncoder>,
+  deltas: readonly Delta[],
+  options: MergeDeltasOptions,
+): Promise<TargetRows> {
+  const rows: Float64Array[] = [];
+  const owner: number[] = [];
+  const { tokenizer } = pipeline;
+  for (const [n, delta] of deltas.entries()) {
+    for (const token of delta.tokens) {
+      for (const template of ["{}", ...options.templates ?? ["photo of a {}"]]) {
+        const { ids, rows: all } = await encode(fill(template, phrase(token)));
+        const from = firstOf(ids, token, pipeline);
+        const end = options.padding ? ids.length : ids.indexOf(tokenizer.eos) + 1;
+        for (let i = from; i < end; i++) {
+          rows.push(all[i]);
+          owner.push(n);
+        }
+      }
+    }
+  }
+  return { rows, owner };
+}
+
+/** Position of a concept's first word in a prompt. */
+function firstOf(ids: readonly number[], token: DeltaToken, pipeline: Pipeline): number {
+  const first = token.token
+    ? pipeline.tokenIds(token.token)[0]
+    : pipeline.tokenizer.idsOf(token.className)[0];
+  return ids.indexOf(first);
+}
+
+/** V: column i is what the owner's fine-tuned matrix gives for target row i. */
+function valuesOf(
+  path: string,
+  deltas: readonly Delta[],
+  targets: TargetRows,
+  out: number,
+): Matrix {
+  const s = targets.rows.length;
+  const data = new Float64Array(out * s);
+  targets.rows.forEach((c, i) => {
+    const w = deltas[targets.owner[i]].weights.get(path)!;
+    for (let r = 0; r < out; r++) {
+      let sum = 0;
+      for (let k = 0; k < c.length; k++) sum += w.data[r * c.length + k] * c[k];
+      data[r * s + i] = sum;
+    }
+  });
+  return { rows: out, cols: s, data };
+}
+
+async function hostMatrix(pipeline: Pipeline, t: Tensor): Promise<Matrix> {
+  const data = Float64Array.from(await pipeline.device.read(t) as Float32Array);
+  return { rows: t.shape[0], cols: t.shape[1], data };
+}
+
+function matrixOf(rows: readonly Float64Array[]): Matrix {
+  const cols = rows[0].length;
+  const data = new Float64Array(rows.length * cols);
+  rows.forEach((r, i) => data.set(r, i * cols));
+  return { rows: rows.length, cols, data };
+}
