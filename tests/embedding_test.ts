@@ -1,0 +1,119 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { embedding, replaceRows } from "../ops/embedding.ts";
+import { add, mul, sin } from "../ops/arithmetic.ts";
+import { sum } from "../ops/reduce.ts";
+import { input, tensor } from "../ops/leaf.ts";
+import { compile, evaluate } from "../compile/compile.ts";
+import { interpret } from "../compile/interpret.ts";
+import { vjp } from "../autograd/grad.ts";
+import { tapeOf, type Tensor } from "../tensor/tensor.ts";
+import { ShapeError, type Spec } from "../tensor/shape.ts";
+import { checkOp, deviceAs, relativeError, testDevice, uniform } from "./support/check.ts";
+
+const f32 = (...shape: number[]): Spec => ({ shape, dtype: "f32" });
+const u32 = (...shape: number[]): Spec => ({ shape, dtype: "u32" });
+const filled = (n: number, seed: number) => Float32Array.from({ length: n }, uniform(seed));
+
+Deno.test("embedding gathers rows, and its gradient adds the positions of each id", async () => {
+  const side = fc.integer({ min: 1, max: 9 });
+  await fc.assert(
+    fc.asyncProperty(side, side, side, side, async (v, d, b, t) => {
+      const draw = uniform(v * 1000 + d);
+      const ids = Float64Array.from({ length: b * t }, () => Math.floor((draw() + 1) / 2 * v));
+      for (const software of [true, false]) {
+        const device = await deviceAs(software);
+        await checkOp([f32(v, d), u32(b, t)], embedding, { device, values: [undefined, ids] });
+      }
+    }),
+    { numRuns: 3 },
+  );
+});
+
+Deno.test("embedding takes f16 tables, vectors, and work fused behind it", async () => {
+  const ids = Float64Array.of(3, 3, 0, 1, 3);
+  const values = [undefined, ids];
+  await checkOp([{ shape: [4, 8], dtype: "f16" }, u32(5)], embedding, { values });
+  await checkOp([f32(4, 12), u32(5)], (e, i) => add(mul(embedding(e, i), 2), 1), { values });
+  await checkOp([f32(4, 3), u32(5)], (e, i) => sin(embedding(e, i)), { values });
+});
+
+Deno.test("replaced rows are looked up without building the table, and get their own gradient", async () => {
+  const ids = Float64Array.of(5, 1, 4, 5, 0, 1, 2, 5);
+  const look = (e: Tensor, r: Tensor, i: Tensor) => embedding(replaceRows(e, r, [5, 1]), i);
+  for (const d of [8, 5]) {
+    for (const software of [true, false]) {
+      const device = await deviceAs(software);
+      const values = [undefined, undefined, ids];
+      await checkOp([f32(6, d), f32(2, d), u32(2, 4)], look, { device, values });
+    }
+  }
+  const [e, r] = [input(f32(6, 8), 0), input(f32(2, 8), 1)];
+  const y = look(e, r, input(u32(3), 2));
+  const [g] = vjp([[sum(y), tensor([1], [])]], [r]);
+  const ops = tapeOf([y, g!]).map((n) => n.op.name);
+  assert(ops.includes("embeddingRows") && ops.includes("embeddingRowsGrad"));
+  assert(!ops.includes("replaceRows") && !ops.includes("embeddingGrad"), `${ops}`);
+  assertEquals(g!.shape, [2, 8]);
+});
+
+Deno.test("a replaced table that is used whole is built, and differentiates in both parts", async () => {
+  for (const d of [4, 3]) {
+    await checkOp([f32(6, d), f32(2, d)], (e, r) => mul(replaceRows(e, r, [4, 0]), 3));
+  }
+  await checkOp([{ shape: [6, 4], dtype: "f16" }, f32(1, 4)], (e, r) => replaceRows(e, r, [2]));
+});
+
+Deno.test("second derivatives pass through every lookup", async () => {
+  const ids = tensor(Uint32Array.of(1, 3, 1));
+  const once = (f: (e: Tensor) => Tensor) => (e: Tensor, u: Tensor) => vjp([[f(e), u]], [e])[0]!;
+  await checkOp([f32(4, 4), f32(3, 4)], once((e) => sin(embedding(e, ids))));
+  const base = tensor(filled(24, 2), [6, 4]);
+  await checkOp(
+    [f32(2, 4), f32(3, 4)],
+    once((r) => sin(embedding(replaceRows(base, r, [1, 5]), ids))),
+  );
+});
+
+Deno.test("the gradient of a vocabulary of 49,408 rows adds 616 positions, the same bits every time", async () => {
+  const device = await testDevice();
+  const [v, d, n] = [49408, 16, 616];
+  const draw = uniform(9);
+  // Few distinct ids, so that most positions share theirs.
+  const ids = Uint32Array.from({ length: n }, () => Math.floor((draw() + 1) * 20) * 1200);
+  const table = input(f32(v, d), 0);
+  const at = tensor(ids);
+  const g = tensor(filled(n * d, 4), [n, d]);
+  const [gradient] = vjp([[embedding(table, at), g]], [table]);
+  const [expected] = interpret([gradient!]);
+  const runs: Float32Array[] = [];
+  for (let k = 0; k < 2; k++) {
+    const result = evaluate(device, gradient!);
+    runs.push(await device.read(result) as Float32Array);
+    device.free(result);
+  }
+  assert(relativeError(runs[0], expected) < 1e-6);
+  assertEquals(runs[0], runs[1]);
+});
+
+Deno.test("ids beyond the table read its last row", async () => {
+  const device = await testDevice();
+  const look = compile(device, (e: Tensor, i: Tensor) => embedding(e, i));
+  const y = look(tensor([1, 2, 3, 4], [2, 2]), tensor(Uint32Array.of(0, 1, 2, 4294967295)));
+  assertEquals([...await device.read(y) as Float32Array], [1, 2, 3, 4, 3, 4, 3, 4]);
+  const e = tensor([1, 2, 3, 4], [2, 2]);
+  const [g] = vjp([[embedding(e, tensor(Uint32Array.of(7, 1))), tensor([1, 2, 3, 4], [2, 2])]], [
+    e,
+  ]);
+  assertEquals([...await device.read(evaluate(device, g!)) as Float32Array], [0, 0, 4, 6]);
+});
+
+Deno.test("wrong tables, ids and rows are refused by name", () => {
+  const e = tensor(new Float32Array(12), [4, 3]);
+  const r = tensor(new Float32Array(6), [2, 3]);
+  assertThrows(() => embedding(e, tensor([1, 2])), ShapeError, "ids must be u32");
+  assertThrows(() => embedding(tensor([1, 2]), tensor([1], [1], "u32")), ShapeError, "[V, d]");
+  assertThrows(() => replaceRows(e, r, [0, 4]), ShapeError, "row 4 of a table of 4 rows");
+  assertThrows(() => replaceRows(e, r, [1, 1]), ShapeError, "replaced twice");
+  assertThrows(() => replaceRows(e, r, [1]), ShapeError, "1 rows of a table");
+});
