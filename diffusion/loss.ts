@@ -1,0 +1,127 @@
+/**
+ * What training minimizes: how well the model tells the noise that was added to pictures whose caption it is given.
+ * Ho et al. 2020, eq. 14, on latents, restricted to the valid region of each picture (Custom Diffusion, §3 and
+ * appendix B).
+ */
+import type { Tensor } from "../tensor/tensor.ts";
+import { ShapeError, show } from "../tensor/shape.ts";
+import { add, div, maximum, mul, square, sub } from "../ops/arithmetic.ts";
+import { cast } from "../ops/compare.ts";
+import { embedding } from "../ops/embedding.ts";
+import { tensor } from "../ops/leaf.ts";
+import { reshape, slice } from "../ops/movement.ts";
+import { randomNormal, randomUniform } from "../ops/random.ts";
+import { mean, sum } from "../ops/reduce.ts";
+import { clipText } from "../models/clip_text.ts";
+import type { PipelineConfig, PipelineParams } from "../models/pipeline.ts";
+import { unet, type UNetOptions } from "../models/unet.ts";
+import { type Posterior, toLatent, vaeEncode } from "../models/vae.ts";
+import { type NoiseSchedule, noising, target } from "./schedule.ts";
+
+/** The parts of a model that the loss reads. A `Pipeline` is one. */
+export interface LossModel {
+  readonly config: PipelineConfig;
+  readonly schedule: NoiseSchedule;
+}
+
+/** One step's data. */
+export interface LossBatch {
+  /** Pictures, NHWC `[B, H, W, 3]` in [−1, 1]; or instead `posterior`. */
+  readonly pixels?: Tensor;
+  /** What the autoencoder says of the pictures, where that was computed before. */
+  readonly posterior?: Posterior;
+  /** Captions, u32 `[B, T]`. */
+  readonly ids: Tensor;
+  /** 1 in the valid region of each latent, else 0: `[B, h, w]`. All of it where left out. */
+  readonly mask?: Tensor;
+  /** Factor of each sample's loss, `[B]`. 1 where left out. */
+  readonly weights?: Tensor;
+  /** Key of all random draws of the step, u32 `[2]`. */
+  readonly key: Tensor;
+  /** Timesteps, u32 `[B]`; drawn uniformly from the key where left out. */
+  readonly timesteps?: Tensor;
+}
+
+/** Which draw of a step's key is which. */
+export const STREAMS = { posterior: 0, noise: 1, timesteps: 2 } as const;
+
+/**
+ * The loss of a batch: the mean over samples of the mean squared error over each one's valid region.
+ *
+ * @param options as for {@linkcode unet}; `cutStartToken` is on by default
+ * @returns a scalar
+ * @throws ShapeError when the parts of the batch do not agree
+ */
+export function diffusionLoss(
+  model: LossModel,
+  params: PipelineParams,
+  batch: LossBatch,
+  options: UNetOptions = {},
+): Tensor {
+  const { config, schedule } = model;
+  const clean = latents(config, params, batch);
+  const [b, h, w] = clean.shape;
+  const t = batch.timesteps ?? drawTimesteps(schedule, batch.key, b);
+  const noise = randomNormal(batch.key, clean.shape, { stream: STREAMS.noise });
+  const [signalOf, noiseOf, cleanInTarget, noiseInTarget] = coefficients(schedule, t);
+  const noisy = add(mul(signalOf, clean), mul(noiseOf, noise));
+  const wanted = schedule.prediction === "epsilon"
+    ? noise
+    : add(mul(cleanInTarget, clean), mul(noiseInTarget, noise));
+  const context = clipText(config.text_encoder, params.text_encoder, batch.ids).hidden;
+  const answer = unet(config.unet, params.unet, noisy, cast(t, "f32"), context, {
+    cutStartToken: true,
+    ...options,
+  });
+  const { mask } = batch;
+  if (mask && (mask.shape.length !== 3 || mask.shape.join() !== [b, h, w].join())) {
+    throw new ShapeError(
+      "diffusionLoss",
+      `the mask is ${show(mask.spec)}; expected [${b},${h},${w}]`,
+    );
+  }
+  const each = maskedError(answer, wanted, mask);
+  return mean(batch.weights ? mul(each, batch.weights) : each);
+}
+
+/**
+ * Mean squared error of each sample over the elements that its mask keeps.
+ *
+ * @param a NHWC `[B, h, w, c]`
+ * @param mask `[B, h, w]` of 0 and 1, the same for all channels
+ * @returns `[B]`; 0 for a sample whose mask keeps nothing
+ */
+export function maskedError(a: Tensor, b: Tensor, mask?: Tensor): Tensor {
+  const error = square(sub(a, b));
+  if (!mask) return mean(error, [1, 2, 3]);
+  const [n, h, w, c] = a.shape;
+  const kept = mul(sum(mask, [1, 2]), c);
+  return div(sum(mul(error, reshape(mask, [n, h, w, 1])), [1, 2, 3]), maximum(kept, 1));
+}
+
+/** The pictures' latents, drawn from their posteriors. */
+function latents(config: PipelineConfig, params: PipelineParams, batch: LossBatch): Tensor {
+  const { pixels, key } = batch;
+  const posterior = batch.posterior ?? (pixels && vaeEncode(config.vae, params.vae, pixels));
+  if (!posterior) throw new TypeError("diffusionLoss: the batch has neither pixels nor posterior");
+  const noise = randomNormal(key, posterior.mean.shape, { stream: STREAMS.posterior });
+  return toLatent(config.vae, posterior, noise);
+}
+
+/** `b` timesteps, each as likely, u32 `[b]`. */
+function drawTimesteps({ trainSteps }: NoiseSchedule, key: Tensor, b: number): Tensor {
+  const u = randomUniform(key, [b], { stream: STREAMS.timesteps });
+  // u < 1, and so is u·N < N in f32 for every N below 2^24: truncation stays in range.
+  return cast(mul(u, trainSteps), "u32");
+}
+
+/** √ᾱ, √(1−ᾱ), and the factors of picture and noise in the target, at each timestep: four of `[B, 1, 1, 1]`. */
+function coefficients(schedule: NoiseSchedule, t: Tensor): Tensor[] {
+  const table = Array.from({ length: schedule.trainSteps }, (_, i) => {
+    const { signal, noise } = noising(schedule, i);
+    const wanted = target(schedule, i);
+    return [signal, noise, wanted.clean, wanted.noise];
+  });
+  const rows = embedding(tensor(table.flat(), [schedule.trainSteps, 4]), t);
+  return [0, 1, 2, 3].map((i) => reshape(slice(rows, 1, i, i + 1), [-1, 1, 1, 1]));
+}

@@ -1,0 +1,162 @@
+/** Prompts to pictures: the text encoder, the walk from noise, and the autoencoder, a batch of prompts at a time. */
+import { compile, type Compiled } from "../compile/compile.ts";
+import type { Picture } from "../files/picture.ts";
+import { add, maximum, minimum, mul } from "../ops/arithmetic.ts";
+import { slice } from "../ops/movement.ts";
+import { clipText } from "../models/clip_text.ts";
+import type { Pipeline, PipelineConfig } from "../models/pipeline.ts";
+import type { ParameterTree } from "../models/params.ts";
+import { fromLatent, vaeDecode, vaeFactor } from "../models/vae.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { Denoiser } from "./denoise.ts";
+
+/** Options of {@linkcode Sampler.generate}. */
+export interface SampleOptions {
+  /** Steps of the walk. Default 50. */
+  readonly steps?: number;
+  /** 1 for DDPM (default), 0 for DDIM, which is the same picture for a seed at any number of steps, nearly. */
+  readonly eta?: number;
+  /** Classifier-free guidance; 1 is none. Default 6. */
+  readonly guidance?: number;
+  /** What should not be in the picture. Default nothing. */
+  readonly negative?: string;
+  /** Seed of the first picture; the next ones count on. Or one for each prompt. Default 0. */
+  readonly seed?: number | readonly number[];
+  /** Pixels; the model's own size by default. */
+  readonly width?: number;
+  readonly height?: number;
+  /** The most pictures sampled at once. Default 4. */
+  readonly batch?: number;
+  /** Called when a step has been handed to the GPU, counting the steps of all batches. */
+  readonly onStep?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Samples pictures from a model and keeps the compiled programs for the next time. */
+export class Sampler {
+  readonly #denoiser: Denoiser;
+  readonly #encode: Compiled<[ParameterTree, Tensor], Tensor>;
+  readonly #rows: Compiled<[Tensor], Tensor[]>;
+  readonly #decode: Compiled<[ParameterTree, Tensor], Tensor>;
+
+  /** @param model pictures can be sampled with other parameters of the same model too */
+  constructor(readonly model: Pipeline) {
+    const { device, config } = model;
+    this.#denoiser = new Denoiser(device, config.unet);
+    this.#encode = compile(
+      device,
+      (params, ids) => clipText(config.text_encoder, params, ids).hidden,
+    );
+    this.#rows = compile(
+      device,
+      (x) => Array.from({ length: x.shape[0] }, (_, i) => mul(slice(x, 0, i, i + 1), 1)),
+    );
+    this.#decode = compile(device, (params, z) => {
+      const y = vaeDecode(config.vae, params, fromLatent(config.vae, z));
+      return mul(minimum(maximum(add(mul(y, 0.5), 0.5), 0), 1), 255);
+    });
+  }
+
+  /**
+   * One picture for each prompt.
+   *
+   * @param params the model's own by default
+   * @throws RangeError for options that make no sense
+   */
+  async generate(
+    prompts: readonly string[],
+    options: SampleOptions = {},
+    params = this.model.params,
+  ): Promise<Picture[]> {
+    const { seed = 0, steps = 50, batch = 4 } = options;
+    if (!Number.isSafeInteger(batch) || batch < 1) {
+      throw new RangeError(`batch is ${batch}: it must be a positive whole number`);
+    }
+    const seeds = prompts.map((_, i) => typeof seed === "number" ? seed + i : seed[i]);
+    // Batches of one size, so that there is one program; the last is filled up and cut.
+    const batches = Math.ceil(prompts.length / batch);
+    const size = Math.ceil(prompts.length / Math.max(1, batches));
+    const pictures: Picture[] = [];
+    for (let at = 0; at < prompts.length; at += size) {
+      const chosen = Array.from({ length: size }, (_, i) => Math.min(at + i, prompts.length - 1));
+      const onStep = (done: number) => options.onStep?.(at / size * steps + done, batches * steps);
+      const made = await this.#batch(
+        chosen.map((i) => prompts[i]),
+        chosen.map((i) => seeds[i]),
+        { ...options, onStep },
+        params,
+      );
+      pictures.push(...made.slice(0, prompts.length - at));
+    }
+    return pictures;
+  }
+
+  /** Gives back the memory of all programs. */
+  free(): void {
+    this.#denoiser.free();
+    for (const program of [this.#encode, this.#rows, this.#decode]) program.free();
+  }
+
+  async #batch(
+    prompts: readonly string[],
+    seeds: readonly number[],
+    options: SampleOptions,
+    params: Pipeline["params"],
+  ): Promise<Picture[]> {
+    const { device, schedule } = this.model;
+    const { steps = 50, eta = 1, guidance = 6, negative = "", onStep, signal } = options;
+    const shape = this.#latentShape(options);
+    const all = guidance === 1 ? prompts : [...prompts.map(() => negative), ...prompts];
+    const context = this.#encode(params.text_encoder, this.model.tokenize(all));
+    const walk = { shape, seeds, steps, eta, guidance, onStep, signal };
+    const latents = await this.#denoiser.run(params.unet, context, schedule, walk);
+    try {
+      const pictures: Picture[] = [];
+      // One at a time: the autoencoder's activations are the largest there are.
+      for (const z of this.#rows(latents)) {
+        pictures.push(await this.#picture(this.#decode(params.vae, z)));
+      }
+      return pictures;
+    } finally {
+      device.free(latents);
+    }
+  }
+
+  async #picture(pixels: Tensor): Promise<Picture> {
+    const [, height, width] = pixels.shape;
+    const values = await this.model.device.read(pixels);
+    return { width, height, data: Uint8Array.from(values as Float32Array, (v) => Math.round(v)) };
+  }
+
+  #latentShape({ width, height }: SampleOptions): [number, number, number] {
+    const { unet, vae } = this.model.config;
+    const factor = vaeFactor(vae);
+    const grain = factor * 2 ** (unet.channels.length - 1);
+    const [h, w] = [height, width].map((pixels) => {
+      const side = pixels ?? unet.sampleSize * factor;
+      if (!Number.isSafeInteger(side) || side < 1 || side % grain) {
+        throw new RangeError(`a side of ${side} pixels: it must be a multiple of ${grain}`);
+      }
+      return side / factor;
+    });
+    return [h, w, unet.inChannels];
+  }
+}
+
+const samplers = new WeakMap<PipelineConfig, Sampler>();
+
+/**
+ * One picture for each prompt, from a model. Programs are kept with the model's config for the next call, with these
+ * or other parameters.
+ *
+ * @throws RangeError for options that make no sense
+ */
+export function generate(
+  model: Pipeline,
+  prompts: readonly string[],
+  options: SampleOptions = {},
+): Promise<Picture[]> {
+  let sampler = samplers.get(model.config);
+  if (!sampler) samplers.set(model.config, sampler = new Sampler(model));
+  return sampler.generate(prompts, options, model.params);
+}
