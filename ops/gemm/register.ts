@@ -64,7 +64,10 @@ export function registerKernel(
   const { rows, columns, along } = tile;
   const [bm, bn] = tileExtents(tile, lanes.count);
   const acrossN = Math.ceil(g.n / bn);
-  const groups = Math.ceil(g.m / bm) * acrossN;
+  const down = Math.ceil(g.m / bm);
+  const groups = down * acrossN;
+  // Groups that follow each other share the rows of the larger operand, so that the cache keeps them.
+  const downFirst = g.n * g.segments >= g.m;
   const grid = foldGrid(groups);
   const alike = lanes.broadcast ? Spread : Fragment;
   const a = new (along === "n" ? alike : Fragment)(g.a, g.m, rows, "m0", "a", lanes.count);
@@ -75,7 +78,6 @@ export function registerKernel(
     (_, c) => `c${Math.floor(c / vectors)}_${c % vectors}`,
   );
   const lane = lanes.broadcast ? "subgroup_invocation_id" : "local_invocation_index";
-  // The results are stored by a loop, so that the fused epilogue is compiled once and not once per accumulator.
   return {
     grid: [grid[0], grid[1], g.batch * splits],
     body: `${put}
@@ -85,19 +87,42 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(${lane}) lane: u32) {
   ${grid[1] > 1 ? `if (group >= ${groups}u) { return; }` : ""}
   let z = wid.z / ${splits}u;
   let split = wid.z % ${splits}u;
-  let m0 = (group / ${acrossN}u) * ${bm}u${along === "m" ? ` + lane * ${rows}u` : ""};
-  let n0 = (group % ${acrossN}u) * ${bn}u${along === "n" ? ` + lane * ${columns}u` : ""};
+  let m0 = (${downFirst ? `group % ${down}u` : `group / ${acrossN}u`}) * ${bm}u${
+      along === "m" ? ` + lane * ${rows}u` : ""
+    };
+  let n0 = (${downFirst ? `group / ${down}u` : `group % ${acrossN}u`}) * ${bn}u${
+      along === "n" ? ` + lane * ${columns}u` : ""
+    };
   ${g.a.prelude ?? ""} ${g.b.prelude ?? ""}
   ${a.setup()}
   ${b.setup()}
   ${cells.map((c) => `var ${c} = vec4<f32>();`).join(" ")}
   ${summation(g, splits, a, b)}
-  var cells = array<vec4<f32>, ${cells.length}>(${cells.join(", ")});
-  for (var i = 0u; i < ${cells.length}u; i++) {
-    put(m0 + i / ${vectors}u, n0 + (i % ${vectors}u) * 4u, z, split, cells[i]);
-  }
+  ${storing(g, tile)}
 }`,
   };
+}
+
+/**
+ * Stores the accumulators four at a time, moving the rest forward in between: an unrolled store would compile the fused
+ * epilogue once per accumulator, and an array of them could not stay in registers. The trip count depends on the place
+ * in the output so that no driver unrolls the loop after all.
+ */
+function storing(g: Gemm, { rows, columns }: RegisterTile): string {
+  const vectors = columns / 4;
+  const name = (c: number) => `c${Math.floor(c / vectors)}_${c % vectors}`;
+  const count = rows * vectors;
+  const puts = [0, 1, 2, 3].map((q) =>
+    `put(m0 + (i + ${q}u) / ${vectors}u, n0 + ((i + ${q}u) % ${vectors}u) * 4u, z, split, ${
+      name(q)
+    });`
+  );
+  const moves = Array.from({ length: count - 4 }, (_, c) => `${name(c)} = ${name(c + 4)};`);
+  return `let end = min(${count}u, (${g.m}u - m0) * ${vectors}u);
+for (var i = 0u; i < end; i += 4u) {
+${puts.join("\n")}
+${moves.join(" ")}
+}`;
 }
 
 /** The loops over segments and along them, in steps of four with what is left over behind. */
