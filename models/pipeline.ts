@@ -1,0 +1,193 @@
+/**
+ * A whole model on a device: the folder that diffusers writes becomes configs, parameter trees, a tokenizer and a noise
+ * schedule. New words get their rows of the token table here, before anything is uploaded.
+ */
+import type { Device } from "../device/device.ts";
+import { type NoiseSchedule, noiseSchedule } from "../diffusion/schedule.ts";
+import { FileError } from "../files/errors.ts";
+import { type ModelFolder, openModelFolder } from "../files/folder.ts";
+import type { FileArray, TensorSource } from "../files/safetensors.ts";
+import { tensor } from "../ops/leaf.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatten } from "../tensor/tree.ts";
+import { type ClipTextConfig, clipTextConfig } from "./clip_text.ts";
+import { loadComponent, type LoadOptions } from "./load.ts";
+import type { ParameterTree } from "./params.ts";
+import { loadTokenizer, TokenError, type Tokenizer } from "./tokenizer.ts";
+import { type UNetConfig, unetConfig } from "./unet.ts";
+import { type VaeConfig, vaeConfig } from "./vae.ts";
+
+/** Configs by component, named as the folders are. */
+export interface PipelineConfig {
+  readonly unet: UNetConfig;
+  readonly text_encoder: ClipTextConfig;
+  readonly vae: VaeConfig;
+}
+
+/** Parameters by component: `unet.down_blocks.0.…`, `text_encoder.text_model.…`, `vae.decoder.…`. */
+export interface PipelineParams {
+  readonly [component: string]: ParameterTree;
+  readonly unet: ParameterTree;
+  readonly text_encoder: ParameterTree;
+  readonly vae: ParameterTree;
+}
+
+/** A text-to-image model. A plain object: `{ ...model, params }` is the same model with other parameters. */
+export interface Pipeline {
+  readonly device: Device;
+  /** The folder it came from. */
+  readonly folder: string;
+  readonly config: PipelineConfig;
+  readonly params: PipelineParams;
+  readonly tokenizer: Tokenizer;
+  readonly schedule: NoiseSchedule;
+  /** Ids of a word, which is one for an added token: rows of the token table. */
+  tokenIds(word: string): number[];
+  /** Prompts as u32 `[prompts, T]`, padded to the model's length. */
+  tokenize(prompts: readonly string[]): Tensor;
+  /** Gives back the memory of the parameters it was loaded with. */
+  free(): void;
+}
+
+/** Options of {@linkcode loadPipeline}. */
+export interface PipelineOptions {
+  /** New tokens and the raw vocabulary entry whose row each starts from: `{ "<new1>": "ktn" }`. */
+  readonly addTokens?: Readonly<Record<string, string>>;
+  /** Element type of the weights on the device. Default f32. */
+  readonly dtype?: "f32" | "f16";
+  /** Which copy of the weights to prefer, e.g. `"fp16"`. */
+  readonly variant?: string;
+  /** Called with the component being loaded, and how many of its tensors are. */
+  readonly onProgress?: (component: string, done: number, total: number) => void;
+}
+
+const TABLE = "embeddings.token_embedding.weight";
+
+/**
+ * Loads a model folder.
+ *
+ * @param folder a path or an opened folder in the diffusers layout
+ * @throws FileError when a file is missing or wrong, or the parts do not belong together
+ * @throws TokenError when a token to add exists already, or an initializer is no vocabulary entry
+ */
+export async function loadPipeline(
+  device: Device,
+  folder: string | ModelFolder,
+  options: PipelineOptions = {},
+): Promise<Pipeline> {
+  const { variant, dtype, addTokens = {} } = options;
+  const opened = typeof folder === "string" ? await openModelFolder(folder, { variant }) : folder;
+  const file = (component: string) => `${opened.folder(component)}/config.json`;
+  const unet = unetConfig(opened.config("unet"), file("unet"));
+  const vae = vaeConfig(opened.config("vae"), file("vae"));
+  const text = clipTextConfig(opened.config("text_encoder"), file("text_encoder"));
+  const schedule = noiseSchedule(
+    opened.config("scheduler"),
+    `${opened.folder("scheduler")}/scheduler_config.json`,
+  );
+  const tokenizer = await loadTokenizer(opened.folder("tokenizer"));
+  checkFit(opened.path, { unet, vae, text_encoder: text }, tokenizer);
+  const rows = addAll(tokenizer, addTokens);
+
+  const load = async (component: string, config: UNetConfig | VaeConfig | ClipTextConfig) => {
+    using source = await opened.weights(component);
+    const extended = config.kind === "clip_text" ? withRows(source, rows) : source;
+    const progress: LoadOptions = {
+      dtype,
+      onProgress: (done, total) => options.onProgress?.(component, done, total),
+    };
+    return await loadComponent(device, extended, config, progress);
+  };
+  const vocabulary = Math.max(text.vocabulary, tokenizer.size);
+  const config = { unet, vae, text_encoder: { ...text, vocabulary } };
+  const params = {
+    text_encoder: await load("text_encoder", config.text_encoder),
+    vae: await load("vae", vae),
+    unet: await load("unet", unet),
+  };
+  const length = Math.min(tokenizer.maxLength, text.positions);
+  return {
+    device,
+    folder: opened.path,
+    config,
+    params,
+    tokenizer,
+    schedule,
+    tokenIds: (word) => tokenizer.idsOf(word),
+    tokenize(prompts) {
+      const ids = prompts.flatMap((p) => tokenizer.encodePadded(p, length));
+      return tensor(Uint32Array.from(ids), [prompts.length, length]);
+    },
+    free: () => device.free(...flatten<Tensor>(params).map(([, t]) => t)),
+  };
+}
+
+/** Refuses folders whose parts are of different models. */
+function checkFit(folder: string, config: PipelineConfig, tokenizer: Tokenizer): void {
+  const { unet, vae, text_encoder: text } = config;
+  const same = (a: number, b: number, fault: string) => {
+    if (a !== b) throw new FileError(folder, fault, "Is it a model that turns text into pictures?");
+  };
+  same(
+    unet.contextWidth,
+    text.width,
+    `its UNet attends to features of width ${unet.contextWidth}, its text encoder gives ${text.width}`,
+  );
+  for (const [name, channels] of [["takes", unet.inChannels], ["gives", unet.outChannels]]) {
+    same(
+      channels as number,
+      vae.latentChannels,
+      `its UNet ${name} ${channels} channels, its autoencoder has ${vae.latentChannels}`,
+    );
+  }
+  if (tokenizer.baseSize > text.vocabulary) {
+    throw new FileError(
+      folder,
+      `its tokenizer has ${tokenizer.baseSize} tokens, its text encoder ${text.vocabulary}`,
+      "Tokenizer and text encoder are of different models",
+    );
+  }
+}
+
+/** Adds tokens; gives for each new row the row that it starts as a copy of. */
+function addAll(tokenizer: Tokenizer, tokens: Readonly<Record<string, string>>) {
+  return Object.entries(tokens).map(([token, initializer]) => {
+    const from = tokenizer.rawId(initializer);
+    if (from === undefined) {
+      throw new TokenError(
+        token,
+        `can't start from ${JSON.stringify(initializer)}, which is no entry of the vocabulary. ` +
+          `Entries are pieces of words; one that ends a word is written "${initializer}</w>"`,
+      );
+    }
+    return { row: tokenizer.addToken(token), from };
+  });
+}
+
+/** The checkpoint with new rows in its token table. */
+function withRows(
+  source: TensorSource,
+  rows: readonly { row: number; from: number }[],
+): TensorSource {
+  const table = [...source.tensors.keys()].find((n) => n.endsWith(TABLE));
+  const info = table === undefined ? undefined : source.tensors.get(table);
+  if (!rows.length || !info || info.shape.length !== 2) return source;
+  const [stored, width] = info.shape;
+  const added = rows.filter((r) => r.row >= stored).length;
+  const shape = [stored + added, width];
+  return {
+    ...source,
+    tensors: new Map(source.tensors).set(table!, { ...info, shape }),
+    async read(name) {
+      const read = await source.read(name);
+      if (name !== table) return read;
+      const Floats = read.data.constructor as new (length: number) => FileArray;
+      const data = new Floats((stored + added) * width);
+      data.set(read.data as never);
+      for (const { row, from } of rows) {
+        data.copyWithin(row * width, from * width, (from + 1) * width);
+      }
+      return { ...read, shape, data };
+    },
+  };
+}
