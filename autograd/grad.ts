@@ -69,6 +69,7 @@ function reachedFrom(tape: readonly Node[], wanted: readonly Tensor[]): Set<Tens
 
 /** A loss and its gradients, as {@linkcode valueAndGrad} returns them. */
 export interface ValueAndGrad<T> {
+  /** The loss, a scalar. */
   readonly value: Tensor;
   /** A tree like the parameters, of gradients. */
   readonly grads: T;

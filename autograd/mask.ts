@@ -10,6 +10,7 @@ import { embedding, replaceRows } from "../ops/embedding.ts";
 
 /** Only these rows of a matrix train. */
 export interface Rows {
+  /** Their numbers. */
   readonly rows: readonly number[];
 }
 
@@ -24,6 +25,7 @@ export type Trained = { readonly [path: string]: Tensor };
 
 /** A choice of trainable parameters. */
 export class Mask {
+  /** Use {@linkcode mask}. */
   constructor(readonly selected: ReadonlyMap<string, true | Rows>) {}
 
   /** Paths of the trainable leaves. */

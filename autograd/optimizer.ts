@@ -19,17 +19,25 @@ export type Named = { readonly [path: string]: Tensor };
  * computed from the step count they would lose four digits to cancellation in the first steps.
  */
 export interface AdamState {
+  /** Trained values. */
   readonly params: Named;
+  /** Running mean of the gradients. */
   readonly m: Named;
+  /** Running mean of their squares. */
   readonly v: Named;
+  /** 1 − β₁ᵗ and 1 − β₂ᵗ, scalars. */
   readonly corrections: readonly [Tensor, Tensor];
 }
 
 /** Hyper-parameters; defaults are those of the method: β = (0.9, 0.999), ε = 1e-8, decay 0.01. */
 export interface AdamOptions {
+  /** Learning rate; a tensor where it changes from step to step. */
   readonly rate: Operand;
+  /** Decay of the mean. Default 0.9. */
   readonly beta1?: number;
+  /** Decay of the mean of squares. Default 0.999. */
   readonly beta2?: number;
+  /** Added to the root of the mean of squares. Default 1e-8. */
   readonly epsilon?: number;
   /** Decoupled weight decay; touches only the parameters given, never frozen ones. */
   readonly decay?: number;

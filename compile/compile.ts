@@ -27,9 +27,9 @@ export interface CompileOptions {
 /** A compiled function. Calling it never waits for the GPU. */
 export interface Compiled<A extends unknown[], R> {
   (...args: A): R;
-  /** The program for these arguments, traced and planned but neither allocated nor run. */
+  /** @internal The program for these arguments, traced and planned but neither allocated nor run. */
   plan(...args: A): Blueprint;
-  /** The program for these arguments, allocated: for `explain`, `profile` and debugging. */
+  /** @internal The program for these arguments, allocated: for `explain`, `profile` and debugging. */
   program(...args: A): Program;
   /** Gives back the memory of every program compiled so far. */
   free(): void;

@@ -24,7 +24,9 @@ export interface Concept {
 
 /** A picture of the class (or of anything) that keeps the model what it was. */
 export interface CaptionedPicture {
+  /** Square, RGB. */
   readonly picture: Pixels;
+  /** What it shows, "photo of a dog". */
   readonly caption: string;
 }
 

@@ -21,6 +21,7 @@ export interface Checkpoint {
   readonly step: number;
   /** What the run was started with; a resumed run must be started with the same. */
   readonly run: string;
+  /** Trained values and moments. */
   readonly state: AdamState;
 }
 

@@ -19,7 +19,9 @@ export interface DeltaToken {
 
 /** Weights in the file's own layout: linear `[out, in]`. */
 export interface DeltaWeight {
+  /** `[out, in]`. */
   readonly shape: readonly number[];
+  /** Row-major. */
   readonly data: Float32Array;
 }
 
@@ -27,6 +29,7 @@ export interface DeltaWeight {
 export interface Delta {
   /** Fingerprint of the base model (`files/folder.ts`). */
   readonly base: string;
+  /** The new tokens, in the order of `embeddings`. */
   readonly tokens: readonly DeltaToken[];
   /** Embedding of each token, in the order of `tokens`: `[d]`. */
   readonly embeddings: readonly Float32Array[];

@@ -28,7 +28,9 @@ export interface MergeDeltasOptions {
 
 /** A merged delta, and how well each matrix went. */
 export interface MergedDelta {
+  /** All concepts in one. */
   readonly delta: Delta;
+  /** How well it went, by parameter path. */
   readonly reports: ReadonlyMap<string, MergeReport>;
 }
 

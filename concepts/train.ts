@@ -22,6 +22,7 @@ import type { Checkpoint } from "./checkpoints.ts";
 
 /** What to train on, and how. */
 export interface TrainOptions {
+  /** What to teach; several are taught together. */
   readonly concepts: readonly Concept[];
   /** Pictures of the classes with captions; none halves the steps that are needed and lets the model drift. */
   readonly regularization: readonly CaptionedPicture[];
@@ -31,10 +32,15 @@ export interface TrainOptions {
   readonly rate?: number;
   /** Pictures a step, half of them regularization. Default 8. */
   readonly batch?: number;
+  /** Decoupled weight decay on what is trained. Default 0.01. */
   readonly decay?: number;
+  /** Seed of every random draw. Default 0. */
   readonly seed?: number;
+  /** Caption around the concept's words, with one `{}`. Default "photo of a {}". */
   readonly template?: string;
+  /** Draw sizes and places, and say so in the caption (default). */
   readonly augment?: boolean;
+  /** Mirror half of the pictures (default). */
   readonly flip?: boolean;
   /** Side of the training pictures. Default: the model's own. */
   readonly size?: number;
@@ -50,7 +56,9 @@ export interface TrainOptions {
 export interface TrainReport {
   /** Finished steps. */
   readonly step: number;
+  /** Steps in all. */
   readonly steps: number;
+  /** Loss of the step just finished. */
   readonly loss: number;
   /** Bytes that the device holds now. */
   readonly memory: number;
@@ -130,7 +138,9 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
 
 /** The loss is no longer a number. */
 export class TrainingError extends Error {
+  /** Always "TrainingError". */
   override name = "TrainingError";
+  /** Puts the message together. */
   constructor(step: number, loss: number) {
     super(
       `the loss is ${loss} at step ${step}: the learning rate is too high, or the pictures are broken`,

@@ -15,19 +15,25 @@ import { Readback } from "./readback.ts";
 
 /** What is known of an opened adapter, for `doctor` and reports. */
 export interface AdapterFacts {
+  /** The driver's vendor. */
   readonly vendor: string;
+  /** The adapter in the driver's words. */
   readonly description: string;
+  /** The WebGPU features it was opened with. */
   readonly features: readonly string[];
 }
 
 /** An opened GPU. Make one with {@linkcode gpu}. */
 export class Device {
+  /** @internal The one owner of buffers. */
   readonly buffers: Buffers;
+  /** @internal Compiled kernels by their source. */
   readonly pipelines: Pipelines;
   readonly #readback: Readback;
   readonly #pending = new Set<Promise<void>>();
   #failure: DeviceError | undefined;
 
+  /** @internal Use {@linkcode gpu}. */
   constructor(
     readonly gpu: GPUDevice,
     readonly profile: AdapterProfile,
@@ -116,6 +122,7 @@ export class Device {
     this.gpu.destroy();
   }
 
+  /** Closes the device at the end of a `using` scope. */
   [Symbol.dispose](): void {
     this.destroy();
   }

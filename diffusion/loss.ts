@@ -20,7 +20,9 @@ import { type NoiseSchedule, noising, target } from "./schedule.ts";
 
 /** The parts of a model that the loss reads. A `Pipeline` is one. */
 export interface LossModel {
+  /** Configs of the UNet, the text encoder and the autoencoder. */
   readonly config: PipelineConfig;
+  /** How much noise there is at each timestep. */
   readonly schedule: NoiseSchedule;
 }
 

@@ -24,11 +24,13 @@ export interface SampleOptions {
   readonly seed?: number | readonly number[];
   /** Pixels; the model's own size by default. */
   readonly width?: number;
+  /** Pixels; the model's own size by default. */
   readonly height?: number;
   /** The most pictures sampled at once. Default 4. */
   readonly batch?: number;
   /** Called when a step has been handed to the GPU, counting the steps of all batches. */
   readonly onStep?: (done: number, total: number) => void;
+  /** Stops the walk between two steps. */
   readonly signal?: AbortSignal;
 }
 
@@ -39,7 +41,11 @@ export class Sampler {
   readonly #rows: Compiled<[Tensor], Tensor[]>;
   readonly #decode: Compiled<[ParameterTree, Tensor], Tensor>;
 
-  /** @param model pictures can be sampled with other parameters of the same model too */
+  /**
+   * Programs are compiled when they are first needed.
+   *
+   * @param model pictures can be sampled with other parameters of the same model too
+   */
   constructor(readonly model: Pipeline) {
     const { device, config } = model;
     this.#denoiser = new Denoiser(device, config.unet);

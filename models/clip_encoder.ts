@@ -10,11 +10,17 @@ import type { Parameters } from "./params.ts";
 
 /** Size of a CLIP transformer. */
 export interface ClipEncoderConfig {
+  /** Features of a position. */
   readonly width: number;
+  /** Width inside the feed-forward layers. */
   readonly mlpWidth: number;
+  /** Transformer layers. */
   readonly layers: number;
+  /** Attention heads. */
   readonly heads: number;
+  /** Of the feed-forward layers. */
   readonly activation: "quick_gelu" | "gelu";
+  /** Added to the variance in layer norms. */
   readonly eps: number;
 }
 

@@ -17,6 +17,7 @@ import { declare, Parameters, type ParameterSpecs, type ParameterTree } from "./
 
 /** A CLIP text encoder. */
 export interface ClipTextConfig extends ClipEncoderConfig {
+  /** Tells configs apart. */
   readonly kind: "clip_text";
   /** Rows of the token table. */
   readonly vocabulary: number;

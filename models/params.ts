@@ -28,8 +28,11 @@ export type ParameterSpecs = ReadonlyMap<string, ParameterSpec>;
 
 /** A parameter that is missing from a tree or has another shape than its model needs. */
 export class ParameterError extends Error {
+  /** Always "ParameterError". */
   override name = "ParameterError";
   /**
+   * Puts the message together.
+   *
    * @param component which model, e.g. `unet`
    * @param path the parameter's name in the checkpoint
    */

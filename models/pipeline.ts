@@ -19,27 +19,39 @@ import { type VaeConfig, vaeConfig } from "./vae.ts";
 
 /** Configs by component, named as the folders are. */
 export interface PipelineConfig {
+  /** The denoiser's. */
   readonly unet: UNetConfig;
+  /** The text encoder's. */
   readonly text_encoder: ClipTextConfig;
+  /** The autoencoder's. */
   readonly vae: VaeConfig;
 }
 
 /** Parameters by component: `unet.down_blocks.0.…`, `text_encoder.text_model.…`, `vae.decoder.…`. */
 export interface PipelineParams {
+  /** A tree for each component. */
   readonly [component: string]: ParameterTree;
+  /** The denoiser's. */
   readonly unet: ParameterTree;
+  /** The text encoder's. */
   readonly text_encoder: ParameterTree;
+  /** The autoencoder's. */
   readonly vae: ParameterTree;
 }
 
 /** A text-to-image model. A plain object: `{ ...model, params }` is the same model with other parameters. */
 export interface Pipeline {
+  /** Where the parameters lie. */
   readonly device: Device;
   /** The folder it came from. */
   readonly folder: string;
+  /** Configs of its components. */
   readonly config: PipelineConfig;
+  /** Parameters of its components. */
   readonly params: PipelineParams;
+  /** Text to ids, with room for new words. */
   readonly tokenizer: Tokenizer;
+  /** How much noise there is at each timestep. */
   readonly schedule: NoiseSchedule;
   /** Ids of a word, which is one for an added token: rows of the token table. */
   tokenIds(word: string): number[];

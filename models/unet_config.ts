@@ -3,15 +3,19 @@ import { ConfigReader } from "./config.ts";
 
 /** A UNet, level by level from the finest to the coarsest. */
 export interface UNetConfig {
+  /** Tells configs apart. */
   readonly kind: "unet";
   /** Height and width of the latents it was trained on. */
   readonly sampleSize: number;
+  /** Channels of the latents that go in. */
   readonly inChannels: number;
+  /** Channels of the answer. */
   readonly outChannels: number;
   /** Channels of each level. */
   readonly channels: readonly number[];
   /** Whether each level attends to the prompt, on the way down and (coarsest first) on the way up. */
   readonly downAttention: readonly boolean[];
+  /** Whether each block on the way up attends. */
   readonly upAttention: readonly boolean[];
   /** Residual blocks of a level on the way down; one more on the way up. */
   readonly layersPerBlock: number;
@@ -21,8 +25,11 @@ export interface UNetConfig {
   readonly depth: readonly number[];
   /** Width of the prompt's features. */
   readonly contextWidth: number;
+  /** Groups of the group norms. */
   readonly groups: number;
+  /** Added to the variance in group norms. */
   readonly eps: number;
+  /** Whether attention blocks project by linear layers instead of 1×1 convolutions. */
   readonly linearProjection: boolean;
 }
 

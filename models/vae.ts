@@ -16,20 +16,29 @@ import { downsample, resnet, upsample } from "./resnet.ts";
 
 /** An autoencoder, from the finest level to the coarsest. */
 export interface VaeConfig {
+  /** Tells configs apart. */
   readonly kind: "vae";
   /** Height and width of the pictures it was trained on. */
   readonly sampleSize: number;
+  /** Channels of a picture. */
   readonly inChannels: number;
+  /** Channels of a decoded picture. */
   readonly outChannels: number;
+  /** Channels of a latent. */
   readonly latentChannels: number;
+  /** Channels of each block, from the picture inwards. */
   readonly channels: readonly number[];
   /** Residual blocks of a level in the encoder; one more in the decoder. */
   readonly layersPerBlock: number;
+  /** Groups of the group norms. */
   readonly groups: number;
   /** Factor that brings latents to about unit variance: what the UNet sees. */
   readonly scalingFactor: number;
+  /** Whether a 1×1 convolution follows the encoder. */
   readonly quantConv: boolean;
+  /** Whether a 1×1 convolution precedes the decoder. */
   readonly postQuantConv: boolean;
+  /** Whether the middle block attends. */
   readonly midAttention: boolean;
 }
 
@@ -82,6 +91,7 @@ export const vaeFactor = (config: VaeConfig): number => 2 ** (config.channels.le
 
 /** A Gaussian over latents: both NHWC `[B, h/f, w/f, latentChannels]`. */
 export interface Posterior {
+  /** `[B, h, w, c]`. */
   readonly mean: Tensor;
   /** Logarithm of the variance, in [−30, 20]. */
   readonly logvar: Tensor;

@@ -227,15 +227,15 @@ const reluOp = defineMap({
 });
 
 /** σ(x) = 1/(1 + e⁻ˣ). */
-export const sigmoid = sigmoidPair.value;
+export const sigmoid: (x: Tensor) => Tensor = sigmoidPair.value;
 /** Hyperbolic tangent. */
-export const tanh = tanhPair.value;
+export const tanh: (x: Tensor) => Tensor = tanhPair.value;
 /** The error function, to a few units in the last place of f32. */
-export const erf = erfPair.value;
+export const erf: (x: Tensor) => Tensor = erfPair.value;
 /** x·σ(x). */
-export const silu = siluPair.value;
+export const silu: (x: Tensor) => Tensor = siluPair.value;
 /** x·σ(1.702x), the activation of OpenAI's CLIP. */
-export const quickGelu = quickGeluPair.value;
+export const quickGelu: (x: Tensor) => Tensor = quickGeluPair.value;
 /** max(x, 0); the gradient at 0 is 0. */
 export const relu = (x: Tensor): Tensor => applyMap(reluOp, [x], undefined);
 

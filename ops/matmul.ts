@@ -12,7 +12,9 @@ import { sum } from "./reduce.ts";
 
 /** Which operands of {@linkcode matmul} are taken transposed (their last two axes swapped). */
 export interface MatmulOptions {
+  /** Take Aᵀ: its last two axes are swapped. */
   readonly transposeA?: boolean;
+  /** Take Bᵀ: its last two axes are swapped. */
   readonly transposeB?: boolean;
 }
 

@@ -159,6 +159,7 @@ const layerNormOp = defineNorm("layer");
 
 /** Options of {@linkcode groupNorm}. */
 export interface GroupNormOptions {
+  /** How many groups the channels fall into. */
   readonly groups: number;
   /** Added to the variance. Default 1e-5. */
   readonly eps?: number;

@@ -8,14 +8,19 @@ import type { Spec } from "./shape.ts";
 export interface AdapterProfile {
   /** A CPU pretending to be a GPU: no real workgroup memory, few lanes, 65,535 loop iterations per invocation. */
   readonly software: boolean;
+  /** Whether shaders may compute with f16. */
   readonly f16: boolean;
+  /** Whether shaders may use subgroup operations. */
   readonly subgroups: boolean;
   /** Invocations in a subgroup, where it is the same for every kernel. */
   readonly subgroupSize?: number;
+  /** Bytes of workgroup memory. */
   readonly workgroupStorage: number;
+  /** Most invocations of a workgroup. */
   readonly maxInvocations: number;
   /** Largest storage binding in bytes. */
   readonly maxBinding: number;
+  /** Most storage buffers that one kernel binds. */
   readonly maxStorageBuffers: number;
   /** Largest buffer in bytes. */
   readonly maxBuffer: number;

@@ -9,13 +9,17 @@ export type Shape = readonly number[];
 
 /** Shape and element type: all that is known of a tensor before it is computed. */
 export interface Spec {
+  /** Extents, outermost first. */
   readonly shape: Shape;
+  /** Element type. */
   readonly dtype: DType;
 }
 
 /** A shape, dtype or attribute that an op cannot take. */
 export class ShapeError extends Error {
+  /** Always "ShapeError". */
   override name = "ShapeError";
+  /** Puts the message together: the op, and what it cannot take. */
   constructor(op: string, detail: string) {
     super(`${op}: ${detail}`);
   }

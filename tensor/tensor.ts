@@ -18,7 +18,18 @@ export interface Node<A = unknown> {
 
 /** A value of the program: output `index` of a node. Immutable; holds no memory of its own. */
 export class Tensor {
-  constructor(readonly node: Node, readonly index: number, readonly spec: Spec) {}
+  /** @internal What makes it. */
+  readonly node: Node;
+  /** @internal Ops make tensors. */
+  constructor(
+    node: Node,
+    /** @internal Which of the node's outputs it is. */
+    readonly index: number,
+    /** Shape and element type. */
+    readonly spec: Spec,
+  ) {
+    this.node = node;
+  }
   /** Extents, outermost first. */
   get shape(): Shape {
     return this.spec.shape;

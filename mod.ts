@@ -1,0 +1,176 @@
+/**
+ * moongate teaches a text-to-image diffusion model new concepts from a few pictures (Custom Diffusion, Kumari et al.,
+ * CVPR 2023), on any GPU that speaks Vulkan, Metal or DX12: no Python, no CUDA.
+ *
+ * It stands on a functional tensor library: ops are functions, `valueAndGrad` differentiates them, `compile` turns a
+ * pure function into a program that replays, and fine-tuning is a `mask` over a tree of parameters.
+ *
+ * ```ts ignore
+ * const device = await gpu();
+ * const model = await loadStableDiffusion(device, "./stable-diffusion-v1-5", { addTokens: { "<new1>": "ktn" } });
+ * const delta = await trainConcepts(model, { concepts: [dog], regularization });
+ * await saveDelta("my-dog.safetensors", delta);
+ * const [picture] = await generate(withDelta(model, delta), ["a <new1> dog wearing a party hat"]);
+ * ```
+ *
+ * @module
+ */
+
+// The machine.
+export { gpu, type GpuOptions } from "./device/adapter.ts";
+export { type AdapterFacts, Device } from "./device/device.ts";
+export { AdapterError, DeviceError, OutOfMemoryError } from "./device/errors.ts";
+
+// Tensors and trees of them.
+export type { DType, HostArray } from "./tensor/dtype.ts";
+export { type Shape, ShapeError, type Spec } from "./tensor/shape.ts";
+export type { AdapterProfile } from "./tensor/kernel.ts";
+export { Tensor } from "./tensor/tensor.ts";
+export { type Branch, flatten, mapTree, type Tree, unflatten } from "./tensor/tree.ts";
+
+// Programs.
+export {
+  compile,
+  type Compiled,
+  type CompileOptions,
+  evaluate,
+  type Leaf,
+} from "./compile/compile.ts";
+
+// Derivatives, masks, optimizers.
+export { checkpoint } from "./autograd/checkpoint.ts";
+export { grad, type ValueAndGrad, valueAndGrad, vjp } from "./autograd/grad.ts";
+export { Mask, mask, type Rows, rows, type Selection, type Trained } from "./autograd/mask.ts";
+export {
+  adamInit,
+  type AdamOptions,
+  type AdamState,
+  adamw,
+  clipByGlobalNorm,
+  type Named,
+  sgd,
+} from "./autograd/optimizer.ts";
+
+// Ops.
+export { erf, geglu, gelu, quickGelu, relu, sigmoid, silu, tanh } from "./ops/activation.ts";
+export {
+  abs,
+  add,
+  clamp,
+  cos,
+  div,
+  exp,
+  floor,
+  log,
+  maximum,
+  minimum,
+  mul,
+  neg,
+  pow,
+  rsqrt,
+  sin,
+  sqrt,
+  square,
+  sub,
+} from "./ops/arithmetic.ts";
+export { attention, type AttentionOptions } from "./ops/attention.ts";
+export { cast, equal, greaterEqual, less, where } from "./ops/compare.ts";
+export { conv2d, type ConvOptions, type Padding } from "./ops/conv.ts";
+export { embedding, replaceRows } from "./ops/embedding.ts";
+export { stopGradient } from "./ops/gradient.ts";
+export { scalar, tensor } from "./ops/leaf.ts";
+export type { Operand } from "./ops/map.ts";
+export { linear, matmul, type MatmulOptions } from "./ops/matmul.ts";
+export {
+  concat,
+  expand,
+  pad,
+  permute,
+  reshape,
+  slice,
+  transpose,
+  upsampleNearest,
+} from "./ops/movement.ts";
+export { groupNorm, type GroupNormOptions, layerNorm, type LayerNormOptions } from "./ops/norm.ts";
+export {
+  type DrawOptions,
+  foldIn,
+  type Key,
+  keyFromSeed,
+  randomNormal,
+  randomUniform,
+} from "./ops/random.ts";
+export { max, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
+export { logSoftmax, logSumExp, softmax } from "./ops/softmax.ts";
+
+// Diffusion models.
+export {
+  loadPipeline as loadStableDiffusion,
+  type Pipeline,
+  type PipelineConfig,
+  type PipelineOptions,
+  type PipelineParams,
+} from "./models/pipeline.ts";
+export type { ClipEncoderConfig } from "./models/clip_encoder.ts";
+export type { ClipTextConfig } from "./models/clip_text.ts";
+export type { Block, UNetConfig, UNetOptions } from "./models/unet.ts";
+export type { Posterior, VaeConfig } from "./models/vae.ts";
+export { ParameterError, type ParameterTree } from "./models/params.ts";
+export { TokenError, Tokenizer, type TokenizerParts, type WholeToken } from "./models/tokenizer.ts";
+export { diffusionLoss, type LossBatch, type LossModel } from "./diffusion/loss.ts";
+export type { NoiseSchedule, Prediction, Spacing } from "./diffusion/schedule.ts";
+export { generate, type SampleOptions, Sampler } from "./diffusion/sample.ts";
+
+// Concepts: training, deltas, merging.
+export type { Pixels } from "./concepts/resample.ts";
+export type { CaptionedPicture, Concept } from "./concepts/batches.ts";
+export { type Checkpoint, loadCheckpoint, saveCheckpoint } from "./concepts/checkpoints.ts";
+export {
+  checkBase,
+  type Delta,
+  type DeltaToken,
+  type DeltaWeight,
+  loadDelta,
+  saveDelta,
+} from "./concepts/delta.ts";
+export { withDelta } from "./concepts/delta_weights.ts";
+export {
+  type DuplicateRow,
+  type Matrix,
+  mergeConcepts,
+  MergeError,
+  type MergeErrorCode,
+  type MergeOptions,
+  type MergeReport,
+  type MergeResult,
+  type MergeSolver,
+  mergeSolver,
+  type MergeSolverOptions,
+} from "./concepts/merge.ts";
+export { type MergedDelta, mergeDeltas, type MergeDeltasOptions } from "./concepts/merge_deltas.ts";
+export {
+  customDiffusionMask,
+  trainConcepts,
+  TrainingError,
+  type TrainOptions,
+  type TrainReport,
+} from "./concepts/train.ts";
+
+// Pictures and files.
+export { FileError } from "./files/errors.ts";
+export { fingerprint } from "./files/fingerprint.ts";
+export { type ModelFolder, openModelFolder } from "./files/folder.ts";
+export { listPictures, type Picture, readPicture, resize, squared } from "./files/image.ts";
+export { readPngText, writePng } from "./files/png.ts";
+export { sheet, type SheetOptions } from "./files/sheet.ts";
+export type { JsonObject } from "./files/json.ts";
+export type { ByteSource } from "./files/source.ts";
+export {
+  type FileArray,
+  type FileDType,
+  openSafetensors,
+  type StoredTensor,
+  type TensorInfo,
+  type TensorSource,
+} from "./files/safetensors.ts";
+export { type TensorToWrite, writeSafetensors } from "./files/safetensors_write.ts";
