@@ -17,6 +17,7 @@ import {
   problemOf,
 } from "./attention/problem.ts";
 import { attentionGradReference, attentionReference } from "./attention/reference.ts";
+import { flashFits, flashForward, flashGrad } from "./attention/flash.ts";
 import { streamingForward, streamingGrad } from "./attention/streaming.ts";
 import { batchedFits, batchedForward, batchedGrad } from "./attention/batched.ts";
 
@@ -63,13 +64,19 @@ const attentionGradOp = defineOp<AttentionGradAttrs>({
 
 function buildForward(ctx: KernelContext<AttentionAttrs>): KernelPlan {
   const p = problemOf("attention", ctx.inputs, ctx.attrs);
-  if (ctx.profile.software && batchedFits(p, ctx.profile)) return batchedForward(p, ctx);
+  if (ctx.profile.software) {
+    return batchedFits(p, ctx.profile) ? batchedForward(p, ctx) : streamingForward(p, ctx);
+  }
+  if (flashFits(p, ["forward"], ctx)) return flashForward(p, ctx);
   return streamingForward(p, ctx);
 }
 
 function buildGrad(ctx: KernelContext<AttentionGradAttrs>): KernelPlan {
   const p = problemOf("attentionGrad", ctx.inputs, ctx.attrs);
-  if (ctx.profile.software && batchedFits(p, ctx.profile)) return batchedGrad(p, ctx);
+  if (ctx.profile.software) {
+    return batchedFits(p, ctx.profile) ? batchedGrad(p, ctx) : streamingGrad(p, ctx);
+  }
+  if (flashFits(p, ["queryGrad", "keyValueGrad"], ctx)) return flashGrad(p, ctx);
   return streamingGrad(p, ctx);
 }
 

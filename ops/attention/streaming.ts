@@ -85,7 +85,7 @@ function gradOf(
   ctx: KernelContext<AttentionGradAttrs>,
 ): KernelPlan {
   const geometry = geometryOf(p);
-  const { width, chunk } = geometry;
+  const { width } = geometry;
   const out = ctx.outputs[output];
   const mine = wanted === "q" ? "q" : "k";
   const [own, other] = mine === "q" ? ["Q", "K"] : ["K", "Q"];
