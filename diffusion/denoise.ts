@@ -7,7 +7,7 @@ import type { Device } from "../device/device.ts";
 import { add, mul, sub } from "../ops/arithmetic.ts";
 import { scalar, tensor } from "../ops/leaf.ts";
 import { concat, expand, reshape, slice } from "../ops/movement.ts";
-import { randomNormal } from "../ops/random.ts";
+import { foldIn, keyFromSeed, randomNormal } from "../ops/random.ts";
 import { unet, type UNetConfig } from "../models/unet.ts";
 import type { ParameterTree } from "../models/params.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -18,7 +18,7 @@ import { samplingSteps } from "./schedule_steps.ts";
 export interface Walk {
   /** A latent's height, width and channels. */
   readonly shape: readonly [h: number, w: number, c: number];
-  /** One per picture, whole numbers in [0, 2^32): a picture depends on its seed, not on its place in the batch. */
+  /** One per picture, whole numbers from 0 to 2⁵³ − 1: a picture depends on its seed, not on its place in the batch. */
   readonly seeds: readonly number[];
   readonly steps: number;
   /** 0 for DDIM, 1 for DDPM, or between. */
@@ -66,16 +66,12 @@ export class Denoiser {
     schedule: NoiseSchedule,
     walk: Walk,
   ): Promise<Tensor> {
-    for (const seed of walk.seeds) {
-      if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
-        throw new RangeError(`seed ${seed} is not a whole number in [0, 2^32)`);
-      }
-    }
+    const roots = walk.seeds.map(keyFromSeed);
     const list = samplingSteps(schedule, walk);
     const guided = walk.guidance !== 1;
     const step = this.#program(guided, walk.eta > 0);
     // Draw 0 of a seed is where its walk starts, draw i + 1 the fresh noise of step i.
-    const keys = (draw: number) => walk.seeds.map((s) => tensor(Uint32Array.of(s, draw)));
+    const keys = (draw: number) => roots.map((key) => tensor(Uint32Array.from(foldIn(key, draw))));
     let x = walk.noise ?? this.#start({ [walk.shape.join("x")]: keys(0) });
     let owned = false;
     try {

@@ -6,14 +6,14 @@ import type { Device } from "../device/device.ts";
 import { type NoiseSchedule, noiseSchedule } from "../diffusion/schedule.ts";
 import { FileError } from "../files/errors.ts";
 import { type ModelFolder, openModelFolder } from "../files/folder.ts";
-import type { FileArray, TensorSource } from "../files/safetensors.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { type ClipTextConfig, clipTextConfig } from "./clip_text.ts";
 import { loadComponent, type LoadOptions } from "./load.ts";
 import type { ParameterTree } from "./params.ts";
-import { loadTokenizer, TokenError, type Tokenizer } from "./tokenizer.ts";
+import { addTokens, withRows } from "./new_tokens.ts";
+import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { type UNetConfig, unetConfig } from "./unet.ts";
 import { type VaeConfig, vaeConfig } from "./vae.ts";
 
@@ -73,8 +73,6 @@ export interface PipelineOptions {
   readonly onProgress?: (component: string, done: number, total: number) => void;
 }
 
-const TABLE = "embeddings.token_embedding.weight";
-
 /**
  * Loads a model folder.
  *
@@ -87,7 +85,7 @@ export async function loadPipeline(
   folder: string | ModelFolder,
   options: PipelineOptions = {},
 ): Promise<Pipeline> {
-  const { variant, dtype, addTokens = {} } = options;
+  const { variant, dtype } = options;
   const opened = typeof folder === "string" ? await openModelFolder(folder, { variant }) : folder;
   const file = (component: string) => `${opened.folder(component)}/config.json`;
   const unet = unetConfig(opened.config("unet"), file("unet"));
@@ -99,7 +97,7 @@ export async function loadPipeline(
   );
   const tokenizer = await loadTokenizer(opened.folder("tokenizer"));
   checkFit(opened.path, { unet, vae, text_encoder: text }, tokenizer);
-  const rows = addAll(tokenizer, addTokens);
+  const rows = addTokens(tokenizer, options.addTokens ?? {});
 
   const load = async (component: string, config: UNetConfig | VaeConfig | ClipTextConfig) => {
     using source = await opened.weights(component);
@@ -159,47 +157,4 @@ function checkFit(folder: string, config: PipelineConfig, tokenizer: Tokenizer):
       "Tokenizer and text encoder are of different models",
     );
   }
-}
-
-/** Adds tokens; gives for each new row the row that it starts as a copy of. */
-function addAll(tokenizer: Tokenizer, tokens: Readonly<Record<string, string>>) {
-  return Object.entries(tokens).map(([token, initializer]) => {
-    const from = tokenizer.rawId(initializer);
-    if (from === undefined) {
-      throw new TokenError(
-        token,
-        `can't start from ${JSON.stringify(initializer)}, which is no entry of the vocabulary. ` +
-          `Entries are pieces of words; one that ends a word is written "${initializer}</w>"`,
-      );
-    }
-    return { row: tokenizer.addToken(token), from };
-  });
-}
-
-/** The checkpoint with new rows in its token table. */
-function withRows(
-  source: TensorSource,
-  rows: readonly { row: number; from: number }[],
-): TensorSource {
-  const table = [...source.tensors.keys()].find((n) => n.endsWith(TABLE));
-  const info = table === undefined ? undefined : source.tensors.get(table);
-  if (!rows.length || !info || info.shape.length !== 2) return source;
-  const [stored, width] = info.shape;
-  const added = rows.filter((r) => r.row >= stored).length;
-  const shape = [stored + added, width];
-  return {
-    ...source,
-    tensors: new Map(source.tensors).set(table!, { ...info, shape }),
-    async read(name) {
-      const read = await source.read(name);
-      if (name !== table) return read;
-      const Floats = read.data.constructor as new (length: number) => FileArray;
-      const data = new Floats((stored + added) * width);
-      data.set(read.data as never);
-      for (const { row, from } of rows) {
-        data.copyWithin(row * width, from * width, (from + 1) * width);
-      }
-      return { ...read, shape, data };
-    },
-  };
 }

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FileError } from "../files/errors.ts";
 import { openSafetensors, type TensorSource, tensorSource } from "../files/safetensors.ts";
-import { type TensorToWrite, writeSafetensors } from "../files/safetensors_write.ts";
+import { writeSafetensors } from "../files/safetensors_write.ts";
 import { interpret } from "../compile/interpret.ts";
 import { toEngine, toFile } from "../models/layout.ts";
 import { loadComponent, storeComponent } from "../models/load.ts";
@@ -14,13 +14,11 @@ import { clipTextConfig } from "../models/clip_text.ts";
 import { TokenError } from "../models/tokenizer.ts";
 import { unetConfig } from "../models/unet.ts";
 import { vaeConfig } from "../models/vae.ts";
-import { sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
-import { testDevice, uniform } from "./support/check.ts";
+import { testDevice } from "./support/check.ts";
+import { randomFolder } from "./models_folder.ts";
 import { type Golden, openGolden } from "./models_golden.ts";
-
-const MINIATURE = new URL("../world/miniature", import.meta.url).pathname;
 
 /** The checkpoint in a golden, with names changed (or dropped, by undefined) on the way. */
 function checkpoint(
@@ -174,33 +172,6 @@ Deno.test("a checkpoint that does not fit its config is refused with all differe
     "nothing is uploaded before all has been compared",
   );
 });
-
-/** The miniature's folder, but with random weights, so that this file does not depend on those that ship. */
-async function randomFolder(): Promise<string> {
-  const folder = await Deno.makeTempDir();
-  const json = async (path: string) => JSON.parse(await Deno.readTextFile(`${MINIATURE}/${path}`));
-  const random = uniform(1);
-  await Deno.copyFile(`${MINIATURE}/model_index.json`, `${folder}/model_index.json`);
-  for (const part of ["unet", "vae", "text_encoder", "scheduler", "tokenizer"]) {
-    await Deno.mkdir(`${folder}/${part}`);
-    for await (const { name } of Deno.readDir(`${MINIATURE}/${part}`)) {
-      if (!name.endsWith(".safetensors")) {
-        await Deno.copyFile(`${MINIATURE}/${part}/${name}`, `${folder}/${part}/${name}`);
-      }
-    }
-  }
-  const read = { unet: unetConfig, vae: vaeConfig, text_encoder: clipTextConfig };
-  for (const [part, config] of Object.entries(read)) {
-    const specs = parameterSpecs(config(await json(`${part}/config.json`)));
-    const tensors = new Map<string, TensorToWrite>([...specs].map(([name, { shape }]) => {
-      const data = Float16Array.from({ length: sizeOf(shape) }, random);
-      return [name, { shape, data }];
-    }));
-    const file = part === "text_encoder" ? "model" : "diffusion_pytorch_model";
-    await writeSafetensors(`${folder}/${part}/${file}.safetensors`, tensors);
-  }
-  return folder;
-}
 
 Deno.test("a folder is loaded whole, with rows for new tokens copied from their initializers", async () => {
   const device = await testDevice();

@@ -1,0 +1,39 @@
+/** A model folder for tests: the miniature's configs and tokenizer with random weights, so that no test waits for those that ship. */
+import { type TensorToWrite, writeSafetensors } from "../files/safetensors_write.ts";
+import { clipTextConfig } from "../models/clip_text.ts";
+import { parameterSpecs } from "../models/specs.ts";
+import { unetConfig } from "../models/unet.ts";
+import { vaeConfig } from "../models/vae.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { uniform } from "./support/check.ts";
+
+/** The folder of the model that ships. */
+export const MINIATURE = new URL("../world/miniature", import.meta.url).pathname;
+
+/** Makes the folder; the caller removes it. Weights are scaled so that activations stay near 1. */
+export async function randomFolder(): Promise<string> {
+  const folder = await Deno.makeTempDir();
+  const json = async (path: string) => JSON.parse(await Deno.readTextFile(`${MINIATURE}/${path}`));
+  const random = uniform(1);
+  await Deno.copyFile(`${MINIATURE}/model_index.json`, `${folder}/model_index.json`);
+  for (const part of ["unet", "vae", "text_encoder", "scheduler", "tokenizer"]) {
+    await Deno.mkdir(`${folder}/${part}`);
+    for await (const { name } of Deno.readDir(`${MINIATURE}/${part}`)) {
+      if (!name.endsWith(".safetensors")) {
+        await Deno.copyFile(`${MINIATURE}/${part}/${name}`, `${folder}/${part}/${name}`);
+      }
+    }
+  }
+  const read = { unet: unetConfig, vae: vaeConfig, text_encoder: clipTextConfig };
+  for (const [part, config] of Object.entries(read)) {
+    const specs = parameterSpecs(config(await json(`${part}/config.json`)));
+    const tensors = new Map<string, TensorToWrite>([...specs].map(([name, { shape }]) => {
+      const scale = shape.length > 1 ? Math.sqrt(3 * shape[0] / sizeOf(shape)) : 1;
+      const data = Float16Array.from({ length: sizeOf(shape) }, () => scale * random());
+      return [name, { shape, data }];
+    }));
+    const file = part === "text_encoder" ? "model" : "diffusion_pytorch_model";
+    await writeSafetensors(`${folder}/${part}/${file}.safetensors`, tensors);
+  }
+  return folder;
+}
