@@ -2,13 +2,22 @@
  * Activations, elementwise. Each derivative is one op of the input alone (`siluSlope(x)`, …), so that the backward
  * pass keeps nothing but the input, and fuses.
  */
-import type { Tensor } from "../tensor/tensor.ts";
-import { ShapeError } from "../tensor/shape.ts";
-import type { Op, Wgsl } from "../tensor/op.ts";
+import { apply, type Tensor } from "../tensor/tensor.ts";
+import { ShapeError, sizeOf } from "../tensor/shape.ts";
+import { defineOp, type Op, type Wgsl } from "../tensor/op.ts";
+import {
+  flatGroup,
+  foldGrid,
+  type KernelContext,
+  type KernelPlan,
+  storageType,
+} from "../tensor/kernel.ts";
 import { applyMap, defineMap } from "./map.ts";
 import { add, exp, mul, square, sub } from "./arithmetic.ts";
 import { less, where } from "./compare.ts";
-import { slice } from "./movement.ts";
+import { erfOf, erfWgsl } from "./erf.ts";
+import { tensor } from "./leaf.ts";
+import { expand, reshape, slice } from "./movement.ts";
 
 type Unary = (x: Tensor) => Tensor;
 
@@ -22,7 +31,7 @@ interface Activation {
   readonly slopeReference: (x: number) => number;
 }
 
-function activation(r: Activation): { value: Unary; slope: Unary } {
+function activation(r: Activation) {
   const make = (
     name: string,
     expression: (x: string, w: Wgsl) => string,
@@ -39,7 +48,8 @@ function activation(r: Activation): { value: Unary; slope: Unary } {
   const slopeOp = make(`${r.name}Slope`, r.slope, r.slopeReference, r.curvature);
   const slope: Unary = (x) => applyMap(slopeOp, [x], undefined);
   const valueOp = make(r.name, r.value, r.reference, slope);
-  return { value: (x) => applyMap(valueOp, [x], undefined), slope };
+  const value: Unary = (x) => applyMap(valueOp, [x], undefined);
+  return { value, slope, wgsl: r.value, reference: r.reference };
 }
 
 /** WGSL of σ(x). Beyond ±87 the exponential would leave the range of f32. */
@@ -82,53 +92,6 @@ const tanhPair = activation({
   reference: Math.tanh,
   slopeReference: (x) => 1 - Math.tanh(x) ** 2,
 });
-
-// erf(x) ≈ x·P(x²)/Q(x²) on |x| ≤ 4, beyond which it is ±1 in f32; coefficients of Eigen's `perf` (a few ulp).
-const ERF_P = [
-  -2.72614225801306e-10,
-  2.77068142495902e-8,
-  -2.10102402082508e-6,
-  -5.69250639462346e-5,
-  -7.34990630326855e-4,
-  -2.95459980854025e-3,
-  -1.60960333262415e-2,
-];
-const ERF_Q = [
-  -1.45660718464996e-5,
-  -2.13374055278905e-4,
-  -1.68282697438203e-3,
-  -7.37332916720468e-3,
-  -1.42647390514189e-2,
-];
-
-function erfWgsl(x: string, w: Wgsl): string {
-  const c = w.let(`clamp(${x}, ${num(-4, w)}, ${num(4, w)})`);
-  const s = w.let(`${c} * ${c}`);
-  const horner = (p: readonly number[]) =>
-    p.slice(1).reduce((acc, k) => `(${acc} * ${s} + ${num(k, w)})`, num(p[0], w));
-  // Exactly ±1 at the ends, so that x·Φ(x) vanishes for large negative x.
-  return w.let(
-    `select(${c} * ${horner(ERF_P)} / ${horner(ERF_Q)}, sign(${c}), abs(${c}) == ${num(4, w)})`,
-  );
-}
-
-/** erf in float64: the Maclaurin series near zero, Lentz's continued fraction of erfc elsewhere. */
-export function erfOf(x: number): number {
-  const z = Math.abs(x);
-  if (z > 6) return Math.sign(x);
-  if (z < 2.5) {
-    let term = x;
-    let sum = x;
-    for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(sum); n++) {
-      term *= -x * x / n;
-      sum += term / (2 * n + 1);
-    }
-    return sum * 2 / Math.sqrt(Math.PI);
-  }
-  let tail = z;
-  for (let n = 120; n >= 1; n--) tail = z + n / 2 / tail;
-  return Math.sign(x) * (1 - Math.exp(-z * z) / Math.sqrt(Math.PI) / tail);
-}
 
 const erfPair = activation({
   name: "erf",
@@ -244,6 +207,70 @@ export function gelu(x: Tensor, approximate: "none" | "tanh" = "none"): Tensor {
   return (approximate === "tanh" ? geluTanhPair : geluPair).value(x);
 }
 
+/** h·gelu(gate), both halves read in one pass; and a backward pass that writes both halves in one. */
+const gegluOp = defineOp<undefined>({
+  name: "geglu",
+  shape([x]) {
+    const width = x.shape.at(-1) ?? 1;
+    if (width % 2) throw new ShapeError("geglu", `the last axis of [${x.shape}] has no halves`);
+    return [{ shape: [...x.shape.slice(0, -1), width / 2], dtype: x.dtype }];
+  },
+  vjp([g], { inputs: [x], outputs: [y] }) {
+    if (!g) return [];
+    const d = y.shape.at(-1)!;
+    const split = [y.size / d, 2, d];
+    const both = (t: Tensor) => expand(t, split);
+    const halves = reshape(x, split);
+    const [h, gate] = [slice(halves, 1, 0, 1), slice(halves, 1, 1, 2)].map(both);
+    const first = both(tensor(FIRST_HALF, [2, 1]));
+    const slopes = where(first, geluPair.value(gate), mul(h, geluPair.slope(gate)));
+    return [reshape(mul(both(reshape(g, [split[0], 1, d])), slopes), x.shape)];
+  },
+  reference([x], [s]) {
+    const d = s.shape.at(-1)! / 2;
+    const gelu = geluPair.reference;
+    return [
+      Float64Array.from({ length: x.length / 2 }, (_, i) => {
+        const at = Math.floor(i / d) * 2 * d + i % d;
+        return x[at] * gelu(x[at + d]);
+      }),
+    ];
+  },
+  lowering: { kind: "kernel", epilogue: true, build: gegluKernel },
+});
+const FIRST_HALF = Uint32Array.of(1, 0);
+
+function gegluKernel(
+  { inputs: [x], outputs: [y], epilogue }: KernelContext<undefined>,
+): KernelPlan {
+  const { width } = epilogue;
+  const steps = y.shape.at(-1)! / width;
+  const count = sizeOf(y.shape) / width;
+  const grid = foldGrid(Math.ceil(count / 64));
+  const lines: string[] = [];
+  const w: Wgsl = {
+    type: (t) => storageType(t, width),
+    out: "f32",
+    let(value) {
+      lines.push(`let t${lines.length} = ${value};`);
+      return `t${lines.length - 1}`;
+    },
+  };
+  const h = w.let(`${w.type("f32")}(xs[at])`);
+  const value = `${h} * ${geluPair.wgsl(w.let(`${w.type("f32")}(xs[at + ${steps}u])`), w)}`;
+  const xs = { name: "xs", ref: { input: 0 }, access: "read" } as const;
+  const body = `@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let i = ${flatGroup(grid)} * 64u + lid;
+  if (i >= ${count}u) { return; }
+  let at = i / ${steps}u * ${2 * steps}u + i % ${steps}u;
+  ${lines.join("\n  ")}
+  ${epilogue.store(`i * ${width}u`, value)}
+}`;
+  const buffers = [{ ...xs, type: storageType(x.dtype, width) }, ...epilogue.buffers];
+  return { dispatches: [{ label: "geglu", buffers, body, grid }] };
+}
+
 /**
  * The gated unit of transformer feed-forward layers: the last axis holds `h` and then `gate`; gives h·gelu(gate).
  *
@@ -251,8 +278,4 @@ export function gelu(x: Tensor, approximate: "none" | "tanh" = "none"): Tensor {
  * @returns `[..., d]`
  * @throws ShapeError when the last extent is odd
  */
-export function geglu(x: Tensor): Tensor {
-  const width = x.shape.at(-1) ?? 1;
-  if (width % 2) throw new ShapeError("geglu", `the last axis of [${x.shape}] has no halves`);
-  return mul(slice(x, -1, 0, width / 2), gelu(slice(x, -1, width / 2, width)));
-}
+export const geglu = (x: Tensor): Tensor => apply(gegluOp, [x], undefined)[0];

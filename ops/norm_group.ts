@@ -21,8 +21,14 @@ import { groupShape, type NormAttrs, type NormShape } from "./norm_shape.ts";
 /** Longest run of pixels whose squares may be summed about its first value. */
 const RUN = 64;
 const WORKGROUP = 64;
+/** Few groups on few cores: as many invocations as a CPU's vector has lanes. */
+const SMALL = 8;
 /** Columns in flight that fill a large GPU. */
 const BUSY = 65_536;
+/** Bytes that stay in the first-level cache of a CPU. */
+const CACHE = 16_384;
+const FOLD = { longest: RUN, shortest: 4 };
+const MAP = { longest: 8, shortest: 1 };
 
 interface Layout extends NormShape {
   /** All channels, the width of a step in elements, and steps per pixel. */
@@ -39,9 +45,18 @@ function layoutOf(s: NormShape): Layout {
   return { ...s, total, width, columns: total / width, type: storageType("f32", width) };
 }
 
-/** Pixels that one invocation walks. */
-function runLength(l: Layout, profile: AdapterProfile, longest: number, shortest: number): number {
-  const wanted = profile.software ? longest : Math.ceil(l.images * l.pixels * l.columns / BUSY);
+/**
+ * Pixels that one invocation walks. A GPU wants enough runs to be busy. A CPU finishes the runs of eight neighbouring
+ * columns before the next eight, so the pixels of a run, in all `tensors` that are walked, must stay in its cache.
+ */
+function runLength(
+  l: Layout,
+  profile: AdapterProfile,
+  { tensors, longest, shortest }: { tensors: number; longest: number; shortest: number },
+): number {
+  const wanted = profile.software
+    ? Math.floor(CACHE / (tensors * l.total * 4))
+    : Math.ceil(l.images * l.pixels * l.columns / BUSY);
   return Math.min(l.pixels, longest, Math.max(shortest, wanted));
 }
 
@@ -91,7 +106,8 @@ function joinDispatch(
   const lanes = profile.software && items * part.sums.length <= 20_000 ? 1 : WORKGROUP;
   assertIterations(part.label, Math.ceil(items / lanes) * part.sums.length);
   const groups = l.images * l.groups;
-  const perWorkgroup = WORKGROUP / lanes;
+  const workgroup = lanes === 1 ? SMALL : WORKGROUP;
+  const perWorkgroup = workgroup / lanes;
   const grid = foldGrid(Math.ceil(groups / perWorkgroup));
   const walks = part.sums.map(({ name, value, then }) => `
   var ${name} = 0.0;
@@ -108,7 +124,7 @@ function joinDispatch(
     ? ""
     : part.sums.map((s) => `var<workgroup> ${s.name}_w: array<f32, ${WORKGROUP}>;`).join("\n");
   const body = `${shared}
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(${workgroup})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let lane = lid % ${lanes}u;
   let wanted = ${flatGroup(grid)} * ${perWorkgroup}u + lid / ${lanes}u;
@@ -156,7 +172,7 @@ export function groupNormKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
   const { inputs: [x, gamma, beta], attrs, profile, epilogue } = ctx;
   const l = layoutOf(groupShape(x.shape, attrs.groups));
   const { type } = l;
-  const run = runLength(l, profile, RUN, 4);
+  const run = runLength(l, profile, { tensors: 1, ...FOLD });
   const elements = l.pixels * l.channels;
   const xs: BufferUse = {
     name: "xs",
@@ -195,7 +211,7 @@ export function groupNormKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
     store:
       `stats[group] = vec2<f32>(mean, inverseSqrt(squares / ${elements}.0 + f32(${attrs.eps})));`,
   });
-  const map = columnDispatch(l, runLength(l, profile, profile.software ? 32 : 8, 1), {
+  const map = columnDispatch(l, runLength(l, profile, { tensors: 2, ...MAP }), {
     label: "groupNorm",
     buffers: [xs, ...parameters, stats("read"), ...epilogue.buffers],
     before: `${pairsOf(l, "stats", "mean", "scale")}
@@ -211,7 +227,7 @@ export function groupGradKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
   const { inputs: [x, gamma, g], attrs, profile, epilogue } = ctx;
   const l = layoutOf(groupShape(x.shape, attrs.groups));
   const { type } = l;
-  const run = runLength(l, profile, RUN, 4);
+  const run = runLength(l, profile, { tensors: 2, ...FOLD });
   const elements = l.pixels * l.channels;
   const input = (name: string, i: number, dtype: string, width: 1 | 4): BufferUse => ({
     name,
@@ -244,7 +260,7 @@ export function groupGradKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
     ],
     store: `means[group] = vec2<f32>(level, slope) / ${elements}.0;`,
   });
-  const map = columnDispatch(l, runLength(l, profile, profile.software ? 32 : 8, 1), {
+  const map = columnDispatch(l, runLength(l, profile, { tensors: 3, ...MAP }), {
     label: "groupNormGrad",
     buffers: [
       xs,

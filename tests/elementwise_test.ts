@@ -2,12 +2,13 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import * as arithmetic from "../ops/arithmetic.ts";
 import * as activation from "../ops/activation.ts";
+import { erfOf } from "../ops/erf.ts";
 import * as compare from "../ops/compare.ts";
 import * as move from "../ops/movement.ts";
 import { max, mean, sum } from "../ops/reduce.ts";
 import { tensor } from "../ops/leaf.ts";
 import { interpret } from "../compile/interpret.ts";
-import { evaluate } from "../compile/compile.ts";
+import { compile, evaluate } from "../compile/compile.ts";
 import { vjp } from "../autograd/grad.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { type Shape, ShapeError, type Spec } from "../tensor/shape.ts";
@@ -114,7 +115,7 @@ Deno.test("erf is within 3e-7 of its true value over its whole range", async () 
   const xs = Float32Array.from({ length: 4000 }, (_, i) => (i - 2000) / 400);
   const y = await device.read(evaluate(device, activation.erf(tensor(xs)))) as Float32Array;
   let worst = 0;
-  xs.forEach((x, i) => worst = Math.max(worst, Math.abs(y[i] - activation.erfOf(x))));
+  xs.forEach((x, i) => worst = Math.max(worst, Math.abs(y[i] - erfOf(x))));
   assert(worst < 3e-7, `error ${worst}`);
   // The float64 definition itself, against tabulated values (Abramowitz and Stegun, table 7.1).
   for (
@@ -124,7 +125,7 @@ Deno.test("erf is within 3e-7 of its true value over its whole range", async () 
     ]]
   ) {
     assert(
-      Math.abs(activation.erfOf(x) - v) < 6e-11 && activation.erfOf(-x) === -activation.erfOf(x),
+      Math.abs(erfOf(x) - v) < 6e-11 && erfOf(-x) === -erfOf(x),
     );
   }
 });
@@ -205,9 +206,17 @@ Deno.test("a sum of a hundred thousand values loses no more than rounding", asyn
   assert(Math.abs(y - exact) < 2e-3, `${y} but ${exact}`);
 });
 
-Deno.test("geglu gates the first half by the second, in one kernel forward", async () => {
+Deno.test("geglu gates the first half by the second, in one kernel forward and one backward", async () => {
+  const device = await testDevice();
   await checkOp([f32(3, 12)], activation.geglu);
+  await checkOp([f32(2, 16)], (x) => add(activation.geglu(mul(x, 2)), 1));
   await checkOp([f32(2, 2, 6)], activation.geglu);
+  await checkOp([f16(3, 8)], activation.geglu);
+  const slope = (x: Tensor, g: Tensor) => vjp([[activation.geglu(x), g]], [x])[0]!;
+  await checkOp([f32(2, 8), f32(2, 4)], slope);
+  const [x, g] = [tensor(new Float32Array(32), [2, 16]), tensor(new Float32Array(16), [2, 8])];
+  assertEquals(compile(device, activation.geglu).plan(x).dispatches.length, 1);
+  assertEquals(compile(device, slope).plan(x, g).dispatches.length, 1);
   assertThrows(() => activation.geglu(tensor([1, 2, 3])), ShapeError, "halves");
 });
 
