@@ -10,7 +10,8 @@ export interface Choice<T> {
   readonly splits: number;
 }
 
-const REGISTER_TILES: readonly RegisterTile[] = [
+/** Register tiles to choose from. */
+export const REGISTER_TILES: readonly RegisterTile[] = [
   { rows: 32, columns: 4, along: "n" },
   { rows: 16, columns: 8, along: "n" },
   { rows: 16, columns: 4, along: "n" },
@@ -56,7 +57,8 @@ export function chooseRegisterTile(g: Gemm, lanes: Lanes): Choice<RegisterTile> 
 /** Workgroups that keep a large GPU busy. */
 const ENOUGH = 256;
 
-const WORKGROUP_TILES: readonly WorkgroupTile[] = [
+/** Workgroup tiles to choose from. */
+export const WORKGROUP_TILES: readonly WorkgroupTile[] = [
   { m: 128, n: 128, k: 16, t: 8, double: true },
   { m: 128, n: 128, k: 8, t: 8, double: true },
   { m: 128, n: 64, k: 16, t: 8, double: true },

@@ -14,9 +14,9 @@ import {
   storageType,
 } from "../../tensor/kernel.ts";
 import { flopsOf, type Gemm } from "./problem.ts";
-import { type GemmKernel, iterationsOf, registerKernel } from "./register.ts";
-import { workgroupKernel } from "./workgroup.ts";
-import { chooseRegisterTile, chooseWorkgroupTile, lanesOf } from "./choose.ts";
+import { type GemmKernel, iterationsOf, registerKernel, type RegisterTile } from "./register.ts";
+import { workgroupKernel, type WorkgroupTile } from "./workgroup.ts";
+import { type Choice, chooseRegisterTile, chooseWorkgroupTile, lanesOf } from "./choose.ts";
 
 /** What the generator needs of a `KernelContext`. */
 export interface GemmContext {
@@ -26,13 +26,18 @@ export interface GemmContext {
 
 /**
  * Plans products that together write one output of `size` elements (several where a strided convolution's input
- * gradient falls apart by parity).
+ * gradient falls apart by parity). Tests force a tile.
  */
-export function planGemm(gemms: readonly Gemm[], size: number, ctx: GemmContext): KernelPlan {
+export function planGemm(
+  gemms: readonly Gemm[],
+  size: number,
+  ctx: GemmContext,
+  forced?: Choice<RegisterTile | WorkgroupTile>,
+): KernelPlan {
   const { profile } = ctx;
   const lanes = lanesOf(profile);
-  const choices = gemms.map((g) =>
-    profile.software ? chooseRegisterTile(g, lanes) : chooseWorkgroupTile(g, profile)
+  const choices = gemms.map((g): Choice<RegisterTile | WorkgroupTile> =>
+    forced ?? (profile.software ? chooseRegisterTile(g, lanes) : chooseWorkgroupTile(g, profile))
   );
   let splits = Math.max(...choices.map((c) => c.splits));
   if (profile.software) {
@@ -74,18 +79,19 @@ function storeFunction(g: Gemm, splits: number, size: number, epilogue: Epilogue
   const signature = "fn put(m: u32, n: u32, z: u32, split: u32, value: vec4<f32>)";
   if (width === 4) {
     return `${signature} {
-  if (m >= ${g.m}u || n >= ${g.n}u) { return; }
-  let index = ${g.index("m", "n", "z")};
-  ${store("value")}
+  if (m < ${g.m}u & n < ${g.n}u) {
+    let index = ${g.index("m", "n", "z")};
+    ${store("value")}
+  }
 }`;
   }
-  return `fn put1(m: u32, n: u32, z: u32, split: u32, value: f32) {
-  if (m >= ${g.m}u || n >= ${g.n}u) { return; }
-  let index = ${g.index("m", "n", "z")};
-  ${store("value")}
-}
-${signature} {
-  ${[0, 1, 2, 3].map((q) => `put1(m, n + ${q}u, z, split, value.${"xyzw"[q]});`).join("\n  ")}
+  return `${signature} {
+  for (var q = 0u; q < 4u; q++) {
+    if (m < ${g.m}u & n + q < ${g.n}u) {
+      let index = ${g.index("m", "(n + q)", "z")};
+      ${store("value[q]")}
+    }
+  }
 }`;
 }
 

@@ -44,10 +44,10 @@ function ranges(g: Gemm, splits: number): { segments: number; length: number } {
   return { segments: 1, length: Math.ceil(Math.ceil(g.length / splits) / 4) * 4 };
 }
 
-/** Loop iterations of one invocation, as the driver's counter sees them. */
+/** Loop iterations of one invocation, as the driver's counter sees them: summing, and at most 256 for storing. */
 export function iterationsOf(g: Gemm, splits: number): number {
   const r = ranges(g, splits);
-  return r.segments * (Math.ceil(Math.min(r.length, g.length) / 4) + 2) + 64;
+  return r.segments * (Math.ceil(Math.min(r.length, g.length) / 4) + 2) + 256;
 }
 
 /**
