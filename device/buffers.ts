@@ -4,7 +4,7 @@
  */
 import type { HostArray } from "../tensor/dtype.ts";
 import type { Storage } from "../ops/leaf.ts";
-import type { Device } from "./device.ts";
+import type { Guard } from "./guard.ts";
 import { DeviceError, OutOfMemoryError } from "./errors.ts";
 
 /** A range of a GPU buffer that holds a tensor's value. */
@@ -39,7 +39,7 @@ export class Buffers {
   peak = 0;
   readonly #live = new Set<GPUBuffer>();
 
-  constructor(readonly device: Device) {}
+  constructor(readonly device: Guard) {}
 
   /** A buffer for tensors: usable by kernels and by copies. */
   create(bytes: number, label: string): GPUBuffer {

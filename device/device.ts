@@ -9,7 +9,8 @@ import { byteSize } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { arrayTensor, storageOf } from "../ops/leaf.ts";
 import { Buffers, DeviceStorage } from "./buffers.ts";
-import { DeviceError, OutOfMemoryError } from "./errors.ts";
+import { DeviceError } from "./errors.ts";
+import { Guard } from "./guard.ts";
 import { Pipelines } from "./pipelines.ts";
 import { Readback } from "./readback.ts";
 
@@ -24,68 +25,19 @@ export interface AdapterFacts {
 }
 
 /** An opened GPU. Make one with {@linkcode gpu}. */
-export class Device {
+export class Device extends Guard {
   /** @internal The one owner of buffers. */
   readonly buffers: Buffers;
   /** @internal Compiled kernels by their source. */
   readonly pipelines: Pipelines;
   readonly #readback: Readback;
-  readonly #pending = new Set<Promise<void>>();
-  #failure: DeviceError | undefined;
 
   /** @internal Use {@linkcode gpu}. */
-  constructor(
-    readonly gpu: GPUDevice,
-    readonly profile: AdapterProfile,
-    readonly facts: AdapterFacts,
-  ) {
+  constructor(gpu: GPUDevice, profile: AdapterProfile, readonly facts: AdapterFacts) {
+    super(gpu, profile);
     this.buffers = new Buffers(this);
     this.pipelines = new Pipelines(this);
     this.#readback = new Readback(this);
-    gpu.addEventListener("uncapturederror", (event) => {
-      const { message } = (event as GPUUncapturedErrorEvent).error;
-      this.fail(new DeviceError(`the GPU reported: ${message}`));
-    });
-    gpu.lost.then((info) => {
-      if (info.reason !== "destroyed") {
-        this.fail(new DeviceError(`the GPU was lost: ${info.message}`));
-      }
-    });
-  }
-
-  /** Remembers the first failure; it is thrown by the next call that can throw. */
-  fail(error: DeviceError): void {
-    this.#failure ??= error;
-  }
-
-  /** Throws what has failed so far, if anything. */
-  check(): void {
-    if (this.#failure) throw this.#failure;
-  }
-
-  /** Runs `create` under error scopes; a refusal is remembered with `what` in its message. */
-  guarded<T>(what: string, create: () => T): T {
-    this.gpu.pushErrorScope("out-of-memory");
-    this.gpu.pushErrorScope("validation");
-    const result = create();
-    const settle = (pop: Promise<GPUError | null>, make: (m: string) => DeviceError) => {
-      const p: Promise<void> = pop.then((e) => {
-        if (e) this.fail(make(e.message));
-      }).finally(() => this.#pending.delete(p));
-      this.#pending.add(p);
-    };
-    settle(this.gpu.popErrorScope(), (m) => new DeviceError(`${what}: ${m}`));
-    settle(
-      this.gpu.popErrorScope(),
-      (m) => new OutOfMemoryError(`${what}: out of GPU memory (${m})`),
-    );
-    return result;
-  }
-
-  /** Waits until every error scope so far has answered, and throws what failed. */
-  async settled(): Promise<void> {
-    while (this.#pending.size) await Promise.all(this.#pending);
-    this.check();
   }
 
   /** Copies host data into new device memory. The caller owns the result: see {@linkcode Device.free}. */

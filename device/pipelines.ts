@@ -1,5 +1,5 @@
 /** Compiled kernels, one per distinct WGSL text, created under error scopes so that no failure is silent. */
-import type { Device } from "./device.ts";
+import type { Guard } from "./guard.ts";
 
 /** A pipeline and the layout its bind groups must have. */
 export interface Pipeline {
@@ -11,7 +11,7 @@ export interface Pipeline {
 export class Pipelines {
   readonly #known = new Map<string, Pipeline>();
   readonly #layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
-  constructor(readonly device: Device) {}
+  constructor(readonly device: Guard) {}
 
   /** How many distinct kernels have been compiled. */
   get count(): number {

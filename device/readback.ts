@@ -3,7 +3,7 @@
  * between polls. There, a map that is requested and not awaited is already done when the call returns; elsewhere, and
  * whenever that does not hold, the map is awaited.
  */
-import type { Device } from "./device.ts";
+import type { Guard } from "./guard.ts";
 
 const READ = 1; // GPUMapMode.READ
 
@@ -12,7 +12,7 @@ export class Readback {
   readonly #staging = new Map<number, GPUBuffer>();
   readonly #fast = eagerMapping();
   #queue: Promise<unknown> = Promise.resolve();
-  constructor(readonly device: Device) {}
+  constructor(readonly device: Guard) {}
 
   /** Copies bytes `offset … offset + bytes` of a buffer to the host, after all work submitted so far. */
   read(buffer: GPUBuffer, offset: number, bytes: number): Promise<ArrayBuffer> {

@@ -16,17 +16,9 @@ import {
   embeddingRowsGradKernel,
   embeddingRowsKernel,
   replaceRowsKernel,
+  type RowIds,
+  type Vocabulary,
 } from "./embedding_kernels.ts";
-
-/** Which rows of a table are replaced; row `j` of the replacement stands for table row `rowIds[j]`. */
-export interface RowIds {
-  readonly rowIds: readonly number[];
-}
-
-/** The number of rows of the table that a gradient belongs to. */
-export interface Vocabulary {
-  readonly rows: number;
-}
 
 function checkTable(name: string, table: Spec): void {
   if (table.shape.length !== 2 || !isFloat(table.dtype)) {

@@ -13,7 +13,16 @@ import {
   storageType,
 } from "../tensor/kernel.ts";
 import { sizeOf, type Spec } from "../tensor/shape.ts";
-import type { RowIds, Vocabulary } from "./embedding.ts";
+
+/** Which rows of a table are replaced; row `j` of the replacement stands for table row `rowIds[j]`. */
+export interface RowIds {
+  readonly rowIds: readonly number[];
+}
+
+/** The number of rows of the table that a gradient belongs to. */
+export interface Vocabulary {
+  readonly rows: number;
+}
 
 const WORKGROUP = 64;
 
