@@ -76,9 +76,9 @@ async function measure(device: Device, { name, shapes, f }: Case): Promise<strin
     return (performance.now() - start) / runs;
   };
   const first = await timed(1);
-  const runs = Math.max(2, Math.min(200, Math.round(40 / await timed(1))));
+  const runs = Math.max(2, Math.min(200, Math.round(12 / await timed(1))));
   let best = Infinity;
-  for (let i = 0; i < 7; i++) best = Math.min(best, await timed(runs));
+  for (let i = 0; i < 25; i++) best = Math.min(best, await timed(runs));
   const { blueprint } = step.program(...args);
   const bytes = 4 * (shapes.reduce((n, s) => n + sizeOf(s), 0) + blueprint.results[0].size);
   step.free();

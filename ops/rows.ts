@@ -66,7 +66,6 @@ export const rowWidth = (length: number): 1 | 4 => length % 4 === 0 ? 4 : 1;
 export const rowType = (length: number): string => storageType("f32", rowWidth(length));
 
 const WORKGROUP = 128;
-const SOLO_WORKGROUP = 64;
 /** Steps that one lane keeps in registers; longer rows are read once per phase instead. */
 const REGISTERS = 8;
 const START = { add: "0.0", max: "-3.4028234e38" } as const;
@@ -135,7 +134,9 @@ const storing = (spec: RowKernel, steps: number, v: readonly string[], k: string
 /** One invocation for each row. */
 function soloBody(spec: RowKernel, steps: number) {
   const width = rowWidth(spec.length);
-  const grid = foldGrid(Math.ceil(spec.rows / SOLO_WORKGROUP));
+  // Few rows still have to occupy every core.
+  const workgroup = spec.rows < 1024 ? 8 : 64;
+  const grid = foldGrid(Math.ceil(spec.rows / workgroup));
   const v = names(spec);
   const loop = (done: number, body: string) =>
     `for (var k = 0u; k < ${steps}u; k++) { ${reads(spec, steps, v, "k")} ${
@@ -149,9 +150,9 @@ function soloBody(spec: RowKernel, steps: number) {
       p.then ?? "",
     ].join("\n  ")
   );
-  const body = `@compute @workgroup_size(${SOLO_WORKGROUP})
+  const body = `@compute @workgroup_size(${workgroup})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let row = ${flatGroup(grid)} * ${SOLO_WORKGROUP}u + lid;
+  let row = ${flatGroup(grid)} * ${workgroup}u + lid;
   if (row >= ${spec.rows}u) { return; }
   ${spec.prologue ?? ""}
   ${phases.join("\n  ")}
