@@ -8,12 +8,14 @@ import type { AdapterProfile } from "../tensor/kernel.ts";
 import { Device } from "../device/device.ts";
 import { vjp } from "../autograd/grad.ts";
 import { blueprint } from "../compile/trace.ts";
-import { input } from "../ops/leaf.ts";
+import { input, tensor } from "../ops/leaf.ts";
 import { mean, sum } from "../ops/reduce.ts";
 import { square } from "../ops/arithmetic.ts";
 import { attention } from "../ops/attention.ts";
 import { chooseTiling } from "../ops/attention/tiles.ts";
-import { checkOp, deviceAs } from "./support/check.ts";
+import { evaluate } from "../compile/compile.ts";
+import { interpret } from "../compile/interpret.ts";
+import { checkOp, deviceAs, randomValues, relativeError, uniform } from "./support/check.ts";
 
 function specs(
   B: number,
@@ -32,6 +34,28 @@ async function deviceLike(software: boolean, changes: Partial<AdapterProfile>): 
   return new Device(device.gpu, { ...device.profile, ...changes }, device.facts);
 }
 
+/** Result and all gradients of attention in one program, against float64. */
+async function check(
+  device: Device,
+  s: readonly Spec[],
+  causal: boolean,
+  seed = 5,
+  tolerance = 2e-5,
+): Promise<void> {
+  const rand = uniform(seed);
+  const draw = (spec: Spec) => tensor(Array.from(randomValues(spec, rand)), spec.shape, spec.dtype);
+  const inputs = s.map(draw);
+  const y = attention(inputs[0], inputs[1], inputs[2], { causal });
+  const wanted = [y, ...vjp([[y, draw(s[0])]], inputs).map((g) => g!)];
+  const exact = interpret(wanted);
+  const results = evaluate(device, wanted);
+  for (const [i, name] of ["result", "dq", "dk", "dv"].entries()) {
+    const e = relativeError(Array.from(await device.read(results[i]), Number), exact[i]);
+    assert(e <= tolerance, `${name} differs by ${e} at ${s.map((x) => `[${x.shape}]${x.dtype}`)}`);
+  }
+  device.free(...results);
+}
+
 const sizes = fc.record({
   B: fc.integer({ min: 1, max: 2 }),
   T: fc.integer({ min: 1, max: 40 }),
@@ -48,27 +72,23 @@ for (const software of [true, false]) {
     const device = await deviceAs(software);
     await fc.assert(
       fc.asyncProperty(sizes, async ({ B, T, S, H, D, causal, seed }) => {
-        await checkOp(specs(B, T, S, H, D), (q, k, v) => attention(q, k, v, { causal }), {
-          device,
-          seed,
-        });
+        await check(device, specs(B, T, S, H, D), causal, seed);
       }),
       { numRuns: 6, seed: 11 },
     );
   });
 
+  Deno.test(`gradients of attention in the middle of a graph, one by one, with the kernels for ${kind}`, async () => {
+    const device = await deviceAs(software);
+    await checkOp(specs(2, 9, 6, 2, 8), (q, k, v) => attention(q, k, v), { device });
+  });
+
   Deno.test(`attention takes any mixture of f16 and f32 storage, with the kernels for ${kind}`, async () => {
     const device = await deviceAs(software);
-    for (
-      const types of [["f32", "f16", "f16"], ["f16", "f32", "f32"], [
-        "f16",
-        "f16",
-        "f16",
-      ]] as DType[][]
-    ) {
-      await checkOp(specs(1, 9, 6, 2, 8, types), (q, k, v) => attention(q, k, v), { device });
-      await checkOp(specs(1, 5, 6, 2, 3, types), (q, k, v) => attention(q, k, v), { device });
+    for (const types of [["f32", "f16", "f16"], ["f16", "f32", "f32"]] as DType[][]) {
+      await check(device, specs(1, 9, 6, 2, 8, types), false, 5, 4e-3);
     }
+    await check(device, specs(1, 5, 6, 2, 3, ["f16", "f16", "f16"]), true, 5, 4e-3);
   });
 
   Deno.test(`attention of one tensor with itself reads it once, with the kernels for ${kind}`, async () => {
@@ -96,27 +116,21 @@ Deno.test("the GPU kernels are right at the widths of Stable Diffusion, with sev
     [32, 40, 50, 50, true],
     [48, 160, 20, 32, false],
     [48, 512, 18, 33, false],
-    [16, 40, 16, 16, false],
+    [16, 36, 16, 16, false],
   ];
   for (const [kib, D, T, S, causal] of cases) {
     // Mesa's software adapter runs kernels with more workgroup memory than it admits to.
     if (profile.workgroupStorage < kib << 10 && !facts.description.includes("llvmpipe")) continue;
     const device = await deviceLike(false, { workgroupStorage: kib << 10 });
-    await checkOp(specs(1, T, S, 1, D), (q, k, v) => attention(q, k, v, { causal }), {
-      device,
-      seed: D,
-    });
+    await check(device, specs(1, T, S, 1, D), causal, D);
   }
 });
 
 Deno.test("the streaming kernels are right at wide rows, for which one invocation takes only a part", async () => {
-  for (const software of [true, false]) {
-    const device = await deviceLike(software, { workgroupStorage: 1024, maxBinding: 2048 });
-    await checkOp(specs(1, 9, 10, 1, 44), (q, k, v) => attention(q, k, v), { device });
-    await checkOp(specs(1, 10, 9, 1, 26), (q, k, v) => attention(q, k, v, { causal: true }), {
-      device,
-    });
-  }
+  // The scores, 6400 bytes, may not be written out; the operands, 4480 bytes, may.
+  const device = await deviceLike(true, { maxBinding: 5000 });
+  await check(device, specs(1, 40, 38, 1, 28), false);
+  await check(device, specs(1, 10, 9, 1, 11), true);
 });
 
 Deno.test("a tiling never asks for more workgroup memory than the adapter has", () => {

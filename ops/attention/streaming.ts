@@ -32,7 +32,7 @@ const WORKGROUP = 16;
 /** Rows of the other side per step. */
 const BLOCK = 4;
 /** Products per turn of the loop over the width. */
-const UNROLL = 8;
+const UNROLL = 4;
 
 interface Geometry {
   readonly width: 1 | 4;
@@ -44,7 +44,7 @@ interface Geometry {
 function geometryOf({ D }: Problem): Geometry {
   const width = D % 4 === 0 ? 4 : 1;
   const steps = D / width;
-  return { width, steps, chunk: Math.min(steps, 8) };
+  return { width, steps, chunk: Math.min(steps, width === 4 ? 4 : 8) };
 }
 
 /** The result and the log-sum-exp of its rows. */
