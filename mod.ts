@@ -57,7 +57,6 @@ export {
   abs,
   add,
   clamp,
-  cos,
   div,
   exp,
   floor,
@@ -68,11 +67,11 @@ export {
   neg,
   pow,
   rsqrt,
-  sin,
   sqrt,
   square,
   sub,
 } from "./ops/arithmetic.ts";
+export { cos, sin } from "./ops/trigonometry.ts";
 export { attention, type AttentionOptions } from "./ops/attention.ts";
 export { cast, equal, greaterEqual, less, where } from "./ops/compare.ts";
 export { conv2d, type ConvOptions, type Padding } from "./ops/conv.ts";

@@ -4,7 +4,8 @@
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import { ShapeError } from "../tensor/shape.ts";
-import { add, cos, mul, sin, sub } from "../ops/arithmetic.ts";
+import { add, mul, sub } from "../ops/arithmetic.ts";
+import { cos, sin } from "../ops/trigonometry.ts";
 import { silu } from "../ops/activation.ts";
 import { cast } from "../ops/compare.ts";
 import { tensor } from "../ops/leaf.ts";

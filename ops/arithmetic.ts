@@ -101,20 +101,6 @@ const squareOp = defineMap({
   reference: ([a]) => a * a,
   vjp: [(g, [a]) => mul(mul(g, 2), a)],
 });
-const sinOp = defineMap({
-  name: "sin",
-  arity: 1,
-  expression: ([a]) => `sin(${a})`,
-  reference: ([a]) => Math.sin(a),
-  vjp: [(g, [a]) => mul(g, cos(a))],
-});
-const cosOp = defineMap({
-  name: "cos",
-  arity: 1,
-  expression: ([a]) => `cos(${a})`,
-  reference: ([a]) => Math.cos(a),
-  vjp: [(g, [a]) => neg(mul(g, sin(a)))],
-});
 const floorOp = defineMap({
   name: "floor",
   arity: 1,
@@ -175,10 +161,6 @@ export const sqrt = (a: Tensor): Tensor => applyMap(sqrtOp, [a], undefined);
 export const rsqrt = (a: Tensor): Tensor => applyMap(rsqrtOp, [a], undefined);
 /** `a²`. */
 export const square = (a: Tensor): Tensor => applyMap(squareOp, [a], undefined);
-/** Sine, in radians. */
-export const sin = (a: Tensor): Tensor => applyMap(sinOp, [a], undefined);
-/** Cosine, in radians. */
-export const cos = (a: Tensor): Tensor => applyMap(cosOp, [a], undefined);
 /** The largest whole number that is not above `a`. Its derivative is zero. */
 export const floor = (a: Tensor): Tensor => applyMap(floorOp, [a], undefined);
 /** `a`, kept within `lo … hi`; the gradient passes where nothing was cut off. */

@@ -4,6 +4,7 @@
  * step, so a compiled program draws new numbers without being compiled anew, and a draw can be repeated anywhere:
  * `hostNormal` gives on the host what `randomNormal` gives on the device.
  */
+import { cosineOf, sineOf } from "./trigonometry.ts";
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../tensor/shape.ts";
 import { flatGroup, foldGrid, type KernelContext, type KernelPlan } from "../tensor/kernel.ts";
@@ -73,7 +74,7 @@ const DISTRIBUTIONS = {
     host: (a, b) => [(a >>> 8) * 2 ** -24, (b >>> 8) * 2 ** -24],
     device: `return vec2<f32>(w >> vec2<u32>(8u)) * ${2 ** -24};`,
   },
-  // Box–Muller. The radius takes (bits + ½)·2⁻³², never 0; the angle runs from −π to π, where sine is most exact.
+  // Box–Muller. The radius takes (bits + ½)·2⁻³², never 0; the angle runs from −π to π.
   randomNormal: {
     dtype: "f32",
     host: (a, b) => {
@@ -84,7 +85,7 @@ const DISTRIBUTIONS = {
     device: `let u = (f32(w.x) + 0.5) * ${2 ** -32};
   let radius = sqrt(max(-2.0 * log(u), 0.0));
   let angle = f32(w.y >> 8u) * ${TWO_PI * 2 ** -24} - ${Math.PI};
-  return radius * vec2<f32>(cos(angle), sin(angle));`,
+  return radius * vec2<f32>(${cosineOf("angle")}, ${sineOf("angle")});`,
   },
 } as const satisfies Record<string, Distribution>;
 

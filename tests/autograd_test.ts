@@ -11,7 +11,8 @@ import {
   clipByGlobalNorm,
   type Named,
 } from "../autograd/optimizer.ts";
-import { add, exp, mul, sin, square, sub } from "../ops/arithmetic.ts";
+import { add, exp, mul, square, sub } from "../ops/arithmetic.ts";
+import { sin } from "../ops/trigonometry.ts";
 import { mean, sum } from "../ops/reduce.ts";
 import { cutGradient, stopGradient } from "../ops/gradient.ts";
 import { input, tensor } from "../ops/leaf.ts";

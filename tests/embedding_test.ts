@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { embedding, replaceRows } from "../ops/embedding.ts";
-import { add, mul, sin } from "../ops/arithmetic.ts";
+import { add, mul } from "../ops/arithmetic.ts";
+import { sin } from "../ops/trigonometry.ts";
 import { sum } from "../ops/reduce.ts";
 import { input, tensor } from "../ops/leaf.ts";
 import { compile, evaluate } from "../compile/compile.ts";
