@@ -19,6 +19,7 @@
 // The machine.
 export { gpu, type GpuOptions } from "./device/adapter.ts";
 export { type AdapterFacts, Device } from "./device/device.ts";
+export { Guard } from "./device/guard.ts";
 export { AdapterError, DeviceError, OutOfMemoryError } from "./device/errors.ts";
 
 // Tensors and trees of them.

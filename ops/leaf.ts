@@ -2,8 +2,8 @@
  * Leaves of a program: values that exist before it runs. Arguments are bound at each call; constants are uploaded once;
  * literals are written into the kernels that use them (so nothing that changes per step may be one).
  */
-import { append, type Node, Tensor } from "../tensor/tensor.ts";
-import { dtypeOf, type DType, type HostArray } from "../tensor/dtype.ts";
+import { append, type Node, type Tensor } from "../tensor/tensor.ts";
+import { type DType, dtypeOf, type HostArray } from "../tensor/dtype.ts";
 import { type Shape, ShapeError, sizeOf, type Spec } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 
@@ -81,7 +81,9 @@ export function storageOf(t: Tensor): Storage | undefined {
 export function tensor(data: HostArray | readonly number[], shape?: Shape, dtype?: DType): Tensor {
   const array = (Array.isArray(data) ? convert(data, dtype ?? "f32") : data) as HostArray;
   const s = shape ?? [array.length];
-  if (sizeOf(s) !== array.length) throw new ShapeError("tensor", `${array.length} values for shape [${s}]`);
+  if (sizeOf(s) !== array.length) {
+    throw new ShapeError("tensor", `${array.length} values for shape [${s}]`);
+  }
   return append(constantOp, [], { data: array }, [{ shape: s, dtype: dtype ?? dtypeOf(array) }])[0];
 }
 
@@ -100,5 +102,7 @@ export function literal(value: number, dtype: DType = "f32"): Tensor {
 
 /** The number a tensor is known to be at trace time, if it is a literal. */
 export function literalValue(t: Tensor): number | undefined {
-  return t.node.op === (literalOp as Node["op"]) ? (t.node as Node<{ value: number }>).attrs.value : undefined;
+  return t.node.op === (literalOp as Node["op"])
+    ? (t.node as Node<{ value: number }>).attrs.value
+    : undefined;
 }

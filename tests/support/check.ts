@@ -16,7 +16,7 @@ import { sizeOf } from "../../tensor/shape.ts";
 import { interpret } from "../../compile/interpret.ts";
 import { evaluate } from "../../compile/compile.ts";
 import { vjp } from "../../autograd/grad.ts";
-import { type Device } from "../../device/device.ts";
+import type { Device } from "../../device/device.ts";
 import { gpu } from "../../device/adapter.ts";
 
 let opened: Promise<Device> | undefined;
