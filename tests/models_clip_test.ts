@@ -55,7 +55,7 @@ for (const [engine, run] of Object.entries(ENGINES)) {
     const leaves = new Map(flatten<Tensor>(params));
     // Every one by definition; on a device those that training needs, and a layer of each kind.
     const wanted = golden.names("grad.").filter((n) =>
-      engine === "in float64" || /embedding|layers\.0|layer_?norm/.test(n)
+      engine === "in float64" || /embedding|text_model\.encoder\.layers\.0/.test(n)
     );
     const outputs = [
       [clipText(config.text, params, ids).hidden, goldenTensor(golden, "in.u")],

@@ -47,11 +47,13 @@ for (const name of ["unet_conv", "unet_linear"]) {
   const golden = await openGolden(name);
 
   for (const [engine, run] of Object.entries(ENGINES)) {
-    Deno.test(`${name}: forward and every gradient are those of diffusers ${engine}`, async () => {
+    // What the second model adds is in its tape; one model's worth of kernels for GPUs is enough to compile.
+    if (name === "unet_linear" && engine.endsWith("GPUs")) continue;
+    Deno.test(`${name}: forward and gradients are those of diffusers ${engine}`, async () => {
       const { y, u, leaves, specs } = traced(golden);
       assertEquals(golden.names("grad.").toSorted(), [...leaves.keys()].toSorted());
-      // Every one by definition; on a device, where each shape is a kernel to compile, those of one level's blocks.
-      const some = /^in\.|^conv_|down_blocks\.0|attn2/;
+      // Every one by definition; on a device, where each shape is a kernel to compile, what Custom Diffusion trains.
+      const some = /^in\.context$|attn2\.to_[kv]\.weight$/;
       const wanted = golden.names("grad.").filter((n) => engine === "in float64" || some.test(n));
       const grads = vjp([[y, u]], wanted.map((n) => leaves.get(n)!)) as Tensor[];
       const [value, ...values] = await run([y, ...grads]);
