@@ -10,7 +10,7 @@ export class Guard {
   readonly #pending = new Set<Promise<void>>();
   #failure: DeviceError | undefined;
 
-  /** @param profile the facts that choose kernels and limits */
+  /** Listens for errors that no scope catches, and for the loss of the device. */
   constructor(readonly gpu: GPUDevice, readonly profile: AdapterProfile) {
     gpu.addEventListener("uncapturederror", (event) => {
       const { message } = (event as GPUUncapturedErrorEvent).error;
