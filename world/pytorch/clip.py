@@ -1,6 +1,7 @@
 """Trains the CLIP (contrastively, on pictures and their captions) and, on the same vision tower, the attribute heads.
 
-    python clip.py DATA WORK TOKENIZER [--steps 3000]
+    python clip.py DATA WORK TOKENIZER --minutes 20
+    python clip.py DATA WORK TOKENIZER --minutes 10 --freeze-text    # later: goes on without touching the text tower
 
 One trunk for both: the heads teach the tower details that the contrast with 127 other captions doesn't need, and the
 scoring of a sample costs one pass. Rows of words that no caption holds are scaled to the size of the trained ones, as
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPTokenizer
 
-from data import Log, World, cosine, load, save
+from data import Log, Team, World, cosine, load, save
 from models import LABELS, POSITIONS, make_clip
 
 parser = argparse.ArgumentParser()
@@ -22,18 +23,22 @@ parser.add_argument("data")
 parser.add_argument("work")
 parser.add_argument("tokenizer")
 parser.add_argument("--names", default="train0,train1,train2,train3")
-parser.add_argument("--steps", type=int, default=3000)
+parser.add_argument("--minutes", type=float, default=20)
+parser.add_argument("--freeze-text", action="store_true")
 parser.add_argument("--batch", type=int, default=128)
 parser.add_argument("--lr", type=float, default=1.2e-3)
 args = parser.parse_args()
 
 torch.manual_seed(0)
-rng = np.random.default_rng(0)
+rng = np.random.default_rng(1 if args.freeze_text else 0)
+team = Team(0, 1, args.minutes)
 world, test = World(args.data, args.names.split(",")), World(args.data, ["test"])
 tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
 clip = make_clip(args.tokenizer)
 heads = torch.nn.ModuleDict({k: torch.nn.Linear(128, len(v)) for k, v in LABELS.items()})
-parameters = [*clip.parameters(), *heads.parameters()]
+if args.freeze_text:
+    clip.text_model.requires_grad_(False)
+parameters = [p for p in [*clip.parameters(), *heads.parameters()] if p.requires_grad]
 optimizer = torch.optim.AdamW(
     [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05},
      {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0}],
@@ -84,15 +89,24 @@ def evaluate():
 
 train_targets, test_targets = targets(world), targets(test)
 train_ids = tokens([c for row in world.rows for c in [*row["captions"], row["caption"]]]).view(len(world), 5, POSITIONS)
-first = 0
+step, progress = 0, 0.0
 if state := load(checkpoint):
     clip.load_state_dict(state["clip"]), heads.load_state_dict(state["heads"])
-    optimizer.load_state_dict(state["optimizer"])
-    first = state["step"]
-clock = time.time()
-for step in range(first, args.steps):
+    if state.get("frozen", False) == args.freeze_text and state.get("spent"):
+        optimizer.load_state_dict(state["optimizer"])
+        team.resume(state["spent"])
+    step = state["step"]
+
+
+def keep():
+    save(checkpoint, clip=clip.state_dict(), heads=heads.state_dict(), optimizer=optimizer.state_dict(), step=step,
+         spent=team.spent(), frozen=args.freeze_text)
+
+
+begun, clock = step, time.time()
+while progress < 1:
     for group in optimizer.param_groups:
-        group["lr"] = args.lr * cosine(step, args.steps, 100)
+        group["lr"] = args.lr * cosine(progress, step - begun, 100)
     index = rng.integers(0, len(world), args.batch)
     ids = train_ids[index, rng.integers(0, 5, args.batch)]
     with torch.autocast("cpu", torch.bfloat16):
@@ -106,14 +120,15 @@ for step in range(first, args.steps):
     loss.backward()
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
-    if (step + 1) % 100 == 0:
+    step, progress = step + 1, team.spent() / team.budget
+    if step % 100 == 0:
         rate = 100 * args.batch / (time.time() - clock)
-        log(step + 1, loss=loss, contrast=contrast, **evaluate(), rate=rate)
+        log(step, loss=loss, contrast=contrast, **evaluate(), rate=rate)
         clock = time.time()
-    if (step + 1) % 250 == 0:
-        save(checkpoint, clip=clip.state_dict(), heads=heads.state_dict(), optimizer=optimizer.state_dict(), step=step + 1)
+        keep()
 
-seen = torch.bincount(train_ids.flatten(), minlength=clip.text_model.embeddings.token_embedding.num_embeddings) > 0
-rows = clip.text_model.embeddings.token_embedding.weight.data
-rows[~seen] *= rows[seen].norm(dim=-1).median() / rows[~seen].norm(dim=-1, keepdim=True)
-save(checkpoint, clip=clip.state_dict(), heads=heads.state_dict(), optimizer=optimizer.state_dict(), step=args.steps)
+if not args.freeze_text:
+    seen = torch.bincount(train_ids.flatten(), minlength=clip.config.text_config.vocab_size) > 0
+    rows = clip.text_model.embeddings.token_embedding.weight.data
+    rows[~seen] *= rows[seen].norm(dim=-1).median() / rows[~seen].norm(dim=-1, keepdim=True)
+keep()

@@ -88,11 +88,12 @@ class Team:
 
     def average(self, parameters, loss):
         """Averages gradients over the team in place. Returns the mean loss and the progress, 0 to 1, of rank 0."""
+        if self.ranks == 1:
+            return loss.item(), self.spent() / self.budget
         spent = self.spent() * self.ranks if self.rank == 0 else 0.0
         flat = torch.cat([torch.tensor([loss.item(), spent]), *(p.grad.flatten() for p in parameters)])
-        if self.ranks > 1:
-            dist.all_reduce(flat)
-            flat /= self.ranks
+        dist.all_reduce(flat)
+        flat /= self.ranks
         for p, g in zip(parameters, flat[2:].split([p.numel() for p in parameters])):
             p.grad.copy_(g.view_as(p))
         return flat[0].item(), flat[1].item() / self.budget

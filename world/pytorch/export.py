@@ -73,6 +73,7 @@ def configs(out, clip, unet, vae):
 def weights(path, state):
     half = {k: v.detach().to(torch.float16).contiguous() for k, v in state.items() if not k.endswith("position_ids")}
     save_file(half, f"{path}.partial", metadata={"format": "pt"})
+    Path(f"{path}.partial").chmod(0o644)
     Path(f"{path}.partial").replace(path)
 
 

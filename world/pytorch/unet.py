@@ -7,6 +7,7 @@ where it stopped.
 """
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ parser.add_argument("data")
 parser.add_argument("tokenizer")
 parser.add_argument("--names", default="train0,train1,train2,train3")
 parser.add_argument("--minutes", type=float, default=50)
-parser.add_argument("--batch", type=int, default=64, help="over all ranks")
+parser.add_argument("--batch", type=int, default=32, help="over all ranks")
 parser.add_argument("--lr", type=float, default=1e-3)
 parser.add_argument("--rank", type=int, default=0)
 parser.add_argument("--ranks", type=int, default=1)
@@ -34,7 +35,10 @@ world = World(args.data, args.names.split(","))
 tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
 encode = lambda captions: torch.tensor(
     tokenizer(captions, padding="max_length", max_length=POSITIONS, truncation=True).input_ids, dtype=torch.int32)
-ids = encode([c for row in world.rows for c in [*row["captions"], row["caption"]]]).view(len(world), 5, POSITIONS)
+if not Path(f"{args.work}/ids.npy").exists():
+    captions = [c for row in world.rows for c in [*row["captions"], row["caption"]]]
+    np.save(f"{args.work}/ids.npy", encode(captions).view(len(world), 5, POSITIONS).numpy())
+ids = torch.from_numpy(np.load(f"{args.work}/ids.npy"))
 empty = encode([""])[0]
 latents = np.load(f"{args.work}/latents.npy")
 clip = make_clip(args.tokenizer)
@@ -44,8 +48,14 @@ torch.manual_seed(0)
 unet = make_unet(clip.config.text_config.hidden_size)
 ema = {k: v.clone() for k, v in unet.state_dict().items()}
 parameters = list(unet.parameters())
-optimizer = torch.optim.AdamW(parameters, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01)
+optimizer = torch.optim.AdamW(parameters, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
 alphas = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod
+# What matters to the eye gets more of the loss: a latent channel by (the square root of) the grey levels that one unit
+# of it is worth, a time step by min-SNR (steps with hardly any noise teach little), through how often it is drawn.
+gather = load(f"{args.work}/vae.pt")["model"]["encoder.down_blocks.2.downsamplers.0.conv.weight"][: unet.config.in_channels]
+worth = gather.flatten(1).norm(dim=1).rsqrt().view(1, -1, 1, 1)
+worth /= worth.mean()
+often = (5 * (1 - alphas) / alphas).clamp(max=1) + 0.05
 checkpoint = f"{args.work}/unet.pt"
 step = 0
 if state := load(checkpoint):
@@ -75,12 +85,10 @@ def rate(progress):
 running, clock, progress = 0.0, time.time(), team.spent() / team.budget
 while progress < 1:
     x, context = batch()
-    t = torch.randint(0, 1000, (share,))
+    t = torch.multinomial(often, share, replacement=True)
     noise, a = torch.randn_like(x), alphas[t].view(-1, 1, 1, 1)
     error = unet(a.sqrt() * x + (1 - a).sqrt() * noise, t, context).sample - noise
-    # Min-SNR weights: steps with hardly any noise teach little and would dominate.
-    weight = (5 * (1 - a) / a).clamp(max=1)
-    loss = (error.square() * weight).mean()
+    loss = (error.square() * worth).mean()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     mean_loss, progress = team.average(parameters, loss)
@@ -93,8 +101,7 @@ while progress < 1:
     if args.rank == 0:
         decay = min(0.999, (1 + step) / (10 + step))
         with torch.no_grad():
-            for k, v in unet.state_dict().items():
-                ema[k].lerp_(v, 1 - decay)
+            torch._foreach_lerp_(list(ema.values()), list(unet.state_dict().values()), 1 - decay)
         if step % 100 == 0:
             log(step, loss=running / 100, progress=progress, rate=100 * args.batch / (time.time() - clock))
             running, clock = 0.0, time.time()

@@ -1,0 +1,121 @@
+"""Measures the shipped folder (its float16 weights, not the training state) and draws a sheet of samples.
+
+    python evaluate.py DATA MODEL [--samples 200] [--steps 25] [--guidance 3] [--sheet samples.png]
+
+Class, colour, place, texture and style of samples are read by the classifier; the same numbers on real renders, and on
+renders sent through the autoencoder, say what the classifier and the autoencoder lose.
+"""
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import CLIPTokenizer
+
+from data import World
+from models import LABELS, LATENT, POSITIONS, Classifier, make_clip
+
+PLACES = dict(zip(LABELS["place"], ["on a beach", "in a forest", "at night", "in the snow", "in the desert", "on a table",
+                                    "on a street", "in a meadow"]))
+STYLES = dict(zip(LABELS["style"], ["photo of", "a pencil drawing of", "a watercolour painting of", "a cartoon of"]))
+
+
+class Model:
+    def __init__(self, folder):
+        folder = Path(folder)
+        self.vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32).eval()
+        self.unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32).eval()
+        self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+        self.clip = make_clip(folder / "tokenizer").eval()
+        self.clip.load_state_dict(floats(folder / "clip/model.safetensors"))
+        self.classifier = Classifier().eval()
+        self.classifier.load_state_dict(floats(folder / "classifier/model.safetensors"))
+        self.scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
+
+    def hidden(self, prompts):
+        ids = self.tokenizer(prompts, padding="max_length", max_length=POSITIONS, truncation=True).input_ids
+        return self.clip.text_model(torch.tensor(ids)).last_hidden_state
+
+    @torch.no_grad()
+    def sample(self, prompts, steps, guidance, seed=0):
+        """Pictures in [-1, 1] by DDIM with classifier-free guidance."""
+        x = torch.randn(len(prompts), LATENT, 8, 8, generator=torch.Generator().manual_seed(seed))
+        text, empty = self.hidden(prompts), self.hidden([""] * len(prompts))
+        self.scheduler.set_timesteps(steps)
+        for t in self.scheduler.timesteps:
+            conditional, free = self.unet(torch.cat([x, x]), t, torch.cat([text, empty])).sample.chunk(2)
+            x = self.scheduler.step(free + guidance * (conditional - free), t, x).prev_sample
+        return self.vae.decode(x / self.vae.config.scaling_factor).sample.clamp(-1, 1)
+
+    @torch.no_grad()
+    def read(self, pictures):
+        parts = [self.classifier(p) for p in pictures.split(128)]
+        return {k: torch.cat([p[k] for p in parts]).argmax(-1).numpy() for k in LABELS}
+
+
+def floats(path):
+    return {k: v.float() for k, v in load_file(path).items()}
+
+
+def prompt_of(choice):
+    texture = "" if choice["texture"] == "plain" else choice["texture"] + " "
+    words = f"{texture}{choice['colour']} {choice['class']}"
+    article = "an" if words[0] in "aeiou" else "a"
+    return f"{STYLES[choice['style']]} {article} {words} {PLACES[choice['place']]}"
+
+
+def accuracy(read, truth, where=slice(None)):
+    return {k: round(float((read[k] == truth[k])[where].mean()), 3) for k in LABELS}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data")
+    parser.add_argument("model")
+    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--guidance", type=float, default=3)
+    parser.add_argument("--sheet")
+    parser.add_argument("--out")
+    args = parser.parse_args()
+    model, test, result = Model(args.model), World(args.data, ["test"]), {}
+    rng = np.random.default_rng(1)
+
+    single = np.nonzero((test.labels("relation") == -1) & (test.labels("framing") == 0))[0][:400]
+    x, truth = test.pixels(single), {k: test.labels(k)[single] for k in LABELS}
+    with torch.no_grad():
+        y = torch.cat([model.vae.decode(model.vae.encode(p).latent_dist.mode()).sample for p in x.split(100)]).clamp(-1, 1)
+    result["real"] = accuracy(model.read(x), truth)
+    result["reconstructed"] = accuracy(model.read(y), truth)
+    result["psnr"] = round(float((10 * torch.log10(4 / (x - y).square().mean((1, 2, 3)))).mean()), 2)
+    print(json.dumps(result), flush=True)
+
+    choices = [{k: rng.integers(len(v)) for k, v in LABELS.items()} for _ in range(args.samples)]
+    for i, choice in enumerate(choices):  # half of them plain photos, as in most prompts
+        if i % 2:
+            choice.update(texture=0, style=0)
+    prompts = [prompt_of({k: LABELS[k][c] for k, c in choice.items()}) for choice in choices]
+    pictures = torch.cat([
+        model.sample(prompts[i : i + 50], args.steps, args.guidance, seed=i) for i in range(0, args.samples, 50)
+    ])
+    truth = {k: np.array([c[k] for c in choices]) for k in LABELS}
+    read = model.read(pictures)
+    result["samples"] = accuracy(read, truth)
+    result["samples, plain photos"] = accuracy(read, truth, slice(1, None, 2))
+    print(json.dumps(result, indent=2), flush=True)
+    if args.out:
+        Path(args.out).write_text(json.dumps({"steps": args.steps, "guidance": args.guidance, **result}, indent=2) + "\n")
+    if args.sheet:
+        rows, columns = 8, 12
+        cells = pictures[: rows * columns].view(rows, columns, 3, 64, 64).permute(0, 3, 1, 4, 2)
+        sheet = ((cells.reshape(rows * 64, columns * 64, 3) + 1) * 127.5).round().byte().numpy()
+        Image.fromarray(sheet).save(args.sheet)
+        print("\n".join(prompts[:columns]))
+
+
+if __name__ == "__main__":
+    main()
