@@ -3,7 +3,7 @@
  * backward pass gets there. On the tape it is one node that repeats the results of `fn` and remembers how they were
  * made; its derivative clones that region behind a barrier, so that the copy is not merged with the original.
  */
-import { append, apply, mark, type Node, tapeOf, Tensor } from "../tensor/tensor.ts";
+import { append, apply, mark, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { flatten, refill, type Tree } from "../tensor/tree.ts";
 import { defineOp } from "../tensor/op.ts";
 import { vjp } from "./grad.ts";

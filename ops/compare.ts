@@ -7,7 +7,8 @@ function comparison(name: string, operator: string, test: (a: number, b: number)
   return defineMap({
     name,
     arity: 2,
-    expression: ([a, b], _attrs, w) => `select(${w.type("u32")}(0u), ${w.type("u32")}(1u), ${a} ${operator} ${b})`,
+    expression: ([a, b], _attrs, w) =>
+      `select(${w.type("u32")}(0u), ${w.type("u32")}(1u), ${a} ${operator} ${b})`,
     reference: ([a, b]) => Number(test(a, b)),
     vjp: [null, null],
     dtype: () => "u32",
@@ -39,7 +40,8 @@ const castOp = defineMap<{ readonly dtype: DType }>({
 /** 1 where `a < b`. */
 export const less = (a: Operand, b: Operand): Tensor => applyMap(lessOp, [a, b], undefined);
 /** 1 where `a ≥ b`. */
-export const greaterEqual = (a: Operand, b: Operand): Tensor => applyMap(greaterEqualOp, [a, b], undefined);
+export const greaterEqual = (a: Operand, b: Operand): Tensor =>
+  applyMap(greaterEqualOp, [a, b], undefined);
 /** 1 where `a = b`. */
 export const equal = (a: Operand, b: Operand): Tensor => applyMap(equalOp, [a, b], undefined);
 

@@ -21,7 +21,8 @@ export interface MapRecord<A> {
   /** The same in float64. */
   readonly reference: (args: readonly number[], attrs: A) => number;
   /** Cotangent of each input given the output's, or `null` where the derivative is zero everywhere. */
-  readonly vjp: readonly (((g: Tensor, x: readonly Tensor[], y: Tensor, attrs: A) => Tensor) | null)[];
+  readonly vjp:
+    readonly (((g: Tensor, x: readonly Tensor[], y: Tensor, attrs: A) => Tensor) | null)[];
   /** Output dtype when it is not the inputs' own. */
   readonly dtype?: (inputs: readonly Spec[], attrs: A) => DType;
   /** Inputs whose dtype need not agree with the others (the condition of `where`). */
@@ -36,7 +37,10 @@ export function defineMap<A = undefined>(r: MapRecord<A>): Op<A> {
       const same = inputs.filter((_, i) => !r.free?.includes(i));
       for (const s of same) {
         if (s.dtype !== same[0].dtype) {
-          throw new ShapeError(r.name, `operands are ${inputs.map(show).join(" and ")}; cast one of them first`);
+          throw new ShapeError(
+            r.name,
+            `operands are ${inputs.map(show).join(" and ")}; cast one of them first`,
+          );
         }
       }
       for (const s of inputs) {
@@ -59,15 +63,24 @@ export function defineMap<A = undefined>(r: MapRecord<A>): Op<A> {
         for (let k = 0; k < args.length; k++) args[k] = inputs[k][i];
         y[i] = r.reference(args, attrs);
       }
-      return [out.dtype === "u32" ? y.map((v) => v >>> 0) : out.dtype === "i32" ? y.map((v) => v | 0) : y];
+      return [
+        out.dtype === "u32" ? y.map((v) => v >>> 0) : out.dtype === "i32" ? y.map((v) => v | 0) : y,
+      ];
     },
     lowering: { kind: "map", expression: r.expression },
   });
 }
 
 /** Applies an elementwise op to operands, broadcasting them to a common shape. */
-export function applyMap<A>(op: Op<A>, operands: readonly Operand[], attrs: A, like?: number): Tensor {
-  const model = operands.find((o, i) => typeof o !== "number" && (like === undefined || i === like));
+export function applyMap<A>(
+  op: Op<A>,
+  operands: readonly Operand[],
+  attrs: A,
+  like?: number,
+): Tensor {
+  const model = operands.find((o, i) =>
+    typeof o !== "number" && (like === undefined || i === like)
+  );
   const dtype = (model as Tensor | undefined)?.dtype ?? "f32";
   const tensors = operands.map((o) => typeof o === "number" ? literal(o, dtype) : o);
   // A literal takes the dtype of its partner, so that `x * 2` works for every dtype.

@@ -5,7 +5,14 @@
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { axisOf, sameShape, type Shape, ShapeError, sizeOf, stridesOf } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
-import { contiguous, expandView, padView, permuteView, sliceView, type View } from "../tensor/view.ts";
+import {
+  contiguous,
+  expandView,
+  padView,
+  permuteView,
+  sliceView,
+  type View,
+} from "../tensor/view.ts";
 import { add } from "./arithmetic.ts";
 import { sum } from "./reduce.ts";
 
@@ -31,7 +38,10 @@ const reshapeOp = defineOp<{ readonly shape: Shape }>({
   name: "reshape",
   shape: ([x], { shape }) => {
     if (sizeOf(shape) !== sizeOf(x.shape)) {
-      throw new ShapeError("reshape", `[${x.shape}] has ${sizeOf(x.shape)} elements, [${shape}] has ${sizeOf(shape)}`);
+      throw new ShapeError(
+        "reshape",
+        `[${x.shape}] has ${sizeOf(x.shape)} elements, [${shape}] has ${sizeOf(shape)}`,
+      );
     }
     return [{ shape, dtype: x.dtype }];
   },
@@ -63,9 +73,15 @@ const sliceOp = defineOp<{ readonly starts: readonly number[]; readonly shape: S
   },
   vjp: ([g], node) => {
     const x = node.inputs[0].shape;
-    return [g && pad(g, x.map((d, i) => [node.attrs.starts[i], d - node.attrs.starts[i] - g.shape[i]]))];
+    return [
+      g && pad(g, x.map((d, i) => [node.attrs.starts[i], d - node.attrs.starts[i] - g.shape[i]])),
+    ];
   },
-  reference: ([x], [s], { starts, shape }) => [gather(x, sliceView(contiguous(s.shape), starts, shape))],
+  reference: (
+    [x],
+    [s],
+    { starts, shape },
+  ) => [gather(x, sliceView(contiguous(s.shape), starts, shape))],
   lowering: { kind: "view", view: (v, { starts, shape }) => sliceView(v, starts, shape) },
 });
 
@@ -73,7 +89,11 @@ const padOp = defineOp<{ readonly before: readonly number[]; readonly shape: Sha
   name: "pad",
   shape: ([x], { shape }) => [{ shape, dtype: x.dtype }],
   vjp: ([g], node) => [g && window(g, node.attrs.before, node.inputs[0].shape)],
-  reference: ([x], [s], { before, shape }) => [gather(x, padView(contiguous(s.shape), before, shape))],
+  reference: (
+    [x],
+    [s],
+    { before, shape },
+  ) => [gather(x, padView(contiguous(s.shape), before, shape))],
   lowering: { kind: "view", view: (v, { before, shape }) => padView(v, before, shape) },
 });
 
@@ -87,7 +107,9 @@ const expandOp = defineOp<{ readonly shape: Shape }>({
   },
   vjp: ([g], node) => {
     const x = node.inputs[0].shape;
-    return [g && sum(g, x.map((d, i) => d !== g.shape[i] ? i : -1).filter((i) => i >= 0), { keep: true })];
+    return [
+      g && sum(g, x.map((d, i) => d !== g.shape[i] ? i : -1).filter((i) => i >= 0), { keep: true }),
+    ];
   },
   reference: ([x], [s], { shape }) => [gather(x, expandView(contiguous(s.shape), shape)!)],
   lowering: { kind: "view", view: (v, { shape }) => expandView(v, shape) },
@@ -102,7 +124,9 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 /** Reorders axes: axis `i` of the result is axis `axes[i]` of `x`. */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
-  return axes.every((a, i) => a === i) && axes.length === x.shape.length ? x : apply(permuteOp, [x], { axes })[0];
+  return axes.every((a, i) => a === i) && axes.length === x.shape.length
+    ? x
+    : apply(permuteOp, [x], { axes })[0];
 }
 
 /** Swaps the last two axes. */
@@ -118,7 +142,11 @@ function window(x: Tensor, starts: readonly number[], shape: Shape): Tensor {
 /** Elements `start` (inclusive) to `end` (exclusive) along one axis. */
 export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
   const a = axisOf("slice", axis, x.shape.length);
-  return window(x, x.shape.map((_, i) => i === a ? start : 0), x.shape.map((d, i) => i === a ? end - start : d));
+  return window(
+    x,
+    x.shape.map((_, i) => i === a ? start : 0),
+    x.shape.map((d, i) => i === a ? end - start : d),
+  );
 }
 
 /** Adds zeros: `widths[i]` = [before, after] along axis `i`. */
@@ -127,7 +155,9 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[]): 
     throw new ShapeError("pad", `widths ${JSON.stringify(widths)} do not fit [${x.shape}]`);
   }
   const shape = x.shape.map((d, i) => d + widths[i][0] + widths[i][1]);
-  return sameShape(shape, x.shape) ? x : apply(padOp, [x], { before: widths.map((w) => w[0]), shape })[0];
+  return sameShape(shape, x.shape)
+    ? x
+    : apply(padOp, [x], { before: widths.map((w) => w[0]), shape })[0];
 }
 
 /** Broadcasts to `shape`, adding leading axes as NumPy does. */
@@ -143,8 +173,14 @@ export function concat(parts: readonly Tensor[], axis: number): Tensor {
   const a = axisOf("concat", axis, parts[0].shape.length);
   const total = parts.reduce((n, p) => n + p.shape[a], 0);
   for (const p of parts) {
-    if (p.shape.length !== parts[0].shape.length || p.shape.some((d, i) => i !== a && d !== parts[0].shape[i])) {
-      throw new ShapeError("concat", `[${p.shape}] does not join [${parts[0].shape}] along axis ${a}`);
+    if (
+      p.shape.length !== parts[0].shape.length ||
+      p.shape.some((d, i) => i !== a && d !== parts[0].shape[i])
+    ) {
+      throw new ShapeError(
+        "concat",
+        `[${p.shape}] does not join [${parts[0].shape}] along axis ${a}`,
+      );
     }
   }
   // A sum of zero-padded parts: every part is read only inside its guard, and the fuser makes one kernel of it.

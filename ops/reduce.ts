@@ -11,10 +11,15 @@ export interface ReduceAttrs {
   readonly axes: readonly number[];
 }
 
-const reducedShape = (x: Shape, axes: readonly number[]): number[] => x.map((d, i) => axes.includes(i) ? 1 : d);
+const reducedShape = (x: Shape, axes: readonly number[]): number[] =>
+  x.map((d, i) => axes.includes(i) ? 1 : d);
 
 function fold(start: number, step: (acc: number, x: number) => number) {
-  return ([x]: readonly Float64Array[], [s]: readonly Spec[], { axes }: ReduceAttrs): Float64Array[] => {
+  return (
+    [x]: readonly Float64Array[],
+    [s]: readonly Spec[],
+    { axes }: ReduceAttrs,
+  ): Float64Array[] => {
     const y = new Float64Array(sizeOf(reducedShape(s.shape, axes))).fill(start);
     const unit = stridesOf(s.shape);
     const out = stridesOf(reducedShape(s.shape, axes));
@@ -56,12 +61,20 @@ export const maxOp = defineOp<ReduceAttrs>({
 
 /** Which axes to reduce, and whether they stay as extent 1. */
 export interface ReduceOptions {
+  /** Keep the reduced axes with extent 1. */
   readonly keep?: boolean;
 }
 
-function reduce(op: typeof sumOp, x: Tensor, axes: readonly number[] | undefined, keep: boolean): Tensor {
+function reduce(
+  op: typeof sumOp,
+  x: Tensor,
+  axes: readonly number[] | undefined,
+  keep: boolean,
+): Tensor {
   const rank = x.shape.length;
-  const list = axes ? [...new Set(axes.map((a) => axisOf(op.name, a, rank)))].sort((a, b) => a - b) : [...x.shape.keys()];
+  const list = axes
+    ? [...new Set(axes.map((a) => axisOf(op.name, a, rank)))].sort((a, b) => a - b)
+    : [...x.shape.keys()];
   const y = list.length ? apply(op, [x], { axes: list })[0] : x;
   return keep ? y : reshape(y, x.shape.filter((_, i) => !list.includes(i)));
 }
