@@ -22,12 +22,26 @@ export function generateCommand(context: Context): Command {
     .option("--prompts-from <file>", "more prompts, one a line")
     .option("--negative <text>", "what should not be in the picture", "")
     .option("-n, --count <n>", "pictures for each prompt", whole(1), 1)
-    .option("--steps <n>", "sampling steps", whole(1, 1000), 50)
-    .option("--guidance <x>", "classifier-free guidance scale", real(0), 6)
-    .option("--eta <x>", "1: DDPM, 0: DDIM, which gives the same picture for a seed", real(0, 1), 1)
+    .option("--steps <n>", "sampling steps (default: 50, or the model's own)", whole(1, 1000))
+    .option(
+      "--guidance <x>",
+      "classifier-free guidance scale (default: 6, or the model's own)",
+      real(0),
+    )
+    .option(
+      "--eta <x>",
+      "1: DDPM, 0: DDIM, which needs fewer steps (default: 1, or the model's own)",
+      real(0, 1),
+    )
     .option("--size <pixels>", "side of the pictures (default: the model's)", side(8))
     .option("--batch <n>", "pictures made at once", whole(1), 1)
-    .option("--seed <n>", "random seed of the first picture", whole(0), 42)
+    .option(
+      "--seed <n>",
+      "random seed of a prompt's first picture; the next ones count on",
+      whole(0, 2 ** 32 - 1),
+      42,
+    )
+    .option("--plain", "take prompts without a taught word, too")
     .option("--out <folder>", "where the pictures go", "pictures")
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
@@ -42,15 +56,16 @@ export function generateCommand(context: Context): Command {
 }
 
 /** What commander gives beside the prompts. */
-type Flags = Omit<GenerateRequest, "deltas" | "prompts"> & {
+type Flags = Omit<GenerateRequest, "deltas" | "prompts" | "plain"> & {
   delta?: string[];
+  plain?: boolean;
   promptsFrom?: string;
   quiet?: boolean;
 };
 
 function generateRequest(
   prompts: string[],
-  { delta = [], promptsFrom, quiet: _, ...flags }: Flags,
+  { delta = [], plain = false, promptsFrom, quiet: _, ...flags }: Flags,
 ): GenerateRequest {
   const more = promptsFrom === undefined ? [] : Deno.readTextFileSync(promptsFrom).split(/\r?\n/);
   const all = [...prompts, ...more].map((line) => line.trim()).filter((line) => line);
@@ -61,5 +76,5 @@ function generateRequest(
         : `${promptsFrom} has no prompts: one a line is expected`,
     );
   }
-  return { ...flags, deltas: delta, prompts: all };
+  return { ...flags, plain, deltas: delta, prompts: all };
 }

@@ -22,7 +22,7 @@ import * as work from "./work.ts";
  * @returns the exit code: 0, 1 after an error, 130 after Ctrl-C
  */
 export async function main(args: string[], context: Partial<Context> = {}): Promise<number> {
-  const full: Context = { work, out: console.log, err: console.error, ...context };
+  const full: Context = { work, out: console.log, err: console.error, args, ...context };
   prepareGpu();
   const program = new Command("moongate")
     .description(

@@ -28,20 +28,20 @@ export interface TrainRequest {
   out: string;
   /** Regularization folders by class word; classes without one get generated pictures. */
   regularization: { name: string; path: string }[];
-  /** How many regularization pictures are generated for a class without a folder. */
+  /** How many regularization pictures are generated for a class without a folder; 0: none, all of a batch are targets. */
   priorImages: number;
-  /** Caption template; `{}` stands for the concept's words. */
-  caption: string;
+  /** Caption template, `{}` stands for the concept's words; undefined: the model's default, as of all numbers below. */
+  caption?: string;
   /** Vocabulary entries that the new words start from, in order. */
   initializers: string[];
-  /** Optimizer steps; undefined: 250 for each concept. */
+  /** Optimizer steps; by default so many for each concept. */
   steps?: number;
   /** Target pictures a step; as many regularization pictures come with them. */
-  batch: number;
+  batch?: number;
   /** For each example: the optimizer gets this times the whole batch. */
-  learningRate: number;
+  learningRate?: number;
   /** Decoupled weight decay on the trained parameters. */
-  weightDecay: number;
+  weightDecay?: number;
   /** Side of the training pictures in pixels; undefined: the model's own. */
   size?: number;
   /** Mirror every other picture. */
@@ -74,12 +74,12 @@ export interface GenerateRequest {
   negative: string;
   /** Pictures for each prompt. */
   count: number;
-  /** Sampling steps. */
-  steps: number;
-  /** Classifier-free guidance scale. */
-  guidance: number;
-  /** 1: DDPM; 0: DDIM. */
-  eta: number;
+  /** Sampling steps; undefined: the model's default. */
+  steps?: number;
+  /** Classifier-free guidance scale; undefined: the model's default. */
+  guidance?: number;
+  /** 1: DDPM; 0: DDIM; undefined: the model's default. */
+  eta?: number;
   /** Side in pixels; undefined: the model's own. */
   size?: number;
   /** Pictures sampled at once. */
@@ -88,6 +88,8 @@ export interface GenerateRequest {
   seed: number;
   /** The folder that the pictures go to. */
   out: string;
+  /** Take prompts without a taught word, too. */
+  plain: boolean;
 }
 
 /** `moongate merge` */
@@ -98,7 +100,7 @@ export interface MergeRequest {
   deltas: string[];
   /** Where the merged delta goes. */
   out: string;
-  /** A text file with a caption a line; undefined: those that ship. */
+  /** A text file with a caption a line; undefined: the model folder's own `captions.txt`. */
   captions?: string;
   /** At most this many captions. */
   captionCount: number;
@@ -108,9 +110,9 @@ export interface MergeRequest {
 
 /** `moongate demo` */
 export interface DemoRequest {
-  /** The concept to teach, by its folder name among those that ship. */
-  concept: string;
-  /** Optimizer steps; undefined: the demo's own. */
+  /** Two concepts to teach, by their folder names among those that ship; undefined: the demo's own. */
+  concepts?: string[];
+  /** Optimizer steps for each; undefined: the demo's own. */
   steps?: number;
   /** Random seed. */
   seed: number;
@@ -126,4 +128,6 @@ export interface Ui {
   interrupt: Interrupt;
   /** A result: one line on stdout, with `--quiet` too. */
   say(line: string): void;
+  /** The command as it was typed, to be typed again. */
+  typed: string;
 }

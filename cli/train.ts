@@ -21,26 +21,32 @@ export function trainCommand(context: Context): Command {
     )
     .option("--out <folder>", "where the delta, checkpoints and metrics go")
     .optionsGroup("Pictures and captions:")
-    .option("--caption <template>", "caption, {} stands for the words", "photo of a {}")
+    .option(
+      "--caption <template>",
+      'caption, {} stands for the words (default: "photo of a {}")',
+    )
     .option(
       "--regularization <class=folder>",
       'pictures with captions of a class: "dog=./dogs"; generated where left out; repeatable',
       repeated(named),
     )
-    .option("--prior-images <n>", "regularization pictures generated for a class", whole(1), 200)
+    .option("--prior-images <n>", "regularization pictures generated for a class", whole(0), 200)
     .option("--size <pixels>", "side of the training pictures (default: the model's)", side(8))
     .option("--no-flip", "do not mirror pictures (text, faces with a parting)")
     .option("--no-augment", "do not draw sizes and places")
-    .optionsGroup("Training:")
+    .optionsGroup("Training (a model folder may set other defaults in its moongate.json):")
     .option("--steps <n>", "optimizer steps (default: 250 for each concept)", whole(1))
-    .option("--batch <n>", "target pictures a step; as many regularization ones join", whole(1), 4)
+    .option(
+      "--batch <n>",
+      "target pictures a step; as many regularization ones join (default: 4)",
+      whole(1),
+    )
     .option(
       "--learning-rate <x>",
-      "for each example; multiplied by the whole batch",
+      "for each example; multiplied by the whole batch (default: 1e-5)",
       real(0, 1, true),
-      1e-5,
     )
-    .option("--weight-decay <x>", "decoupled, on what is trained", real(0, 1), 0.01)
+    .option("--weight-decay <x>", "decoupled, on what is trained (default: 0.01)", real(0, 1))
     .option(
       "--initializer <token>",
       "vocabulary entry that a new word starts from, in order; repeatable (default: ktn, pll, ucd)",
@@ -85,9 +91,15 @@ function trainRequest(
   { concept, initializer, resume = false, quiet: _, ...flags }: Flags,
 ): TrainRequest {
   distinctConcepts(concept);
-  if (!flags.caption.includes("{}")) {
+  for (const { words, tokens } of concept) {
+    if (tokens.length <= 1) continue;
+    throw new UsageError(`"${words}" has ${tokens.length} new words: a concept takes one`);
+  }
+  if (flags.caption !== undefined && flags.caption.split("{}").length !== 2) {
     throw new UsageError(
-      `--caption "${flags.caption}" has no {} for the concept's words, as in "photo of a {}"`,
+      `--caption "${flags.caption}" has ${
+        flags.caption.includes("{}") ? "more than one" : "no"
+      } {} for the concept's words, as in "photo of a {}"`,
     );
   }
   const regularization = flags.regularization ?? [];

@@ -18,6 +18,8 @@ export interface Context {
   out: (line: string) => void;
   /** Takes a line of progress, help on errors and remarks. */
   err: (line: string) => void;
+  /** The arguments, as typed. */
+  args: readonly string[];
 }
 
 /**
@@ -53,8 +55,13 @@ export async function withUi<T>(
   const progress = await createProgress({ quiet, write: context.err });
   using interrupt = catchInterrupt({ write: context.err });
   try {
-    return await run({ progress, interrupt, say: context.out });
+    const typed = ["moongate", ...context.args].map(quoted).join(" ");
+    return await run({ progress, interrupt, say: context.out, typed });
   } finally {
     progress.stop();
   }
 }
+
+/** A word as a shell takes it. */
+const quoted = (word: string): string =>
+  /^[\w./=:@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;

@@ -31,6 +31,8 @@ export interface Compiled<A extends unknown[], R> {
   plan(...args: A): Blueprint;
   /** @internal The program for these arguments, allocated: for `explain`, `profile` and debugging. */
   program(...args: A): Program;
+  /** @internal Runs the program's own dispatches by other means: what a call would pass to {@linkcode Program.run}. */
+  bound(...args: A): { readonly program: Program; readonly args: readonly Argument[] };
   /** Gives back the memory of every program compiled so far. */
   free(): void;
 }
@@ -81,16 +83,23 @@ export function compile<A extends unknown[], R>(
     t.program ??= new Program(device, t.blueprint, t.inputs, t.hosted, t.donated);
     return [t, t.program];
   };
-  const call = (...args: A): R => {
-    const [t, p] = program(args);
+  const argumentsOf = (t: Traced, args: A): Argument[] => {
     const leaves = args.flatMap((a) =>
       flatten<Leaf>(a as Tree<Leaf>).map(([, l]) => argumentOf(l))
     );
-    return refill(t.shape, p.run([...leaves, ...t.captured])) as R;
+    return [...leaves, ...t.captured];
+  };
+  const call = (...args: A): R => {
+    const [t, p] = program(args);
+    return refill(t.shape, p.run(argumentsOf(t, args))) as R;
   };
   return Object.assign(call, {
     plan: (...args: A) => trace(args).blueprint,
     program: (...args: A) => program(args)[1],
+    bound: (...args: A) => {
+      const [t, p] = program(args);
+      return { program: p, args: argumentsOf(t, args) };
+    },
     free: () => {
       for (const t of known.values()) t.program?.free();
       known.clear();

@@ -109,13 +109,24 @@ export class Program {
 
   /** Runs once. Results are valid until the next run, except those in donated memory, which stay. */
   run(args: readonly Argument[]): Tensor[] {
-    this.device.check();
-    const generation = ++this.#generation;
-    this.#bind(args);
-    const { gpu } = this.device;
-    if (this.#uploads.buffer) gpu.queue.writeBuffer(this.#uploads.buffer, 0, this.#uploads.host);
+    this.begin(args);
     this.#encode();
-    return this.#finish(generation);
+    return this.#finish(this.#generation);
+  }
+
+  /** Binds and uploads the arguments of a run, whose dispatches the caller then replays from {@linkcode recorded}. */
+  begin(args: readonly Argument[]): void {
+    this.device.check();
+    this.#generation++;
+    this.#bind(args);
+    if (!this.#uploads.buffer) return;
+    this.device.gpu.queue.writeBuffer(this.#uploads.buffer, 0, this.#uploads.host);
+  }
+
+  /** A handle on the memory in which a tensor lies now, for reading it between dispatches. */
+  memoryOf(t: Tensor): Tensor {
+    const { buffer, offset, bytes } = this.#range(this.#root(t));
+    return arrayTensor(new DeviceStorage(buffer, offset, bytes, false), t.spec);
   }
 
   /** Gives back all memory of the program; its results go with it. */
@@ -203,7 +214,10 @@ export class Program {
 
   #encode(): void {
     const { queue } = this.device.gpu;
-    const step = Math.min(perSubmit(this.device.profile.software), Math.max(1, this.#recorded.length));
+    const step = Math.min(
+      perSubmit(this.device.profile.software),
+      Math.max(1, this.#recorded.length),
+    );
     for (let i = 0; i < this.#recorded.length; i += step) {
       const encoder = this.device.gpu.createCommandEncoder();
       const pass = encoder.beginComputePass();

@@ -48,6 +48,8 @@ export interface TrainOptions {
   readonly resume?: Checkpoint;
   /** Steps between two reports (each reads the loss). Default 10. */
   readonly reportEvery?: number;
+  /** Asks for a report, and so for a chance to stop, at the next step. */
+  readonly signal?: AbortSignal;
   /** Called after every `reportEvery` steps; may return "stop". */
   readonly onReport?: (report: TrainReport) => void | "stop" | Promise<void | "stop">;
 }
@@ -91,6 +93,7 @@ export function trainingStep(pipeline: Pipeline, trainable: Mask, decay: number)
 /** Trains concepts into a delta. The pipeline must know the tokens already (`loadPipeline` with `addTokens`). */
 export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): Promise<Delta> {
   const { concepts, regularization, seed = 0, reportEvery = 10 } = options;
+  const decay = options.decay ?? TRAINING.decay;
   const steps = options.steps ?? TRAINING.steps * concepts.length;
   const rate = tensor([options.rate ?? TRAINING.rate], []);
   const tokens = concepts.map((c) => c.token).filter(Boolean);
@@ -106,7 +109,7 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
     flip: options.flip,
   };
   const latents = await encodeRegularization(pipeline, regularization, batches.size);
-  const step = trainingStep(pipeline, trainable, options.decay ?? TRAINING.decay);
+  const step = trainingStep(pipeline, trainable, decay);
   const fresh = options.resume?.state ?? adamInit(trainable.pick(pipeline.params));
   let state = evaluate(pipeline.device, fresh);
   let done = options.resume?.step ?? 0;
@@ -116,17 +119,19 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
     const result = step(state, batch, rate);
     state = result.state;
     done++;
-    if (done % reportEvery !== 0 && done !== steps) continue;
+    // Lets Ctrl-C and timers through; the GPU works on meanwhile.
+    await new Promise((resolve) => setTimeout(resolve));
+    if (done % reportEvery !== 0 && done !== steps && !options.signal?.aborted) continue;
     const loss = await pipeline.device.item(result.loss);
     if (!Number.isFinite(loss)) throw new TrainingError(done, loss);
     const memory = pipeline.device.buffers.allocated;
     if (await options.onReport?.({ step: done, steps, loss, memory, state }) === "stop") break;
   }
-  const { onReport: _, resume: __, concepts: ___, regularization: ____, ...settings } = options;
   const notes = {
     kind: "trained",
-    ...settings,
     ...batches,
+    rate: options.rate ?? TRAINING.rate,
+    decay,
     steps: done,
     regularization: regularization.length,
   };

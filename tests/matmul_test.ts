@@ -63,13 +63,13 @@ for (const software of [true, false]) {
           await checkOp([f32(...a), f32(...b)], (x, y) => matmul(x, y, o), { device });
         },
       ),
-      { numRuns: 8, seed: 7 },
+      { numRuns: software ? 8 : 5, seed: 7 },
     );
   });
 
   Deno.test(`matmul splits a long inner axis and still equals its definition (${kernels})`, async () => {
     const device = await deviceAs(software);
-    for (const o of orientations) {
+    for (const o of software ? orientations : orientations.slice(1, 3)) {
       for (const [m, n, k] of [[8, 12, 2600], [5, 3, 2111]]) {
         const [a, b] = shapes(m, n, k, o);
         const product = (x: Tensor, y: Tensor) => mul(add(matmul(x, y, o), 1), 2);
@@ -87,7 +87,7 @@ for (const software of [true, false]) {
 
   Deno.test(`matmul shares one b among batches (${kernels})`, async () => {
     const device = await deviceAs(software);
-    for (const o of orientations) {
+    for (const o of software ? orientations : orientations.slice(1, 3)) {
       const [a, b] = shapes(5, 8, 6, o, [2, 3], []);
       await checkOp([f32(...a), f32(...b)], (x, y) => matmul(x, y, o), { device });
     }
@@ -191,7 +191,9 @@ Deno.test("every tile gives the same product, whole and split", async () => {
   for (const software of [true, false]) {
     const device = await deviceAs(software);
     for (const tile of software ? REGISTER_TILES : WORKGROUP_TILES) {
-      for (const [m, n, k, splits] of [[140, 132, 48, 1], [34, 20, 100, 3]]) {
+      for (
+        const [m, n, k, splits] of [[140, 132, 48, 1], [34, 20, 100, 3]].slice(software ? 1 : 0)
+      ) {
         const product = productWith(tile, splits, m, n, k);
         const y = product(input(f32(m, k), 0), input(f32(k, n), 1));
         const { dispatches } = blueprint([y], [], { profile: device.profile });

@@ -74,7 +74,7 @@ export function chooseWorkgroupTile(g: Gemm, profile: AdapterProfile): Choice<Wo
   let least = Infinity;
   const byElement = g.a.width === 1 || g.b.width === 1 || (g.segments > 1 && g.length % 4 !== 0);
   for (const each of WORKGROUP_TILES) {
-    const tile = byElement ? { ...each, double: false } : each;
+    const tile = byElement ? { ...each, k: 8, double: false } : each;
     if (
       storageOf(tile) > profile.workgroupStorage || invocationsOf(tile) > profile.maxInvocations
     ) continue;

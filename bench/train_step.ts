@@ -1,0 +1,90 @@
+/**
+ * One Custom Diffusion training step on the shipped miniature model: its time, its dispatches and its memory. The batch is
+ * made of random pictures, which take as long as real ones.
+ *
+ * Usage: `deno run -A tools/vulkan.ts run -A bench/train_step.ts [steps]`
+ */
+import { adamInit } from "../autograd/optimizer.ts";
+import { evaluate } from "../compile/compile.ts";
+import { type BatchOptions, type Concept, makeBatch } from "../concepts/batches.ts";
+import { TRAINING } from "../concepts/defaults.ts";
+import { encodeRegularization } from "../concepts/latents.ts";
+import type { Pixels } from "../concepts/resample.ts";
+import { stepBatch } from "../concepts/step.ts";
+import { customDiffusionMask, trainingStep } from "../concepts/train.ts";
+import { gpu } from "../device/adapter.ts";
+import type { LoweredDispatch } from "../compile/lower.ts";
+import { loadPipeline } from "../models/pipeline.ts";
+import { vaeFactor } from "../models/vae.ts";
+import { tensor } from "../ops/leaf.ts";
+import { median } from "./harness.ts";
+
+function noise(side: number): Pixels {
+  const data = Uint8Array.from({ length: side * side * 3 }, () => Math.random() * 256);
+  return { width: side, height: side, data };
+}
+
+/** Dispatches and arithmetic of each kind of kernel, most dispatches first. */
+function kinds(dispatches: readonly LoweredDispatch[]): string[] {
+  const groups = Map.groupBy(
+    dispatches,
+    ({ step }) => step.kind === "map" ? "elementwise" : step.node.op.name,
+  );
+  return [...groups].sort(([, a], [, b]) => b.length - a.length).map(([name, ds]) => {
+    const flops = ds.reduce((n, d) => n + d.flops, 0);
+    const work = flops ? `${(flops / 1e9).toFixed(3)} GFLOP` : "";
+    return `  ${name.padEnd(22)} ${String(ds.length).padStart(5)}  ${work}`;
+  });
+}
+
+if (import.meta.main) {
+  const steps = Number(Deno.args[0] ?? 10);
+  const device = await gpu();
+  const folder = new URL("../world/miniature", import.meta.url).pathname;
+  const model = await loadPipeline(device, folder, { addTokens: { "<new1>": "ktn" } });
+  const factor = vaeFactor(model.config.vae);
+  const { batch, template, decay } = TRAINING;
+  const size = model.config.unet.sampleSize * factor;
+  const options: BatchOptions = { seed: 0, size, factor, batch, template };
+
+  const concept: Concept = { token: "<new1>", className: "mug", pictures: [noise(size)] };
+  const regularization = [{ picture: noise(size), caption: "photo of a mug" }];
+  const latents = await encodeRegularization(model, regularization, size);
+  const host = (step: number) =>
+    stepBatch(model, makeBatch([concept], regularization, step, options), latents, {
+      ...options,
+      step,
+    });
+
+  const trainable = customDiffusionMask(model, [concept.token]);
+  const step = trainingStep(model, trainable, decay);
+  const rate = tensor([TRAINING.rate], []);
+  let state = evaluate(device, adamInit(trainable.pick(model.params)));
+  const { dispatches, tape } = step.plan(state, host(0), rate);
+
+  const times: number[] = [];
+  let loss = NaN;
+  for (let i = 0; i <= steps; i++) {
+    const start = performance.now();
+    const result = step(state, host(i), rate);
+    state = result.state;
+    loss = await device.item(result.loss);
+    times.push(performance.now() - start);
+  }
+  const [first, ...later] = times;
+  const ms = median(later);
+  const flops = dispatches.reduce((n, d) => n + d.flops, 0);
+  console.log(
+    `${device.facts.description}: batch ${batch}, ${size} pixels
+${ms.toFixed(1)} ms a step, median of ${steps}, reading the loss included (fastest ${
+      Math.min(...later).toFixed(1)
+    }, first ${first.toFixed(0)})
+${dispatches.length} dispatches for a tape of ${tape.length} nodes; ${
+      (flops / 1e9).toFixed(2)
+    } GFLOP in products, ${(flops / ms / 1e6).toFixed(1)} GFLOP/s over the step
+${(device.buffers.allocated / 2 ** 20).toFixed(1)} MiB on the device; last loss ${loss.toFixed(4)}
+dispatches:
+${kinds(dispatches).join("\n")}`,
+  );
+  device.destroy();
+}

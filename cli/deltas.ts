@@ -1,0 +1,99 @@
+/**
+ * Deltas as the command takes them: several at once, checked against the model and against each other before anything
+ * is loaded.
+ */
+import { checkBase, type Delta, loadDelta } from "../concepts/delta.ts";
+import { phrase, tokensIn } from "../concepts/prompts.ts";
+import { UsageError } from "./errors.ts";
+import type { ModelFacts } from "./model.ts";
+
+/** A delta and the path that the user gave for it. */
+export interface NamedDelta {
+  /** As typed. */
+  path: string;
+  /** What is in it. */
+  delta: Delta;
+}
+
+/** Reads deltas; refuses those of another model, and two that teach the same word. */
+export async function openDeltas(paths: string[], model: ModelFacts): Promise<NamedDelta[]> {
+  const opened: NamedDelta[] = [];
+  const teachers = new Map<string, string>();
+  for (const path of paths) {
+    const delta = await loadDelta(path);
+    checkBase(path, delta, model.base);
+    for (const { token } of delta.tokens) {
+      const other = teachers.get(token);
+      if (other !== undefined) {
+        throw new UsageError(
+          `${other} and ${path} both teach ${token}. Train one of them again with another word`,
+        );
+      }
+      teachers.set(token, path);
+    }
+    opened.push({ path, delta });
+  }
+  return opened;
+}
+
+/** Refuses deltas that change the same matrices: applied one after the other, the last would win. */
+export function refuseOverlap(deltas: NamedDelta[]): void {
+  const owner = new Map<string, string>();
+  for (const { path, delta } of deltas) {
+    for (const name of delta.weights.keys()) {
+      const other = owner.get(name);
+      if (other === undefined) owner.set(name, path);
+      else {
+        throw new UsageError(
+          `${other} and ${path} change the same weights (${name}). Merge them first: ` +
+            `moongate merge --model … ${other} ${path} --out both`,
+        );
+      }
+    }
+  }
+}
+
+/** New words and what their rows start from, for loading the model: the deltas' own rows replace those at once. */
+export function tokensOf(deltas: NamedDelta[], model: ModelFacts): Record<string, string> {
+  const { tokenizer } = model;
+  const [any] = tokenizer.entries([tokenizer.eos]);
+  return Object.fromEntries(
+    deltas.flatMap(({ delta }) => delta.tokens).map(({ token, initializer }) => [
+      token,
+      tokenizer.rawId(initializer) === undefined ? any : initializer,
+    ]),
+  );
+}
+
+/**
+ * Refuses prompts with a word in angle brackets that nobody taught, and (unless `plain`) prompts without any word of
+ * the deltas that were given for them.
+ */
+export function checkPrompts(
+  prompts: string[],
+  deltas: NamedDelta[],
+  model: ModelFacts,
+  plain: boolean,
+): void {
+  const taught = deltas.flatMap(({ delta }) => delta.tokens);
+  const words = taught.map(({ token }) => token).filter(Boolean);
+  for (const prompt of prompts) {
+    const used = tokensIn(prompt);
+    const unknown = used.find((t) => !words.includes(t) && model.tokenizer.rawId(t) === undefined);
+    if (unknown !== undefined) {
+      throw new UsageError(
+        `the prompt "${prompt}" has ${unknown}, which ${
+          deltas.length
+            ? `no --delta teaches: they teach ${words.join(", ") || "no new word"}`
+            : "the model does not know. Give the --delta that teaches it"
+        }`,
+      );
+    }
+    if (plain || !words.length || used.some((t) => words.includes(t))) continue;
+    const example = taught.find(({ token }) => token)!;
+    throw new UsageError(
+      `the prompt "${prompt}" has none of the taught words (${words.join(", ")}): say ` +
+        `"${phrase(example)}", or add --plain to see what the model makes of other prompts now`,
+    );
+  }
+}

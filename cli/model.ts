@@ -1,0 +1,69 @@
+/**
+ * What can be known of a model before a GPU is asked for: that its folder is whole, its words, its size, its defaults.
+ *
+ * Why apart from loading it: an error should come at once, not after minutes of work.
+ */
+import { type ModelDefaults, modelDefaults } from "../concepts/overrides.ts";
+import { fingerprint } from "../files/fingerprint.ts";
+import { type ModelFolder, openModelFolder } from "../files/folder.ts";
+import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
+import { unetConfig } from "../models/unet.ts";
+import { vaeConfig, vaeFactor } from "../models/vae.ts";
+import { UsageError } from "./errors.ts";
+
+/** A model folder that was looked through. */
+export interface ModelFacts {
+  /** The folder. */
+  folder: ModelFolder;
+  /** Its tokenizer, without new words. */
+  tokenizer: Tokenizer;
+  /** Its defaults of training and sampling. */
+  defaults: ModelDefaults;
+  /** What deltas are told apart by. */
+  base: string;
+  /** Side of its own pictures, in pixels. */
+  size: number;
+  /** Sides are multiples of this. */
+  grain: number;
+}
+
+/**
+ * Looks a model folder through: its parts are there and whole, and it can be read.
+ *
+ * @throws FileError naming what is missing or damaged
+ */
+export async function inspectModel(path: string): Promise<ModelFacts> {
+  const folder = await openModelFolder(path);
+  const config = (name: string) => `${folder.folder(name)}/config.json`;
+  const unet = unetConfig(folder.config("unet"), config("unet"));
+  const factor = vaeFactor(vaeConfig(folder.config("vae"), config("vae")));
+  const tokenizer = await loadTokenizer(folder.folder("tokenizer"));
+  const defaults = await modelDefaults(folder.path);
+  // Opening weights reads their headers: a truncated file shows here.
+  (await folder.weights("vae"))[Symbol.dispose]();
+  const base = await fingerprint(folder);
+  const grain = factor * 2 ** (unet.channels.length - 1);
+  return { folder, tokenizer, defaults, base, size: unet.sampleSize * factor, grain };
+}
+
+/** The side to work at: what was asked for, where the model can take it. */
+export function sideFor({ size, grain }: ModelFacts, asked: number | undefined): number {
+  const side = asked ?? size;
+  if (side % grain === 0) return side;
+  throw new UsageError(
+    `--size ${side}: this model takes multiples of ${grain} (its own is ${size})`,
+  );
+}
+
+/** Vocabularies under this size are of whole words: what falls to pieces there is a word that the model never saw. */
+const SMALL = 10_000;
+
+/** Words of a phrase that mean nothing to the model: what is left of them is letters, or pieces of other words. */
+export function unknownWords({ tokenizer }: ModelFacts, phrase: string): string[] {
+  return phrase.split(/\s+/).filter((word) => {
+    const entries = tokenizer.entries(tokenizer.idsOf(word));
+    if (entries.length === 1) return false;
+    return tokenizer.size < SMALL ||
+      entries.every((entry) => entry.replace("</w>", "").length === 1);
+  });
+}

@@ -1,0 +1,179 @@
+/**
+ * Everything about a training run that can be known before a GPU is asked for: the pictures are read, words and folders
+ * are checked, and what is not given is taken from the model's defaults.
+ */
+import type { CaptionedPicture, Concept } from "../concepts/batches.ts";
+import { CHECKPOINT_FILE } from "../concepts/checkpoints.ts";
+import { INITIALIZERS } from "../concepts/defaults.ts";
+import { fill } from "../concepts/prompts.ts";
+import { readRegularization } from "../concepts/regularization.ts";
+import { FileError } from "../files/errors.ts";
+import { listPictures, type Picture, readPicture, resize } from "../files/image.ts";
+import { isFile, isFolder } from "../files/paths.ts";
+import { centreSquare } from "../files/picture.ts";
+import { TokenError } from "../models/tokenizer.ts";
+import { UsageError } from "./errors.ts";
+import { inspectModel, type ModelFacts, sideFor, unknownWords } from "./model.ts";
+import type { TrainRequest } from "./requests.ts";
+
+/** The regularization of one class: read from a folder, or still to be made. */
+export interface ClassSet {
+  /** "dog" */
+  category: string;
+  /** What is asked of the model, and every picture's caption unless it has its own. */
+  prompt: string;
+  /** Undefined where the model has to make it. */
+  pictures?: CaptionedPicture[];
+}
+
+/** A run that can start. */
+export interface TrainPlan {
+  /** The model. */
+  model: ModelFacts;
+  /** With their pictures. */
+  concepts: Concept[];
+  /** New words and the vocabulary entries that they start from. */
+  addTokens: Record<string, string>;
+  /** One for each class. */
+  classes: ClassSet[];
+  /** Numbers, with defaults filled in; `batch` counts targets and regularization pictures. */
+  settings: {
+    steps: number;
+    rate: number;
+    batch: number;
+    decay: number;
+    template: string;
+    size: number;
+    seed: number;
+    augment: boolean;
+    flip: boolean;
+  };
+  /** Where the checkpoint lies or will lie. */
+  checkpoint: string;
+}
+
+/** Checks a request and reads its pictures. Touches nothing but the folder `out`, and that last. */
+export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
+  const model = await inspectModel(request.model);
+  const { training } = model.defaults;
+  const size = sideFor(model, request.size);
+  const batch = request.batch === undefined ? training.batch : 2 * request.batch;
+  const template = request.caption ?? training.template;
+  const addTokens = newTokens(request, model);
+  const concepts: Concept[] = [];
+  for (const { words, tokens: [token = ""], category, photos } of request.concepts) {
+    const pictures = await readPhotos(photos, size);
+    const captions = pictures.map(() => fill(template, words));
+    const initializer = token ? addTokens[token] : undefined;
+    concepts.push({ token, className: category, pictures, captions, initializer });
+  }
+  const classes = await readClasses(request, size, template);
+  const checkpoint = await prepareOut(request.out, request.resume);
+  const rate = request.learningRate === undefined ? training.rate : request.learningRate * batch;
+  return {
+    model,
+    concepts,
+    addTokens,
+    classes,
+    settings: {
+      steps: request.steps ?? training.steps * concepts.length,
+      rate,
+      batch,
+      decay: request.weightDecay ?? training.decay,
+      template,
+      size,
+      seed: request.seed,
+      augment: request.augment,
+      flip: request.flip,
+    },
+    checkpoint,
+  };
+}
+
+/** Checks the new words, what they start from, and the class words. */
+function newTokens(request: TrainRequest, model: ModelFacts): Record<string, string> {
+  const { tokenizer } = model;
+  const pairs: [string, string][] = [];
+  for (const { words, tokens, category } of request.concepts) {
+    const [unknown] = unknownWords(model, category);
+    if (unknown !== undefined) {
+      throw new UsageError(
+        `"${words}": the model does not know the class "${unknown}". Name a class that it knows: ` +
+          `what it has learnt of the class is what the new word starts from`,
+      );
+    }
+    for (const token of tokens) {
+      const initializer = request.initializers[pairs.length] ?? INITIALIZERS[pairs.length];
+      if (tokenizer.rawId(initializer) === undefined) {
+        throw new TokenError(
+          token,
+          `can't start from "${initializer}", which is no entry of this model's vocabulary. ` +
+            `Name another with --initializer`,
+        );
+      }
+      tokenizer.addToken(token); // Throws when it is in the vocabulary already.
+      pairs.push([token, initializer]);
+    }
+  }
+  return Object.fromEntries(pairs);
+}
+
+/** Zoomed-in examples are cut from pictures 1.4 times the side: more pixels would only cost memory. */
+const MOST_ZOOM = 1.4;
+
+async function readPhotos(folder: string, size: number): Promise<Picture[]> {
+  const most = Math.ceil(MOST_ZOOM * size);
+  const pictures: Picture[] = [];
+  for (const path of await listPictures(folder)) {
+    const square = centreSquare(await readPicture(path));
+    pictures.push(square.width > most ? resize(square, most, most) : square);
+  }
+  return pictures;
+}
+
+async function readClasses(
+  request: TrainRequest,
+  size: number,
+  template: string,
+): Promise<ClassSet[]> {
+  const classes: ClassSet[] = [];
+  for (const category of new Set(request.concepts.map((c) => c.category))) {
+    const prompt = fill(template, category);
+    const folder = request.regularization.find(({ name }) => name === category)?.path;
+    const square = (p: Picture) => {
+      const cut = centreSquare(p);
+      return cut.width === size ? cut : resize(cut, size, size);
+    };
+    const pictures = folder === undefined
+      ? undefined
+      : await readRegularization(folder, prompt, square);
+    if (pictures || request.priorImages > 0) classes.push({ category, prompt, pictures });
+  }
+  return classes;
+}
+
+/** Makes sure that the results can be written, and that no unfinished run is lost by it. Gives the checkpoint's path. */
+async function prepareOut(out: string, resume: boolean): Promise<string> {
+  const checkpoint = `${out}/${CHECKPOINT_FILE}`;
+  if (await isFile(out)) {
+    throw new FileError(out, "is a file where the output folder should be", "Name a folder");
+  }
+  if (resume && !await isFolder(out)) {
+    throw new FileError(out, "does not exist, so there is nothing to resume", "Check --out");
+  }
+  if (!resume && await isFile(checkpoint)) {
+    throw new FileError(
+      out,
+      "holds an unfinished run",
+      `Go on with it by --resume, name another folder, or remove ${checkpoint}`,
+    );
+  }
+  try {
+    await Deno.mkdir(out, { recursive: true });
+    const probe = await Deno.makeTempFile({ dir: out, prefix: ".probe-" });
+    await Deno.remove(probe);
+  } catch (error) {
+    throw FileError.from(error, out, "writing into it");
+  }
+  return checkpoint;
+}

@@ -1,0 +1,119 @@
+/** The work of `moongate generate`: prompts to pictures, each in a file of its own as soon as it is made, and a sheet. */
+import { withDelta } from "../concepts/delta_weights.ts";
+import { gpu } from "../device/adapter.ts";
+import { Sampler } from "../diffusion/sample.ts";
+import { FileError } from "../files/errors.ts";
+import type { Picture } from "../files/image.ts";
+import { isFile } from "../files/paths.ts";
+import { writePng } from "../files/png.ts";
+import { sheet } from "../files/sheet.ts";
+import { loadPipeline, type Pipeline } from "../models/pipeline.ts";
+import { checkPrompts, type NamedDelta, openDeltas, refuseOverlap, tokensOf } from "./deltas.ts";
+import { Interrupted } from "./interrupt.ts";
+import { inspectModel, sideFor } from "./model.ts";
+import type { GenerateRequest, Ui } from "./requests.ts";
+import { loading } from "./work_train.ts";
+
+/** One picture to make. */
+interface Wish {
+  prompt: string;
+  seed: number;
+}
+
+/** Samples pictures; gives their paths, and last that of the sheet. */
+export async function generate(request: GenerateRequest, ui: Ui): Promise<string[]> {
+  const facts = await inspectModel(request.model);
+  const deltas = await openDeltas(request.deltas, facts);
+  checkPrompts(request.prompts, deltas, facts, request.plain);
+  refuseOverlap(deltas);
+  const size = sideFor(facts, request.size);
+  await prepareOut(request.out);
+  using device = await gpu();
+  const base = await loadPipeline(device, facts.folder, {
+    addTokens: tokensOf(deltas, facts),
+    onProgress: loading(ui),
+  });
+  const model = deltas.reduce<Pipeline>((m, { path, delta }) => withDelta(m, delta, path), base);
+  const { steps, guidance, eta } = { ...facts.defaults.sampling, ...given(request) };
+  const notes = {
+    steps: String(steps),
+    guidance: String(guidance),
+    eta: String(eta),
+    ...(request.negative && { negative: request.negative }),
+    ...(deltas.length && { delta: deltas.map(nameOf).join(", ") }),
+  };
+  const wishes = request.prompts.flatMap((prompt) =>
+    Array.from({ length: request.count }, (_, i) => ({ prompt, seed: request.seed + i }))
+  );
+  const sampler = new Sampler(model);
+  const paths: string[] = [], pictures: Picture[] = [];
+  const batches = Math.ceil(wishes.length / request.batch);
+  ui.progress.start("sample", batches * steps);
+  try {
+    for (let b = 0; b < batches; b++) {
+      const { part, used } = batchOf(wishes, b, batches);
+      const made = await sampler.generate(part.map((w) => w.prompt), {
+        seed: part.map((w) => w.seed),
+        ...{ steps, guidance, eta, width: size, height: size, batch: part.length },
+        negative: request.negative,
+        onStep: (done) => ui.progress.update(b * steps + done),
+        signal: ui.interrupt.signal,
+      });
+      for (const [i, picture] of made.slice(0, used).entries()) {
+        const { prompt, seed } = part[i];
+        const path = `${request.out}/${slug(prompt)}-${seed}.png`;
+        await writePng(path, picture, { prompt, seed: String(seed), ...notes });
+        paths.push(path);
+        pictures.push(picture);
+      }
+    }
+  } catch (error) {
+    if (!ui.interrupt.requested || (error as Error).name !== "AbortError") throw error;
+    ui.progress.note(`stopped: ${paths.length} of ${wishes.length} pictures are in ${request.out}`);
+    throw new Interrupted();
+  }
+  ui.progress.stop();
+  const path = `${request.out}/sheet.png`;
+  await writePng(path, sheetOf(request, pictures, size), notes);
+  return [...paths, path];
+}
+
+/** The numbers that were given on the command line. */
+function given({ steps, guidance, eta }: GenerateRequest) {
+  return Object.fromEntries(
+    Object.entries({ steps, guidance, eta }).filter(([, v]) => v !== undefined),
+  ) as { steps?: number; guidance?: number; eta?: number };
+}
+
+/** Batch `b`, filled up with its last wish to the size that all have, so that there is one program. */
+function batchOf(wishes: Wish[], b: number, batches: number): { part: Wish[]; used: number } {
+  const size = Math.ceil(wishes.length / batches);
+  const own = wishes.slice(b * size, (b + 1) * size);
+  const part = Array.from({ length: size }, (_, i) => own[i] ?? own.at(-1) ?? wishes.at(-1)!);
+  return { part, used: own.length };
+}
+
+function sheetOf(request: GenerateRequest, pictures: Picture[], size: number): Picture {
+  const rows = request.prompts.map((_, i) =>
+    pictures.slice(i * request.count, (i + 1) * request.count)
+  );
+  const labels = rows.map((row) => row.map((_, i) => String(request.seed + i)));
+  return sheet(rows, { titles: request.prompts, labels, zoom: size < 128 ? 3 : 1 });
+}
+
+async function prepareOut(out: string): Promise<void> {
+  if (await isFile(out)) throw new FileError(out, "is a file where a folder is expected");
+  try {
+    await Deno.mkdir(out, { recursive: true });
+  } catch (error) {
+    throw FileError.from(error, out, "making it");
+  }
+}
+
+/** A delta's name for notes: the folder's or file's. */
+const nameOf = ({ path }: NamedDelta): string => path.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1)!;
+
+/** A prompt as a file name. */
+const slug = (prompt: string): string =>
+  prompt.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) ||
+  "picture";

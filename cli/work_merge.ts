@@ -1,0 +1,79 @@
+/** The work of `moongate merge`: several deltas in one, and how well each matrix went. */
+import { DELTA_FILE, saveDelta } from "../concepts/delta.ts";
+import type { MergeReport } from "../concepts/merge.ts";
+import { mergeDeltas } from "../concepts/merge_deltas.ts";
+import { gpu } from "../device/adapter.ts";
+import { FileError } from "../files/errors.ts";
+import { readText } from "../files/json.ts";
+import { isFile } from "../files/paths.ts";
+import { loadPipeline } from "../models/pipeline.ts";
+import { openDeltas, tokensOf } from "./deltas.ts";
+import { UsageError } from "./errors.ts";
+import { inspectModel } from "./model.ts";
+import type { MergeRequest, Ui } from "./requests.ts";
+import { loading } from "./work_train.ts";
+
+/** Captions that a model folder may carry for merging. */
+export const CAPTIONS_FILE = "captions.txt";
+
+/** Merges deltas; gives the path of the merged one. */
+export async function merge(request: MergeRequest, ui: Ui): Promise<string> {
+  const facts = await inspectModel(request.model);
+  const deltas = await openDeltas(request.deltas, facts);
+  const captions = await readCaptions(request, facts.folder.path);
+  if (await isFile(request.out)) {
+    throw new FileError(request.out, "is a file where the output folder should be");
+  }
+  using device = await gpu();
+  const model = await loadPipeline(device, facts.folder, {
+    addTokens: tokensOf(deltas, facts),
+    onProgress: loading(ui),
+  });
+  const { delta, reports } = await mergeDeltas(model, deltas.map((d) => d.delta), {
+    regularization: captions.slice(0, request.captionCount),
+    ridge: request.ridge,
+  });
+  await Deno.mkdir(request.out, { recursive: true });
+  const path = `${request.out}/${DELTA_FILE}`;
+  await saveDelta(path, delta);
+  for (const line of reportTable(reports)) ui.say(line);
+  return path;
+}
+
+async function readCaptions({ captions, model }: MergeRequest, folder: string): Promise<string[]> {
+  const path = captions ?? `${folder}/${CAPTIONS_FILE}`;
+  if (captions === undefined && !await isFile(path)) {
+    throw new UsageError(
+      `${model} holds no ${CAPTIONS_FILE}: give --captions, a file with a caption a line of ordinary ` +
+        "pictures (a few hundred or more), which the merge is to leave as they are",
+    );
+  }
+  const lines = (await readText(path)).split(/\r?\n/).map((l) => l.trim()).filter(Boolean);
+  if (lines.length) return lines;
+  throw new FileError(path, "holds no captions", "A caption a line is expected");
+}
+
+/** The report as aligned columns: a line for each matrix, and every distinct warning below. */
+export function reportTable(reports: ReadonlyMap<string, MergeReport>): string[] {
+  const digits = (x: number | undefined) => x === undefined ? "" : x.toPrecision(2);
+  const rows = [
+    ["matrix", "residual", "weights", "captions"],
+    ...[...reports].map(([path, r]) => [
+      path.replace(/^unet\./, "").replace(/\.transformer_blocks|\.attentions|\.weight$/g, ""),
+      digits(r.constraintResidual),
+      digits(r.weightChange),
+      digits(r.regularizationChangeRelative),
+    ]),
+  ];
+  const widths = rows[0].map((_, c) => Math.max(...rows.map((row) => row[c].length)));
+  const lines = rows.map((row) =>
+    row.map((text, c) => text.padEnd(widths[c])).join("  ").trimEnd()
+  );
+  const warnings = new Set([...reports.values()].flatMap((r) => r.warnings));
+  return [
+    ...lines,
+    "residual: how far W·C = V is missed; weights, captions: relative change of the matrix, and of",
+    "what the regularization captions give",
+    ...[...warnings].map((w) => `warning: ${w}`),
+  ];
+}

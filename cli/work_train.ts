@@ -1,0 +1,185 @@
+/** The work of `moongate train`: from a checked plan to a delta, with checkpoints on the way. */
+import type { CaptionedPicture } from "../concepts/batches.ts";
+import { type Checkpoint, loadCheckpoint, saveCheckpoint } from "../concepts/checkpoints.ts";
+import { DELTA_FILE, saveDelta } from "../concepts/delta.ts";
+import { generateRegularization } from "../concepts/regularization.ts";
+import { trainConcepts } from "../concepts/train.ts";
+import { gpu } from "../device/adapter.ts";
+import { Sampler } from "../diffusion/sample.ts";
+import { isFile } from "../files/paths.ts";
+import { openSafetensors } from "../files/safetensors.ts";
+import { loadPipeline, type Pipeline } from "../models/pipeline.ts";
+import { UsageError } from "./errors.ts";
+import { checkMemory } from "./memory.ts";
+import { openMetrics } from "./metrics.ts";
+import type { TrainRequest, Ui } from "./requests.ts";
+import { planTraining, type TrainPlan } from "./train_plan.ts";
+
+/** Teaches concepts; gives the path of the delta. */
+export async function train(request: TrainRequest, ui: Ui): Promise<string> {
+  const plan = await planTraining(request);
+  const run = describeRun(request, plan);
+  const resume = request.resume ? await findCheckpoint(plan, run, ui) : undefined;
+  using device = await gpu();
+  const model = await loadPipeline(device, plan.model.folder, {
+    addTokens: plan.addTokens,
+    dtype: request.precision,
+    onProgress: loading(ui),
+  });
+  try {
+    const regularization = await regularize(request, plan, model, ui);
+    if (request.memory !== undefined) checkMemory(model, plan, request.memory);
+    return await teach(request, plan, { model, regularization, run, resume }, ui);
+  } catch (error) {
+    if (ui.interrupt.requested && (error as Error).name === "AbortError") {
+      ui.interrupt.saved(resumeCommand(ui));
+    }
+    throw error;
+  }
+}
+
+/** What training runs on. */
+interface Prepared {
+  model: Pipeline;
+  regularization: CaptionedPicture[];
+  run: string;
+  resume?: Checkpoint;
+}
+
+async function teach(
+  request: TrainRequest,
+  { concepts, settings, checkpoint }: TrainPlan,
+  { model, regularization, run, resume }: Prepared,
+  ui: Ui,
+): Promise<string> {
+  const { progress, interrupt } = ui;
+  const began = performance.now();
+  const log = await openMetrics(request.out, resume?.step);
+  progress.start("train", settings.steps, resume?.step ?? 0);
+  const delta = await trainConcepts(model, {
+    ...settings,
+    concepts,
+    regularization,
+    resume,
+    signal: interrupt.signal,
+    reportEvery: commonDivisor(request.logEvery, request.saveEvery),
+    async onReport({ step, loss, memory, state }) {
+      progress.update(step, { loss, memory });
+      const last = step === settings.steps;
+      const seconds = (performance.now() - began) / 1000;
+      if (step % request.logEvery === 0 || last) await log({ step, loss, seconds, memory });
+      if (last) return;
+      if (step % request.saveEvery === 0 || interrupt.requested) {
+        await saveCheckpoint(checkpoint, model.device, step, run, state);
+      }
+      if (interrupt.requested) interrupt.saved(resumeCommand(ui));
+    },
+  });
+  progress.stop();
+  const path = `${request.out}/${DELTA_FILE}`;
+  await saveDelta(path, delta);
+  if (await isFile(checkpoint)) await Deno.remove(checkpoint);
+  return path;
+}
+
+/** Regularization pictures of all classes: those that were read, and those that the model makes now. */
+async function regularize(
+  request: TrainRequest,
+  { model: facts, classes, settings }: TrainPlan,
+  model: Pipeline,
+  ui: Ui,
+): Promise<CaptionedPicture[]> {
+  const sets: CaptionedPicture[] = [];
+  let sampler: Sampler | undefined;
+  for (const { category, prompt, pictures } of classes) {
+    if (pictures) {
+      sets.push(...pictures);
+      continue;
+    }
+    const { steps, guidance } = facts.defaults.sampling;
+    const count = request.priorImages;
+    ui.progress.start(`pictures of "${prompt}"`, count);
+    const folder = `${request.out}/regularization/${category.replace(/[^\p{L}\p{N}]+/gu, "-")}`;
+    const recipe = { prompt, count, seed: settings.seed, steps, guidance, base: facts.base };
+    sampler ??= new Sampler(model);
+    sets.push(
+      ...await generateRegularization(sampler, folder, { ...recipe, size: settings.size }, {
+        signal: ui.interrupt.signal,
+        onPicture: (done) => ui.progress.update(done),
+      }),
+    );
+  }
+  sampler?.free();
+  ui.progress.stop();
+  return sets;
+}
+
+/** What decides a run's result, one line each: a checkpoint can only be resumed by the same. */
+function describeRun(request: TrainRequest, { model, settings, classes }: TrainPlan): string {
+  const { steps: _, ...numbers } = settings; // A run may be made longer.
+  return JSON.stringify({
+    ...numbers,
+    base: model.base,
+    precision: request.precision,
+    concepts: request.concepts.map(({ words, photos }) => `${words}=${photos}`).join(", "),
+    initializers: request.initializers.join(", "),
+    regularization: classes.map(({ category, pictures }) =>
+      `${category}: ${pictures ? `${pictures.length} given` : `${request.priorImages} made`}`
+    ).join(", "),
+  });
+}
+
+/** The checkpoint to go on from; none when the run was killed before its first. */
+async function findCheckpoint(
+  { checkpoint, settings }: TrainPlan,
+  run: string,
+  ui: Ui,
+): Promise<Checkpoint | undefined> {
+  if (!await isFile(checkpoint)) {
+    ui.progress.note(`${checkpoint} does not exist: starting at step 0`);
+    return undefined;
+  }
+  await checkRun(checkpoint, run);
+  const found = await loadCheckpoint(checkpoint, run);
+  if (found.step > settings.steps) {
+    throw new UsageError(
+      `${checkpoint} is at step ${found.step} already, and --steps asks for ${settings.steps}`,
+    );
+  }
+  return found;
+}
+
+/** Refuses a checkpoint of another run, naming what differs. */
+async function checkRun(path: string, run: string): Promise<void> {
+  using source = await openSafetensors(path);
+  let before: Record<string, unknown>;
+  try {
+    before = JSON.parse(source.metadata.run);
+  } catch {
+    return; // `loadCheckpoint` says what is wrong with it.
+  }
+  const now = JSON.parse(run) as Record<string, unknown>;
+  const differs = Object.keys(now).find((key) => now[key] !== before[key]);
+  if (differs === undefined) return;
+  throw new UsageError(
+    `${path} was started with ${differs} ${JSON.stringify(before[differs])}, and this run has ` +
+      `${JSON.stringify(now[differs])}. Give the same, or start again without --resume elsewhere`,
+  );
+}
+
+const resumeCommand = ({ typed }: Ui): string =>
+  typed.endsWith(" --resume") ? typed : `${typed} --resume`;
+
+/** The largest whole number that divides both. */
+const commonDivisor = (a: number, b: number): number => b === 0 ? a : commonDivisor(b, a % b);
+
+/** Shows the components being loaded. */
+export function loading({ progress }: Ui): (name: string, done: number, total: number) => void {
+  let current = "";
+  return (name, done, total) => {
+    if (name !== current) progress.start(`load ${name}`, total);
+    current = name;
+    progress.update(done);
+    if (done === total) progress.stop();
+  };
+}

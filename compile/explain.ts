@@ -1,0 +1,180 @@
+/**
+ * What a program is, in words: its tape, which ops became which dispatch, and where every value lies. Everything here is
+ * known before anything is allocated, so a program that would not fit can still explain itself.
+ */
+import { Tensor } from "../tensor/tensor.ts";
+import { show } from "../tensor/shape.ts";
+import type { Blueprint } from "./trace.ts";
+import type { Expr } from "./expr.ts";
+import type { Step } from "./fuse.ts";
+import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
+import { bytesOf } from "./plan.ts";
+
+/** Names tensors by the position of their node on the tape: `%7`, or `%7.1` for a second output. */
+export class TensorNames {
+  readonly #position = new Map<unknown, number>();
+  constructor(tape: Blueprint["tape"]) {
+    tape.forEach((node, i) => this.#position.set(node, i));
+  }
+  of(t: Tensor): string {
+    const at = this.#position.get(t.node);
+    const name = at === undefined ? `?${t.node.op.name}` : `%${at}`;
+    return t.index ? `${name}.${t.index}` : name;
+  }
+}
+
+/** The ops that a step computes, in the order of the tape. */
+export function opsOf(step: Step): string[] {
+  const found = new Map<number, string>();
+  const seen = new Set<Expr>();
+  const visit = (e: Expr) => {
+    if (e.kind !== "map" || seen.has(e)) return;
+    seen.add(e);
+    found.set(e.node.id, e.node.op.name);
+    e.args.forEach(visit);
+  };
+  if (step.kind === "map") step.exprs.forEach(visit);
+  else {
+    found.set(step.node.id, step.node.op.name);
+    if (step.kind === "reduce") visit(step.expr);
+    else if (step.epilogue) visit(step.epilogue.expr);
+  }
+  return [...found].sort(([a], [b]) => a - b).map(([, name]) => name);
+}
+
+/** Bytes for reading: `512 B`, `1.5 KiB`, `2.0 GiB`. */
+export function showBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB"];
+  let n = bytes;
+  let unit = 0;
+  while (n >= 1024 && unit < units.length - 1) {
+    n /= 1024;
+    unit++;
+  }
+  return `${unit ? n.toFixed(1) : n} ${units[unit]}`;
+}
+
+/** Rows of cells as lines with aligned columns; `right` lists the columns to align to the right. */
+export function alignColumns(
+  rows: readonly (readonly string[])[],
+  right: readonly number[] = [],
+): string[] {
+  const width: number[] = [];
+  for (const row of rows) row.forEach((cell, i) => width[i] = Math.max(width[i] ?? 0, cell.length));
+  return rows.map((row) =>
+    row.map((cell, i) => right.includes(i) ? cell.padStart(width[i]) : cell.padEnd(width[i])).join(
+      "  ",
+    ).trimEnd()
+  );
+}
+
+/**
+ * The program as aligned text: tape, dispatches with the ops they came from, and the memory plan.
+ *
+ * @param plan as `compile(…).plan(…)` gives it
+ */
+export function explain(plan: Blueprint): string {
+  const names = new TensorNames(plan.tape);
+  return [
+    ...tapeLines(plan, names),
+    "",
+    ...dispatchLines(plan, names),
+    "",
+    ...memoryLines(plan, names),
+    "",
+  ].join("\n");
+}
+
+function tapeLines(plan: Blueprint, names: TensorNames): string[] {
+  const results = new Set(plan.results);
+  const rows = plan.tape.map((node) => [
+    `  ${names.of(node.outputs[0])}`,
+    node.outputs.map((t) => show(t.spec)).join(" "),
+    `${node.op.name}(${node.inputs.map((t) => names.of(t)).join(", ")})`,
+    attributes(node.attrs) + (node.outputs.some((t) => results.has(t)) ? " → result" : ""),
+  ]);
+  return [`tape: ${plan.tape.length} nodes`, ...alignColumns(rows)];
+}
+
+/** Static attributes in short; arrays of data by their length. */
+function attributes(attrs: unknown): string {
+  if (attrs === undefined || attrs === null) return "";
+  const text = JSON.stringify(attrs, (_key, v) => {
+    if (ArrayBuffer.isView(v)) return `${(v as Float32Array).length} values`;
+    const plain = v === null || typeof v !== "object" || Array.isArray(v) ||
+      Object.getPrototypeOf(v) === Object.prototype;
+    return plain ? v : v.constructor?.name ?? "object";
+  });
+  return text.length > 72 ? `${text.slice(0, 71)}…` : text;
+}
+
+function dispatchLines(plan: Blueprint, names: TensorNames): string[] {
+  const scratch = scratchNames(plan);
+  const steps = [...new Set(plan.dispatches.map((d) => d.step))];
+  const work = steps.reduce((n, s) => n + opsOf(s).length, 0);
+  const fused = steps.filter((s) => opsOf(s).length > 1).length;
+  const list = (d: LoweredDispatch, access: LoweredUse["access"]) =>
+    d.buffers.filter((b) => b.access === access)
+      .map(({ memory: m }) => m instanceof Tensor ? names.of(m) : scratch.get(m)!).join(" ") ||
+    "nothing";
+  const rows = plan.dispatches.map((d, i) => [
+    `  #${i}`,
+    d.label,
+    `${d.grid.join("×")} groups`,
+    `${list(d, "read")} → ${list(d, "write")}`,
+    `from ${opsOf(d.step).join(" · ") || "a copy"}`,
+  ]);
+  return [
+    `dispatches: ${plan.dispatches.length}, in ${steps.length} steps (${fused} fused) for ${work} operations`,
+    ...alignColumns(rows),
+  ];
+}
+
+function scratchNames(plan: Blueprint): Map<Scratch, string> {
+  const scratch = new Map<Scratch, string>();
+  for (const { memory: m } of plan.dispatches.flatMap((d) => d.buffers)) {
+    if (!(m instanceof Tensor) && !scratch.has(m)) scratch.set(m, `scratch${scratch.size}`);
+  }
+  return scratch;
+}
+
+function memoryLines(plan: Blueprint, names: TensorNames): string[] {
+  const { memory } = plan;
+  const scratch = scratchNames(plan);
+  const planned = memory.slabs.reduce((a, b) => a + b, 0);
+  const rows = [...memory.places]
+    .sort(([, a], [, b]) => a.slab - b.slab || a.offset - b.offset)
+    .map(([m, place]) => [
+      `  slab ${place.slab}`,
+      `@${place.offset}`,
+      showBytes(bytesOf(m)),
+      m instanceof Tensor ? `${names.of(m)} ${show(m.spec)}` : scratch.get(m) ?? "scratch",
+      lifetime(plan, m),
+    ]);
+  const donated = [...plan.donations].map(([result, argument]) =>
+    `  ${names.of(result)} takes the memory of ${names.of(argument)}, ${
+      memory.inPlace.has(result) ? "written in place" : "copied at the end"
+    }`
+  );
+  const percent = planned
+    ? ` (${Math.round(100 * memory.lowerBound / planned)} % of the plan)`
+    : "";
+  return [
+    `memory: peak ${showBytes(planned)} in ${memory.slabs.length} slabs (${
+      memory.slabs.map(showBytes).join(" + ") || "none"
+    })`,
+    `  lower bound ${
+      showBytes(memory.lowerBound)
+    }${percent}: what is alive at the busiest dispatch`,
+    ...alignColumns(rows, [1, 2]),
+    `donated: ${plan.donations.size} results, ${memory.inPlace.size} of them in place`,
+    ...donated,
+  ];
+}
+
+/** From which dispatch to which a value is needed. */
+function lifetime(plan: Blueprint, m: Tensor | Scratch): string {
+  const uses = plan.dispatches.flatMap((d, i) => d.buffers.some((b) => b.memory === m) ? [i] : []);
+  const kept = m instanceof Tensor && plan.results.includes(m);
+  return `#${uses[0]} … ${kept ? "end" : `#${uses.at(-1)}`}`;
+}

@@ -1,0 +1,82 @@
+/**
+ * What a model folder says about how it wants to be trained and sampled: its optional `moongate.json`.
+ *
+ *     { "training": { "rate": 1e-3, "steps": 250 }, "sampling": { "steps": 20, "guidance": 3, "eta": 0 } }
+ *
+ * Why: the method's defaults are those of Stable Diffusion. A model a thousandth of its size takes larger steps, and the
+ * folder that the model comes in is the one place that every user of it has.
+ */
+import { FileError } from "../files/errors.ts";
+import { isObject, type JsonObject, readJsonObject } from "../files/json.ts";
+import { isFile } from "../files/paths.ts";
+import { OVERRIDES_FILE, SAMPLING, TRAINING, type TrainingDefaults } from "./defaults.ts";
+
+/** Hyper-parameters of sampling. */
+export interface SamplingDefaults {
+  /** Steps of the walk from noise to a picture. */
+  readonly steps: number;
+  /** Classifier-free guidance. */
+  readonly guidance: number;
+  /** 1 for DDPM, 0 for DDIM. */
+  readonly eta: number;
+}
+
+/** Hyper-parameters for one model. */
+export interface ModelDefaults {
+  /** Of teaching it concepts. */
+  readonly training: TrainingDefaults;
+  /** Of sampling from it. */
+  readonly sampling: SamplingDefaults;
+}
+
+/** What each number may be; what is not listed is not known. */
+const RULES: Readonly<Record<string, Readonly<Record<string, (v: number) => boolean>>>> = {
+  training: {
+    steps: (v) => Number.isInteger(v) && v >= 1,
+    rate: (v) => v > 0,
+    batch: (v) => Number.isInteger(v) && v >= 1,
+    decay: (v) => v >= 0,
+  },
+  sampling: {
+    steps: (v) => Number.isInteger(v) && v >= 1 && v <= 1000,
+    guidance: (v) => v >= 0,
+    eta: (v) => v >= 0 && v <= 1,
+  },
+};
+
+/**
+ * The defaults for the model in a folder: the method's, with what its `moongate.json` says instead.
+ *
+ * @throws FileError when the file is there and says something that is not understood
+ */
+export async function modelDefaults(folder: string): Promise<ModelDefaults> {
+  const path = `${folder}/${OVERRIDES_FILE}`;
+  const said = await isFile(path) ? await readJsonObject(path) : {};
+  for (const [part, values] of Object.entries(said)) checkPart(path, part, values);
+  return {
+    training: { ...TRAINING, ...said.training as Partial<TrainingDefaults> | undefined },
+    sampling: { ...SAMPLING, ...said.sampling as Partial<SamplingDefaults> | undefined },
+  };
+}
+
+function checkPart(path: string, part: string, values: unknown): void {
+  const rules = RULES[part];
+  if (!rules || !isObject(values)) {
+    const known = Object.keys(RULES).join(" and ");
+    throw new FileError(
+      path,
+      `has ${JSON.stringify(part)}, which says nothing`,
+      `It takes ${known}`,
+    );
+  }
+  for (const [name, value] of Object.entries(values as JsonObject)) {
+    const allowed = name === "template" && part === "training"
+      ? typeof value === "string" && value.split("{}").length === 2
+      : typeof value === "number" && rules[name]?.(value) === true;
+    if (allowed) continue;
+    const known = rules[name] || name === "template"
+      ? "The value is out of range"
+      : `${part} takes ${Object.keys(rules).join(", ")}`;
+    throw new FileError(path, `sets ${part}.${name} to ${JSON.stringify(value)}`, known);
+  }
+}

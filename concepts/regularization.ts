@@ -1,0 +1,142 @@
+/**
+ * The regularization set (§3.2 of the paper): pictures of the class with captions, which keep the model what it was
+ * while it learns the new thing. They come from a folder, or from the model itself.
+ */
+import type { Sampler } from "../diffusion/sample.ts";
+import { FileError } from "../files/errors.ts";
+import { writeFileAtomic } from "../files/atomic.ts";
+import { listPictures, type Picture, readPicture } from "../files/image.ts";
+import { readText } from "../files/json.ts";
+import { isFile } from "../files/paths.ts";
+import { writePng } from "../files/png.ts";
+import type { CaptionedPicture } from "./batches.ts";
+
+/** Files that hold a caption for each picture, a line each, in the order of the pictures' names. */
+const LISTS = ["caption.txt", "captions.txt"];
+
+/**
+ * Reads a folder of pictures with captions. A caption is taken from `caption.txt` in the folder (a line for each
+ * picture; with `images.txt`, whose lines name the pictures, in its order), or from `<name>.txt` beside the picture;
+ * else it is `otherwise`.
+ *
+ * @param prepare makes a picture square and of the size that is trained at
+ * @throws FileError naming the folder, picture or list that cannot be used
+ */
+export async function readRegularization(
+  folder: string,
+  otherwise: string,
+  prepare: (picture: Picture) => Picture,
+): Promise<CaptionedPicture[]> {
+  const listed = await readLists(folder);
+  const paths = listed?.paths ?? await listPictures(folder);
+  const set: CaptionedPicture[] = [];
+  for (const [i, path] of paths.entries()) {
+    const beside = path.replace(/\.[^./\\]+$/, ".txt");
+    const caption = listed?.captions[i] ??
+      (await isFile(beside) ? (await readText(beside)).trim() : otherwise);
+    set.push({ picture: prepare(await readPicture(path)), caption: caption || otherwise });
+  }
+  return set;
+}
+
+async function readLists(folder: string) {
+  for (const name of LISTS) {
+    const file = `${folder}/${name}`;
+    if (!await isFile(file)) continue;
+    const captions = await lines(file);
+    const images = `${folder}/images.txt`;
+    const paths = await isFile(images)
+      ? (await lines(images)).map((p) => /^([/\\]|\w:)/.test(p) ? p : `${folder}/${p}`)
+      : await listPictures(folder);
+    if (captions.length === paths.length) return { paths, captions };
+    throw new FileError(
+      file,
+      `has ${captions.length} captions for ${paths.length} pictures`,
+      "A line for each picture is needed",
+    );
+  }
+}
+
+const lines = async (file: string): Promise<string[]> =>
+  (await readText(file)).split(/\r?\n/).map((l) => l.trim()).filter(Boolean);
+
+/** What a generated set is made from; a set in a folder is used again only when all of it is the same. */
+export interface GeneratedSet {
+  /** What is asked of the model, "photo of a dog"; every picture's caption too. */
+  readonly prompt: string;
+  /** How many. */
+  readonly count: number;
+  /** Seed of the first; the next ones count on. */
+  readonly seed: number;
+  /** Sampling steps (DDIM). */
+  readonly steps: number;
+  /** Classifier-free guidance. */
+  readonly guidance: number;
+  /** Pixels of a side. */
+  readonly size: number;
+  /** The model's fingerprint. */
+  readonly base: string;
+}
+
+/** How a set is generated. */
+export interface GenerateOptions {
+  /** Called with the number of finished pictures. */
+  readonly onPicture?: (done: number) => void;
+  /** Stops between two sampling steps; what is finished stays in the folder. */
+  readonly signal?: AbortSignal;
+  /** Pictures sampled at once. */
+  readonly batch?: number;
+}
+
+/**
+ * Pictures that the model itself makes of the class, kept in a folder: a set that was cut off goes on where it stopped,
+ * and a finished one is read back.
+ */
+export async function generateRegularization(
+  sampler: Sampler,
+  folder: string,
+  set: GeneratedSet,
+  options: GenerateOptions = {},
+): Promise<CaptionedPicture[]> {
+  await Deno.mkdir(folder, { recursive: true });
+  const { count, ...recipe } = set;
+  const kept = await keptPictures(folder, JSON.stringify(recipe));
+  const { batch = 4, signal, onPicture } = options;
+  for (let at = kept; at < count; at += batch) {
+    onPicture?.(at);
+    const seeds = Array.from({ length: batch }, (_, i) => (set.seed + at + i) % 2 ** 32);
+    const made = await sampler.generate(seeds.map(() => set.prompt), {
+      seed: seeds,
+      steps: set.steps,
+      guidance: set.guidance,
+      eta: 0,
+      width: set.size,
+      height: set.size,
+      batch,
+      signal,
+    });
+    for (const [i, picture] of made.slice(0, count - at).entries()) {
+      await writePng(nameOf(folder, at + i), picture, { prompt: set.prompt });
+    }
+  }
+  onPicture?.(count);
+  const pictures: CaptionedPicture[] = [];
+  for (let i = 0; i < count; i++) {
+    pictures.push({ picture: await readPicture(nameOf(folder, i)), caption: set.prompt });
+  }
+  return pictures;
+}
+
+const nameOf = (folder: string, i: number): string => `${folder}/${String(i).padStart(4, "0")}.png`;
+
+/** How many pictures of this very recipe the folder holds, without a gap. */
+async function keptPictures(folder: string, recipe: string): Promise<number> {
+  const note = `${folder}/recipe.json`;
+  if (!await isFile(note) || await readText(note) !== recipe) {
+    await writeFileAtomic(note, recipe);
+    return 0;
+  }
+  let n = 0;
+  while (await isFile(nameOf(folder, n))) n++;
+  return n;
+}
