@@ -1,0 +1,105 @@
+/** What the demo teaches, in which words, and how long: everything that is decided before a GPU is asked for. */
+import type { CaptionedPicture, Concept } from "../concepts/batches.ts";
+import { modelDefaults, type SamplingDefaults } from "../concepts/overrides.ts";
+import { INITIALIZERS } from "../concepts/defaults.ts";
+import { listPictures, readPicture } from "../files/image.ts";
+import { captionOf, conceptNamed, randomScene, renderScene, Rng } from "../world/mod.ts";
+import { UsageError } from "./errors.ts";
+import type { DemoRequest } from "./requests.ts";
+
+/** A concept of the demo. */
+export interface DemoConcept extends Concept {
+  /** Its folder's name. */
+  readonly name: string;
+  /** In a person's words. */
+  readonly description: string;
+  readonly initializer: string;
+  readonly regularization: readonly CaptionedPicture[];
+  /** New scenes to ask for. */
+  readonly prompts: readonly string[];
+}
+
+/** The whole plan. */
+export interface DemoPlan {
+  /** The model's folder. */
+  readonly model: string;
+  readonly concepts: readonly DemoConcept[];
+  readonly mergedPrompts: readonly string[];
+  readonly steps: number;
+  readonly rate: number;
+  readonly sampling: SamplingDefaults;
+  /** Of the merge: features of so small a text encoder are nearly dependent. */
+  readonly ridge: number;
+}
+
+/** Concepts that show well, unless others are asked for. */
+const CHOSEN = ["moongate", "monster"];
+/** Fewer steps than the method's, so that the demo is over in minutes without a GPU. */
+const STEPS = 200;
+/** Pictures of the class that this world really has. */
+const REGULARIZATION = 60;
+const SIDE = 64;
+
+/** Places for the new pictures. */
+const PLACES = ["on a beach", "in the snow", "at night", "in a meadow", "in the forest"];
+
+/** Plans the demo. Throws UsageError for concepts that do not ship. */
+export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
+  const names = request.concepts ?? CHOSEN;
+  if (names.length !== 2 || names[0] === names[1]) {
+    throw new UsageError(`--concept: the demo teaches two different concepts, not ${names.length}`);
+  }
+  const root = new URL("../world/", import.meta.url);
+  if (root.protocol !== "file:") {
+    throw new UsageError(
+      "the demo needs the model and pictures that lie in the repository: run it from a clone",
+    );
+  }
+  const model = decodeURIComponent(new URL("miniature", root).pathname);
+  const concepts = await Promise.all(names.map((name, i) => demoConcept(name, i, root)));
+  const { training, sampling } = await modelDefaults(model);
+  const words = concepts.map((c) => `${c.token} ${c.className}`);
+  return {
+    model,
+    concepts,
+    mergedPrompts: [
+      `photo of a ${words[0]} ${PLACES[0]}`,
+      `photo of a ${words[0]} ${PLACES[1]}`,
+      `photo of a ${words[1]} ${PLACES[0]}`,
+      `photo of a ${words[1]} ${PLACES[1]}`,
+      `photo of a ${words[1]} next to a ${words[0]}`,
+    ],
+    steps: request.steps ?? STEPS,
+    rate: training.rate,
+    sampling,
+    ridge: 1e-2,
+  };
+}
+
+async function demoConcept(name: string, index: number, root: URL): Promise<DemoConcept> {
+  let known;
+  try {
+    known = conceptNamed(name);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  const token = `<new${index + 1}>`;
+  const folder = decodeURIComponent(new URL(`concepts/${name}`, root).pathname);
+  const { category } = known;
+  return {
+    name,
+    description: known.description,
+    token,
+    className: category,
+    initializer: INITIALIZERS[index],
+    pictures: await Promise.all((await listPictures(folder)).map(readPicture)),
+    regularization: Array.from({ length: REGULARIZATION }, (_, i) => {
+      const scene = randomScene(10_000 + i, { category });
+      return {
+        picture: { width: SIDE, height: SIDE, data: renderScene(scene) },
+        caption: captionOf(scene, new Rng(10_000 + i)),
+      };
+    }),
+    prompts: PLACES.map((place) => `photo of a ${token} ${category} ${place}`),
+  };
+}

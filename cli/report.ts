@@ -1,0 +1,89 @@
+/** HTML reports that open from disk: one file, pictures inlined, no scripts. */
+import { encodePng } from "../files/png.ts";
+import type { Picture } from "../files/picture.ts";
+
+/** A row of pictures. */
+export interface ReportRow {
+  readonly title: string;
+  readonly pictures: readonly Picture[];
+  /** Words under each picture. */
+  readonly captions: readonly string[];
+}
+
+/** A part of a report. */
+export interface ReportSection {
+  readonly title: string;
+  readonly text: string;
+  readonly rows: readonly ReportRow[];
+  /** Loss by step, drawn as a curve. */
+  readonly curve?: readonly { readonly step: number; readonly loss: number }[];
+  /** Text in columns, shown as it is. */
+  readonly pre?: string;
+}
+
+/** A whole report. */
+export interface Report {
+  readonly title: string;
+  readonly lead: string;
+  readonly sections: readonly ReportSection[];
+}
+
+const escape = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
+
+const STYLE =
+  `body{font:16px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:#222}
+h1,h2,h3{line-height:1.2}h3{margin:.8rem 0 .3rem;font-size:1rem;color:#555}
+.row{display:flex;flex-wrap:wrap;gap:12px}figure{margin:0;width:192px}
+img{width:192px;height:192px;image-rendering:auto;border-radius:6px}figcaption{font-size:.8rem;color:#555}
+pre{background:#f4f4f4;padding:1rem;overflow-x:auto;font-size:.8rem}`;
+
+/** The report as one HTML page. */
+export async function reportPage({ title, lead, sections }: Report): Promise<string> {
+  const parts = await Promise.all(sections.map(section));
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>${
+    escape(title)
+  }</title><style>${STYLE}</style></head>
+<body><h1>${escape(title)}</h1><p>${escape(lead)}</p>
+${parts.join("\n")}
+</body></html>
+`;
+}
+
+async function section({ title, text, rows, curve, pre }: ReportSection): Promise<string> {
+  const shown = await Promise.all(rows.map(row));
+  return `<section><h2>${escape(title)}</h2><p>${escape(text)}</p>
+${shown.join("\n")}
+${curve && curve.length > 1 ? `<h3>loss</h3>${plot(curve)}` : ""}
+${pre ? `<pre>${escape(pre)}</pre>` : ""}</section>`;
+}
+
+async function row({ title, pictures, captions }: ReportRow): Promise<string> {
+  const figures = await Promise.all(pictures.map(async (picture, i) => {
+    const src = `data:image/png;base64,${(await encodePng(picture)).toBase64()}`;
+    const words = escape(captions[i] ?? "");
+    return `<figure><img src="${src}" alt="${words}"><figcaption>${words}</figcaption></figure>`;
+  }));
+  return `<h3>${escape(title)}</h3><div class="row">${figures.join("")}</div>`;
+}
+
+/** Loss by step as a line, with its range written beside it. */
+function plot(curve: NonNullable<ReportSection["curve"]>): string {
+  const [w, h] = [560, 140];
+  const losses = curve.map((p) => p.loss);
+  const [low, high] = [Math.min(...losses), Math.max(...losses)];
+  const last = curve.at(-1)!.step;
+  const points = curve.map((p) =>
+    `${(p.step / last * w).toFixed(1)},${(h - (p.loss - low) / (high - low || 1) * h).toFixed(1)}`
+  );
+  return `<svg viewBox="-4 -14 ${w + 60} ${h + 34}" width="${w + 60}" height="${
+    h + 34
+  }" role="img" aria-label="loss by step">
+<polyline points="${points.join(" ")}" fill="none" stroke="#2a6" stroke-width="2"/>
+<g font-size="12" fill="#555"><text x="${w + 6}" y="10">${high.toPrecision(3)}</text><text x="${
+    w + 6
+  }" y="${h}">${low.toPrecision(3)}</text><text x="0" y="${h + 18}">step 0</text><text x="${
+    w - 40
+  }" y="${h + 18}">${last}</text></g></svg>`;
+}
