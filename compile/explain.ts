@@ -91,7 +91,8 @@ function tapeLines(plan: Blueprint, names: TensorNames): string[] {
     `  ${names.of(node.outputs[0])}`,
     node.outputs.map((t) => show(t.spec)).join(" "),
     `${node.op.name}(${node.inputs.map((t) => names.of(t)).join(", ")})`,
-    attributes(node.attrs) + (node.outputs.some((t) => results.has(t)) ? " → result" : ""),
+    `${attributes(node.attrs)} ${node.outputs.some((t) => results.has(t)) ? "→ result" : ""}`
+      .trim(),
   ]);
   return [`tape: ${plan.tape.length} nodes`, ...alignColumns(rows)];
 }
@@ -122,12 +123,18 @@ function dispatchLines(plan: Blueprint, names: TensorNames): string[] {
     d.label,
     `${d.grid.join("×")} groups`,
     `${list(d, "read")} → ${list(d, "write")}`,
-    `from ${opsOf(d.step).join(" · ") || "a copy"}`,
+    origin(d),
   ]);
   return [
-    `dispatches: ${plan.dispatches.length}, in ${steps.length} steps (${fused} fused) for ${work} operations`,
+    `dispatches: ${plan.dispatches.length} (steps: ${steps.length}, fused: ${fused}, operations: ${work})`,
     ...alignColumns(rows),
   ];
+}
+
+/** The ops of a dispatch, unless its label lists them already. */
+function origin({ step, label }: LoweredDispatch): string {
+  const ops = opsOf(step);
+  return label === ops.join("·") ? "" : `from ${ops.join(" · ") || "a copy"}`;
 }
 
 function scratchNames(plan: Blueprint): Map<Scratch, string> {
