@@ -38,10 +38,13 @@ export function cellOf(run: Run, peer: string, c: Case): Cell | string {
 
 const isCell = (cell: Cell | string): cell is Cell => typeof cell !== "string";
 
+/** Three digits, and no exponent where there are more. */
+const digits = (x: number): string => x < 999.5 ? x.toPrecision(3) : x.toFixed(0);
+
 function shown(cell: Cell | string, c: Case): string {
   if (!isCell(cell)) return cell;
-  const rate = c.flops ? ` (${(c.flops / cell.ms / 1e6).toPrecision(3)})` : "";
-  return `${cell.ms.toPrecision(3)}${rate}`;
+  const rate = c.flops ? ` (${digits(c.flops / cell.ms / 1e6)})` : "";
+  return `${digits(cell.ms)}${rate}`;
 }
 
 /** How many times longer the fastest other library takes, by `of`. */
@@ -73,7 +76,7 @@ export function circumstances(run: Run): string {
   const apart = spreads.length ? `${median(spreads).toFixed(2)}×` : "–";
   return `Adapter: ${
     adapters || "none answered"
-  }; Deno ${Deno.version.deno}; ${run.rounds} rounds; ` +
+  }; ${navigator.hardwareConcurrency} CPU cores; Deno ${Deno.version.deno}; ${run.rounds} rounds; ` +
     `slowest over fastest round of a cell: median ${apart}.`;
 }
 
@@ -95,7 +98,7 @@ fastest single batch of each, which other work on the machine disturbs least. "�
 ## How it is measured
 
 - Every library runs in a process of its own. For each case the processes take turns (A B C … A B C …), so that a busy
-  moment does not fall on one of them only.
+  moment does not fall on one of them only. Absolute times depend on what else the machine does, ratios much less.
 - Operands are uploaded beforehand and results stay on the device. Operations are issued many at a time, as many as take
   about 0.3 s, and then the queue is waited for once: a single wait costs 10 ms in Deno 2.9 whatever the adapter. The time of
   an empty wait is taken off. Compiling falls into the warm-up. A cell is the median over the rounds of a round's median

@@ -11,7 +11,11 @@ interface TfTensor {
 interface Tf {
   setBackend(name: string): Promise<boolean>;
   ready(): Promise<void>;
-  backend(): Partial<Record<"endComputePassEncoder" | "submitQueue", () => void>>;
+  backend(): {
+    readonly commandEncoder: GPUCommandEncoder | null;
+    endComputePassEncoder(): void;
+    submitQueue(): void;
+  };
   tensor(data: Float32Array, shape: number[], dtype: "float32"): TfTensor;
   tidy<T>(f: () => T): T;
   matMul(a: TfTensor, b: TfTensor): TfTensor;
@@ -38,9 +42,11 @@ function prepare(tf: Tf, c: Case, operands: Operands): Prepared<TfTensor[]> {
     issue,
     finish() {
       // Up to 15 dispatches are held back.
-      const held = tf.backend();
-      held.endComputePassEncoder?.();
-      held.submitQueue?.();
+      const backend = tf.backend();
+      if (backend.commandEncoder) {
+        backend.endComputePassEncoder();
+        backend.submitQueue();
+      }
       return fence();
     },
     read: (result) => Promise.all(result.map((t) => t.data())),
