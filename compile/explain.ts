@@ -68,6 +68,13 @@ export function alignColumns(
   );
 }
 
+/** Text cut to a column's width. */
+export const clip = (text: string, width: number): string =>
+  text.length > width ? `${text.slice(0, width - 1)}…` : text;
+
+/** Width of the column that names a dispatch. */
+export const LABEL_WIDTH = 40;
+
 /**
  * The program as aligned text: tape, dispatches with the ops they came from, and the memory plan.
  *
@@ -106,7 +113,7 @@ function attributes(attrs: unknown): string {
       Object.getPrototypeOf(v) === Object.prototype;
     return plain ? v : v.constructor?.name ?? "object";
   });
-  return text.length > 72 ? `${text.slice(0, 71)}…` : text;
+  return clip(text, 72);
 }
 
 function dispatchLines(plan: Blueprint, names: TensorNames): string[] {
@@ -120,7 +127,7 @@ function dispatchLines(plan: Blueprint, names: TensorNames): string[] {
     "nothing";
   const rows = plan.dispatches.map((d, i) => [
     `  #${i}`,
-    d.label,
+    clip(d.label, LABEL_WIDTH),
     `${d.grid.join("×")} groups`,
     `${list(d, "read")} → ${list(d, "write")}`,
     origin(d),
@@ -131,10 +138,12 @@ function dispatchLines(plan: Blueprint, names: TensorNames): string[] {
   ];
 }
 
-/** The ops of a dispatch, unless its label lists them already. */
+/** The ops of a dispatch, unless its label lists them already and in full. */
 function origin({ step, label }: LoweredDispatch): string {
   const ops = opsOf(step);
-  return label === ops.join("·") ? "" : `from ${ops.join(" · ") || "a copy"}`;
+  return label === ops.join("·") && label.length <= LABEL_WIDTH
+    ? ""
+    : `from ${ops.join(" · ") || "a copy"}`;
 }
 
 function scratchNames(plan: Blueprint): Map<Scratch, string> {

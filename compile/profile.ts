@@ -10,7 +10,7 @@ import { arrayTensor } from "../ops/leaf.ts";
 import { byteSize } from "../tensor/shape.ts";
 import type { Compiled } from "./compile.ts";
 import { costOf, loadsOf } from "./expr.ts";
-import { alignColumns, opsOf, showBytes } from "./explain.ts";
+import { alignColumns, clip, LABEL_WIDTH, opsOf, showBytes } from "./explain.ts";
 import type { LoweredDispatch } from "./lower.ts";
 import { bytesOf } from "./plan.ts";
 import { encodeAlone, type Recorded, rehearse } from "./rehearse.ts";
@@ -171,14 +171,14 @@ export function profileTable(p: Profile, top = 40): string {
   const share = (ms: number) => `${(100 * ms / (p.milliseconds || 1)).toFixed(1)} %`;
   const rows = order.slice(0, top).map((d) => [
     `#${d.i}`,
-    d.label,
+    clip(d.label, LABEL_WIDTH),
     d.milliseconds.toFixed(3),
     share(d.milliseconds),
     (d.flops / 1e6).toFixed(2),
     showBytes(d.bytes),
     rate(d.flops, d.milliseconds),
     rate(d.bytes, d.milliseconds),
-    d.ops.length > 1 ? d.ops.join(" · ") : "",
+    d.ops.length > 1 ? clip(d.ops.join(" · "), 100) : "",
   ]);
   const rest = order.slice(top).reduce((sum, d) => sum + d.milliseconds, 0);
   const more = order.length > top
