@@ -1,4 +1,4 @@
-"""Writes the autoencoder's encoder in closed form: an exact principal component analysis of 8x8 patches.
+"""Writes the autoencoder's encoder in closed form: principal components of 4x4 patches, then of 2x2 of those.
 
     python pca.py DATA WORK [--decoder OLD.pt]
 
