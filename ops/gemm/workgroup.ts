@@ -4,7 +4,7 @@
  * two buffers there is one barrier per tile.
  *
  * Workgroup arrays are two-dimensional with a literal first index, because the compiler clamps every other index again
- * at each use (`docs/engine.md`).
+ * at each use.
  */
 import { flatGroup, foldGrid } from "../../tensor/kernel.ts";
 import { Fragment } from "./fragment.ts";
