@@ -110,8 +110,8 @@ fastest single batch of each, which other work on the machine disturbs least. "�
   composes layer normalization from several operations, as it has no op for it. onnxruntime-web has no gradients.
 - FLOP counts: matmul 2n³; convolution 2·B·H·W·Cin·Cout·9; the MLP's two forward products and three backward ones.
 
-Versions: @jax-js/jax 0.1.25, @tensorflow/tfjs 4.22.0, onnxruntime-web 1.30.0. Left out: webgpu-torch 0.3.5, which has products and convolutions only, is an order of
-magnitude slower in the former, and gave wrong values in the latter.
+Versions: @jax-js/jax 0.1.25, @tensorflow/tfjs 4.22.0, onnxruntime-web 1.30.0. Left out: webgpu-torch 0.3.5, which has
+products and convolutions only, several times slower in the former and not right in the latter on this adapter.
 
 \`deno task bench --cases=softmax,matmul-512 --peers=moongate,tfjs --rounds=1\` runs a part. \`bench/gemm.ts\` and
 \`bench/norms.ts\` time moongate's own kernels over more shapes.
