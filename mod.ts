@@ -105,6 +105,7 @@ export { logSoftmax, logSumExp, softmax } from "./ops/softmax.ts";
 
 // Diffusion models.
 export {
+  loadPipeline,
   loadPipeline as loadStableDiffusion,
   type Pipeline,
   type PipelineConfig,
