@@ -37,6 +37,16 @@ export {
   evaluate,
   type Leaf,
 } from "./compile/compile.ts";
+export { type DebugOptions, type DebugReport, debugRun, type Problem } from "./compile/debug.ts";
+export { explain } from "./compile/explain.ts";
+export type { Blueprint } from "./compile/trace.ts";
+export {
+  type DispatchProfile,
+  type Profile,
+  profile,
+  type ProfileOptions,
+  profileTable,
+} from "./compile/profile.ts";
 
 // Derivatives, masks, optimizers.
 export { checkpoint } from "./autograd/checkpoint.ts";

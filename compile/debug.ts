@@ -14,17 +14,21 @@ import { encodeAlone, type Recorded, rehearse } from "./rehearse.ts";
 
 /** What is wrong with a dispatch. */
 export interface Problem {
+  /** The GPU refused it, it gave NaN or infinity, or it differs from the reference. */
   readonly kind: "refused" | "not finite" | "differs";
   /** Position of the dispatch in the program. */
   readonly dispatch: number;
+  /** What the dispatch is called. */
   readonly label: string;
   /** The ops that the dispatch came from. */
   readonly ops: readonly string[];
   /** The tensor with the wrong value, as `explain` names it; absent when the GPU refused the dispatch. */
   readonly tensor?: string;
-  /** Flat row-major index of the worst value, and the two values. */
+  /** Flat row-major index of the worst value. */
   readonly index?: number;
+  /** The value that the device computed there. */
   readonly actual?: number;
+  /** The value that float64 gives there. */
   readonly expected?: number;
   /** All of this as a sentence. */
   readonly message: string;

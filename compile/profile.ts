@@ -17,6 +17,7 @@ import { encodeAlone, type Recorded, rehearse } from "./rehearse.ts";
 
 /** One dispatch, measured. */
 export interface DispatchProfile {
+  /** What the dispatch is called. */
   readonly label: string;
   /** The ops it came from. */
   readonly ops: readonly string[];

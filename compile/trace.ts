@@ -8,8 +8,11 @@ import { simplify } from "./simplify.ts";
 
 /** A program that could run: its tape, its dispatches and its memory. */
 export interface Blueprint {
+  /** @internal Nodes in order. */
   readonly tape: readonly Node[];
+  /** @internal What is replayed. */
   readonly dispatches: readonly LoweredDispatch[];
+  /** @internal Where everything lies. */
   readonly memory: MemoryPlan;
   /** For each result, the written (or passed-through) tensor that holds it. */
   readonly results: readonly Tensor[];
