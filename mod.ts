@@ -121,7 +121,7 @@ export {
   type PipelineConfig,
   type PipelineOptions,
   type PipelineParams,
-} from "./models/pipeline.ts";
+} from "./diffusion/pipeline.ts";
 export type { ClipEncoderConfig } from "./models/clip_encoder.ts";
 export type { ClipTextConfig } from "./models/clip_text.ts";
 export type { Block, UNetConfig, UNetOptions } from "./models/unet.ts";

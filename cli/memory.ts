@@ -4,7 +4,7 @@ import { targetsOf } from "../concepts/batches.ts";
 import type { StepBatch } from "../concepts/step.ts";
 import { customDiffusionMask, trainingStep } from "../concepts/train.ts";
 import { tensor } from "../ops/leaf.ts";
-import type { Pipeline } from "../models/pipeline.ts";
+import type { Pipeline } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { byteSize } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";

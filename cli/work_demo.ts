@@ -14,7 +14,7 @@ import { writePng } from "../files/png.ts";
 import { sheet } from "../files/sheet.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { readText } from "../files/json.ts";
-import { loadPipeline, type Pipeline } from "../models/pipeline.ts";
+import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { type DemoConcept, type DemoPlan, demoPlan } from "./demo_plan.ts";
 import { reportPage } from "./report.ts";
 import type { DemoRequest, Ui } from "./requests.ts";

@@ -7,7 +7,7 @@ import type { Picture } from "../files/image.ts";
 import { isFile } from "../files/paths.ts";
 import { writePng } from "../files/png.ts";
 import { sheet } from "../files/sheet.ts";
-import { loadPipeline, type Pipeline } from "../models/pipeline.ts";
+import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { checkPrompts, type NamedDelta, openDeltas, refuseOverlap, tokensOf } from "./deltas.ts";
 import { Interrupted } from "./interrupt.ts";
 import { inspectModel, sideFor } from "./model.ts";

@@ -6,7 +6,7 @@ import { gpu } from "../device/adapter.ts";
 import { FileError } from "../files/errors.ts";
 import { readText } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
-import { loadPipeline } from "../models/pipeline.ts";
+import { loadPipeline } from "../diffusion/pipeline.ts";
 import { openDeltas, tokensOf } from "./deltas.ts";
 import { UsageError } from "./errors.ts";
 import { inspectModel } from "./model.ts";

@@ -8,7 +8,7 @@ import { gpu } from "../device/adapter.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { isFile } from "../files/paths.ts";
 import { openSafetensors } from "../files/safetensors.ts";
-import { loadPipeline, type Pipeline } from "../models/pipeline.ts";
+import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { UsageError } from "./errors.ts";
 import { checkMemory } from "./memory.ts";
 import { openMetrics } from "./metrics.ts";

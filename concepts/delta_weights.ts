@@ -6,7 +6,7 @@ import { embedding, replaceRows } from "../ops/embedding.ts";
 import { tensor } from "../ops/leaf.ts";
 import { flatten, mapTree } from "../tensor/tree.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Pipeline, PipelineParams } from "../models/pipeline.ts";
+import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
 import { fingerprint } from "../files/fingerprint.ts";
 import { openModelFolder } from "../files/folder.ts";

@@ -5,7 +5,7 @@
 import { compile } from "../compile/compile.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Pipeline } from "../models/pipeline.ts";
+import type { Pipeline } from "../diffusion/pipeline.ts";
 import { vaeEncode } from "../models/vae.ts";
 import { augment, drawAugmentation } from "./augment.ts";
 import type { CaptionedPicture, HostBatch } from "./batches.ts";

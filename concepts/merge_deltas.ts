@@ -8,7 +8,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { FileError } from "../files/errors.ts";
 import { clipText } from "../models/clip_text.ts";
-import type { Pipeline } from "../models/pipeline.ts";
+import type { Pipeline } from "../diffusion/pipeline.ts";
 import type { Delta, DeltaToken, DeltaWeight } from "./delta.ts";
 import { withDelta } from "./delta_weights.ts";
 import { type Matrix, type MergeReport, mergeSolver } from "./merge.ts";

@@ -7,7 +7,7 @@ import { concat } from "../ops/movement.ts";
 import { tensor } from "../ops/leaf.ts";
 import { foldIn, keyFromSeed } from "../ops/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Pipeline, PipelineParams } from "../models/pipeline.ts";
+import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";
 import { vaeEncode } from "../models/vae.ts";
 import { diffusionLoss } from "../diffusion/loss.ts";
 import type { BatchOptions, HostBatch } from "./batches.ts";

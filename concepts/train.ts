@@ -10,7 +10,7 @@ import { adamInit, type AdamState, adamw } from "../autograd/optimizer.ts";
 import { valueAndGrad } from "../autograd/grad.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Pipeline, PipelineParams } from "../models/pipeline.ts";
+import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { type BatchOptions, type CaptionedPicture, type Concept, makeBatch } from "./batches.ts";
 import { TRAINING } from "./defaults.ts";

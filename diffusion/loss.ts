@@ -13,7 +13,7 @@ import { reshape, slice } from "../ops/movement.ts";
 import { randomNormal, randomUniform } from "../ops/random.ts";
 import { mean, sum } from "../ops/reduce.ts";
 import { clipText } from "../models/clip_text.ts";
-import type { PipelineConfig, PipelineParams } from "../models/pipeline.ts";
+import type { PipelineConfig, PipelineParams } from "./pipeline.ts";
 import { unet, type UNetOptions } from "../models/unet.ts";
 import { type Posterior, toLatent, vaeEncode } from "../models/vae.ts";
 import { type NoiseSchedule, noising, target } from "./schedule.ts";

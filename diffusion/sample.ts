@@ -4,7 +4,7 @@ import type { Picture } from "../files/picture.ts";
 import { add, maximum, minimum, mul } from "../ops/arithmetic.ts";
 import { slice } from "../ops/movement.ts";
 import { clipText } from "../models/clip_text.ts";
-import type { Pipeline, PipelineConfig } from "../models/pipeline.ts";
+import type { Pipeline, PipelineConfig } from "./pipeline.ts";
 import type { ParameterTree } from "../models/params.ts";
 import { fromLatent, vaeDecode, vaeFactor } from "../models/vae.ts";
 import type { Tensor } from "../tensor/tensor.ts";

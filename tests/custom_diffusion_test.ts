@@ -5,7 +5,7 @@ import { stepLoss } from "../concepts/step.ts";
 import { adamInit } from "../autograd/optimizer.ts";
 import { valueAndGrad } from "../autograd/grad.ts";
 import { tensor } from "../ops/leaf.ts";
-import { loadPipeline, type PipelineParams } from "../models/pipeline.ts";
+import { loadPipeline, type PipelineParams } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { flatten, type Tree } from "../tensor/tree.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";

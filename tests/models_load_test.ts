@@ -7,7 +7,7 @@ import { interpret } from "../compile/interpret.ts";
 import { toEngine, toFile } from "../models/layout.ts";
 import { loadComponent, storeComponent } from "../models/load.ts";
 import { engineShape } from "../models/params.ts";
-import { loadPipeline } from "../models/pipeline.ts";
+import { loadPipeline } from "../diffusion/pipeline.ts";
 import { type ModelConfig, parameterSpecs } from "../models/specs.ts";
 import { clipConfig, clipVisionConfig } from "../models/clip_vision.ts";
 import { clipTextConfig } from "../models/clip_text.ts";

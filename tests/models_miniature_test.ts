@@ -4,7 +4,7 @@ import { isFile } from "../files/paths.ts";
 import type { Picture } from "../files/picture.ts";
 import { compile } from "../compile/compile.ts";
 import { Sampler } from "../diffusion/sample.ts";
-import { loadPipeline, type Pipeline } from "../models/pipeline.ts";
+import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { vaeDecode, vaeEncode } from "../models/vae.ts";
 import { tensor } from "../ops/leaf.ts";
 import { testDevice } from "./support/check.ts";

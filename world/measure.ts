@@ -16,7 +16,7 @@ import { openScorer, type Scorer } from "../evaluate/scorer.ts";
 import { listPictures, readPicture } from "../files/image.ts";
 import type { Picture } from "../files/picture.ts";
 import { generate } from "../diffusion/sample.ts";
-import { loadPipeline, type Pipeline } from "../models/pipeline.ts";
+import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import {
   captionOf,
   type Concept,

@@ -3,19 +3,19 @@
  * schedule. New words get their rows of the token table here, before anything is uploaded.
  */
 import type { Device } from "../device/device.ts";
-import { type NoiseSchedule, noiseSchedule } from "../diffusion/schedule.ts";
+import { type NoiseSchedule, noiseSchedule } from "./schedule.ts";
 import { FileError } from "../files/errors.ts";
 import { type ModelFolder, openModelFolder } from "../files/folder.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
-import { type ClipTextConfig, clipTextConfig } from "./clip_text.ts";
-import { loadComponent, type LoadOptions } from "./load.ts";
-import type { ParameterTree } from "./params.ts";
-import { addTokens, withRows } from "./new_tokens.ts";
-import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
-import { type UNetConfig, unetConfig } from "./unet.ts";
-import { type VaeConfig, vaeConfig } from "./vae.ts";
+import { type ClipTextConfig, clipTextConfig } from "../models/clip_text.ts";
+import { loadComponent, type LoadOptions } from "../models/load.ts";
+import type { ParameterTree } from "../models/params.ts";
+import { addTokens, withRows } from "../models/new_tokens.ts";
+import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
+import { type UNetConfig, unetConfig } from "../models/unet.ts";
+import { type VaeConfig, vaeConfig } from "../models/vae.ts";
 
 /** Configs by component, named as the folders are. */
 export interface PipelineConfig {
