@@ -14,7 +14,7 @@ import { stepBatch } from "../concepts/step.ts";
 import { customDiffusionMask, trainingStep } from "../concepts/train.ts";
 import { gpu } from "../device/adapter.ts";
 import type { LoweredDispatch } from "../compile/lower.ts";
-import { loadPipeline } from "../models/pipeline.ts";
+import { loadPipeline } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { tensor } from "../ops/leaf.ts";
 import { median } from "./harness.ts";
