@@ -135,7 +135,12 @@ export { generate, type SampleOptions, Sampler } from "./diffusion/sample.ts";
 // Concepts: training, deltas, merging.
 export type { Pixels } from "./concepts/resample.ts";
 export type { CaptionedPicture, Concept } from "./concepts/batches.ts";
-export { type Checkpoint, loadCheckpoint, saveCheckpoint } from "./concepts/checkpoints.ts";
+export {
+  type Checkpoint,
+  loadCheckpoint,
+  saveCheckpoint,
+  type SavedState,
+} from "./concepts/checkpoints.ts";
 export {
   checkBase,
   type Delta,

@@ -7,13 +7,19 @@ import { openSafetensors } from "../files/safetensors.ts";
 import { type TensorToWrite, writeSafetensors } from "../files/safetensors_write.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { AdamState } from "../autograd/optimizer.ts";
+import type { AdamState, Named } from "../autograd/optimizer.ts";
 import type { Device } from "../device/device.ts";
 
 const FORMAT = "moongate-checkpoint";
 
 /** Name of the file inside an output folder. */
 export const CHECKPOINT_FILE = "checkpoint.safetensors";
+
+/** What is saved: the optimizer's state and, where a run keeps them, averaged weights. */
+export interface SavedState extends AdamState {
+  /** Exponential moving average of the weights. */
+  readonly average?: Named;
+}
 
 /** A saved state. */
 export interface Checkpoint {
@@ -22,7 +28,7 @@ export interface Checkpoint {
   /** What the run was started with; a resumed run must be started with the same. */
   readonly run: string;
   /** Trained values and moments. */
-  readonly state: AdamState;
+  readonly state: SavedState;
 }
 
 /** Writes the state of a run, whole or not at all. */
@@ -31,14 +37,14 @@ export async function saveCheckpoint(
   device: Device,
   step: number,
   run: string,
-  state: AdamState,
+  state: SavedState,
 ): Promise<void> {
   const tensors = new Map<string, TensorToWrite>();
   const put = async (name: string, t: Tensor) => {
     tensors.set(name, { shape: t.shape, data: await device.read(t) as Float32Array });
   };
-  for (const part of ["params", "m", "v"] as const) {
-    for (const [name, t] of Object.entries(state[part])) await put(`${part}:${name}`, t);
+  for (const part of ["params", "m", "v", "average"] as const) {
+    for (const [name, t] of Object.entries(state[part] ?? {})) await put(`${part}:${name}`, t);
   }
   for (const i of [0, 1] as const) await put(`correction:${i}`, state.corrections[i]);
   await writeSafetensors(path, tensors, { format: FORMAT, step: String(step), run });
@@ -63,7 +69,7 @@ export async function loadCheckpoint(path: string, run: string): Promise<Checkpo
       `It was started with ${metadata.run}; give the same, or start again without --resume`,
     );
   }
-  const parts = { params: {}, m: {}, v: {} } as Record<string, Record<string, Tensor>>;
+  const parts = { params: {}, m: {}, v: {}, average: {} } as Record<string, Record<string, Tensor>>;
   const corrections: Tensor[] = [];
   for (const [name, info] of source.tensors) {
     const value = tensor(await source.readFloat32(name), info.shape);
@@ -76,9 +82,7 @@ export async function loadCheckpoint(path: string, run: string): Promise<Checkpo
   if (!c1 || !c2) {
     throw new FileError(path, "lacks the optimizer's corrections", "The file is damaged");
   }
-  return {
-    step,
-    run,
-    state: { params: parts.params, m: parts.m, v: parts.v, corrections: [c1, c2] },
-  };
+  const { params, m, v, average } = parts;
+  const state = { params, m, v, corrections: [c1, c2] as const };
+  return { step, run, state: Object.keys(average).length ? { ...state, average } : state };
 }

@@ -1,0 +1,48 @@
+/**
+ * What CLIP and the classifier see: renders that are moved a little, and some blurred or of other brightness. They are
+ * to judge what a model samples, and that is never a crisp render.
+ */
+import type { Random } from "../../concepts/random.ts";
+import type { Pictures } from "./pictures.ts";
+
+/** A picture to be looked at. */
+export interface Look {
+  /** `[size, size, 3]`, about [−1, 1]. */
+  readonly pixels: Float32Array;
+  /** Deviation of the noise to be added. */
+  readonly noise: number;
+}
+
+/** A random look at a picture; the noise itself is left to the device. */
+export function lookAt({ bytes, size }: Pictures, index: number, random: Random): Look {
+  const reach = Math.round(3 * size / 64);
+  const dx = random.integer(-reach, reach), dy = random.integer(-reach, reach);
+  const blur = clamp(random.uniform() * 1.6 - 0.6, 0, 1);
+  const noise = Math.max(0, random.uniform() * 0.16 - 0.06);
+  const gain = 0.9 + 0.2 * random.uniform(), shift = 0.1 * (random.uniform() - 0.5);
+  const from = bytes.subarray(index * size * size * 3, (index + 1) * size * size * 3);
+  const moved = new Float32Array(from.length);
+  for (let y = 0; y < size; y++) {
+    const row = clamp(y + dy, 0, size - 1) * size;
+    for (let x = 0; x < size; x++) {
+      const at = 3 * (row + clamp(x + dx, 0, size - 1));
+      const to = 3 * (y * size + x);
+      for (let c = 0; c < 3; c++) moved[to + c] = from[at + c] / 127.5 - 1;
+    }
+  }
+  const soft = blur > 0 ? smooth(smooth(moved, size, 3), size, 3 * size) : moved;
+  const pixels = moved.map((v, i) => (v + blur * (soft[i] - v)) * gain + shift);
+  return { pixels, noise: noise * gain };
+}
+
+/** Weights 1, 2, 1 along one axis, whose neighbours lie `stride` apart; the picture's edge is repeated. */
+function smooth(x: Float32Array, size: number, stride: number): Float32Array {
+  return x.map((v, i) => {
+    const place = Math.floor(i / stride) % size;
+    const before = x[place > 0 ? i - stride : i];
+    const after = x[place < size - 1 ? i + stride : i];
+    return (before + 2 * v + after) / 4;
+  });
+}
+
+const clamp = (v: number, low: number, high: number): number => Math.min(high, Math.max(low, v));

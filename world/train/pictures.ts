@@ -1,0 +1,134 @@
+/**
+ * What the model trains on: a set of renders, each named by its seed, with captions and labels. Pictures are drawn once
+ * and kept as bytes (a render costs more than a training step's share of a GPU), on all cores where there are many.
+ */
+import { captionOf, randomScene, renderScene, Rng } from "../mod.ts";
+import { labelsOf } from "../export_dataset.ts";
+
+/** Renders with captions and labels. */
+export interface Pictures {
+  /** How many. */
+  readonly count: number;
+  /** Side in pixels. */
+  readonly size: number;
+  /** RGB, `[count, size, size, 3]`. */
+  readonly bytes: Uint8Array;
+  /** Five captions each: four with words left out, and the full one. */
+  readonly captions: readonly (readonly string[])[];
+  /** Label numbers by head: see `labelsOf`. */
+  readonly labels: readonly Readonly<Record<string, number>>[];
+}
+
+/** Options of {@linkcode renderPictures}. */
+export interface RenderOptions {
+  readonly count: number;
+  /** Side in pixels. */
+  readonly size: number;
+  /** Seed of the first picture. Default 1,000,000: those below are for tests. */
+  readonly first?: number;
+  /** Threads; 0 draws in this one. Default: one for each core, where it pays. */
+  readonly workers?: number;
+  /** Called with the number of pictures drawn. */
+  readonly onProgress?: (done: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A share of the work of a thread. */
+export interface RenderTask {
+  readonly bytes: Uint8Array;
+  readonly size: number;
+  /** Seed of the first picture of the set. */
+  readonly first: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Pictures that a thread draws between two messages. */
+const SHARE = 32;
+
+/** Draws pictures `from` to `to` of a set into their places. */
+export function renderShare({ bytes, size, first, from, to }: RenderTask): void {
+  const each = size * size * 3;
+  for (let i = from; i < to; i++) {
+    bytes.set(renderScene(randomScene(first + i), size), i * each);
+  }
+}
+
+/** Draws the set: picture i is that of seed `first + i`. */
+export async function renderPictures(options: RenderOptions): Promise<Pictures> {
+  const { count, size, first = 1_000_000, signal } = options;
+  const threads = options.workers ?? (count > 500 ? navigator.hardwareConcurrency : 0);
+  const bytes = new Uint8Array(new SharedArrayBuffer(count * size * size * 3));
+  const shares = Array.from({ length: Math.ceil(count / SHARE) }, (_, i): RenderTask => ({
+    bytes,
+    size,
+    first,
+    from: i * SHARE,
+    to: Math.min(count, (i + 1) * SHARE),
+  }));
+  let done = 0;
+  const finished = (share: RenderTask) => {
+    signal?.throwIfAborted();
+    options.onProgress?.(done += share.to - share.from);
+  };
+  if (threads === 0) {
+    for (const share of shares) {
+      renderShare(share);
+      finished(share);
+    }
+  } else {
+    await inParallel(shares, threads, finished);
+  }
+  const scenes = Array.from({ length: count }, (_, i) => randomScene(first + i));
+  return {
+    count,
+    size,
+    bytes,
+    captions: scenes.map((scene, i) => {
+      const rng = new Rng((first + i) ^ 0x5eed);
+      return [...[0, 1, 2, 3].map(() => captionOf(scene, rng)), captionOf(scene)];
+    }),
+    labels: scenes.map(labelsOf),
+  };
+}
+
+async function inParallel(
+  shares: RenderTask[],
+  threads: number,
+  finished: (share: RenderTask) => void,
+): Promise<void> {
+  const queue = shares.toReversed();
+  const workers = Array.from(
+    { length: Math.min(threads, shares.length) },
+    () => new Worker(new URL("./render_worker.ts", import.meta.url), { type: "module" }),
+  );
+  const drain = async (worker: Worker) => {
+    for (let share = queue.pop(); share; share = queue.pop()) {
+      const answer = Promise.withResolvers<void>();
+      worker.onmessage = () => answer.resolve();
+      worker.onerror = (event) => {
+        event.preventDefault();
+        answer.reject(new Error(`drawing pictures failed: ${event.message}`));
+      };
+      worker.postMessage(share);
+      await answer.promise;
+      finished(share);
+    }
+  };
+  try {
+    await Promise.all(workers.map(drain));
+  } finally {
+    for (const worker of workers) worker.terminate();
+  }
+}
+
+/** The chosen pictures as numbers in [−1, 1], `[n, size, size, 3]`. */
+export function pixelsOf({ bytes, size }: Pictures, chosen: readonly number[]): Float32Array {
+  const each = size * size * 3;
+  const out = new Float32Array(chosen.length * each);
+  chosen.forEach((index, i) => {
+    const from = bytes.subarray(index * each, (index + 1) * each);
+    for (let k = 0; k < each; k++) out[i * each + k] = from[k] / 127.5 - 1;
+  });
+  return out;
+}
