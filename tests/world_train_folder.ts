@@ -15,9 +15,9 @@ const SMALLER: Record<string, Record<string, unknown>> = {
   "unet/config.json": {
     in_channels: 4,
     out_channels: 4,
-    down_block_types: ["CrossAttnDownBlock2D", "DownBlock2D"],
-    up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D"],
-    block_out_channels: [8, 16],
+    down_block_types: ["CrossAttnDownBlock2D"],
+    up_block_types: ["CrossAttnUpBlock2D"],
+    block_out_channels: [8],
     norm_num_groups: 4,
     attention_head_dim: 2,
     cross_attention_dim: 16,

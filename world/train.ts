@@ -1,0 +1,145 @@
+/**
+ * Trains the miniature model from nothing, by moongate itself: the renders, configs and losses of `world/pytorch/`.
+ *
+ *     deno run -A world/train.ts --stage all --out DIR
+ *     deno run -A world/train.ts --stage unet --out DIR --resume
+ *
+ * DIR becomes a model folder in the layout of diffusers; logs and checkpoints lie in DIR/training/. Ctrl-C saves, and
+ * `--resume` goes on bit by bit.
+ */
+import { parseArgs } from "node:util";
+import { report, UsageError } from "../cli/errors.ts";
+import { catchInterrupt, Interrupted, interrupted } from "../cli/interrupt.ts";
+import { whole } from "../cli/parse.ts";
+import { prepareGpu } from "../cli/platform.ts";
+import { createProgress } from "../cli/progress.ts";
+import { gpu } from "../device/adapter.ts";
+import { SETTINGS, type Settings, type Stage, STAGES, trainWorld } from "./train/mod.ts";
+import { TRAINED } from "./train/settings.ts";
+
+const HELP = `Trains the miniature model from nothing, by moongate itself.
+
+  deno run -A world/train.ts --stage all --out DIR
+
+  --out DIR          the model's folder, made where it is missing
+  --stage NAMES      all, or some of ${STAGES.join(", ")}, with commas between
+  --resume           go on from the checkpoints in DIR
+  --template DIR     folder with the configs of all parts (default: the shipped miniature)
+  --steps N          optimizer steps of each stage (default: ${each("steps")})
+  --batch N          pictures a step (default: ${each("batch")})
+  --pictures N       different renders to train on (default: ${SETTINGS.pictures})
+  --seed N           random seed (default: ${SETTINGS.seed})
+  --save-every N     steps between checkpoints (default: 500)
+  --log-every N      steps between lines of the log (default: 50)
+  --quiet            no progress`;
+
+/** Flags that take a whole number, as typed. */
+type Flags = {
+  readonly [name in "steps" | "batch" | "pictures" | "seed" | "save-every" | "log-every"]?: string;
+};
+
+function each(what: "steps" | "batch"): string {
+  return TRAINED.map((stage) => `${stage} ${SETTINGS[stage][what]}`).join(", ");
+}
+
+/** A whole number that was given. Throws UsageError naming the flag for anything else. */
+function number(flags: Flags, name: keyof Flags, least: number): number | undefined {
+  const text = flags[name];
+  if (text === undefined) return undefined;
+  try {
+    return whole(least)(text);
+  } catch (error) {
+    throw new UsageError(`--${name} is "${text}". ${(error as Error).message}`);
+  }
+}
+
+/** The stages that `--stage` names. Throws UsageError for one that there isn't. */
+function stagesOf(text: string): readonly Stage[] {
+  if (text === "all") return STAGES;
+  return text.split(",").map((name) => {
+    const stage = STAGES.find((s) => s === name);
+    if (!stage) throw new UsageError(`there is no stage "${name}": ${STAGES.join(", ")} or all`);
+    return stage;
+  });
+}
+
+function settingsOf(flags: Flags): Settings {
+  const settings = {
+    ...SETTINGS,
+    pictures: number(flags, "pictures", 1) ?? SETTINGS.pictures,
+    seed: number(flags, "seed", 0) ?? SETTINGS.seed,
+  };
+  const steps = number(flags, "steps", 1), batch = number(flags, "batch", 1);
+  const stages = TRAINED.map((stage) => [stage, {
+    ...SETTINGS[stage],
+    steps: steps ?? SETTINGS[stage].steps,
+    batch: batch ?? SETTINGS[stage].batch,
+  }]);
+  return { ...settings, ...Object.fromEntries(stages) };
+}
+
+/** Runs the command; gives the exit code. */
+async function main(args: string[]): Promise<number> {
+  const text = { type: "string" } as const, flag = { type: "boolean", default: false } as const;
+  const { values } = parseArgs({
+    args,
+    options: {
+      out: text,
+      stage: { ...text, default: "all" },
+      template: { ...text, default: new URL("./miniature", import.meta.url).pathname },
+      steps: text,
+      batch: text,
+      pictures: text,
+      seed: text,
+      "save-every": text,
+      "log-every": text,
+      resume: flag,
+      quiet: flag,
+      help: flag,
+    },
+  });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const { out } = values;
+  if (!out) throw new UsageError("--out is needed: the model's folder. --help shows all options");
+  const stages = stagesOf(values.stage),
+    settings = settingsOf({
+      steps: values.steps,
+      batch: values.batch,
+      seed: values.seed,
+      pictures: values.pictures,
+    });
+  const saveEvery = number(values, "save-every", 1), logEvery = number(values, "log-every", 1);
+  prepareGpu();
+  using device = await gpu();
+  const progress = await createProgress({ quiet: values.quiet });
+  using interrupt = catchInterrupt();
+  const { template, resume } = values;
+  try {
+    await trainWorld(device, {
+      ...{ out, template, stages, settings, resume, saveEvery, logEvery, progress },
+      signal: interrupt.signal,
+    });
+  } catch (error) {
+    if (!interrupt.requested || (error as Error).name !== "AbortError") throw error;
+    const typed = args.filter((a) => a !== "--resume").join(" ");
+    interrupt.saved(`deno run -A world/train.ts ${typed} --resume`);
+  } finally {
+    progress.stop();
+  }
+  console.log(out);
+  return 0;
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exitCode = await main(Deno.args);
+  } catch (error) {
+    const usage = (error as { code?: string }).code?.startsWith("ERR_PARSE_ARGS");
+    Deno.exitCode = error instanceof Interrupted
+      ? interrupted
+      : report(usage ? new UsageError((error as Error).message) : error);
+  }
+}
