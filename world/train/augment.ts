@@ -31,18 +31,26 @@ export function lookAt({ bytes, size }: Pictures, index: number, random: Random)
     }
   }
   const soft = blur > 0 ? smooth(smooth(moved, size, 3), size, 3 * size) : moved;
-  const pixels = moved.map((v, i) => (v + blur * (soft[i] - v)) * gain + shift);
+  const pixels = new Float32Array(moved.length);
+  for (let i = 0; i < pixels.length; i++) {
+    pixels[i] = (moved[i] + blur * (soft[i] - moved[i])) * gain + shift;
+  }
   return { pixels, noise: noise * gain };
 }
 
 /** Weights 1, 2, 1 along one axis, whose neighbours lie `stride` apart; the picture's edge is repeated. */
 function smooth(x: Float32Array, size: number, stride: number): Float32Array {
-  return x.map((v, i) => {
-    const place = Math.floor(i / stride) % size;
-    const before = x[place > 0 ? i - stride : i];
-    const after = x[place < size - 1 ? i + stride : i];
-    return (before + 2 * v + after) / 4;
-  });
+  const out = new Float32Array(x.length);
+  const line = size * stride;
+  for (let start = 0; start < x.length; start += line) {
+    for (let k = 0; k < line; k++) {
+      const i = start + k;
+      const before = x[k < stride ? i : i - stride];
+      const after = x[k < line - stride ? i + stride : i];
+      out[i] = (before + 2 * x[i] + after) / 4;
+    }
+  }
+  return out;
 }
 
 const clamp = (v: number, low: number, high: number): number => Math.min(high, Math.max(low, v));

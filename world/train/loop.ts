@@ -107,10 +107,13 @@ export async function runStage<B extends Batch>(
       done++;
       // Lets Ctrl-C and timers through; the GPU works on meanwhile.
       await new Promise((resolve) => setTimeout(resolve));
-      const last = done === steps || signal?.aborted === true;
-      if (done % logEvery === 0 || last) await report(result.losses);
-      if (done % saveEvery === 0 || last) await saveCheckpoint(path, device, done, run, state);
-      if (done < steps) signal?.throwIfAborted();
+      if (done % logEvery === 0 || done === steps || signal?.aborted) await report(result.losses);
+      // Asked once, after everything that Ctrl-C may have come during: what ends here has been saved here.
+      const stopping = signal?.aborted ?? false;
+      if (done % saveEvery === 0 || done === steps || stopping) {
+        await saveCheckpoint(path, device, done, run, state);
+      }
+      if (stopping && done < steps) signal!.throwIfAborted();
     }
   } catch (error) {
     device.free(...tensorsOf(state));
