@@ -16,6 +16,7 @@ import { writeFileAtomic } from "../files/atomic.ts";
 import { readText } from "../files/json.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { type DemoConcept, type DemoPlan, demoPlan } from "./demo_plan.ts";
+import { Interrupted } from "./interrupt.ts";
 import { reportPage } from "./report.ts";
 import type { DemoRequest, Ui } from "./requests.ts";
 import { CAPTIONS_FILE, reportTable } from "./work_merge.ts";
@@ -33,6 +34,17 @@ interface Taught {
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
 export async function demo(request: DemoRequest, ui: Ui): Promise<string> {
+  try {
+    return await teachAndShow(request, ui);
+  } catch (error) {
+    if (!ui.interrupt.requested || (error as Error).name !== "AbortError") throw error;
+    // Minutes of work: what was taught already is in the folder, and there is nothing to go on with.
+    ui.say(`stopped; deltas of concepts that were finished are in ${request.out}`);
+    throw new Interrupted();
+  }
+}
+
+async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
   const began = performance.now();
   const plan = await demoPlan(request);
   using device = await gpu();
@@ -139,16 +151,14 @@ async function sample(
   seed: number,
   ui: Ui,
 ): Promise<Picture[]> {
-  ui.progress.start(label, 1);
+  // All prompts make one batch: a step of the walk is a step of the bar.
+  ui.progress.start(label, plan.sampling.steps);
   return await sampler.generate(prompts, {
     ...plan.sampling,
     seed,
     batch: prompts.length,
     signal: ui.interrupt.signal,
-    onStep: (done, total) => {
-      if (done === 1) ui.progress.start(label, total, 1);
-      else ui.progress.update(done);
-    },
+    onStep: (done) => ui.progress.update(done),
   }, model.params);
 }
 

@@ -130,7 +130,7 @@ export class Emitter {
     const loads = loadsOf(roots);
     const { shape, views } = collapse(this.shape, loads.map((l) => l.view));
     const coords = this.#coordinates(shape, views, e);
-    loads.forEach((l, i) => this.#load(l, views[i], coords, e));
+    loads.forEach((l, i) => this.#load(l, views[i], coords));
   }
 
   #coordinates(shape: readonly number[], views: readonly View[], e: string): string[] {
@@ -153,7 +153,7 @@ export class Emitter {
     return coords;
   }
 
-  #load(load: Load, v: View, coords: readonly string[], _e: string): void {
+  #load(load: Load, v: View, coords: readonly string[]): void {
     const t = arithmetic(load.tensor.dtype);
     const type = vector(t, this.width);
     const buffer = this.names.name(load.tensor);
