@@ -18,7 +18,7 @@ import { planTraining, type TrainPlan } from "./train_plan.ts";
 /** Teaches concepts; gives the path of the delta. */
 export async function train(request: TrainRequest, ui: Ui): Promise<string> {
   const plan = await planTraining(request);
-  const run = describeRun(request, plan);
+  const run = await describeRun(request, plan);
   const resume = request.resume ? await findCheckpoint(plan, run, ui) : undefined;
   using device = await gpu();
   const model = await loadPipeline(device, plan.model.folder, {
@@ -115,8 +115,12 @@ async function regularize(
 }
 
 /** What decides a run's result, one line each: a checkpoint can only be resumed by the same. */
-function describeRun(request: TrainRequest, { model, settings, classes }: TrainPlan): string {
+async function describeRun(
+  request: TrainRequest,
+  { model, concepts, settings, classes }: TrainPlan,
+): Promise<string> {
   const { steps: _, ...numbers } = settings; // A run may be made longer.
+  const given = classes.flatMap(({ pictures }) => pictures?.map((p) => p.picture.data) ?? []);
   return JSON.stringify({
     ...numbers,
     base: model.base,
@@ -126,7 +130,15 @@ function describeRun(request: TrainRequest, { model, settings, classes }: TrainP
     regularization: classes.map(({ category, pictures }) =>
       `${category}: ${pictures ? `${pictures.length} given` : `${request.priorImages} made`}`
     ).join(", "),
+    "pictures' contents": await digest(concepts.flatMap((c) => c.pictures.map((p) => p.data))),
+    "regularization's contents": await digest(given),
   });
+}
+
+/** Tells sets of pictures apart: the first half of SHA-256 over their pixels. */
+async function digest(parts: readonly Uint8Array[]): Promise<string> {
+  const bytes = await new Blob(parts as BlobPart[]).arrayBuffer();
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 32);
 }
 
 /** The checkpoint to go on from; none when the run was killed before its first. */

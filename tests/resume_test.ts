@@ -1,17 +1,17 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { isFile } from "../files/paths.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
-const STEPS = 12;
+const STEPS = 30;
 
-/** Starts `moongate train` on the miniature, small enough for a test. */
-function train(out: string, regularization: string, ...more: string[]): Deno.ChildProcess {
+/** Starts `moongate train` on the miniature, small enough for a test; `folder` has its pictures. */
+function train(folder: string, out: string, ...more: string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     // deno-fmt-ignore
     args: [
       "run", "-A", `${ROOT}cli.ts`, "train", "--model", `${ROOT}world/miniature`,
-      "--concept", `<new1> gate=${ROOT}world/concepts/moongate`, "--regularization", `gate=${regularization}`,
-      "--out", out, "--steps", String(STEPS), "--batch", "1", "--save-every", "2", "--log-every", "2", "--seed", "3",
+      "--concept", `<new1> gate=${folder}/photos`, "--regularization", `gate=${folder}/gates`,
+      "--out", `${folder}/${out}`, "--steps", String(STEPS), "--batch", "1", "--save-every", "2", "--log-every", "2", "--seed", "3",
       "--quiet", ...more,
     ],
     env: { DENO_WEBGPU_BACKEND: "vulkan", XDG_RUNTIME_DIR: "/tmp" },
@@ -28,14 +28,16 @@ async function finish(child: Deno.ChildProcess): Promise<void> {
 Deno.test("a run killed by SIGKILL goes on from its checkpoint and ends in the same bytes", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    const regularization = `${folder}/gates`;
-    await Deno.mkdir(regularization);
+    const pictures = (name: string) => `${ROOT}world/concepts/${name}`;
+    await Deno.mkdir(`${folder}/gates`);
+    await Deno.mkdir(`${folder}/photos`);
     for (const i of [0, 1]) {
-      await Deno.copyFile(`${ROOT}world/concepts/sunwheel/${i}.png`, `${regularization}/${i}.png`);
+      await Deno.copyFile(`${pictures("sunwheel")}/${i}.png`, `${folder}/gates/${i}.png`);
+      await Deno.copyFile(`${pictures("moongate")}/${i}.png`, `${folder}/photos/${i}.png`);
     }
-    await finish(train(`${folder}/whole`, regularization));
+    await finish(train(folder, "whole"));
 
-    const child = train(`${folder}/killed`, regularization);
+    const child = train(folder, "killed");
     const checkpoint = `${folder}/killed/checkpoint.safetensors`;
     for (let waited = 0; !await isFile(checkpoint); waited++) {
       assert(waited < 1200, "no checkpoint appeared within two minutes");
@@ -46,7 +48,13 @@ Deno.test("a run killed by SIGKILL goes on from its checkpoint and ends in the s
     assertEquals(signal, "SIGKILL", "the run had ended before it could be killed");
     assert(!await isFile(`${folder}/killed/delta.safetensors`));
 
-    await finish(train(`${folder}/killed`, regularization, "--resume"));
+    await Deno.copyFile(`${pictures("moongate")}/2.png`, `${folder}/photos/0.png`);
+    const changed = await train(folder, "killed", "--resume").output();
+    assertEquals(changed.code, 1);
+    assertMatch(new TextDecoder().decode(changed.stderr), /was started with pictures' contents/);
+
+    await Deno.copyFile(`${pictures("moongate")}/0.png`, `${folder}/photos/0.png`);
+    await finish(train(folder, "killed", "--resume"));
     const [whole, resumed] = await Promise.all(
       ["whole", "killed"].map((name) => Deno.readFile(`${folder}/${name}/delta.safetensors`)),
     );

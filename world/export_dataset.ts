@@ -3,13 +3,15 @@
  *
  *     deno run --allow-read --allow-write world/export_dataset.ts <folder> <name> <first seed> <how many>
  *
- * gives `<name>.rgb` (uint8, [n, 64, 64, 3]) and `<name>.jsonl` (one line a picture: four captions with words left
- * out, the full caption, and label numbers in the order of the lists in `scene.ts`). Several may run side by side.
+ * gives `<name>.rgb` (uint8, [n, 64, 64, 3]), `<name>.thing` (uint8, [n, 8, 8]: how many pixels of each patch show a
+ * thing) and `<name>.jsonl` (one line a picture: four captions with words left out, the full caption, and label numbers
+ * in the order of the lists in `scene.ts`). Several may run side by side.
  */
 import {
   captionOf,
   CATEGORIES,
   COLOURS,
+  coverOf,
   FRAMINGS,
   PLACES,
   randomScene,
@@ -40,6 +42,7 @@ export function labelsOf(scene: Scene): Record<string, number> {
 if (import.meta.main) {
   const [folder, name, first, count] = Deno.args;
   using pictures = await Deno.create(`${folder}/${name}.rgb`);
+  using covers = await Deno.create(`${folder}/${name}.thing`);
   using lines = await Deno.create(`${folder}/${name}.jsonl`);
   const encoder = new TextEncoder();
   for (let i = 0; i < Number(count); i++) {
@@ -47,7 +50,9 @@ if (import.meta.main) {
     const scene = randomScene(seed), rng = new Rng(seed ^ 0x5eed);
     const captions = [0, 1, 2, 3].map(() => captionOf(scene, rng));
     const line = { seed, caption: captionOf(scene), captions, ...labelsOf(scene) };
-    pictures.writeSync(renderScene(scene));
+    const picture = renderScene(scene);
+    pictures.writeSync(picture);
+    covers.writeSync(coverOf(scene, picture));
     lines.writeSync(encoder.encode(JSON.stringify(line) + "\n"));
   }
 }

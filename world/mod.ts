@@ -15,6 +15,6 @@
 export { captionOf, captionWords } from "./captions.ts";
 export { type Concept, conceptNamed, CONCEPTS } from "./concepts.ts";
 export { Rng } from "./random.ts";
-export { PALETTE, renderScene } from "./render.ts";
+export { coverOf, PALETTE, PATCH, renderScene } from "./render.ts";
 export { conceptScene, randomScene, type SceneOptions } from "./sample.ts";
 export * from "./scene.ts";

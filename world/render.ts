@@ -89,3 +89,24 @@ export function renderScene(scene: Scene, size = 64): Uint8Array {
   applyStyle(canvas, scene.style, scene.seed);
   return canvas.reduce();
 }
+
+/** Side in pixels of the patches that {@linkcode coverOf} counts by: a latent's, in the miniature model. */
+export const PATCH = 8;
+
+/**
+ * How many pixels of each patch show a thing, rather than the place that it is in.
+ * @param picture the rendered scene
+ * @returns [size / PATCH, size / PATCH]
+ */
+export function coverOf(scene: Scene, picture: Uint8Array, size = 64): Uint8Array {
+  const empty = renderScene({ ...scene, things: [] }, size), across = size / PATCH;
+  const cover = new Uint8Array(across * across);
+  for (let y = 0; y < size; y++) {
+    for (let x = 0; x < size; x++) {
+      const at = 3 * (y * size + x);
+      const changed = [0, 1, 2].some((c) => Math.abs(picture[at + c] - empty[at + c]) > 16);
+      if (changed) cover[Math.floor(y / PATCH) * across + Math.floor(x / PATCH)]++;
+    }
+  }
+  return cover;
+}

@@ -21,6 +21,8 @@ class World:
             n = min(len(rows), len(pictures))
             self.parts.append(pictures[:n])
             self.rows += rows[:n]
+        covers = [np.fromfile(Path(folder) / f"{name}.thing", np.uint8) for name in names]
+        self.covered = np.concatenate(covers).reshape(-1, SIDE // 8, SIDE // 8)
         self.starts = np.cumsum([0] + [len(p) for p in self.parts])
 
     def __len__(self):
@@ -38,6 +40,10 @@ class World:
     def pixels(self, index):
         """Float pictures in [-1, 1], [n, 3, 64, 64]."""
         return torch.from_numpy(self.bytes(index)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+    def things(self, index):
+        """What share of each 8x8 patch shows a thing rather than the place that it is in, [n, 8, 8]."""
+        return torch.from_numpy(self.covered[np.asarray(index)].astype(np.float32) / 64)
 
     def labels(self, key):
         return np.array([row[key] for row in self.rows])

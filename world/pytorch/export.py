@@ -52,7 +52,7 @@ def configs(out, clip, unet, vae):
     write(out / "scheduler/scheduler_config.json", {
         "_class_name": "DDIMScheduler", "_diffusers_version": "0.6.0", "beta_start": 0.00085, "beta_end": 0.012,
         "beta_schedule": "scaled_linear", "clip_sample": False, "num_train_timesteps": 1000,
-        "prediction_type": "epsilon", "set_alpha_to_one": False, "steps_offset": 1, "trained_betas": None,
+        "prediction_type": "v_prediction", "set_alpha_to_one": False, "steps_offset": 1, "trained_betas": None,
     })
     write(out / "unet/config.json", diffusers_config(unet, "UNet2DConditionModel"))
     write(out / "vae/config.json", diffusers_config(vae, "AutoencoderKL"))

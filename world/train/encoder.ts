@@ -16,7 +16,7 @@ import { sizeOf } from "../../tensor/shape.ts";
 import { type Code, encodeAll, principalComponents } from "./components.ts";
 
 /** Deviation of the posterior, in units of a latent's own. */
-export const NOISE = 0.1;
+const NOISE = 0.1;
 /** Size of the signal beside the constants in the last group norm. */
 const SMALL = 0.15, CONSTANT = 3;
 
@@ -42,7 +42,7 @@ export function closedFormEncoder(
   }
   weights.clear("encoder.conv_in.weight", "encoder.conv_in.bias");
   for (let c = 0; c < 3; c++) weights.set("encoder.conv_in.weight", [1, 1, c, c], 1);
-  let x = pictures, side = size, have = 3;
+  let x = pictures, side = size, have = 3, last = { spread: [] as number[] };
   for (let level = 0; level < top; level++) {
     const at = `encoder.down_blocks.${level}`;
     const shortcut = `${at}.resnets.0.conv_shortcut.weight`;
@@ -52,7 +52,7 @@ export function closedFormEncoder(
     x = gather(x, side, have);
     side /= 2;
     const code = level === top - 1
-      ? latentCode(x, 4 * have, latents)
+      ? last = latentCode(x, 4 * have, latents)
       : 4 * have <= channels[level]
       ? identity(4 * have)
       : principalComponents(x, 4 * have, channels[level]);
@@ -60,27 +60,32 @@ export function closedFormEncoder(
     x = encodeAll(x, code);
     have = code.rows.length;
   }
-  writeLinearEnd(config, weights);
+  writeLinearEnd(config, weights, last.spread);
   return weights.over(drawn);
 }
 
-/** Latent channels of about unit deviation. */
-function latentCode(x: Float32Array, d: number, latents: number): Code {
-  const { rows, mean, deviations } = principalComponents(x, d, latents);
-  const ninth = Math.max(deviations[Math.min(8, latents - 1)], 1e-6);
+/**
+ * Deviations that the latent channels get, from those of the components in grey levels, largest first: a component that
+ * moves many grey levels gets a larger latent, so that noise covers details before it covers form, and form is learnt
+ * and drawn before details; less so than in the picture itself, where details drown in any noise.
+ */
+const spread = (deviations: readonly number[]): number[] =>
+  deviations.map((d) => 1.6 * (d / deviations[0]) ** 0.4);
+
+/** The code that gives the latents, and their deviations. */
+function latentCode(x: Float32Array, d: number, latents: number): Code & { spread: number[] } {
+  const components = principalComponents(x, d, latents);
+  const deviations = components.deviations.map((deviation) => Math.max(deviation, 1e-6));
+  const wanted = spread(deviations);
   return {
-    mean,
-    rows: rows.map((row, i) => {
-      const deviation = Math.max(deviations[i], 1e-6);
-      // The last components are details: a little smaller than 1, so that noise covers them first.
-      const share = Math.min(1, (deviation / ninth) ** 0.4) / deviation;
-      return row.map((v) => v * share);
-    }),
+    mean: components.mean,
+    rows: components.rows.map((row, i) => row.map((v) => v * wanted[i] / deviations[i])),
+    spread: wanted,
   };
 }
 
 /** The last level: the signal and its negative beside constants, through norm and SiLU, and taken apart again. */
-function writeLinearEnd(config: VaeConfig, weights: Weights): void {
+function writeLinearEnd(config: VaeConfig, weights: Weights, spread: readonly number[]): void {
   const { channels, latentChannels: latents } = config;
   const top = channels.length - 1, half = channels[top] / 2;
   const shortcut = `encoder.down_blocks.${top}.resnets.0.conv_shortcut`;
@@ -105,7 +110,9 @@ function writeLinearEnd(config: VaeConfig, weights: Weights): void {
     for (let c = 0; c < 2 * latents; c++) weights.set("quant_conv.weight", [0, 0, c, c], 1);
   }
   const bias = config.quantConv ? "quant_conv.bias" : `${end}.bias`;
-  for (let c = latents; c < 2 * latents; c++) weights.set(bias, [c], 2 * Math.log(NOISE));
+  spread.forEach((deviation, c) => {
+    weights.set(bias, [latents + c], 2 * Math.log(NOISE * deviation));
+  });
 }
 
 /** Makes a convolution of stride 2 compute a code of 2×2 neighbours with `have` channels each. */

@@ -2,7 +2,7 @@
  * What the model trains on: a set of renders, each named by its seed, with captions and labels. Pictures are drawn once
  * and kept as bytes (a render costs more than a training step's share of a GPU), on all cores where there are many.
  */
-import { captionOf, randomScene, renderScene, Rng } from "../mod.ts";
+import { captionOf, coverOf, PATCH, randomScene, renderScene, Rng } from "../mod.ts";
 import { labelsOf } from "../export_dataset.ts";
 
 /** Renders with captions and labels. */
@@ -13,6 +13,8 @@ export interface Pictures {
   readonly size: number;
   /** RGB, `[count, size, size, 3]`. */
   readonly bytes: Uint8Array;
+  /** How many pixels of each patch show a thing, `[count, size / PATCH, size / PATCH]`: see `coverOf`. */
+  readonly cover: Uint8Array;
   /** Five captions each: four with words left out, and the full one. */
   readonly captions: readonly (readonly string[])[];
   /** Label numbers by head: see `labelsOf`. */
@@ -36,6 +38,7 @@ export interface RenderOptions {
 /** A share of the work of a thread. */
 export interface RenderTask {
   readonly bytes: Uint8Array;
+  readonly cover: Uint8Array;
   readonly size: number;
   /** Seed of the first picture of the set. */
   readonly first: number;
@@ -47,10 +50,12 @@ export interface RenderTask {
 const SHARE = 32;
 
 /** Draws pictures `from` to `to` of a set into their places. */
-export function renderShare({ bytes, size, first, from, to }: RenderTask): void {
-  const each = size * size * 3;
+export function renderShare({ bytes, cover, size, first, from, to }: RenderTask): void {
+  const each = size * size * 3, patches = (size / PATCH) ** 2;
   for (let i = from; i < to; i++) {
-    bytes.set(renderScene(randomScene(first + i), size), i * each);
+    const scene = randomScene(first + i), picture = renderScene(scene, size);
+    bytes.set(picture, i * each);
+    cover.set(coverOf(scene, picture, size), i * patches);
   }
 }
 
@@ -58,9 +63,11 @@ export function renderShare({ bytes, size, first, from, to }: RenderTask): void 
 export async function renderPictures(options: RenderOptions): Promise<Pictures> {
   const { count, size, first = 1_000_000, signal } = options;
   const threads = options.workers ?? (count > 500 ? navigator.hardwareConcurrency : 0);
-  const bytes = new Uint8Array(new SharedArrayBuffer(count * size * size * 3));
+  const shared = (each: number) => new Uint8Array(new SharedArrayBuffer(count * each));
+  const bytes = shared(size * size * 3), cover = shared((size / PATCH) ** 2);
   const shares = Array.from({ length: Math.ceil(count / SHARE) }, (_, i): RenderTask => ({
     bytes,
+    cover,
     size,
     first,
     from: i * SHARE,
@@ -84,6 +91,7 @@ export async function renderPictures(options: RenderOptions): Promise<Pictures> 
     count,
     size,
     bytes,
+    cover,
     captions: scenes.map((scene, i) => {
       const rng = new Rng((first + i) ^ 0x5eed);
       return [...[0, 1, 2, 3].map(() => captionOf(scene, rng)), captionOf(scene)];

@@ -1,8 +1,9 @@
 /**
  * Stage `unet`: the denoiser on cached latents, with the frozen text encoder; some captions are empty, for
- * classifier-free guidance (Ho & Salimans 2021). What matters to the eye gets more of the loss: a latent channel by the
- * (root of the) grey levels that one unit of it is worth, a timestep by min-SNR (Hang et al. 2023; steps with hardly any
- * noise teach little), through how often it is drawn.
+ * classifier-free guidance (Ho & Salimans 2021). A timestep is drawn as often as min-SNR weighs it (Hang et al. 2023;
+ * steps with hardly any noise teach little), and form is harder than background: the patches that a thing covers get
+ * more of the loss, until three quarters of the steps are done, since a weight that depends on the picture also pulls
+ * things to be larger.
  */
 import type { Random } from "../../concepts/random.ts";
 import { compile } from "../../compile/compile.ts";
@@ -17,7 +18,7 @@ import { randomNormal } from "../../ops/random.ts";
 import { mean } from "../../ops/reduce.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { flatten, unflatten } from "../../tensor/tree.ts";
-import { NOISE } from "./encoder.ts";
+import { PATCH } from "../mod.ts";
 import { leavesOf, readWeights, writeWeights } from "./folder.ts";
 import { initialize, torchLayers } from "./initialize.ts";
 import { linearRate, runStage } from "./loop.ts";
@@ -31,6 +32,8 @@ const EMPTY = 0.1;
 const DOWN_FROM = 0.45;
 /** Signal-to-noise ratio beyond which a timestep is drawn less often, and how often it is drawn at least. */
 const SNR = 5, LEAST = 0.05;
+/** Extra weight of a patch that a thing covers at the start, and the share of the steps after which it is gone. */
+const EMPHASIS = 2, EMPHASIS_UNTIL = 0.75;
 /** Pictures encoded at a time. */
 const AT_ONCE = 32;
 
@@ -43,6 +46,8 @@ type UnetBatch = {
   readonly timesteps: Tensor;
   /** Factors of picture and noise in the sample and in the target: `[4, B, 1, 1, 1]`, one tensor each. */
   readonly factors: { readonly [name: string]: Tensor };
+  /** Weights of the error, `[B, h, w, 1]`. */
+  readonly weights: Tensor;
   readonly key: Tensor;
 };
 
@@ -52,7 +57,7 @@ export async function trainUnet(place: Workplace): Promise<void> {
   const vae = await readWeights(device, out, "vae", configs.vae, "vae");
   const text = await readWeights(device, out, "text_encoder", configs.text_encoder, "clip");
   const latents = await encodePictures(place, vae);
-  const worth = await channelWorth(place, vae);
+  const deviation = await posteriorDeviation(place, vae);
   device.free(...leavesOf(vae));
   const captions = new Captions(place);
   const often = timestepOdds(configs.schedule);
@@ -66,17 +71,16 @@ export async function trainUnet(place: Workplace): Promise<void> {
     average: 0.999,
     params: initialize(unetSpecs(configs.unet), seedOf(place, "unet"), torchLayers),
     run: runOf(place, "unet"),
-    loss(weights, { clean, ids, timesteps, factors, key }): Losses {
-      const { scalingFactor } = configs.vae;
+    loss(parameters, { clean, ids, timesteps, factors, weights, key }): Losses {
       const draw = (stream: number) => randomNormal(key, clean.shape, { stream });
-      const x = add(clean, mul(draw(0), NOISE * scalingFactor));
+      const x = add(clean, mul(draw(0), deviation));
       const noise = draw(1);
       const { hidden } = clipText(configs.text_encoder, text, ids);
-      const params = unflatten(Object.entries(weights));
+      const params = unflatten(Object.entries(parameters));
       const sample = add(mul(x, factors.signal), mul(noise, factors.noise));
       const answer = unet(configs.unet, params, sample, timesteps, hidden);
       const wanted = add(mul(x, factors.wantedSignal), mul(noise, factors.wantedNoise));
-      return { loss: mean(mul(square(sub(answer, wanted)), worth)) };
+      return { loss: mean(mul(square(sub(answer, wanted)), weights)) };
     },
     batch(step) {
       const random = drawsOf(place, "unet", step);
@@ -90,6 +94,7 @@ export async function trainUnet(place: Workplace): Promise<void> {
         clean: latents.of(chosen),
         ids: captions.ids(words),
         ...noiseAt(configs.schedule, drawn),
+        weights: emphasis(place, chosen, step / settings.steps),
         key: keyOf(place, "unet", step),
       };
     },
@@ -177,20 +182,31 @@ async function encodePictures(
   };
 }
 
-/** Weight of each latent channel, of mean 1: the root of the inverse norm of the row that computes it. */
-async function channelWorth(
+/** Deviation of each channel of the scaled latents' posteriors, which is the same for all pictures. */
+async function posteriorDeviation(
   { device, configs: { vae: config } }: Workplace,
   vae: ParameterTree,
 ): Promise<Tensor> {
-  const path = `encoder.down_blocks.${config.channels.length - 2}.downsamplers.0.conv.weight`;
-  const gather = new Map(flatten<Tensor>(vae)).get(path)!;
-  const values = await device.read(gather) as Float32Array;
-  const out = gather.shape[3];
-  const squares = new Float64Array(config.latentChannels);
-  values.forEach((v, i) => {
-    if (i % out < squares.length) squares[i % out] += v * v;
+  const path = config.quantConv ? "quant_conv.bias" : "encoder.conv_out.bias";
+  const bias = await device.read(new Map(flatten<Tensor>(vae)).get(path)!) as Float32Array;
+  const logVariance = bias.subarray(config.latentChannels);
+  return tensor(logVariance.map((v) => Math.exp(v / 2) * config.scalingFactor), [
+    logVariance.length,
+  ]);
+}
+
+/** 1 where the place shows, more where a thing does, `[B, h, w, 1]`. */
+function emphasis(
+  { pictures: { cover, size } }: Workplace,
+  chosen: readonly number[],
+  progress: number,
+): Tensor {
+  const extra = EMPHASIS * Math.max(0, 1 - progress / EMPHASIS_UNTIL);
+  const side = size / PATCH, patches = side * side;
+  const data = new Float32Array(chosen.length * patches);
+  chosen.forEach((index, i) => {
+    const counts = cover.subarray(index * patches, (index + 1) * patches);
+    counts.forEach((n, k) => data[i * patches + k] = 1 + extra * n / PATCH ** 2);
   });
-  const worth = squares.map((s) => s ** -0.25);
-  const average = worth.reduce((a, b) => a + b) / worth.length;
-  return tensor(Float32Array.from(worth, (w) => w / average), [worth.length]);
+  return tensor(data, [chosen.length, side, side, 1]);
 }
