@@ -28,7 +28,7 @@ export interface DemoPlan {
   readonly steps: number;
   readonly rate: number;
   readonly sampling: SamplingDefaults;
-  /** Of the merge: features of so small a text encoder are nearly dependent. */
+  /** Of the merge. */
   readonly ridge: number;
 }
 
@@ -57,7 +57,7 @@ export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
   }
   const model = decodeURIComponent(new URL("miniature", root).pathname);
   const concepts = await Promise.all(names.map((name, i) => demoConcept(name, i, root)));
-  const { training, sampling } = await modelDefaults(model);
+  const { training, sampling, merging } = await modelDefaults(model);
   const words = concepts.map((c) => `${c.token} ${c.className}`);
   return {
     model,
@@ -72,7 +72,7 @@ export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
     steps: request.steps ?? STEPS,
     rate: training.rate,
     sampling,
-    ridge: 1e-2,
+    ridge: merging.ridge,
   };
 }
 

@@ -18,9 +18,8 @@ export function mergeCommand(context: Context): Command {
     .option("--caption-count <n>", "how many of them are used", whole(1), 1000)
     .option(
       "--ridge <x>",
-      "keeps the change small in directions that no caption covers",
+      "keeps the change small in directions that no caption covers (default: 0, or the model's own)",
       real(0),
-      0,
     )
     .option("-q, --quiet", "no progress")
     .action(async (deltas: string[], options: Flags) => {

@@ -105,7 +105,7 @@ export interface MergeRequest {
   /** At most this many captions. */
   captionCount: number;
   /** See `mergeConcepts`. */
-  ridge: number;
+  ridge?: number;
 }
 
 /** `moongate demo` */

@@ -31,7 +31,7 @@ export async function merge(request: MergeRequest, ui: Ui): Promise<string> {
   });
   const { delta, reports } = await mergeDeltas(model, deltas.map((d) => d.delta), {
     regularization: captions.slice(0, request.captionCount),
-    ridge: request.ridge,
+    ridge: request.ridge ?? facts.defaults.merging.ridge,
   });
   await Deno.mkdir(request.out, { recursive: true });
   const path = `${request.out}/${DELTA_FILE}`;

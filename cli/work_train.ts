@@ -136,8 +136,8 @@ async function describeRun(
 }
 
 /** Tells sets of pictures apart: the first half of SHA-256 over their pixels. */
-async function digest(parts: readonly Uint8Array[]): Promise<string> {
-  const bytes = await new Blob(parts as BlobPart[]).arrayBuffer();
+async function digest(parts: readonly ArrayBufferView[]): Promise<string> {
+  const bytes = await new Blob(parts as readonly ArrayBufferView[] as BlobPart[]).arrayBuffer();
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 32);
 }
 

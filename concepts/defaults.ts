@@ -32,5 +32,8 @@ export const INITIALIZERS: readonly string[] = ["ktn", "pll", "ucd"];
 /** Hyper-parameters of sampling: DDPM (DDIM with η = 1), guidance 6. */
 export const SAMPLING = { steps: 50, guidance: 6, eta: 1 } as const;
 
-/** Name of the optional file in a model folder that overrides training and sampling defaults for that model. */
+/** Ridge of the merge: none, as in the paper. */
+export const MERGING = { ridge: 0 } as const;
+
+/** Name of the optional file in a model folder that overrides these defaults for that model. */
 export const OVERRIDES_FILE = "moongate.json";

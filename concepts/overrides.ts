@@ -1,7 +1,11 @@
 /**
- * What a model folder says about how it wants to be trained and sampled: its optional `moongate.json`.
+ * What a model folder says about how it wants to be trained, sampled and merged in: its optional `moongate.json`.
  *
- *     { "training": { "rate": 1e-3, "steps": 250 }, "sampling": { "steps": 20, "guidance": 3, "eta": 0 } }
+ *     {
+ *       "training": { "rate": 1e-3, "steps": 250 },
+ *       "sampling": { "steps": 20, "guidance": 3, "eta": 0 },
+ *       "merging": { "ridge": 1e-2 }
+ *     }
  *
  * Why: the method's defaults are those of Stable Diffusion. A model a thousandth of its size takes larger steps, and the
  * folder that the model comes in is the one place that every user of it has.
@@ -9,7 +13,7 @@
 import { FileError } from "../files/errors.ts";
 import { isObject, type JsonObject, readJsonObject } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
-import { OVERRIDES_FILE, SAMPLING, TRAINING, type TrainingDefaults } from "./defaults.ts";
+import { MERGING, OVERRIDES_FILE, SAMPLING, TRAINING, type TrainingDefaults } from "./defaults.ts";
 
 /** Hyper-parameters of sampling. */
 export interface SamplingDefaults {
@@ -21,12 +25,20 @@ export interface SamplingDefaults {
   readonly eta: number;
 }
 
+/** Hyper-parameters of merging. */
+export interface MergingDefaults {
+  /** Keeps the change small where captions say little; features of a small text encoder are nearly dependent. */
+  readonly ridge: number;
+}
+
 /** Hyper-parameters for one model. */
 export interface ModelDefaults {
   /** Of teaching it concepts. */
   readonly training: TrainingDefaults;
   /** Of sampling from it. */
   readonly sampling: SamplingDefaults;
+  /** Of merging deltas. */
+  readonly merging: MergingDefaults;
 }
 
 /** What each number may be; what is not listed is not known. */
@@ -42,6 +54,7 @@ const RULES: Readonly<Record<string, Readonly<Record<string, (v: number) => bool
     guidance: (v) => v >= 0,
     eta: (v) => v >= 0 && v <= 1,
   },
+  merging: { ridge: (v) => v >= 0 && Number.isFinite(v) },
 };
 
 /**
@@ -56,13 +69,14 @@ export async function modelDefaults(folder: string): Promise<ModelDefaults> {
   return {
     training: { ...TRAINING, ...said.training as Partial<TrainingDefaults> | undefined },
     sampling: { ...SAMPLING, ...said.sampling as Partial<SamplingDefaults> | undefined },
+    merging: { ...MERGING, ...said.merging as Partial<MergingDefaults> | undefined },
   };
 }
 
 function checkPart(path: string, part: string, values: unknown): void {
   const rules = RULES[part];
   if (!rules || !isObject(values)) {
-    const known = Object.keys(RULES).join(" and ");
+    const known = Object.keys(RULES).join(", ");
     throw new FileError(
       path,
       `has ${JSON.stringify(part)}, which says nothing`,
