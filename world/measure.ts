@@ -15,11 +15,12 @@ import { kid } from "../evaluate/kid.ts";
 import { openScorer, type Scorer } from "../evaluate/scorer.ts";
 import { listPictures, readPicture } from "../files/image.ts";
 import type { Picture } from "../files/picture.ts";
-import { generate } from "../diffusion/sample.ts";
+import { Sampler } from "../diffusion/sample.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import {
   captionOf,
   type Concept,
+  conceptNamed,
   CONCEPTS,
   conceptScene,
   type Place,
@@ -28,6 +29,7 @@ import {
   renderScene,
   Rng,
 } from "./mod.ts";
+import { type Row, summary } from "./measure_summary.ts";
 
 const MODEL = new URL("./miniature", import.meta.url).pathname;
 const TARGETS = new URL("./concepts/", import.meta.url).pathname;
@@ -46,20 +48,6 @@ const WHERE: Record<Place, string> = {
   street: "on a street",
   meadow: "in a meadow",
 };
-
-/** What one run gave. */
-interface Row {
-  readonly concept: string;
-  readonly seed: number;
-  readonly regularized: boolean;
-  readonly frac: number;
-  readonly align: number;
-  readonly base: number;
-  readonly ceil: number;
-  readonly kid: number;
-  readonly classKept: number;
-  readonly seconds: number;
-}
 
 const { values: flags } = parseArgs({
   args: Deno.args,
@@ -87,19 +75,53 @@ function realPictures(category: Concept["category"], from: number, count: number
   });
 }
 
+/** What a run of a concept and a seed is measured by, whatever it was trained with. */
+interface Yardstick {
+  readonly targets: readonly Picture[];
+  readonly prompts: readonly string[];
+  readonly base: number;
+  readonly ceil: number;
+  /** Mean cosine to the targets. */
+  align(made: readonly Picture[]): Promise<number>;
+}
+
+const sampling = (seed: number) =>
+  ({ steps: 20, guidance: 3, eta: 0, batch: 8, seed: 1000 * seed }) as const;
+
+async function yardstick(
+  sampler: Sampler,
+  model: Pipeline,
+  scorer: Scorer,
+  { name, category }: Concept,
+  seed: number,
+): Promise<Yardstick> {
+  const targets = await Promise.all((await listPictures(`${TARGETS}${name}`)).map(readPicture));
+  const n = Number(flags.samples), where = (i: number) => PLACES[i % PLACES.length];
+  const prompts = times(n, (i) => `photo of a ${TOKEN} ${category} ${WHERE[where(i)]}`);
+  const to = await scorer.features(targets);
+  const align = async (p: readonly Picture[]) => imageAlignment(await scorer.features(p), to);
+  const fresh = times(n, (i) => conceptScene(name, 900_000 + i, { place: where(i) }));
+  return {
+    targets,
+    prompts,
+    align,
+    base: await align(await sampler.generate(prompts, sampling(seed), model.params)),
+    ceil: await align(fresh.map((scene) => picture(renderScene(scene)))),
+  };
+}
+
 async function measure(
+  sampler: Sampler,
   model: Pipeline,
   scorer: Scorer,
   concept: Concept,
+  { targets, prompts, align, base, ceil }: Yardstick,
   seed: number,
   regularized: boolean,
 ): Promise<Row> {
   const started = performance.now();
   const { category } = concept;
   const n = Number(flags.samples);
-  const targets = await Promise.all(
-    (await listPictures(`${TARGETS}${concept.name}`)).map(readPicture),
-  );
   const delta = await trainConcepts(model, {
     concepts: [{ token: TOKEN, className: category, pictures: targets }],
     regularization: regularized ? realPictures(category, 10_000, REGULARIZATION, false) : [],
@@ -108,37 +130,22 @@ async function measure(
     seed,
   });
   const tuned = withDelta(model, delta);
-  const prompts = times(
-    n,
-    (i) => `photo of a ${TOKEN} ${category} ${WHERE[PLACES[i % PLACES.length]]}`,
+  const made = await align(await sampler.generate(prompts, sampling(seed), tuned.params));
+  const classPrompts = times(2 * n, () => `photo of a ${category}`);
+  const classPictures = await sampler.generate(
+    classPrompts,
+    { ...sampling(seed), seed: 1000 * seed + 500 },
+    tuned.params,
   );
-  const sampling = { steps: 20, guidance: 3, eta: 0, batch: 8, seed: 1000 * seed };
-  const made = await generate(tuned, prompts, sampling);
-  const before = await generate(model, prompts, sampling);
-  const fresh = times(
-    n,
-    (i) =>
-      picture(
-        renderScene(conceptScene(concept.name, 900_000 + i, { place: PLACES[i % PLACES.length] })),
-      ),
-  );
-  const classPictures = await generate(tuned, times(2 * n, () => `photo of a ${category}`), {
-    ...sampling,
-    seed: 1000 * seed + 500,
-  });
   const real = realPictures(category, 50_000, 64, true).map((r) => r.picture);
-
-  const to = await scorer.features(targets);
-  const score = async (p: readonly Picture[]) => imageAlignment(await scorer.features(p), to);
-  const [align, base, ceil] = [await score(made), await score(before), await score(fresh)];
   const labels = await scorer.labels(classPictures);
   tuned.free();
   return {
     concept: concept.name,
     seed,
     regularized,
-    frac: learntFraction(align, base, ceil),
-    align,
+    frac: learntFraction(made, base, ceil),
+    align: made,
     base,
     ceil,
     kid: kid(await scorer.features(classPictures), await scorer.features(real)),
@@ -147,33 +154,36 @@ async function measure(
   };
 }
 
-if (import.meta.main) {
-  const done = new Set<string>();
+/** Rows that were measured before. */
+async function measured(): Promise<Row[]> {
   try {
-    for (const line of (await Deno.readTextFile(flags.out)).trim().split("\n")) {
-      const { concept, seed, regularized } = JSON.parse(line) as Row;
-      done.add(`${concept} ${seed} ${regularized}`);
-    }
+    return (await Deno.readTextFile(flags.out)).trim().split("\n").map((line) => JSON.parse(line));
   } catch {
-    // Nothing measured yet.
+    return []; // Nothing measured yet.
   }
+}
+
+if (import.meta.main) {
+  const rows = await measured();
   const device = await gpu();
   const model = await loadPipeline(device, MODEL, { addTokens: { [TOKEN]: "ktn" } });
   const scorer = await openScorer(device, MODEL);
+  const sampler = new Sampler(model);
   for (let seed = 0; seed < Number(flags.seeds); seed++) {
     for (const name of flags.concepts.split(",")) {
-      for (const regularized of [true, false]) {
-        if (done.has(`${name} ${seed} ${regularized}`)) continue;
-        const row = await measure(
-          model,
-          scorer,
-          CONCEPTS.find((c) => c.name === name)!,
-          seed,
-          regularized,
-        );
+      const concept = conceptNamed(name);
+      const open = [true, false].filter((regularized) =>
+        !rows.some((r) => r.concept === name && r.seed === seed && r.regularized === regularized)
+      );
+      if (!open.length) continue;
+      const by = await yardstick(sampler, model, scorer, concept, seed);
+      for (const regularized of open) {
+        const row = await measure(sampler, model, scorer, concept, by, seed, regularized);
+        rows.push(row);
         console.log(JSON.stringify(row));
         await Deno.writeTextFile(flags.out, JSON.stringify(row) + "\n", { append: true });
       }
     }
   }
+  console.log(summary(rows));
 }

@@ -1,0 +1,74 @@
+/** What many runs of `measure.ts` say together: a table with a line for each concept, and intervals over the seeds. */
+
+/** What one run gave. */
+export interface Row {
+  readonly concept: string;
+  readonly seed: number;
+  /** With the regularization set, or without. */
+  readonly regularized: boolean;
+  /** How far the concept was learnt: 0 as the untouched model, 1 as fresh pictures of it. */
+  readonly frac: number;
+  readonly align: number;
+  readonly base: number;
+  readonly ceil: number;
+  /** KID of "photo of a <class>" against real renders. */
+  readonly kid: number;
+  /** Share of those pictures in which the classifier sees the class. */
+  readonly classKept: number;
+  readonly seconds: number;
+}
+
+/** 97.5 % points of Student's t by degrees of freedom. */
+const T = [Infinity, 12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26];
+
+const mean = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length;
+
+/** Mean and half the width of its 95 % interval (Student's t). */
+export function interval(xs: readonly number[]): { mean: number; half: number } {
+  const m = mean(xs), df = xs.length - 1;
+  if (df < 1) return { mean: m, half: Infinity };
+  const variance = xs.reduce((s, x) => s + (x - m) ** 2, 0) / df;
+  return { mean: m, half: (T[df] ?? 2) * Math.sqrt(variance / xs.length) };
+}
+
+const show = (xs: readonly number[]): string => {
+  if (!xs.length) return "–";
+  const { mean, half } = interval(xs);
+  return mean.toFixed(2) + (half < Infinity ? ` ± ${half.toFixed(2)}` : "");
+};
+
+/** The runs as a Markdown table, concepts in the order in which they appear; the last line averages each seed first. */
+export function summary(rows: readonly Row[]): string {
+  const columns: [string, boolean, (r: Row) => number][] = [
+    ["frac", true, (r) => r.frac],
+    ["class kept", true, (r) => r.classKept],
+    ["KID", true, (r) => r.kid],
+    ["frac, no reg.", false, (r) => r.frac],
+    ["class kept, no reg.", false, (r) => r.classKept],
+    ["KID, no reg.", false, (r) => r.kid],
+  ];
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const names = [...new Set(rows.map((r) => r.concept))];
+  const seeds = [...new Set(rows.map((r) => r.seed))];
+  const some = (regularized: boolean, f: (r: Row) => boolean) =>
+    rows.filter((r) => r.regularized === regularized && f(r));
+  const all = columns.map(([, regularized, of]) =>
+    show(
+      seeds.map((seed) => some(regularized, (r) => r.seed === seed).map(of))
+        .filter((xs) => xs.length === names.length).map(mean),
+    )
+  );
+  return [
+    line(["concept", ...columns.map(([title]) => title)]),
+    line(["concept", ...columns].map((_, i) => i ? "--:" : "---")),
+    ...names.map((name) =>
+      line([
+        name,
+        ...columns.map(([, regularized, of]) =>
+          show(some(regularized, (r) => r.concept === name).map(of))
+        ),
+      ])
+    ),
+    line(["**all**", ...all]),
+  ].join("\n");
+}
