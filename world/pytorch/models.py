@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel
 
-SIZE, LATENT, POSITIONS = 64, 24, 32
+SIZE, LATENT, POSITIONS = 64, 12, 32
 LABELS = {
     "class": "mug house car boat cat bird toy gate chair flower balloon umbrella".split(),
     "colour": "red orange yellow green blue purple pink black".split(),
@@ -26,14 +26,14 @@ VISION = dict(
 )
 
 
-def make_vae(channels=(16, 16, 40, 64)):
+def make_vae(channels=(16, 16, 40, 64), latents=LATENT):
     return AutoencoderKL(
         sample_size=SIZE,
         down_block_types=["DownEncoderBlock2D"] * 4,
         up_block_types=["UpDecoderBlock2D"] * 4,
         block_out_channels=list(channels),
         layers_per_block=1,
-        latent_channels=LATENT,
+        latent_channels=latents,
         norm_num_groups=2,
         act_fn="silu",
         scaling_factor=1.0,

@@ -1,9 +1,9 @@
-"""Gives the latents of a trained autoencoder the deviations of `pca.spread`, without changing what it draws.
+"""Cuts the latents of a trained closed-form autoencoder to the first components, with the deviations of `pca.spread`.
 
     python rescale.py DATA WORK MODEL
 
-Takes the `vae/` of the folder MODEL and writes vae.pt, and the latents (posterior means) of the whole data set for the
-training of the UNet. What a channel is multiplied by at the end of the encoder, the decoder's first layer divides by.
+Takes the `vae/` of the folder MODEL and writes vae.pt, to be trained on, and the latents (posterior means) of the whole
+data set for the training of the UNet. Fewer channels are learnt sooner; the decoder has to draw from less.
 """
 import argparse
 from pathlib import Path
@@ -23,10 +23,19 @@ parser.add_argument("model")
 parser.add_argument("--names", default="train0,train1,train2,train3")
 args = parser.parse_args()
 
-world, vae = World(args.data, args.names.split(",")), make_vae().eval()
-weights = load_file(Path(args.model) / "vae/diffusion_pytorch_model.safetensors")
-vae.load_state_dict({k: v.float() for k, v in weights.items()})
-vae.requires_grad_(False)
+world = World(args.data, args.names.split(","))
+weights = {k: v.float() for k, v in load_file(Path(args.model) / "vae/diffusion_pytorch_model.safetensors").items()}
+before = len(weights["post_quant_conv.bias"])
+kept = torch.cat([torch.arange(LATENT), before + torch.arange(LATENT)])  # means, then log variances
+for name in ("encoder.conv_out.weight", "encoder.conv_out.bias", "quant_conv.weight", "quant_conv.bias"):
+    weights[name] = weights[name][kept]
+weights["quant_conv.weight"] = weights["quant_conv.weight"][:, kept]
+for name in ("post_quant_conv.weight", "post_quant_conv.bias"):
+    weights[name] = weights[name][:LATENT]
+for name in ("post_quant_conv.weight", "decoder.conv_in.weight"):
+    weights[name] = weights[name][:, :LATENT]
+vae = make_vae().eval().requires_grad_(False)
+vae.load_state_dict(weights)
 
 
 def means(index):

@@ -3,6 +3,8 @@
  * and kept as bytes (a render costs more than a training step's share of a GPU), on all cores where there are many.
  */
 import { captionOf, coverOf, PATCH, randomScene, renderScene, Rng } from "../mod.ts";
+import { tensor } from "../../ops/leaf.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { labelsOf } from "../export_dataset.ts";
 
 /** Renders with captions and labels. */
@@ -139,4 +141,19 @@ export function pixelsOf({ bytes, size }: Pictures, chosen: readonly number[]): 
     for (let k = 0; k < each; k++) out[i * each + k] = from[k] / 127.5 - 1;
   });
   return out;
+}
+
+/** Weights of the chosen pictures' patches: 1 where the place shows, 1 + `extra` where a thing does, `[n, h, w, 1]`. */
+export function coverWeights(
+  { cover, size }: Pictures,
+  chosen: readonly number[],
+  extra: number,
+): Tensor {
+  const side = size / PATCH, patches = side * side;
+  const data = new Float32Array(chosen.length * patches);
+  chosen.forEach((index, i) => {
+    const counts = cover.subarray(index * patches, (index + 1) * patches);
+    counts.forEach((n, k) => data[i * patches + k] = 1 + extra * n / PATCH ** 2);
+  });
+  return tensor(data, [chosen.length, side, side, 1]);
 }

@@ -18,12 +18,11 @@ import { randomNormal } from "../../ops/random.ts";
 import { mean } from "../../ops/reduce.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { flatten, unflatten } from "../../tensor/tree.ts";
-import { PATCH } from "../mod.ts";
 import { leavesOf, readWeights, writeWeights } from "./folder.ts";
 import { initialize, torchLayers } from "./initialize.ts";
 import { linearRate, runStage } from "./loop.ts";
-import { pixelsOf } from "./pictures.ts";
-import { Captions, choose, drawsOf, keyOf, runOf, seedOf, type Workplace } from "./stage.ts";
+import { coverWeights, pixelsOf } from "./pictures.ts";
+import { Captions, drawsOf, keyOf, runOf, seedOf, type Workplace } from "./stage.ts";
 import type { Losses } from "./step.ts";
 
 /** Share of captions left empty. */
@@ -32,6 +31,8 @@ const EMPTY = 0.1;
 const DOWN_FROM = 0.45;
 /** Signal-to-noise ratio beyond which a timestep is drawn less often, and how often it is drawn at least. */
 const SNR = 5, LEAST = 0.05;
+/** How often a picture of each style is drawn, in the order of `STYLES`. */
+const STYLE_ODDS = [1, 0.25, 0.25, 0.6];
 /** Extra weight of a patch that a thing covers at the start, and the share of the steps after which it is gone. */
 const EMPHASIS = 2, EMPHASIS_UNTIL = 0.75;
 /** Pictures encoded at a time. */
@@ -60,7 +61,8 @@ export async function trainUnet(place: Workplace): Promise<void> {
   const deviation = await posteriorDeviation(place, vae);
   device.free(...leavesOf(vae));
   const captions = new Captions(place);
-  const often = timestepOdds(configs.schedule);
+  const timestep = drawBy(timestepOdds(configs.schedule));
+  const picture = drawBy(pictureOdds(place));
   const trained = await runStage<UnetBatch>(device, {
     stage: "unet",
     ...settings,
@@ -84,17 +86,17 @@ export async function trainUnet(place: Workplace): Promise<void> {
     },
     batch(step) {
       const random = drawsOf(place, "unet", step);
-      const chosen = choose(place, random, settings.batch);
+      const chosen = Array.from({ length: settings.batch }, () => picture(random));
       const words = chosen.map((i) => {
         const caption = random.pick(place.pictures.captions[i]);
         return random.uniform() < EMPTY ? "" : caption;
       });
-      const drawn = chosen.map(() => often(random));
+      const drawn = chosen.map(() => timestep(random));
       return {
         clean: latents.of(chosen),
         ids: captions.ids(words),
         ...noiseAt(configs.schedule, drawn),
-        weights: emphasis(place, chosen, step / settings.steps),
+        weights: coverWeights(place.pictures, chosen, emphasis(step / settings.steps)),
         key: keyOf(place, "unet", step),
       };
     },
@@ -102,6 +104,10 @@ export async function trainUnet(place: Workplace): Promise<void> {
   await writeWeights(device, out, "unet", configs.unet, trained);
   device.free(...Object.values(trained), ...leavesOf(text));
 }
+
+/** Extra weight of what a thing covers when a share of the steps is done. */
+const emphasis = (progress: number): number =>
+  EMPHASIS * Math.max(0, 1 - progress / EMPHASIS_UNTIL);
 
 /** Timesteps and the factors that go with them. */
 function noiseAt(
@@ -121,13 +127,23 @@ function noiseAt(
   };
 }
 
-/** Draws timesteps with min-SNR's odds. */
-function timestepOdds({ alphaBars, trainSteps }: NoiseSchedule): (random: Random) => number {
+/** Odds of the timesteps: min-SNR's. */
+const timestepOdds = ({ alphaBars }: NoiseSchedule): number[] =>
+  Array.from(alphaBars, (a) => Math.min(1, SNR * (1 - a) / a) + LEAST);
+
+/** Odds of the pictures: one plain thing in a photo, which most prompts ask for, comes more often than in the world. */
+const pictureOdds = ({ pictures }: Workplace): number[] =>
+  pictures.labels.map(({ style, texture, relation }) =>
+    STYLE_ODDS[style] * (texture === 0 ? 1 : 0.4) * (relation === -1 ? 1 : 0.5)
+  );
+
+/** Draws index i with odds `weights[i]`. */
+function drawBy(weights: readonly number[]): (random: Random) => number {
   let total = 0;
-  const sums = Array.from(alphaBars, (a) => total += Math.min(1, SNR * (1 - a) / a) + LEAST);
+  const sums = weights.map((w) => total += w);
   return (random) => {
     const u = random.uniform() * total;
-    let low = 0, high = trainSteps - 1;
+    let low = 0, high = sums.length - 1;
     while (low < high) {
       const middle = (low + high) >> 1;
       if (sums[middle] > u) high = middle;
@@ -193,20 +209,4 @@ async function posteriorDeviation(
   return tensor(logVariance.map((v) => Math.exp(v / 2) * config.scalingFactor), [
     logVariance.length,
   ]);
-}
-
-/** 1 where the place shows, more where a thing does, `[B, h, w, 1]`. */
-function emphasis(
-  { pictures: { cover, size } }: Workplace,
-  chosen: readonly number[],
-  progress: number,
-): Tensor {
-  const extra = EMPHASIS * Math.max(0, 1 - progress / EMPHASIS_UNTIL);
-  const side = size / PATCH, patches = side * side;
-  const data = new Float32Array(chosen.length * patches);
-  chosen.forEach((index, i) => {
-    const counts = cover.subarray(index * patches, (index + 1) * patches);
-    counts.forEach((n, k) => data[i * patches + k] = 1 + extra * n / PATCH ** 2);
-  });
-  return tensor(data, [chosen.length, side, side, 1]);
 }

@@ -8,9 +8,9 @@ import type { Named } from "../../autograd/optimizer.ts";
 import { evaluate } from "../../compile/compile.ts";
 import type { VaeConfig } from "../../models/vae.ts";
 import { vaeDecode, vaeEncode, vaeSpecs } from "../../models/vae.ts";
-import { abs, add, exp, mul, square, sub } from "../../ops/arithmetic.ts";
+import { abs, add, div, exp, mul, square, sub } from "../../ops/arithmetic.ts";
 import { tensor } from "../../ops/leaf.ts";
-import { slice } from "../../ops/movement.ts";
+import { slice, upsampleNearest } from "../../ops/movement.ts";
 import { randomNormal } from "../../ops/random.ts";
 import { mean } from "../../ops/reduce.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -19,10 +19,12 @@ import { closedFormEncoder } from "./encoder.ts";
 import { writeWeights } from "./folder.ts";
 import { initialize, torchLayers } from "./initialize.ts";
 import { cosineRate, runStage } from "./loop.ts";
-import { pixelsOf } from "./pictures.ts";
+import { coverWeights, pixelsOf } from "./pictures.ts";
 import { choose, drawsOf, keyOf, runOf, seedOf, type Workplace } from "./stage.ts";
 import type { Losses } from "./step.ts";
 
+/** Extra weight of what a thing covers: there is what one looks at. */
+const EMPHASIS = 2;
 /** Pictures that the principal components are computed from. */
 const SAMPLE = 2000;
 
@@ -30,6 +32,8 @@ const SAMPLE = 2000;
 type VaeBatch = {
   /** `[B, S, S, 3]`. */
   readonly pixels: Tensor;
+  /** Weights of the patches' errors, `[B, h, w, 1]`. */
+  readonly weights: Tensor;
   readonly key: Tensor;
 };
 
@@ -53,10 +57,12 @@ export async function trainVae(place: Workplace): Promise<void> {
     loss: (decoder, batch) => reconstructionLoss(config, { ...encoder, ...decoder }, batch),
     batch(step) {
       const random = drawsOf(place, "vae", step);
-      const pixels = pixelsOf(pictures, choose(place, random, settings.batch));
+      const chosen = choose(place, random, settings.batch);
+      const pixels = pixelsOf(pictures, chosen);
       shuffleColours(pixels, settings.batch, random);
       return {
         pixels: tensor(pixels, [settings.batch, pictures.size, pictures.size, 3]),
+        weights: coverWeights(pictures, chosen, EMPHASIS),
         key: keyOf(place, "vae", step),
       };
     },
@@ -72,16 +78,24 @@ function writeEncoder({ configs, pictures }: Workplace, drawn: Named): Named {
   return closedFormEncoder(configs.vae, drawn, pixelsOf(pictures, spread), pictures.size);
 }
 
-/** L1 + L2 + half the L1 of neighbours' differences, of what the decoder makes of noisy latents. */
-function reconstructionLoss(config: VaeConfig, weights: Named, { pixels, key }: VaeBatch): Losses {
-  const params = unflatten(Object.entries(weights));
+/** L1 + L2 + half the L1 of neighbours' differences, of what the decoder makes of noisy latents; weighted. */
+function reconstructionLoss(
+  config: VaeConfig,
+  parameters: Named,
+  { pixels, weights, key }: VaeBatch,
+): Losses {
+  const params = unflatten(Object.entries(parameters));
   const { mean: centre, logvar } = vaeEncode(config, params, pixels);
   const noise = randomNormal(key, centre.shape);
   const z = add(centre, mul(exp(mul(logvar, 0.5)), noise));
   const error = sub(vaeDecode(config, params, z), pixels);
-  const l1 = mean(abs(error)), l2 = mean(square(error));
-  const edges = add(mean(abs(difference(error, 1))), mean(abs(difference(error, 2))));
-  return { loss: add(add(l1, l2), mul(edges, 0.5)), l1, l2 };
+  const patches = div(weights, mean(weights));
+  const weight = upsampleNearest(patches, pixels.shape[1] / weights.shape[1]);
+  const weighted = (e: Tensor, axis?: number) =>
+    mean(mul(e, axis ? slice(weight, axis, 1, weight.shape[axis]) : weight));
+  const l1 = weighted(abs(error)), l2 = weighted(square(error));
+  const edge = (axis: number) => weighted(abs(difference(error, axis)), axis);
+  return { loss: add(add(l1, l2), mul(add(edge(1), edge(2)), 0.5)), l1, l2 };
 }
 
 /** Differences of neighbours along an axis. */
