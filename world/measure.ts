@@ -31,7 +31,6 @@ import {
 } from "./mod.ts";
 import { type Row, summary } from "./measure_summary.ts";
 
-const MODEL = new URL("./miniature", import.meta.url).pathname;
 const TARGETS = new URL("./concepts/", import.meta.url).pathname;
 const TOKEN = "<new1>";
 const REGULARIZATION = 100;
@@ -54,6 +53,7 @@ const { values: flags } = parseArgs({
   options: {
     seeds: { type: "string", default: "3" },
     concepts: { type: "string", default: CONCEPTS.map((c) => c.name).join() },
+    model: { type: "string", default: new URL("./miniature", import.meta.url).pathname },
     out: { type: "string", default: "measure.jsonl" },
     steps: { type: "string", default: "250" },
     rate: { type: "string", default: "1e-3" },
@@ -166,8 +166,8 @@ async function measured(): Promise<Row[]> {
 if (import.meta.main) {
   const rows = await measured();
   const device = await gpu();
-  const model = await loadPipeline(device, MODEL, { addTokens: { [TOKEN]: "ktn" } });
-  const scorer = await openScorer(device, MODEL);
+  const model = await loadPipeline(device, flags.model, { addTokens: { [TOKEN]: "ktn" } });
+  const scorer = await openScorer(device, flags.model);
   const sampler = new Sampler(model);
   for (let seed = 0; seed < Number(flags.seeds); seed++) {
     for (const name of flags.concepts.split(",")) {
