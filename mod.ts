@@ -129,7 +129,9 @@ export type { Posterior, VaeConfig } from "./models/vae.ts";
 export { ParameterError, type ParameterTree } from "./models/params.ts";
 export { TokenError, Tokenizer, type TokenizerParts, type WholeToken } from "./models/tokenizer.ts";
 export { diffusionLoss, type LossBatch, type LossModel } from "./diffusion/loss.ts";
-export type { NoiseSchedule, Prediction, Spacing } from "./diffusion/schedule.ts";
+export type { NoiseSchedule, Prediction } from "./diffusion/schedule.ts";
+export type { SamplingConfig, Spacing } from "./diffusion/sampling_config.ts";
+export type { SamplerName } from "./diffusion/sampler_names.ts";
 export { generate, type SampleOptions, Sampler } from "./diffusion/sample.ts";
 
 // Concepts: training, deltas, merging.
