@@ -102,7 +102,10 @@ export class Denoiser {
     const step = this.#program(walk.guidance !== 1);
     const size = [roots.length, ...walk.shape];
     const zeros = new Float32Array(size.reduce((a, b) => a * b));
-    const slots = Array.from({ length: memory.depth }, () => this.device.upload(zeros, size, "f32"));
+    const slots = Array.from(
+      { length: memory.depth },
+      () => this.device.upload(zeros, size, "f32"),
+    );
     let state: State = { x: this.#start(startWith(path, walk, keys(0))), slots };
     let owned: readonly Tensor[] = slots;
     try {

@@ -52,7 +52,7 @@ for (const software of [true, false]) {
       eta: 0,
       guidance: 3,
       noise: goldenTensor(golden, "in.noise"),
-      onStep: (done, total) => seen.push(done / total),
+      onStep: (done, total) => void seen.push(done / total),
     });
     const { shape, data } = golden.get("out.x");
     assertNear(await device.read(x) as Float32Array, toNHWC(data, shape), 1e-4, "the latents");
