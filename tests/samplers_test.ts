@@ -1,5 +1,5 @@
 /** Every sampler against diffusers' schedulers, step by step, and by the laws that samplers have. */
-import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Denoiser, type Denoising } from "../diffusion/denoise.ts";
 import {
@@ -150,8 +150,9 @@ for (const software of [true, false]) {
   });
 }
 
-Deno.test("samplers: one program serves a whole walk, and what is remembered is written in place", async () => {
+Deno.test("samplers: one program serves a whole walk, takes no more memory as it goes, and gives all back", async () => {
   const device = await deviceAs(true);
+  const before = device.buffers.allocated;
   for (
     const [sampler, depth] of [["euler", 0], ["ddpm", 0], ["dpm++2m", 1], ["pndm", 3]] as const
   ) {
@@ -180,7 +181,22 @@ Deno.test("samplers: one program serves a whole walk, and what is remembered is 
     assertEquals(Math.max(...walk.steps.map((step) => step.history.length)), depth);
     device.free(x);
     denoiser.free();
+    assertEquals(device.buffers.allocated, before, sampler);
   }
+  const denoiser = new Denoiser(device, {} as UNetConfig, formula);
+  await assertRejects(
+    () =>
+      denoiser.run({ a: latent(A), b: latent(B), c: latent(C) }, latent(C), noiseSchedule(SD), {
+        ...{ sampler: "pndm", steps: 8, shape: SHAPE, seeds: [1], guidance: 1 },
+        onStep(done) {
+          if (done === 3) throw new Error("stop here");
+        },
+      }),
+    Error,
+    "stop here",
+  );
+  denoiser.free();
+  assertEquals(device.buffers.allocated, before, "a walk that was cut off");
 });
 
 /** Stable Diffusion's schedule, to be walked down to no noise at all. */
