@@ -129,8 +129,11 @@ export type { Posterior, VaeConfig } from "./models/vae.ts";
 export { ParameterError, type ParameterTree } from "./models/params.ts";
 export { TokenError, Tokenizer, type TokenizerParts, type WholeToken } from "./models/tokenizer.ts";
 export { diffusionLoss, type LossBatch, type LossModel } from "./diffusion/loss.ts";
-export type { NoiseSchedule, Prediction, Spacing } from "./diffusion/schedule.ts";
+export type { NoiseSchedule, Prediction } from "./diffusion/schedule.ts";
+export type { SamplingConfig, Spacing } from "./diffusion/sampling_config.ts";
+export type { SamplerName } from "./diffusion/sampler_names.ts";
 export { generate, type SampleOptions, Sampler } from "./diffusion/sample.ts";
+export { SAMPLER_NAMES, type SamplerChoice } from "./diffusion/samplers.ts";
 
 // Concepts: training, deltas, merging.
 export type { Pixels } from "./concepts/resample.ts";
@@ -176,7 +179,7 @@ export {
 export { FileError } from "./files/errors.ts";
 export { fingerprint } from "./files/fingerprint.ts";
 export { type ModelFolder, openModelFolder } from "./files/folder.ts";
-export { listPictures, type Picture, readPicture, resize, squared } from "./files/image.ts";
+export { fitted, listPictures, type Picture, readPicture, resize, squared } from "./files/image.ts";
 export { readPngText, writePng } from "./files/png.ts";
 export { sheet, type SheetOptions } from "./files/sheet.ts";
 export type { JsonObject } from "./files/json.ts";

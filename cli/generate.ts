@@ -1,5 +1,6 @@
 /** `moongate generate`: pictures from prompts, with or without taught concepts. */
-import type { Command } from "npm:commander@15.1.0";
+import { type Command, Option } from "npm:commander@15.1.0";
+import { SAMPLER_NAMES } from "../diffusion/samplers.ts";
 import { UsageError } from "./errors.ts";
 import { real, repeated, side, whole } from "./parse.ts";
 import type { GenerateRequest } from "./requests.ts";
@@ -11,6 +12,8 @@ export function generateCommand(context: Context): Command {
     'moongate generate --model ./sd --delta my-dog "a <new1> dog wearing a party hat" -n 4',
     'moongate generate --model ./sd --delta both "a <new1> dog on a <new2> chair" --steps 200',
     "moongate generate --model ./sd --delta my-dog --prompts-from prompts.txt --out pictures",
+    'moongate generate --model ./sd --sampler dpm++2m-karras --steps 20 --width 768 "a harbour"',
+    'moongate generate --model ./sd --image sketch.png --strength 0.6 "a harbour at night"',
   ], ["model"])
     .argument("[prompts...]", "what to show; one argument is one prompt")
     .option("--model <folder>", "the model: a diffusers folder")
@@ -28,12 +31,20 @@ export function generateCommand(context: Context): Command {
       "classifier-free guidance scale (default: 6, or the model's own)",
       real(0),
     )
-    .option(
-      "--eta <x>",
-      "1: DDPM, 0: DDIM, which needs fewer steps (default: 1, or the model's own)",
-      real(0, 1),
+    .addOption(
+      new Option("--sampler <name>", "how noise becomes a picture (default: the model's own)")
+        .choices(SAMPLER_NAMES),
     )
-    .option("--size <pixels>", "side of the pictures (default: the model's)", side(8))
+    .option("--eta <x>", "how much of DDIM's noise is fresh; 1 makes it DDPM", real(0, 1))
+    .option("--size <pixels>", "width and height (default: the model's)", side(8))
+    .option("--width <pixels>", "width, where it is not the height", side(8))
+    .option("--height <pixels>", "height, where it is not the width", side(8))
+    .option("--image <file>", "a picture to start from instead of noise: its middle")
+    .option(
+      "--strength <x>",
+      "how far to go from that picture, at most 1 (default: 0.8)",
+      real(0, 1, true),
+    )
     .option("--batch <n>", "pictures made at once", whole(1), 1)
     .option(
       "--seed <n>",
@@ -67,6 +78,9 @@ function generateRequest(
   prompts: string[],
   { delta = [], plain = false, promptsFrom, quiet: _, ...flags }: Flags,
 ): GenerateRequest {
+  if (flags.strength !== undefined && flags.image === undefined) {
+    throw new UsageError("--strength is how far to go from a picture: name one with --image");
+  }
   const more = promptsFrom === undefined ? [] : Deno.readTextFileSync(promptsFrom).split(/\r?\n/);
   const all = [...prompts, ...more].map((line) => line.trim()).filter((line) => line);
   if (!all.length) {

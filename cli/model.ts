@@ -4,6 +4,7 @@
  * Why apart from loading it: an error should come at once, not after minutes of work.
  */
 import { type ModelDefaults, modelDefaults } from "../concepts/overrides.ts";
+import { type NoiseSchedule, noiseSchedule } from "../diffusion/schedule.ts";
 import { fingerprint } from "../files/fingerprint.ts";
 import { type ModelFolder, openModelFolder } from "../files/folder.ts";
 import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
@@ -19,6 +20,8 @@ export interface ModelFacts {
   tokenizer: Tokenizer;
   /** Its defaults of training and sampling. */
   defaults: ModelDefaults;
+  /** How much noise there is at each timestep. */
+  schedule: NoiseSchedule;
   /** What deltas are told apart by. */
   base: string;
   /** Side of its own pictures, in pixels. */
@@ -37,21 +40,29 @@ export async function inspectModel(path: string): Promise<ModelFacts> {
   const config = (name: string) => `${folder.folder(name)}/config.json`;
   const unet = unetConfig(folder.config("unet"), config("unet"));
   const factor = vaeFactor(vaeConfig(folder.config("vae"), config("vae")));
+  const schedule = noiseSchedule(
+    folder.config("scheduler"),
+    `${folder.folder("scheduler")}/scheduler_config.json`,
+  );
   const tokenizer = await loadTokenizer(folder.folder("tokenizer"));
   const defaults = await modelDefaults(folder.path);
   // Opening weights reads their headers: a truncated file shows here.
   (await folder.weights("vae"))[Symbol.dispose]();
   const base = await fingerprint(folder);
   const grain = factor * 2 ** (unet.channels.length - 1);
-  return { folder, tokenizer, defaults, base, size: unet.sampleSize * factor, grain };
+  return { folder, tokenizer, defaults, schedule, base, size: unet.sampleSize * factor, grain };
 }
 
 /** The side to work at: what was asked for, where the model can take it. */
-export function sideFor({ size, grain }: ModelFacts, asked: number | undefined): number {
+export function sideFor(
+  { size, grain }: ModelFacts,
+  asked: number | undefined,
+  flag = "--size",
+): number {
   const side = asked ?? size;
   if (side % grain === 0) return side;
   throw new UsageError(
-    `--size ${side}: this model takes multiples of ${grain} (its own is ${size})`,
+    `${flag} ${side}: this model takes multiples of ${grain} (its own is ${size})`,
   );
 }
 

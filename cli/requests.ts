@@ -3,6 +3,7 @@
  *
  * Why its own file: the verbs turn flags into these, `work.ts` turns these into work, and neither knows the other.
  */
+import type { SamplerName } from "../diffusion/sampler_names.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { Progress } from "./progress.ts";
 
@@ -78,10 +79,20 @@ export interface GenerateRequest {
   steps?: number;
   /** Classifier-free guidance scale; undefined: the model's default. */
   guidance?: number;
-  /** 1: DDPM; 0: DDIM; undefined: the model's default. */
+  /** The sampler; undefined: the model's default. */
+  sampler?: SamplerName;
+  /** How much of DDIM's noise is fresh: 1 makes it DDPM; undefined: the model's default. */
   eta?: number;
-  /** Side in pixels; undefined: the model's own. */
+  /** Width and height in pixels where those are not given; undefined: the model's own. */
   size?: number;
+  /** In pixels. */
+  width?: number;
+  /** In pixels. */
+  height?: number;
+  /** A picture to start from instead of noise. */
+  image?: string;
+  /** How far to go from it. */
+  strength?: number;
   /** Pictures sampled at once. */
   batch: number;
   /** Random seed. */

@@ -3,7 +3,7 @@ import { withDelta } from "../concepts/delta_weights.ts";
 import { gpu } from "../device/adapter.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { FileError } from "../files/errors.ts";
-import type { Picture } from "../files/image.ts";
+import { type Picture, readPicture } from "../files/image.ts";
 import { isFile } from "../files/paths.ts";
 import { writePng } from "../files/png.ts";
 import { sheet } from "../files/sheet.ts";
@@ -12,6 +12,7 @@ import { checkPrompts, type NamedDelta, openDeltas, refuseOverlap, tokensOf } fr
 import { Interrupted } from "./interrupt.ts";
 import { inspectModel, sideFor } from "./model.ts";
 import type { GenerateRequest, Ui } from "./requests.ts";
+import { samplingPlan } from "./sampling.ts";
 import { loading } from "./work_train.ts";
 
 /** One picture to make. */
@@ -27,6 +28,10 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
   checkPrompts(request.prompts, deltas, facts, request.plain);
   refuseOverlap(deltas);
   const size = sideFor(facts, request.size);
+  const width = sideFor(facts, request.width ?? size, "--width");
+  const height = sideFor(facts, request.height ?? size, "--height");
+  const { options, evaluations, notes: how } = samplingPlan(facts, request);
+  const image = request.image === undefined ? undefined : await readPicture(request.image);
   await prepareOut(request.out);
   using device = await gpu();
   const base = await loadPipeline(device, facts.folder, {
@@ -34,11 +39,8 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
     onProgress: loading(ui),
   });
   const model = deltas.reduce<Pipeline>((m, { path, delta }) => withDelta(m, delta, path), base);
-  const { steps, guidance, eta } = { ...facts.defaults.sampling, ...given(request) };
   const notes = {
-    steps: String(steps),
-    guidance: String(guidance),
-    eta: String(eta),
+    ...how,
     ...(request.negative && { negative: request.negative }),
     ...(deltas.length && { delta: deltas.map(nameOf).join(", ") }),
   };
@@ -48,15 +50,16 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
   const sampler = new Sampler(model);
   const paths: string[] = [], pictures: Picture[] = [];
   const batches = Math.ceil(wishes.length / request.batch);
-  ui.progress.start("sample", batches * steps);
+  ui.progress.start("sample", batches * evaluations);
   try {
     for (let b = 0; b < batches; b++) {
       const { part, used } = batchOf(wishes, b, batches);
       const made = await sampler.generate(part.map((w) => w.prompt), {
         seed: part.map((w) => w.seed),
-        ...{ steps, guidance, eta, width: size, height: size, batch: part.length },
+        ...options,
+        ...{ width, height, image, batch: part.length },
         negative: request.negative,
-        onStep: (done) => ui.progress.update(b * steps + done),
+        onStep: (done) => ui.progress.update(b * evaluations + done),
         signal: ui.interrupt.signal,
       });
       for (const [i, picture] of made.slice(0, used).entries()) {
@@ -74,15 +77,8 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
   }
   ui.progress.stop();
   const path = `${request.out}/sheet.png`;
-  await writePng(path, sheetOf(request, pictures, size), notes);
+  await writePng(path, sheetOf(request, pictures, width), notes);
   return [...paths, path];
-}
-
-/** The numbers that were given on the command line. */
-function given({ steps, guidance, eta }: GenerateRequest) {
-  return Object.fromEntries(
-    Object.entries({ steps, guidance, eta }).filter(([, v]) => v !== undefined),
-  ) as { steps?: number; guidance?: number; eta?: number };
 }
 
 /** Batch `b`, filled up with its last wish to the size that all have, so that there is one program. */
@@ -93,12 +89,12 @@ function batchOf(wishes: Wish[], b: number, batches: number): { part: Wish[]; us
   return { part, used: own.length };
 }
 
-function sheetOf(request: GenerateRequest, pictures: Picture[], size: number): Picture {
+function sheetOf(request: GenerateRequest, pictures: Picture[], width: number): Picture {
   const rows = request.prompts.map((_, i) =>
     pictures.slice(i * request.count, (i + 1) * request.count)
   );
   const labels = rows.map((row) => row.map((_, i) => String(request.seed + i)));
-  return sheet(rows, { titles: request.prompts, labels, zoom: size < 128 ? 3 : 1 });
+  return sheet(rows, { titles: request.prompts, labels, zoom: width < 128 ? 3 : 1 });
 }
 
 async function prepareOut(out: string): Promise<void> {

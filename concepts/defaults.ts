@@ -29,8 +29,8 @@ export const TRAINING: TrainingDefaults = {
 /** Vocabulary entries that V* tokens start from, in order: rare in captions, alphabetic, no part of another word. */
 export const INITIALIZERS: readonly string[] = ["ktn", "pll", "ucd"];
 
-/** Hyper-parameters of sampling: DDPM (DDIM with η = 1), guidance 6. */
-export const SAMPLING = { steps: 50, guidance: 6, eta: 1 } as const;
+/** Hyper-parameters of sampling. The sampler is the model's; where that is DDIM, with η = 1, which makes it DDPM. */
+export const SAMPLING = { steps: 50, guidance: 6 } as const;
 
 /** Ridge of the merge: none, as in the paper. */
 export const MERGING = { ridge: 0 } as const;

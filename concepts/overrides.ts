@@ -10,19 +10,18 @@
  * Why: the method's defaults are those of Stable Diffusion. A model a thousandth of its size takes larger steps, and the
  * folder that the model comes in is the one place that every user of it has.
  */
+import { SAMPLER_NAMES, type SamplerChoice } from "../diffusion/samplers.ts";
 import { FileError } from "../files/errors.ts";
 import { isObject, type JsonObject, readJsonObject } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
 import { MERGING, OVERRIDES_FILE, SAMPLING, TRAINING, type TrainingDefaults } from "./defaults.ts";
 
 /** Hyper-parameters of sampling. */
-export interface SamplingDefaults {
+export interface SamplingDefaults extends SamplerChoice {
   /** Steps of the walk from noise to a picture. */
   readonly steps: number;
   /** Classifier-free guidance. */
   readonly guidance: number;
-  /** 1 for DDPM, 0 for DDIM. */
-  readonly eta: number;
 }
 
 /** Hyper-parameters of merging. */
@@ -41,18 +40,22 @@ export interface ModelDefaults {
   readonly merging: MergingDefaults;
 }
 
-/** What each number may be; what is not listed is not known. */
-const RULES: Readonly<Record<string, Readonly<Record<string, (v: number) => boolean>>>> = {
+const number = (fits: (v: number) => boolean) => (v: unknown) => typeof v === "number" && fits(v);
+
+/** What each value may be; what is not listed is not known. */
+const RULES: Readonly<Record<string, Readonly<Record<string, (v: unknown) => boolean>>>> = {
   training: {
-    steps: (v) => Number.isInteger(v) && v >= 1,
-    rate: (v) => v > 0,
-    batch: (v) => Number.isInteger(v) && v >= 1,
-    decay: (v) => v >= 0,
+    steps: number((v) => Number.isInteger(v) && v >= 1),
+    rate: number((v) => v > 0),
+    batch: number((v) => Number.isInteger(v) && v >= 1),
+    decay: number((v) => v >= 0),
+    template: (v) => typeof v === "string" && v.split("{}").length === 2,
   },
   sampling: {
-    steps: (v) => Number.isInteger(v) && v >= 1 && v <= 1000,
-    guidance: (v) => v >= 0,
-    eta: (v) => v >= 0 && v <= 1,
+    steps: number((v) => Number.isInteger(v) && v >= 1 && v <= 1000),
+    guidance: number((v) => v >= 0),
+    sampler: (v) => SAMPLER_NAMES.some((name) => name === v),
+    eta: number((v) => v >= 0 && v <= 1),
   },
   merging: { ridge: (v) => v >= 0 && Number.isFinite(v) },
 };
@@ -84,11 +87,9 @@ function checkPart(path: string, part: string, values: unknown): void {
     );
   }
   for (const [name, value] of Object.entries(values as JsonObject)) {
-    const allowed = name === "template" && part === "training"
-      ? typeof value === "string" && value.split("{}").length === 2
-      : typeof value === "number" && rules[name]?.(value) === true;
-    if (allowed) continue;
-    const known = rules[name] || name === "template"
+    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
+    if (rule?.(value)) continue;
+    const known = rule
       ? "The value is out of range"
       : `${part} takes ${Object.keys(rules).join(", ")}`;
     throw new FileError(path, `sets ${part}.${name} to ${JSON.stringify(value)}`, known);

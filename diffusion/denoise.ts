@@ -1,56 +1,79 @@
 /**
- * From noise to a latent: one compiled step, replayed. Everything that differs between steps (timestep, coefficients,
- * keys) is data, the sample stays in donated memory, and nothing waits for the GPU.
+ * From noise to a latent: one compiled step, replayed, for every sampler. Everything that differs between steps
+ * (timestep, factors, keys) is data, the sample and what is remembered of earlier steps stay in donated memory, and
+ * nothing waits for the GPU.
  */
 import { compile, type Compiled } from "../compile/compile.ts";
 import type { Device } from "../device/device.ts";
 import { add, mul, sub } from "../ops/arithmetic.ts";
-import { scalar, tensor } from "../ops/leaf.ts";
-import { concat, expand, reshape, slice } from "../ops/movement.ts";
+import { tensor } from "../ops/leaf.ts";
+import { concat, expand, slice } from "../ops/movement.ts";
+import { greaterEqual, where } from "../ops/compare.ts";
 import { foldIn, keyFromSeed, randomNormal } from "../ops/random.ts";
 import { unet, type UNetConfig } from "../models/unet.ts";
 import type { ParameterTree } from "../models/params.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { NoiseSchedule } from "./schedule.ts";
-import { samplingSteps } from "./schedule_steps.ts";
+import { trajectory, type TrajectoryOptions } from "./samplers.ts";
+import type { SamplingStep, Trajectory } from "./trajectory.ts";
 
 /** What a walk starts from and how it goes. */
-export interface Walk {
+export interface Walk extends TrajectoryOptions {
   /** A latent's height, width and channels. */
   readonly shape: readonly [h: number, w: number, c: number];
   /** One per picture, whole numbers from 0 to 2⁵³ − 1: a picture depends on its seed, not on its place in the batch. */
   readonly seeds: readonly number[];
-  readonly steps: number;
-  /** 0 for DDIM, 1 for DDPM, or between. */
-  readonly eta: number;
   /** w in ε(∅) + w·(ε(prompt) − ε(∅)); with 1 the model is asked once a step, for the prompt alone. */
   readonly guidance: number;
-  /** Noise `[B, h, w, c]` to start from instead of the seeds' own. */
+  /** Noise `[B, h, w, c]` of unit variance to start from instead of the seeds' own. */
   readonly noise?: Tensor;
-  /** Called when a step has been handed to the GPU. */
-  readonly onStep?: (done: number, steps: number) => void;
+  /** A clean latent `[1 or B, h, w, c]` to start from, with `strength`: noise is put on it. */
+  readonly picture?: Tensor;
+  /** Fresh noise of each step, `[B, h, w, c]` of unit variance, instead of the seeds' own. */
+  readonly freshNoise?: readonly Tensor[];
+  /**
+   * Called when a step has been handed to the GPU. The sample `[B, h, w, c]` may be read until what is returned is
+   * fulfilled.
+   */
+  readonly onStep?: (done: number, steps: number, sample: Tensor) => void | Promise<void>;
   readonly signal?: AbortSignal;
 }
 
-type Numbers = { readonly [name in "timestep" | "x" | "model" | "noise" | "guidance"]: Tensor };
+/** The sample, and slots for what samplers remember. */
+interface State {
+  readonly x: Tensor;
+  readonly slots: readonly Tensor[];
+}
+
 type Step = (
   params: ParameterTree,
-  x: Tensor,
+  state: State,
   context: Tensor,
-  keys: Tensor[],
-  n: Numbers,
+  noise: readonly Tensor[],
+  numbers: Tensor,
+) => State;
+
+/** A model that is asked what is in a noisy sample: `(config, params, x, timesteps [B], context)`. */
+export type Denoising = (
+  config: UNetConfig,
+  params: ParameterTree,
+  x: Tensor,
+  timesteps: Tensor,
+  context: Tensor,
 ) => Tensor;
 
 /** Samples latents of one UNet. Programs are compiled once for each batch size and shape. */
 export class Denoiser {
-  readonly #programs = new Map<string, Compiled<Parameters<Step>, Tensor>>();
-  readonly #start: Compiled<[{ readonly [size: string]: Tensor[] }], Tensor>;
+  readonly #programs = new Map<string, Compiled<Parameters<Step>, State>>();
+  readonly #start: Compiled<[Start], Tensor>;
 
-  constructor(readonly device: Device, readonly config: UNetConfig) {
-    this.#start = compile(device, (keys) => {
-      const [[shape, list]] = Object.entries(keys);
-      return draws(list, shape.split("x").map(Number));
-    });
+  /** @param model what is asked for an answer; {@linkcode unet} but in tests */
+  constructor(
+    readonly device: Device,
+    readonly config: UNetConfig,
+    readonly model: Denoising = unet,
+  ) {
+    this.#start = compile(device, startOf);
   }
 
   /**
@@ -58,7 +81,7 @@ export class Denoiser {
    * @param context features of the prompts `[B, T, d]`; with guidance those of the negative prompts come first:
    * `[2B, T, d]`
    * @returns latents as the UNet sees them, `[B, h, w, c]`; the caller owns them
-   * @throws RangeError for seeds, steps or eta that make no sense
+   * @throws RangeError for seeds, steps, a sampler, eta or strength that make no sense
    */
   async run(
     params: ParameterTree,
@@ -67,31 +90,43 @@ export class Denoiser {
     walk: Walk,
   ): Promise<Tensor> {
     const roots = walk.seeds.map(keyFromSeed);
-    const list = samplingSteps(schedule, walk);
-    const guided = walk.guidance !== 1;
-    const step = this.#program(guided, walk.eta > 0);
+    if ((walk.picture === undefined) !== (walk.strength === undefined)) {
+      throw new RangeError("a walk from a picture takes both picture and strength");
+    }
+    const path = trajectory(schedule, walk);
     // Draw 0 of a seed is where its walk starts, draw i + 1 the fresh noise of step i.
     const keys = (draw: number) => roots.map((key) => tensor(Uint32Array.from(foldIn(key, draw))));
-    let x = walk.noise ?? this.#start({ [walk.shape.join("x")]: keys(0) });
-    let owned = false;
+    const memory = new Memory(path.steps);
+    const noisy = path.steps.some(({ noise }) => noise > 0);
+    const fresh = (i: number) => !noisy ? [] : walk.freshNoise ? [walk.freshNoise[i]] : keys(i + 1);
+    const step = this.#program(walk.guidance !== 1);
+    const size = [roots.length, ...walk.shape];
+    const zeros = new Float32Array(size.reduce((a, b) => a * b));
+    const slots = Array.from(
+      { length: memory.depth },
+      () => this.device.upload(zeros, size, "f32"),
+    );
+    let state: State = { x: this.#start(startWith(path, walk, keys(0))), slots };
+    let owned: readonly Tensor[] = slots;
     try {
-      for (const [i, { timestep, x: keep, model, noise }] of list.entries()) {
+      for (const [i, plan] of path.steps.entries()) {
         walk.signal?.throwIfAborted();
-        const numbers = { timestep, x: keep, model, noise, guidance: walk.guidance };
-        const data = Object.fromEntries(
-          Object.entries(numbers).map(([name, v]) => [name, scalar(v)]),
-        ) as Numbers;
-        x = step(params, x, context, keys(i + 1), data);
-        owned = true;
-        walk.onStep?.(i + 1, list.length);
+        const numbers = Float32Array.of(
+          ...[plan.timestep, walk.guidance, plan.input, plan.x, plan.model, plan.noise],
+          ...memory.next(plan),
+        );
+        state = step(params, state, context, fresh(i), tensor(numbers));
+        owned = [state.x, ...state.slots];
+        await walk.onStep?.(i + 1, path.steps.length, state.x);
         // Lets signals and timers through; the GPU works on meanwhile.
         await new Promise((resolve) => setTimeout(resolve));
       }
-      return x;
     } catch (error) {
-      if (owned) this.device.free(x);
+      this.device.free(...owned);
       throw error;
     }
+    this.device.free(...state.slots);
+    return state.x;
   }
 
   /** Gives back the memory of all programs. */
@@ -101,49 +136,102 @@ export class Denoiser {
     this.#programs.clear();
   }
 
-  #program(guided: boolean, noisy: boolean): Compiled<Parameters<Step>, Tensor> {
-    const key = `${guided} ${noisy}`;
+  #program(guided: boolean): Compiled<Parameters<Step>, State> {
+    const key = `${guided}`;
     let program = this.#programs.get(key);
     if (!program) {
-      const fn: Step = (params, x, context, keys, n) => {
-        const answer = guided
-          ? guidedAnswer(this.config, params, x, context, n)
-          : ask(this.config, params, x, context, n.timestep);
-        const next = add(mul(x, n.x), mul(answer, n.model));
-        return noisy ? add(next, mul(draws(keys, x.shape.slice(1)), n.noise)) : next;
-      };
-      program = compile(this.device, fn, { donate: [1] });
+      program = compile(this.device, this.#step(guided), { donate: [1] });
       this.#programs.set(key, program);
     }
     return program;
   }
+
+  #step(guided: boolean): Step {
+    return (params, { x, slots }, context, noise, numbers) => {
+      const n = (i: number) => slice(numbers, 0, i, i + 1);
+      const [timestep, guidance, input, ofX, ofModel, ofNoise, keptX, keptModel] = COLUMNS.map(n);
+      const shown = mul(x, input);
+      const ask = (x: Tensor) =>
+        this.model(this.config, params, x, expand(timestep, [x.shape[0]]), context);
+      const answer = guided ? guidedAnswer(ask, shown, guidance) : ask(shown);
+      let next = add(mul(x, ofX), mul(answer, ofModel));
+      if (noise.length) next = add(next, mul(draws(noise, x.shape.slice(1)), ofNoise));
+      const remembered = add(mul(x, keptX), mul(answer, keptModel));
+      const factor = (k: number) => n(COLUMNS.length + k);
+      const write = (k: number) => n(COLUMNS.length + slots.length + k);
+      slots.forEach((slot, k) => next = add(next, mul(slot, factor(k))));
+      return {
+        x: next,
+        slots: slots.map((slot, k) => where(greaterEqual(write(k), 1), remembered, slot)),
+      };
+    };
+  }
 }
 
-/** Normal numbers `[B, …shape]`, each picture's from its own key. */
+/** What the numbers of a step begin with; behind them comes, for each slot, its factor, then whether it is written. */
+const COLUMNS = [0, 1, 2, 3, 4, 5, 6, 7];
+
+/** Which slot holds what: the oldest is written next, so that nothing is ever moved. */
+class Memory {
+  /** How many slots there are. */
+  readonly depth: number;
+  /** Slots, the last written first. */
+  readonly #order: number[] = [];
+
+  constructor(steps: readonly SamplingStep[]) {
+    this.depth = Math.max(...steps.map((step) => step.history.length));
+  }
+
+  /** A step's numbers from the seventh on. */
+  next({ history, remember }: SamplingStep): number[] {
+    const factors = new Array<number>(this.depth).fill(0);
+    const writes = new Array<number>(this.depth).fill(0);
+    history.forEach((factor, age) => factors[this.#order[age]] = factor);
+    if (!remember || !this.depth) return [0, 0, ...factors, ...writes];
+    const slot = this.#order.length < this.depth ? this.#order.length : this.#order.pop()!;
+    this.#order.unshift(slot);
+    writes[slot] = 1;
+    return [remember.x, remember.model, ...factors, ...writes];
+  }
+}
+
+/** What a walk starts from: noise as drawn or as given, times its factor, and perhaps a picture times its own. */
+interface Start {
+  readonly [size: string]: {
+    readonly noise: readonly Tensor[];
+    readonly picture: readonly Tensor[];
+    readonly factors: Tensor;
+  };
+}
+
+function startWith(path: Trajectory, walk: Walk, keys: readonly Tensor[]): Start {
+  const { noise, picture } = walk;
+  const factors = picture ? [path.picture.noise, path.picture.signal] : [path.noise];
+  return {
+    [walk.shape.join("x")]: {
+      noise: noise ? [noise] : keys,
+      picture: picture ? [picture] : [],
+      factors: tensor(Float32Array.from(factors)),
+    },
+  };
+}
+
+function startOf(start: Start): Tensor {
+  const [[size, { noise, picture, factors }]] = Object.entries(start);
+  const x = mul(draws(noise, size.split("x").map(Number)), slice(factors, 0, 0, 1));
+  return picture.length ? add(x, mul(picture[0], slice(factors, 0, 1, 2))) : x;
+}
+
+/** Normal numbers `[B, …shape]`, each picture's from its own key; or those that are given instead of keys. */
 function draws(keys: readonly Tensor[], shape: readonly number[]): Tensor {
+  if (keys[0].dtype === "f32") return keys[0];
   return concat(keys.map((key) => randomNormal(key, [1, ...shape])), 0);
 }
 
-function ask(
-  config: UNetConfig,
-  params: ParameterTree,
-  x: Tensor,
-  context: Tensor,
-  timestep: Tensor,
-): Tensor {
-  return unet(config, params, x, expand(reshape(timestep, [1]), [x.shape[0]]), context);
-}
-
 /** Ho & Salimans 2022, eq. 6 (with w counted from 1): both answers in one batch. */
-function guidedAnswer(
-  config: UNetConfig,
-  params: ParameterTree,
-  x: Tensor,
-  context: Tensor,
-  n: Numbers,
-): Tensor {
+function guidedAnswer(ask: (x: Tensor) => Tensor, x: Tensor, guidance: Tensor): Tensor {
   const b = x.shape[0];
-  const both = ask(config, params, concat([x, x], 0), context, n.timestep);
+  const both = ask(concat([x, x], 0));
   const without = slice(both, 0, 0, b);
-  return add(without, mul(sub(slice(both, 0, b, 2 * b), without), n.guidance));
+  return add(without, mul(sub(slice(both, 0, b, 2 * b), without), guidance));
 }

@@ -1,21 +1,22 @@
 /** Prompts to pictures: the text encoder, the walk from noise, and the autoencoder, a batch of prompts at a time. */
 import { compile, type Compiled } from "../compile/compile.ts";
 import type { Picture } from "../files/picture.ts";
+import { fitted } from "../files/resize.ts";
 import { add, maximum, minimum, mul } from "../ops/arithmetic.ts";
+import { tensor } from "../ops/leaf.ts";
 import { slice } from "../ops/movement.ts";
 import { clipText } from "../models/clip_text.ts";
 import type { Pipeline, PipelineConfig } from "./pipeline.ts";
 import type { ParameterTree } from "../models/params.ts";
-import { fromLatent, vaeDecode, vaeFactor } from "../models/vae.ts";
+import { fromLatent, toLatent, vaeDecode, vaeEncode, vaeFactor } from "../models/vae.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Denoiser } from "./denoise.ts";
+import type { SamplerChoice } from "./samplers.ts";
 
 /** Options of {@linkcode Sampler.generate}. */
-export interface SampleOptions {
+export interface SampleOptions extends SamplerChoice {
   /** Steps of the walk. Default 50. */
   readonly steps?: number;
-  /** 1 for DDPM (default), 0 for DDIM, which is the same picture for a seed at any number of steps, nearly. */
-  readonly eta?: number;
   /** Classifier-free guidance; 1 is none. Default 6. */
   readonly guidance?: number;
   /** What should not be in the picture. Default nothing. */
@@ -26,6 +27,10 @@ export interface SampleOptions {
   readonly width?: number;
   /** Pixels; the model's own size by default. */
   readonly height?: number;
+  /** A picture to start from instead of noise: its middle, at the size that is asked for. */
+  readonly image?: Picture;
+  /** How far to go from that picture: 1 keeps nearly nothing of it. More than 0, at most 1; default 0.8. */
+  readonly strength?: number;
   /** The most pictures sampled at once. Default 4. */
   readonly batch?: number;
   /** Called when a step has been handed to the GPU, counting the steps of all batches. */
@@ -40,6 +45,7 @@ export class Sampler {
   readonly #encode: Compiled<[ParameterTree, Tensor], Tensor>;
   readonly #rows: Compiled<[Tensor], Tensor[]>;
   readonly #decode: Compiled<[ParameterTree, Tensor], Tensor>;
+  readonly #latent: Compiled<[ParameterTree, Tensor], Tensor>;
 
   /**
    * Programs are compiled when they are first needed.
@@ -61,6 +67,10 @@ export class Sampler {
       const y = vaeDecode(config.vae, params, fromLatent(config.vae, z));
       return mul(minimum(maximum(add(mul(y, 0.5), 0.5), 0), 1), 255);
     });
+    this.#latent = compile(device, (params, pixels) => {
+      const posterior = vaeEncode(config.vae, params, pixels);
+      return toLatent(config.vae, posterior);
+    });
   }
 
   /**
@@ -74,18 +84,22 @@ export class Sampler {
     options: SampleOptions = {},
     params = this.model.params,
   ): Promise<Picture[]> {
-    const { seed = 0, steps = 50, batch = 4 } = options;
+    const { seed = 0, batch = 4 } = options;
     if (!Number.isSafeInteger(batch) || batch < 1) {
       throw new RangeError(`batch is ${batch}: it must be a positive whole number`);
     }
     const seeds = prompts.map((_, i) => typeof seed === "number" ? seed + i : seed[i]);
+    if (options.strength !== undefined && !options.image) {
+      throw new RangeError(`strength is ${options.strength}, but there is no image to start from`);
+    }
     // Batches of one size, so that there is one program; the last is filled up and cut.
     const batches = Math.ceil(prompts.length / batch);
     const size = Math.ceil(prompts.length / Math.max(1, batches));
     const pictures: Picture[] = [];
     for (let at = 0; at < prompts.length; at += size) {
       const chosen = Array.from({ length: size }, (_, i) => Math.min(at + i, prompts.length - 1));
-      const onStep = (done: number) => options.onStep?.(at / size * steps + done, batches * steps);
+      const onStep = (done: number, steps: number) =>
+        options.onStep?.(at / size * steps + done, batches * steps);
       const made = await this.#batch(
         chosen.map((i) => prompts[i]),
         chosen.map((i) => seeds[i]),
@@ -100,7 +114,7 @@ export class Sampler {
   /** Gives back the memory of all programs. */
   free(): void {
     this.#denoiser.free();
-    for (const program of [this.#encode, this.#rows, this.#decode]) program.free();
+    for (const p of [this.#encode, this.#rows, this.#decode, this.#latent]) p.free();
   }
 
   async #batch(
@@ -110,11 +124,16 @@ export class Sampler {
     params: Pipeline["params"],
   ): Promise<Picture[]> {
     const { device, schedule } = this.model;
-    const { steps = 50, eta = 1, guidance = 6, negative = "", onStep, signal } = options;
+    const { sampler, eta, steps = 50, guidance = 6, negative = "", onStep, signal } = options;
     const shape = this.#latentShape(options);
     const all = guidance === 1 ? prompts : [...prompts.map(() => negative), ...prompts];
     const context = this.#encode(params.text_encoder, this.model.tokenize(all));
-    const walk = { shape, seeds, steps, eta, guidance, onStep, signal };
+    const { image } = options;
+    const start = image && {
+      picture: this.#latentOf(image, shape, params),
+      strength: options.strength ?? 0.8,
+    };
+    const walk = { shape, seeds, sampler, eta, steps, guidance, onStep, signal, ...start };
     const latents = await this.#denoiser.run(params.unet, context, schedule, walk);
     try {
       const pictures: Picture[] = [];
@@ -132,6 +151,14 @@ export class Sampler {
     const [, height, width] = pixels.shape;
     const values = await this.model.device.read(pixels);
     return { width, height, data: Uint8Array.from(values as Float32Array, (v) => Math.round(v)) };
+  }
+
+  /** The latent `[1, h, w, c]` of a picture, without a draw from its posterior, which is narrow. */
+  #latentOf(image: Picture, [h, w]: readonly number[], params: Pipeline["params"]): Tensor {
+    const factor = vaeFactor(this.model.config.vae);
+    const [width, height] = [w * factor, h * factor];
+    const pixels = Float32Array.from(fitted(image, width, height).data, (v) => v / 127.5 - 1);
+    return this.#latent(params.vae, tensor(pixels, [1, height, width, 3]));
   }
 
   #latentShape({ width, height }: SampleOptions): [number, number, number] {

@@ -11,7 +11,7 @@ import { inspect } from "./picture_format.ts";
 import { flatten, orient, type Picture } from "./picture.ts";
 
 export type { Picture } from "./picture.ts";
-export { resize, squared } from "./resize.ts";
+export { fitted, resize, squared } from "./resize.ts";
 
 const EXTENSIONS = /\.(png|jpe?g|webp)$/i;
 

@@ -30,10 +30,22 @@ export function parseJsonObject(text: string, file: string, what = "it"): JsonOb
   return value;
 }
 
-/** Reads and parses a JSON file whose outermost value is an object. */
+/**
+ * Reads and parses a JSON file whose outermost value is an object.
+ *
+ * Infinite numbers are taken as Python writes them, which JSON does not have: diffusers' own scheduler files hold
+ * `"lambda_min_clipped": -Infinity`.
+ */
 export async function readJsonObject(path: string): Promise<JsonObject> {
-  return parseJsonObject(await readText(path), path);
+  return parseJsonObject(withInfinities(await readText(path)), path);
 }
+
+/** Python's `Infinity` outside of strings as a number of JSON that is as large. */
+export const withInfinities = (text: string): string =>
+  text.replace(
+    /"[^"\\]*(?:\\.[^"\\]*)*"|Infinity\b/g,
+    (part) => part === "Infinity" ? "1e999" : part,
+  );
 
 /** Reads a UTF-8 text file. Throws {@linkcode FileError} if it can't be read. */
 export async function readText(path: string): Promise<string> {

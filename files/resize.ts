@@ -5,7 +5,7 @@
  * Why here and not from a library: the one at hand does not clip between its two passes, and is off by up to 15 on
  * noisy pictures.
  */
-import { blank, centreSquare, type Picture } from "./picture.ts";
+import { blank, crop, type Picture } from "./picture.ts";
 
 /** Bits of the fixed-point weights; Pillow's, so that sums are the same to the last bit. */
 const BITS = 22;
@@ -22,10 +22,23 @@ export function resize(picture: Picture, width: number, height: number): Picture
   return height === picture.height ? across : pass(across, height, false);
 }
 
-/** Crops to the square in the middle and resizes it to `size` × `size`: what a model of that resolution takes. */
-export function squared(picture: Picture, size: number): Picture {
-  return resize(centreSquare(picture), size, size);
+/**
+ * Crops to the largest rectangle of that shape in the middle and resizes it to `width` × `height`.
+ *
+ * @throws RangeError for extents that are no positive whole numbers
+ */
+export function fitted(picture: Picture, width: number, height: number): Picture {
+  const part = (most: number, other: number, ratio: number) =>
+    Math.min(most, Math.max(1, Math.round(other * ratio)));
+  const across = part(picture.width, picture.height, width / height);
+  const down = part(picture.height, picture.width, height / width);
+  const x = Math.floor((picture.width - across) / 2), y = Math.floor((picture.height - down) / 2);
+  const whole = across === picture.width && down === picture.height;
+  return resize(whole ? picture : crop(picture, x, y, across, down), width, height);
 }
+
+/** Crops to the square in the middle and resizes it to `size` × `size`: what a model of that resolution takes. */
+export const squared = (picture: Picture, size: number): Picture => fitted(picture, size, size);
 
 /** Resizes along one axis, rounding and clipping to 8 bits. */
 function pass(picture: Picture, size: number, across: boolean): Picture {

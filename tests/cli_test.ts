@@ -131,6 +131,23 @@ Deno.test("generate and merge: prompts and deltas are collected", async () => {
   } finally {
     await Deno.remove(file);
   }
+  const flags =
+    "--sampler dpm++2m-karras --steps 20 --guidance 7.5 --size 64 --width 96 --height 32 " +
+    "--image a.png --strength 0.5 --negative fog";
+  const { request } = await run(["generate", "--model", "sd", "x", ...flags.split(" ")]);
+  const wanted = {
+    sampler: "dpm++2m-karras",
+    steps: 20,
+    guidance: 7.5,
+    size: 64,
+    width: 96,
+    height: 32,
+    image: "a.png",
+    strength: 0.5,
+    negative: "fog",
+  };
+  const got = request as Record<string, unknown>;
+  for (const [name, value] of Object.entries(wanted)) assertEquals(got[name], value, name);
   const merge = await run(["merge", "a", "b", "--model", "sd", "--out", "c", "--ridge", "1e-6"]);
   assertEquals(merge.request, {
     model: "sd",
@@ -166,6 +183,10 @@ Deno.test("what makes no sense is refused before any work, with what would", asy
     [[...train, "extra"], /too many arguments/],
     [["generate", "--model", "sd"], /no prompt given/],
     [["generate", "--model", "sd", "x", "--eta", "2"], /at most 1/],
+    [["generate", "--model", "sd", "x", "--sampler", "heun"], /choices are ddpm, ddim, pndm/],
+    [["generate", "--model", "sd", "x", "--width", "90"], /pixels that 8 divides/],
+    [["generate", "--model", "sd", "x", "--image", "a", "--strength", "0"], /more than 0/],
+    [["generate", "--model", "sd", "x", "--strength", "0.5"], /name one with --image/],
     [["merge", "a", "--model", "sd", "--out", "c"], /two deltas or more/],
   ];
   for (const [args, message] of refused) {

@@ -4,7 +4,7 @@ import { vjp } from "../autograd/grad.ts";
 import { interpret } from "../compile/interpret.ts";
 import { Denoiser } from "../diffusion/denoise.ts";
 import { diffusionLoss, type LossBatch, maskedError, STREAMS } from "../diffusion/loss.ts";
-import { noiseSchedule, noising, target } from "../diffusion/schedule.ts";
+import { noiseSchedule, noising, type Prediction, target } from "../diffusion/schedule.ts";
 import { clipConfig } from "../models/clip_vision.ts";
 import { clipText, clipTextSpecs } from "../models/clip_text.ts";
 import { unet, unetConfig, unetSpecs } from "../models/unet.ts";
@@ -52,7 +52,7 @@ for (const software of [true, false]) {
       eta: 0,
       guidance: 3,
       noise: goldenTensor(golden, "in.noise"),
-      onStep: (done, total) => seen.push(done / total),
+      onStep: (done, total) => void seen.push(done / total),
     });
     const { shape, data } = golden.get("out.x");
     assertNear(await device.read(x) as Float32Array, toNHWC(data, shape), 1e-4, "the latents");
@@ -99,7 +99,7 @@ Deno.test("sampling: a seed gives the same picture at every place in a batch, an
 });
 
 /** A model of the goldens' parts that fit together: a UNet for the autoencoder's latents and CLIP's features. */
-async function smallModel(prediction: "epsilon" | "v_prediction" = "epsilon") {
+async function smallModel(prediction: Prediction = "epsilon") {
   const [vae, clip] = [await openGolden("vae"), await openGolden("clip")];
   const config = {
     vae: vaeConfig(vae.config),
@@ -135,7 +135,7 @@ async function picturesAndMask(): Promise<LossBatch> {
   };
 }
 
-for (const prediction of ["epsilon", "v_prediction"] as const) {
+for (const prediction of ["epsilon", "v_prediction", "sample"] as const) {
   Deno.test(`loss: by its definition, written out sample by sample (${prediction})`, async () => {
     const { model, params } = await smallModel(prediction);
     const batch = await picturesAndMask();

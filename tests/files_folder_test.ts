@@ -88,6 +88,24 @@ Deno.test("folder: components, configurations and weights are found", async () =
   });
 });
 
+Deno.test("folder: infinite numbers are read as Python writes them, and words are left alone", async () => {
+  const files = whole();
+  await laidOut(files, async (root) => {
+    const file = `${root}/scheduler/scheduler_config.json`;
+    await Deno.writeTextFile(
+      file,
+      '{"lambda_min_clipped": -Infinity, "a": Infinity, "b": "-Infinity \\" Infinity"}',
+    );
+    assertEquals((await openModelFolder(root)).config("scheduler"), {
+      lambda_min_clipped: -Infinity,
+      a: Infinity,
+      b: '-Infinity " Infinity',
+    });
+    await Deno.writeTextFile(file, '{"a": Infinite}');
+    await assertRejects(() => openModelFolder(root), FileError, "not valid JSON");
+  });
+});
+
 Deno.test("folder: the shipped model's folder is one", async () => {
   const model = await openModelFolder(new URL("../world/miniature", import.meta.url).pathname);
   assertEquals(model.config("tokenizer").tokenizer_class, "CLIPTokenizer");

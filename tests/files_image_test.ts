@@ -2,7 +2,14 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { FileError } from "../files/errors.ts";
-import { decodePicture, listPictures, readPicture, resize, squared } from "../files/image.ts";
+import {
+  decodePicture,
+  fitted,
+  listPictures,
+  readPicture,
+  resize,
+  squared,
+} from "../files/image.ts";
 import {
   blank,
   centreSquare,
@@ -60,6 +67,12 @@ Deno.test("image: squared takes the middle", () => {
   paste(wide, blank(10, 10, [0, 0, 255]), 10, 0);
   assertEquals(squared(wide, 4), blank(4, 4, [0, 0, 255]));
   assertEquals(centreSquare(blank(7, 4)).width, 4);
+  for (const size of [1, 3, 10]) {
+    assertEquals(squared(wide, size), resize(centreSquare(wide), size, size));
+  }
+  assertEquals(fitted(wide, 4, 8), blank(4, 8, [0, 0, 255]), "the middle of another shape");
+  assertEquals(fitted(wide, 15, 5), resize(wide, 15, 5), "all of one that has the shape");
+  assertEquals(fitted(blank(1, 9), 7, 2), blank(7, 2));
   assertEquals(crop(wide, 9, 0, 2, 1).data, Uint8Array.of(255, 0, 0, 0, 0, 255));
   assertThrows(() => crop(wide, 25, 0, 6, 1), RangeError, "does not lie inside");
 });

@@ -1,9 +1,10 @@
 /** The miniature model end to end: its folder loads, pictures survive the autoencoder, prompts become pictures. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { isFile } from "../files/paths.ts";
-import type { Picture } from "../files/picture.ts";
+import { blank, type Picture } from "../files/picture.ts";
 import { compile } from "../compile/compile.ts";
 import { Sampler } from "../diffusion/sample.ts";
+import type { SamplerName } from "../diffusion/sampler_names.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { vaeDecode, vaeEncode } from "../models/vae.ts";
 import { tensor } from "../ops/leaf.ts";
@@ -74,6 +75,18 @@ Deno.test("a model of random weights makes a picture for each prompt, the same f
   });
   assert(negative.data.some((v, i) => v !== last.data[i]), "the negative prompt matters");
 
+  const image = scene(40);
+  const from = (more: object) => sampler.generate(["a"], { ...options, image, ...more });
+  const [low] = await from({ strength: 0.5, sampler: "euler" });
+  assertEquals([low.width, low.height], [32, 16]);
+  assertEquals(await from({ strength: 0.5, sampler: "euler" }), [low]);
+  const [dark] = await from({ strength: 0.5, sampler: "euler", image: blank(8, 8) });
+  assert(dark.data.some((v, i) => v !== low.data[i]), "the picture matters");
+  await from({ sampler: "pndm", steps: 4 });
+  await assertRejects(() => from({ strength: 0.1 }), RangeError, "less than one step");
+  await assertRejects(() => from({ image: undefined, strength: 0.1 }), RangeError, "no image");
+  await assertRejects(() => from({ sampler: "euler", eta: 0 }), RangeError, "only ddim");
+
   await assertRejects(() => sampler.generate(["a"], { width: 20 }), RangeError, "multiple of 16");
   await assertRejects(() => sampler.generate(["a"], { batch: 0 }), RangeError, "batch");
   sampler.free();
@@ -117,6 +130,32 @@ Deno.test({
       return sum / (p.data.length / 3);
     };
     assert(redness(red) > redness(blue), `red ${redness(red)}, blue ${redness(blue)}`);
+    sampler.free();
+    model.free();
+  },
+});
+
+Deno.test({
+  name: "the model that ships: from a picture, little strength keeps more of it than much",
+  ignore: !shipped,
+  async fn() {
+    const model = await loadPipeline(await testDevice(), MINIATURE);
+    const sampler = new Sampler(model);
+    const image = scene(model.config.vae.sampleSize);
+    const apart = async (strength: number, name: SamplerName) => {
+      const [made] = await sampler.generate(["photo of a blue balloon"], {
+        ...{ image, strength, sampler: name, steps: 10, guidance: 1 },
+      });
+      const error = made.data.reduce((sum, v, i) => sum + (v - image.data[i]) ** 2, 0);
+      return Math.sqrt(error / made.data.length);
+    };
+    for (const name of ["ddim", "euler"] as const) {
+      const [little, much] = [await apart(0.1, name), await apart(1, name)];
+      assert(
+        little < 0.7 * much,
+        `${name}: ${little} of 255 with little strength, ${much} with all`,
+      );
+    }
     sampler.free();
     model.free();
   },

@@ -1,8 +1,10 @@
 /** The noise schedule and the sampling coefficients against diffusers' DDIMScheduler. */
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { noiseSchedule, noising, type Spacing, target } from "../diffusion/schedule.ts";
-import { samplingSteps, timesteps } from "../diffusion/schedule_steps.ts";
+import { noiseSchedule, noising, target } from "../diffusion/schedule.ts";
+import type { Spacing } from "../diffusion/sampling_config.ts";
+import { trajectory } from "../diffusion/samplers.ts";
+import { timesteps } from "../diffusion/timesteps.ts";
 import { FileError } from "../files/errors.ts";
 import golden from "./golden/schedule.json" with { type: "json" };
 
@@ -12,12 +14,15 @@ const configs = golden.alphaBars as Record<
 >;
 const sd = configs["stable diffusion 1"].config;
 
+const ddim = (config: unknown, steps: number, eta: number) =>
+  trajectory(noiseSchedule(config), { sampler: "ddim", steps, eta }).steps;
+
 /** Runs a walk with the golden script's made-up model and noise; gives every sample, and the last guess at x₀. */
 function walk(config: unknown, steps: number, eta: number) {
   let x = [1, -0.5, 0.25, 2];
   const trace: number[][] = [];
   let clean: number[] = [];
-  samplingSteps(noiseSchedule(config), { steps, eta }).forEach((step, k) => {
+  ddim(config, steps, eta).forEach((step, k) => {
     const model = x.map((_, i) => Math.sin(1.3 * k + 0.7 * i));
     clean = x.map((v, i) => step.clean.x * v + step.clean.model * model[i]);
     x = x.map((v, i) => step.x * v + step.model * model[i] + step.noise * Math.cos(2.1 * k + i));
@@ -111,7 +116,7 @@ Deno.test("schedule: a model that always answers the truth is walked back to the
           steps_offset: 0,
         };
         const schedule = noiseSchedule(config);
-        const walk = samplingSteps(schedule, { steps, eta: 0 });
+        const walk = ddim(config, steps, 0);
         const clean = 0.8, noise = -1.3;
         const stride = Math.floor(1000 / steps);
         let last = NaN;
@@ -121,7 +126,6 @@ Deno.test("schedule: a model that always answers the truth is walked back to the
           const x = now.signal * clean + now.noise * noise;
           const answer = want.clean * clean + want.noise * noise;
           assertAlmostEquals(step.clean.x * x + step.clean.model * answer, clean, 1e-9);
-          assertAlmostEquals(step.epsilon.x * x + step.epsilon.model * answer, noise, 1e-9);
           last = step.x * x + step.model * answer;
           const before = step.timestep - stride;
           const then = before < 0 ? { signal: 1, noise: 0 } : noising(schedule, before);
@@ -142,7 +146,7 @@ Deno.test("schedule: a walk over pure noise never gains variance, for any η", (
       fc.integer({ min: 2, max: 100 }),
       (eta, steps) => {
         const schedule = noiseSchedule(sd);
-        for (const step of samplingSteps(schedule, { steps, eta })) {
+        for (const step of ddim(sd, steps, eta)) {
           const { noise } = noising(schedule, step.timestep);
           const variance = (step.x + step.model * noise) ** 2 + step.noise ** 2;
           assert(variance <= 1 + 1e-9, `${variance}`);
@@ -164,16 +168,34 @@ Deno.test("schedule: what is missing, wrong or unsupported is named", () => {
   };
   refuses({ beta_start: undefined }, "beta_start is missing");
   refuses({ beta_end: "0.02" }, 'beta_end is "0.02"');
-  refuses({ beta_schedule: "sigmoid" }, "Supported are scaled_linear, linear, squaredcos_cap_v2");
+  refuses(
+    { beta_schedule: "sigmoid" },
+    "Supported is scaled_linear or linear or squaredcos_cap_v2",
+  );
   refuses({ beta_schedule: undefined }, "beta_schedule is missing");
-  refuses({ prediction_type: "sample" }, "prediction_type");
+  refuses({ prediction_type: "flow_prediction" }, "prediction_type");
   refuses({ timestep_spacing: "karras" }, "timestep_spacing");
   refuses({ num_train_timesteps: 0 }, "num_train_timesteps is 0");
   refuses({ num_train_timesteps: 1e12 }, "num_train_timesteps");
   refuses({ steps_offset: -1 }, "steps_offset is -1");
   refuses({ clip_sample: true }, "clip_sample");
   refuses({ thresholding: true }, "thresholding");
-  refuses({ rescale_betas_zero_snr: true }, "rescale_betas_zero_snr");
+  refuses({ rescale_betas_zero_snr: true }, "prediction_type of epsilon");
+  refuses({ use_beta_sigmas: true }, "use_beta_sigmas");
+  refuses({ sigma_max: 80 }, "sigma_max");
+  refuses({ timestep_type: "continuous" }, "timestep_type");
+  refuses({ _class_name: "PNDMScheduler" }, "skip_prk_steps is missing");
+  refuses({ _class_name: "DDPMScheduler", variance_type: "learned_range" }, "variance_type");
+  refuses({ _class_name: "LCMScheduler" }, "_class_name");
+  for (
+    const change of [
+      { solver_order: 3 },
+      { algorithm_type: "sde-dpmsolver++" },
+      { solver_type: "bh2" },
+      { lambda_min_clipped: -5.1 },
+      { variance_type: "learned_range" },
+    ]
+  ) refuses({ _class_name: "DPMSolverMultistepScheduler", ...change }, Object.keys(change)[0]);
   refuses({ trained_betas: [0.1] }, "trained_betas");
   refuses({ set_alpha_to_one: "no" }, "set_alpha_to_one");
   refuses({ _class_name: "FlowMatchEulerDiscreteScheduler" }, "FlowMatch");
@@ -183,7 +205,7 @@ Deno.test("schedule: what is missing, wrong or unsupported is named", () => {
     assertThrows(() => timesteps(schedule, steps), RangeError, `${steps} steps`);
   }
   assertThrows(() => timesteps(schedule, 1000), RangeError, "timestep 1000");
-  assertThrows(() => samplingSteps(schedule, { steps: 10, eta: 2 }), RangeError, "eta is 2");
+  assertThrows(() => ddim(sd, 10, 2), RangeError, "eta is 2");
 });
 
 Deno.test("schedule: a PNDM config that leaves things out is read as Stable Diffusion means it", () => {
@@ -196,7 +218,13 @@ Deno.test("schedule: a PNDM config that leaves things out is read as Stable Diff
     skip_prk_steps: true,
     trained_betas: null,
   });
-  assertEquals(schedule.finalAlphaBar, schedule.alphaBars[0]);
+  assertEquals(schedule.sampling.sampler, "pndm");
+  const end = trajectory(schedule, { steps: 50 }).steps.at(-1)!;
+  assertEquals(end.timestep, 0);
+  assertEquals(end.x, 1, "it ends where it is: at the noise of timestep 0");
   assertEquals(schedule.prediction, "epsilon");
-  assertEquals(noiseSchedule({ ...sd, set_alpha_to_one: undefined }).finalAlphaBar, 1);
+  const last = (set_alpha_to_one?: boolean) =>
+    ddim({ ...sd, steps_offset: 0, set_alpha_to_one }, 50, 0).at(-1)!;
+  assertEquals(last(), last(true));
+  assert(last().x > last(false).x);
 });
