@@ -105,7 +105,9 @@ Deno.test("generate and merge: prompts and deltas are collected", async () => {
         "--model",
         "sd",
         "--delta",
-        "x",
+        "C:\\x:0.5",
+        "--strength",
+        "-0.5",
         "--delta",
         "y",
         "-n",
@@ -119,7 +121,7 @@ Deno.test("generate and merge: prompts and deltas are collected", async () => {
     assertEquals(generate.out, "a.png\nb.png");
     assertEquals(generate.request, {
       model: "sd",
-      deltas: ["x", "y"],
+      deltas: [{ path: "C:\\x:0.5", strength: -0.5 }, { path: "y", strength: 1 }],
       prompts: ["a <new1> dog", "a cat", "a dog"],
       negative: "",
       count: 4,
@@ -165,6 +167,12 @@ Deno.test("what makes no sense is refused before any work, with what would", asy
     [[...train, "--regularization", "cat=./x"], /names the class "cat"/],
     [[...train, "extra"], /too many arguments/],
     [["generate", "--model", "sd"], /no prompt given/],
+    [
+      ["generate", "--model", "sd", "--strength", "1", "--delta", "x", "p"],
+      /goes after the --delta/,
+    ],
+    [["generate", "--delta", "x", "--strength", "1", "--strength", "2", "p"], /has a strength/],
+    [["generate", "--delta", "x", "--strength", "much", "p"], /must be a number/],
     [["generate", "--model", "sd", "x", "--eta", "2"], /at most 1/],
     [["merge", "a", "--model", "sd", "--out", "c"], /two deltas or more/],
   ];
