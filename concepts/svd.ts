@@ -31,7 +31,7 @@ interface Reflector {
  * @param rank how many singular vectors are wanted; all min(m, n) by default, at most as many as there are
  * @throws RangeError when an element is not finite
  */
-export function svd(A: Matrix, rank = Math.min(A.rows, A.cols)): Svd {
+export function svd(A: Matrix, rank: number = Math.min(A.rows, A.cols)): Svd {
   if (!A.data.every(Number.isFinite)) throw new RangeError("svd: the matrix holds NaN or infinity");
   if (A.rows < A.cols) {
     const { s, U, V } = svd(transpose(A), rank);

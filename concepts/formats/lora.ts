@@ -7,7 +7,7 @@
  */
 import { FileError } from "../../files/errors.ts";
 import type { DeltaWeight, FactoredChange } from "../delta.ts";
-import { type DeltaFile, isLeaf } from "./content.ts";
+import { type DeltaFile, isLeaf, readFinite } from "./content.ts";
 import { bare, type DeltaFormat, type Packed } from "./format.ts";
 import { fromUnderscores, UNET, unetName } from "./names.ts";
 import { packFactors, readFactors } from "./weights.ts";
@@ -95,7 +95,8 @@ async function readAdapter(
   const left = file.root.get(module + up), right = file.root.get(module + down);
   const alpha = file.root.get(`${module}.alpha`);
   const rank = isLeaf(right) ? right.shape[0] : 0;
-  const scale = isLeaf(alpha) && rank ? (await alpha.read())[0] / rank : 1;
+  const [alphaValue = rank] = isLeaf(alpha) ? await readFinite(file, `${module}.alpha`, alpha) : [];
+  const scale = rank ? alphaValue / rank : 1;
   return await readFactors(file, module, left, right, scale);
 }
 

@@ -4,6 +4,7 @@
  * `token_2.<name>`); the header says which model they belong to, what the tokens stand for and how they were trained.
  */
 import { FileError } from "../../files/errors.ts";
+import { isObject } from "../../files/json.ts";
 import type { Delta, DeltaToken, DeltaWeight } from "../delta.ts";
 import { formOf } from "../changes.ts";
 import { type DeltaFile, readFinite } from "./content.ts";
@@ -35,7 +36,7 @@ export const moongate: DeltaFormat = {
         `This moongate reads versions up to ${VERSION}; update it`,
       );
     }
-    const tokens = parse<DeltaToken[]>(path, "tokens", metadata.tokens);
+    const tokens = parse(path, "tokens", metadata.tokens, isTokens);
     const vectors = (prefix: string) =>
       Promise.all(
         tokens.map(({ token }) => readFinite(file, prefix + token, root.get(prefix + token))),
@@ -45,7 +46,7 @@ export const moongate: DeltaFormat = {
       tokens,
       embeddings: await vectors(TOKEN),
       weights: await readWeights(file),
-      notes: parse(path, "notes", metadata.notes),
+      notes: parse(path, "notes", metadata.notes, isObject),
     };
     const two = tokens.length && root.has(TOKEN_2 + tokens[0].token);
     return two ? { ...delta, embeddings2: await vectors(TOKEN_2) } : delta;
@@ -94,14 +95,28 @@ async function readWeights(file: DeltaFile): Promise<Map<string, DeltaWeight>> {
   return weights;
 }
 
-function parse<T>(file: string, field: string, text: string | undefined): T {
+const isTokens = (value: unknown): value is DeltaToken[] =>
+  Array.isArray(value) &&
+  value.every((t) =>
+    isObject(t) && [t.token, t.className, t.initializer].every((text) => typeof text === "string")
+  );
+
+/** A field of the header as what it must be. */
+function parse<T>(
+  file: string,
+  field: string,
+  text: string | undefined,
+  is: (value: unknown) => value is T,
+): T {
   try {
-    return JSON.parse(text ?? "");
+    const value = JSON.parse(text ?? "");
+    if (is(value)) return value;
   } catch {
-    throw new FileError(
-      file,
-      `its header field "${field}" is missing or no JSON`,
-      "The file is damaged",
-    );
+    // Said below.
   }
+  throw new FileError(
+    file,
+    `its header field "${field}" is missing, or not what it should be`,
+    "The file is damaged",
+  );
 }
