@@ -1,6 +1,6 @@
 // Deltas at sampling time: strengths, stacks in any order, and the base as it was afterwards, to the last bit.
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { evaluate } from "../compile/compile.ts";
+import { compile } from "../compile/compile.ts";
 import { withDelta, withDeltas } from "../concepts/apply.ts";
 import { factoredChange, trainedWeight, weightChange } from "../concepts/changes.ts";
 import type { Delta, DeltaWeight } from "../concepts/delta.ts";
@@ -11,6 +11,7 @@ import { FileError } from "../files/errors.ts";
 import { openModelFolder } from "../files/folder.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { loadComponent } from "../models/load.ts";
+import type { ParameterTree } from "../models/params.ts";
 import { unet, unetConfig } from "../models/unet.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -129,10 +130,14 @@ Deno.test("diffusers with our LoRA files changes the UNet's answer as our delta 
   const theirs = async (name: string) =>
     toNHWC(await golden.readFloat32(name), golden.tensors.get(name)!.shape);
   const [x, t, context] = await Promise.all(["x", "t", "context"].map(read));
-  const ours = async ({ config, params }: Pipeline) => {
-    const y = evaluate(device, unet(config.unet, params.unet, x, t, context));
-    return await device.read(y) as Float32Array;
-  };
+  const program = compile(
+    device,
+    (params: ParameterTree, x: Tensor, t: Tensor, context: Tensor) => ({
+      y: unet(base.config.unet, params, x, t, context),
+    }),
+  );
+  const ours = async ({ params }: Pipeline) =>
+    (await device.read(program(params.unet, x, t, context).y) as Float32Array).slice();
   const minus = (a: Float32Array, b: Float32Array) => a.map((v, i) => v - b[i]);
   const [before, theirBefore] = [await ours(base), await theirs("base")];
   assert(relativeError(before, theirBefore) < 1e-4);
@@ -152,6 +157,7 @@ Deno.test("diffusers with our LoRA files changes the UNet's answer as our delta 
     assert(error < 1e-3, `${name}: the change of the answer is off by ${error}`);
     model.free();
   }
+  program.free();
 });
 
 Deno.test("deltas of other models are refused by name", async () => {

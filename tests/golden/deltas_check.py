@@ -56,19 +56,8 @@ def both(what, ours, theirs):
     equal(what, torch.load(ours, weights_only=True), torch.load(GOLDEN / theirs, weights_only=True))
 
 
-# PyTorch reads, with weights_only.
-both("compvis", convert("plain.safetensors", "compvis", "c.ckpt"), "compvis.ckpt")
-both("compvis from flat", convert("compvis_flat.ckpt", "compvis", "f.ckpt"), "compvis.ckpt")
-both("compvis compressed", convert("adobe_compressed.bin", "compvis", "cc.ckpt"), "compvis_compressed.ckpt")
-both("adobe", convert("compvis.ckpt", "adobe", "a.bin"), "adobe.bin")
-both("adobe compressed", convert("compvis_compressed.ckpt", "adobe", "ac.bin"), "adobe_compressed.bin")
-both("adobe, two encoders", convert("adobe_two_encoders.bin", "adobe", "a2.bin"), "adobe_two_encoders.bin")
-custom = convert("adobe.bin", "diffusers-custom", "custom.bin")
-both("diffusers custom .bin", custom, "custom.bin")
-both("diffusers token .bin", OUT / "<new2>.bin", "new2.bin")
-
 # safetensors reads.
-folder = convert("adobe.bin", "diffusers-custom", "custom")
+folder = convert("plain.safetensors", "diffusers-custom", "custom")
 equal("diffusers custom", load_file(folder / "pytorch_custom_diffusion_weights.safetensors"),
       load_file(GOLDEN / "custom.safetensors"))
 equal("diffusers token", load_file(folder / "<new1>.safetensors"), {"<new1>": tokens["<new1>"]})
@@ -78,7 +67,7 @@ equal("a1111", load_file(ours), load_file(theirs))
 headers = [json.loads(safe_open(f, "pt").metadata()["json"]) for f in (ours, theirs)]
 assert headers[0] == headers[1], headers
 
-# diffusers loads the custom weights. Its loader wants a pipeline, and the entries without weights of the .bin.
+# What the UNet answers without the delta, and with its weights put in place.
 torch.manual_seed(3)
 x, t, context = torch.randn(2, 4, 8, 8), torch.tensor([7.0, 900.0]), torch.randn(2, 5, 12)
 
@@ -96,17 +85,11 @@ base = answer(model())
 tuned = model()
 tuned.load_state_dict(load_file(OUT / "plain.safetensors"), strict=False)
 whole = answer(tuned)
-processed = model()
-pipeline = types.SimpleNamespace(components={}, _optionally_disable_offloading=lambda *_: (False, False, False))
-processed.load_attn_procs(OUT, weight_name="custom.bin", use_safetensors=False, _pipeline=pipeline)
-assert relative(answer(processed) - base, whole - base) < 1e-5, "diffusers with our custom .bin answers otherwise"
-print("diffusers with the custom .bin: change of the answer within", relative(answer(processed) - base, whole - base))
-
 # diffusers loads the LoRA, in both spellings.
 outputs = {"x": x, "t": t, "context": context, "base": base, "trained": whole}
 for to, file in (("lora", "pytorch_lora_weights.safetensors"), ("kohya", "moongate_lora.safetensors")):
     for rank in (2, 4):
-        folder = convert("compvis.ckpt", to, f"{to}{rank}", "--rank", str(rank))
+        folder = convert("plain.safetensors", to, f"{to}{rank}", "--rank", str(rank))
         unet = model()
         state, alphas = StableDiffusionPipeline.lora_state_dict(folder / file)
         StableDiffusionPipeline.load_lora_into_unet(state, alphas, unet, adapter_name="delta")
@@ -119,4 +102,22 @@ for to, file in (("lora", "pytorch_lora_weights.safetensors"), ("kohya", "moonga
 equal("embedding beside the LoRA", load_file(folder / "new1.safetensors"), {"<new1>": tokens["<new1>"][None]})
 
 save_file(outputs, GOLDEN / "outputs.safetensors")
+# PyTorch reads, with weights_only.
+both("compvis", convert("plain.safetensors", "compvis", "c.ckpt"), "compvis.ckpt")
+both("compvis from flat", convert("compvis_flat.ckpt", "compvis", "f.ckpt"), "compvis.ckpt")
+both("compvis compressed", convert("adobe_compressed.bin", "compvis", "cc.ckpt"), "compvis_compressed.ckpt")
+both("adobe", convert("compvis.ckpt", "adobe", "a.bin"), "adobe.bin")
+both("adobe compressed", convert("compvis_compressed.ckpt", "adobe", "ac.bin"), "adobe_compressed.bin")
+both("adobe, two encoders", convert("adobe_two_encoders.bin", "adobe", "a2.bin"), "adobe_two_encoders.bin")
+custom = convert("adobe.bin", "diffusers-custom", "custom.bin")
+both("diffusers custom .bin", custom, "custom.bin")
+both("diffusers token .bin", OUT / "<new2>.bin", "new2.bin")
+
+# diffusers loads the custom weights. Its loader wants a pipeline, and the entries without weights of the .bin.
+processed = model()
+pipeline = types.SimpleNamespace(components={}, _optionally_disable_offloading=lambda *_: (False, False, False))
+processed.load_attn_procs(OUT, weight_name="custom.bin", use_safetensors=False, _pipeline=pipeline)
+assert relative(answer(processed) - base, whole - base) < 1e-5, "diffusers with our custom .bin answers otherwise"
+print("diffusers with the custom .bin: change of the answer within", relative(answer(processed) - base, whole - base))
+
 print("all right")
