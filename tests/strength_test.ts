@@ -5,6 +5,7 @@ import { withDelta, withDeltas } from "../concepts/apply.ts";
 import { factoredChange, trainedWeight, weightChange } from "../concepts/changes.ts";
 import type { Delta, DeltaWeight } from "../concepts/delta.ts";
 import { openBase } from "../concepts/formats/base.ts";
+import { mergeDeltas } from "../concepts/merge_deltas.ts";
 import { loadDelta } from "../concepts/formats/load.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
@@ -18,7 +19,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { randomFolder } from "./models_folder.ts";
 import { toNHWC } from "./models_golden.ts";
-import { relativeError, testDevice } from "./support/check.ts";
+import { relativeError, testDevice, uniform } from "./support/check.ts";
 
 const GOLDEN = new URL("./golden/deltas", import.meta.url).pathname;
 const device = await testDevice();
@@ -219,6 +220,44 @@ Deno.test("new words get their rows at any strength; two teachers of one word ar
       `d: has ${width + 1} numbers for <new1>`,
     );
     both.free();
+    model.free();
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a merge takes deltas of every form, and comes out the same", async () => {
+  const folder = await randomFolder();
+  try {
+    const names = { "<new1>": "ktn", "<new2>": "ktn" };
+    const model = await loadPipeline(device, folder, { addTokens: names });
+    const paths = flatten<Tensor>({ unet: model.params.unet }).filter(([p]) =>
+      /attn2\.to_k\./.test(p)
+    );
+    const [[path, t]] = paths, [out, into] = t.shape;
+    const W0 = await device.read(t) as Float32Array;
+    const teach = (token: string, seed: number): [Delta, Delta] => {
+      const draw = uniform(seed), random = (n: number) => Float32Array.from({ length: n }, draw);
+      const factored = { shape: [out, into], rank: 1, u: random(out), v: random(into) };
+      const delta = {
+        base: "",
+        tokens: [{ token, className: "gate", initializer: "" }],
+        embeddings: [random(model.config.text_encoder.width)],
+        notes: {},
+      };
+      return [
+        { ...delta, weights: new Map([[path, factored]]) },
+        { ...delta, weights: new Map([[path, trainedWeight(factored, W0)]]) },
+      ];
+    };
+    const [one, two] = [teach("<new1>", 3), teach("<new2>", 4)];
+    const regularization = ["photo of a red mug", "a blue cone at night", "two mugs on a beach"];
+    const merged = async (deltas: Delta[]) =>
+      (await mergeDeltas(model, deltas, { regularization, ridge: 1e-3 })).delta.weights.get(path);
+    const [a, b] = [await merged([one[0], two[0]]), await merged([one[1], two[1]])];
+    const [x, y] = [a, b].map((w) => (w as { data: Float32Array }).data);
+    assert(relativeError(x, y) < 1e-5);
+    assert(relativeError(x, W0) > 1e-3, "something was merged");
     model.free();
   } finally {
     await Deno.remove(folder, { recursive: true });
