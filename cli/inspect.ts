@@ -13,7 +13,7 @@ export function inspectCommand(context: Context): Command {
   ])
     .argument("[path]", "a delta, a checkpoint, a file of tensors, or a model folder")
     .option("--model <folder>", "the model that a delta was trained on, to measure its changes by")
-    .option("--architecture <name>", "list the parameters of a named architecture instead")
+    .option("--architecture <name>", "list the parameters of a named architecture instead (sd15)")
     .option("--component <name>", "which part of it", "unet")
     .option("--json", "everything, as JSON")
     .action(async (path: string | undefined, flags: Flags) => {

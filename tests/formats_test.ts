@@ -390,6 +390,37 @@ Deno.test("convert: from CompVis to a LoRA and its embeddings, renamed; inspect 
   });
 });
 
+Deno.test("inspect --architecture: names and PyTorch shapes of Stable Diffusion, and nothing is loaded", async () => {
+  const listed = async (component: string) => {
+    const { code, out, err } = await run(
+      ...["inspect", "--architecture", "sd15", "--component", component, "--json"],
+    );
+    assertEquals(code, 0, err);
+    const { tensors } = JSON.parse(out) as { tensors: Record<string, number[]> };
+    const sizes = Object.values(tensors).map((shape) => shape.reduce((a, b) => a * b, 1));
+    return { tensors, count: sizes.length, total: sizes.reduce((a, b) => a + b) };
+  };
+  const { tensors, count, total } = await listed("unet");
+  assertEquals([count, total], [686, 859_520_964]);
+  assertEquals(tensors["conv_in.weight"], [320, 4, 3, 3]);
+  const pairs = Object.entries(tensors).filter(([n]) => /attn2\.to_[kv]\./.test(n));
+  assertEquals(pairs.reduce((sum, [, [a, b]]) => sum + a * b, 0), 19_169_280);
+  assertEquals((await listed("text_encoder")).total, 123_060_480);
+  assertEquals((await listed("vae")).total, 83_653_863);
+  for (
+    const [args, message] of [
+      [["--architecture", "sd99"], /sd99 is not known: there are [^]*sd15/],
+      [["--architecture", "sd15", "--component", "soul"], /sd15 has unet, /],
+      [["--architecture", "sd15", "x"], /give a path, or --architecture/],
+      [[], /give a path, or --architecture/],
+    ] as [string[], RegExp][]
+  ) {
+    const { code, err } = await run("inspect", ...args);
+    assertEquals(code, 1);
+    assertMatch(err, message);
+  }
+});
+
 Deno.test("convert refuses what can't be, and leaves nothing", async () => {
   await inFolder(async (folder) => {
     const out = `${folder}/out`, from = `${GOLDEN}/compvis.ckpt`;
