@@ -1,102 +1,52 @@
 // Deltas in every format of the ecosystem: what its own tools wrote (golden/deltas.py) is read, and ours comes back the same.
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { main } from "../cli/main.ts";
-import { changeNorm, formOf, trainedWeight, weightChange } from "../concepts/changes.ts";
+import { changeNorm, formOf, trainedWeight } from "../concepts/changes.ts";
 import type { Delta, DeltaWeight } from "../concepts/delta.ts";
+import { adobe } from "../concepts/formats/adobe.ts";
 import { openBase } from "../concepts/formats/base.ts";
+import { compvis } from "../concepts/formats/compvis.ts";
 import {
   fromCompVis,
   layersOf,
   layersOfCompVis,
   toCompVis,
 } from "../concepts/formats/compvis_names.ts";
-import type { DeltaFormatName } from "../concepts/formats/format.ts";
+import type { Content, DeltaFile } from "../concepts/formats/content.ts";
+import { customDiffusion } from "../concepts/formats/custom_diffusion.ts";
+import type { DeltaFormatName, Packed, Written } from "../concepts/formats/format.ts";
 import { loadDelta, openDelta } from "../concepts/formats/load.ts";
 import { fromUnderscores } from "../concepts/formats/names.ts";
+import { formatOf } from "../concepts/formats/registry.ts";
 import { saveDelta, saveDeltaAs } from "../concepts/formats/save.ts";
 import { FileError } from "../files/errors.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { unetConfig, unetSpecs } from "../models/unet.ts";
+import {
+  assertGolden,
+  assertRefusesDamage,
+  expected,
+  GOLDEN,
+  type GoldenFile,
+  inFolder,
+  MODEL,
+  placed,
+  TOKENS,
+} from "./formats_golden.ts";
 import { relativeError, uniform } from "./support/check.ts";
 
-const GOLDEN = new URL("./golden/deltas", import.meta.url).pathname;
-const MODEL = `${GOLDEN}/model`;
-const TOKENS = ["<new1>", "<new2>"];
-
-/** What PyTorch wrote the files from. */
-async function expectation() {
-  using source = await openSafetensors(`${GOLDEN}/expected.safetensors`);
-  const all = new Map<string, Float32Array>();
-  for (const name of source.tensors.keys()) all.set(name, await source.readFloat32(name));
-  return {
-    names: [...all.keys()].filter((name) => name.endsWith(".weight")),
-    get: (name: string) => all.get(name)!,
-  };
-}
-const expected = await expectation();
-
-/** Runs in a temporary folder. */
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-/** Puts a golden file where its tool would have it, with the tokens beside it. */
-async function placed(folder: string, file: string, as: string, tokens: "bin" | "safetensors") {
-  await Deno.copyFile(`${GOLDEN}/${file}`, `${folder}/${as}`);
-  for (const i of [1, 2]) {
-    await Deno.copyFile(`${GOLDEN}/new${i}.${tokens}`, `${folder}/<new${i}>.${tokens}`);
-  }
-}
-
-/** Every golden file: its format, the form of its changes, how far they may be from those that it was made from. */
-const FILES: [
-  file: string,
-  format: DeltaFormatName,
-  form: string,
-  tokens: number,
-  error: number,
-][] = [
-  ["compvis.ckpt", "compvis", "weight", 2, 0],
-  ["compvis_flat.ckpt", "compvis", "weight", 2, 0],
-  ["compvis_bare.ckpt", "compvis", "weight", 0, 0],
-  ["compvis_compressed.ckpt", "compvis", "factors", 2, 1e-3],
-  ["adobe.bin", "adobe", "weight", 2, 0],
-  ["adobe_bf16.bin", "adobe", "weight", 0, 2e-2],
-  ["adobe_compressed.bin", "adobe", "factors", 2, 1e-3],
-  ["custom.bin", "diffusers-custom", "weight", 2, 0],
+/** Every golden in safetensors. */
+const FILES: GoldenFile[] = [
   ["custom.safetensors", "diffusers-custom", "weight", 2, 0],
   ["plain.safetensors", "diffusers", "weight", 2, 0],
   ["a1111.safetensors", "a1111", "change", 2, 1e-6],
   ["a1111_factors.safetensors", "a1111", "factors", 2, 1e-3],
 ];
 
-for (const [file, format, form, tokens, error] of FILES) {
-  Deno.test(`${file}, as PyTorch wrote it, is recognised as ${format} and read`, async () => {
-    const loaded = await openDelta(`${GOLDEN}/${file}`), { delta } = loaded;
-    assertEquals(loaded.format.name, format);
-    assertEquals(delta.tokens.map((t) => t.token), TOKENS.slice(0, tokens));
-    delta.embeddings.forEach((row, i) => assertEquals(row, expected.get(TOKENS[i])));
-    assertEquals([...delta.weights.keys()].sort(), expected.names.map((n) => `unet.${n}`).sort());
-    using base = await openBase(MODEL);
-    base.check(file, delta);
-    for (const [path, w] of delta.weights) {
-      assertEquals(formOf(w), form, path);
-      const W0 = await base.read(path), W = expected.get(path.slice("unet.".length));
-      if (!error) assertEquals((w as { data: Float32Array }).data, W, path);
-      const [found, wanted] = [w, { shape: w.shape, data: W }].map((x) =>
-        weightChange(x, W0).change
-      );
-      assert(
-        relativeError(found, wanted) <= error + 1e-9,
-        `${path}: ${relativeError(found, wanted)}`,
-      );
-    }
-  });
+for (const golden of FILES) {
+  const [file, format] = golden;
+  Deno.test(`${file}, as its own tool wrote it, is recognised as ${format} and read`, () =>
+    assertGolden(golden));
 }
 
 Deno.test("names do not matter: a file under any other is read the same", async () => {
@@ -109,104 +59,102 @@ Deno.test("names do not matter: a file under any other is read the same", async 
 });
 
 Deno.test("a folder as diffusers leaves it: the weights and a file for each token", async () => {
-  for (const kind of ["bin", "safetensors"] as const) {
-    await inFolder(async (folder) => {
-      await placed(folder, `custom.${kind}`, `pytorch_custom_diffusion_weights.${kind}`, kind);
-      await Deno.writeTextFile(`${folder}/README.md`, "a log, pictures, whatever else");
-      const delta = await loadDelta(folder);
-      assertEquals(delta.tokens.map((t) => t.token), TOKENS);
-      assertEquals(delta.embeddings.map((e) => [...e]), TOKENS.map((t) => [...expected.get(t)]));
-      await Deno.copyFile(`${GOLDEN}/adobe.bin`, `${folder}/delta.bin`);
-      await assertRejects(
-        () => loadDelta(folder),
-        FileError,
-        "holds several deltas (delta.bin, pyt",
-      );
-    });
-  }
+  await inFolder(async (folder) => {
+    const name = "pytorch_custom_diffusion_weights.safetensors";
+    await placed(folder, "custom.safetensors", name, "safetensors");
+    await Deno.writeTextFile(`${folder}/README.md`, "a log, pictures, whatever else");
+    const delta = await loadDelta(folder);
+    assertEquals(delta.tokens.map((t) => t.token), TOKENS);
+    assertEquals(delta.embeddings.map((e) => [...e]), TOKENS.map((t) => [...expected.get(t)]));
+    await Deno.copyFile(`${GOLDEN}/plain.safetensors`, `${folder}/a`);
+    await assertRejects(() => loadDelta(folder), FileError, "holds several deltas (a, pytorch_");
+  });
 });
 
-Deno.test("embeddings of one token: diffusers' and AUTOMATIC1111's; two of one name are refused", async () => {
-  for (
-    const [file, token] of [["new2.bin", "<new2>"], ["new2.safetensors", "<new2>"], [
-      "webui_embedding.pt",
-      "<webui_embedding>",
-    ]]
-  ) {
-    const { format, delta } = await openDelta(`${GOLDEN}/${file}`);
-    assertEquals([format.name, delta.tokens[0].token, delta.weights.size], ["embedding", token, 0]);
-    assertEquals(delta.embeddings[0], expected.get(token === "<new2>" ? token : "<new1>"));
-  }
+Deno.test("an embedding alone; two of one name beside a delta are refused", async () => {
+  const { format, delta } = await openDelta(`${GOLDEN}/new2.safetensors`);
+  assertEquals([format.name, delta.tokens[0].token, delta.weights.size], [
+    "embedding",
+    "<new2>",
+    0,
+  ]);
+  assertEquals(delta.embeddings[0], expected.get("<new2>"));
   await inFolder(async (folder) => {
     await placed(folder, "plain.safetensors", "x.safetensors", "safetensors");
-    const delta = await loadDelta(`${GOLDEN}/new1.safetensors`);
     const other = { ...delta, embeddings: [delta.embeddings[0].map((x) => x + 1)] };
     await saveDeltaAs(`${folder}/other.safetensors`, other, "embedding");
-    await assertRejects(
-      () => loadDelta(`${folder}/x.safetensors`),
-      FileError,
-      "holds another <new1> than",
-    );
+    const both = () => loadDelta(`${folder}/x.safetensors`);
+    await assertRejects(both, FileError, "holds another <new2> than");
   });
 });
 
 Deno.test("two text encoders: a token has an embedding for each", async () => {
-  const delta = await loadDelta(`${GOLDEN}/adobe_two_encoders.bin`);
-  assertEquals(delta.embeddings.map((e) => e.length), [12]);
-  assertEquals(delta.embeddings2!.map((e) => [...e]), [Array(20).fill(2)]);
+  const delta: Delta = {
+    ...await loadDelta(`${GOLDEN}/plain.safetensors`),
+    embeddings2: [new Float32Array(20).fill(2), new Float32Array(20).fill(3)],
+  };
   await inFolder(async (folder) => {
-    for (const to of ["adobe", "moongate", "diffusers"] as const) {
+    for (const to of ["moongate", "diffusers"] as const) {
       const { paths } = await saveDeltaAs(`${folder}/${to}`, delta, to);
       const again = await loadDelta(paths[0]);
-      assertEquals(
-        [again.embeddings, again.embeddings2],
-        [delta.embeddings, delta.embeddings2],
-        to,
-      );
+      assertEquals([again.embeddings, again.embeddings2], [delta.embeddings, delta.embeddings2]);
     }
-    await assertRejects(
-      () => saveDeltaAs(`${folder}/no`, delta, "compvis"),
-      FileError,
-      "two text encoders",
-    );
   });
+  assertThrows(() => compvis.write(delta, {}), FileError, "two text encoders");
 });
 
-Deno.test("damaged files of every format are refused in words, and nothing else happens", async () => {
-  const draw = uniform(7);
-  const any = (n: number) => Math.min(n - 1, Math.floor((draw() + 1) / 2 * n));
-  await inFolder(async (folder) => {
-    let refused = 0;
-    for (const [file] of FILES) {
-      const bytes = await Deno.readFile(`${GOLDEN}/${file}`);
-      for (let i = 0; i < 60; i++) {
-        const damaged = bytes.slice(0, i % 6 ? bytes.length : any(bytes.length));
-        // Half of the damage goes where headers are.
-        const reach = i % 2 ? damaged.length : Math.min(damaged.length, 2000);
-        for (let k = 0; reach && k <= i % 3; k++) damaged[any(reach)] = any(256);
-        await Deno.writeFile(`${folder}/x`, damaged);
-        try {
-          await loadDelta(`${folder}/x`);
-        } catch (error) {
-          if (!(error instanceof FileError)) throw error;
-          assert(error.message.includes(`${folder}/x`), error.message);
-          refused++;
-        }
-      }
+/** What a format writes as a file that holds it, in whatever container. */
+function asFile({ root, metadata = {} }: Written): DeltaFile {
+  const content = (packed: Packed): Content => {
+    if (packed instanceof Map) return new Map([...packed].map(([k, v]) => [k, content(v)]));
+    if (Array.isArray(packed)) return packed.map(content);
+    const { shape, data } = packed as { shape: number[]; data: Float32Array };
+    return { dtype: "F32", shape, read: () => Promise.resolve(data) };
+  };
+  const dict = content(root) as DeltaFile["root"];
+  return { path: "x", container: "torch", metadata, root: dict, [Symbol.dispose]() {} };
+}
+
+Deno.test("nested formats read what they write: weights, factors, tokens, the text encoder, a second one", async () => {
+  const whole = await loadDelta(`${GOLDEN}/plain.safetensors`);
+  const cut = await loadDelta(`${GOLDEN}/a1111_factors.safetensors`);
+  const bare = { ...whole, tokens: [], embeddings: [] };
+  const two = {
+    ...whole,
+    embeddings2: whole.embeddings.map((_, i) => new Float32Array(20).fill(i)),
+  };
+  const text = "text_encoder.text_model.final_layer_norm.weight";
+  const encoder = new Map([[text, { shape: [12], data: expected.get("<new1>") }]]);
+  const cases: [format: typeof compvis, deltas: Delta[]][] = [
+    [compvis, [whole, cut, bare]],
+    [adobe, [whole, cut, bare, two, { ...whole, weights: encoder }]],
+    [customDiffusion, [bare]],
+  ];
+  for (const [format, deltas] of cases) {
+    for (const delta of deltas) {
+      const file = asFile(format.write(delta, {}));
+      assertEquals(formatOf(file), format);
+      const again = await format.read(file, {});
+      assertEquals(new Map([...again.weights].sort()), new Map([...delta.weights].sort()));
+      assertEquals({ ...again, weights: 0 }, { ...delta, weights: 0 });
     }
-    assert(refused > 100, `${refused} refused`);
-  });
+  }
+  const flat = new Map(compvis.write(whole, {}).root.get("state_dict") as Map<string, Packed>);
+  const { data } = flat.get("embed") as { data: Float32Array };
+  flat.set("embed", { shape: [data.length], data });
+  const again = await compvis.read(asFile({ root: new Map([["state_dict", flat]]) }), {});
+  assertEquals(again.embeddings, whole.embeddings);
+});
+
+Deno.test("damaged files are refused in words, and nothing else happens", async () => {
+  await assertRefusesDamage(FILES.map(([file]) => file), uniform(7));
 });
 
 /** What `to` holds of a delta, exactly: the forms that it has, with the model's help. */
 const ROUND: [to: DeltaFormatName, out: string][] = [
   ["moongate", "delta"],
-  ["compvis", "x.ckpt"],
-  ["adobe", "delta.bin"],
   ["diffusers-custom", "custom"],
-  ["diffusers-custom", "custom.bin"],
   ["diffusers", "plain"],
-  ["diffusers", "plain.bin"],
   ["a1111", "x.delta.safetensors"],
   ["lora", "lora"],
   ["kohya", "kohya.safetensors"],
@@ -214,7 +162,7 @@ const ROUND: [to: DeltaFormatName, out: string][] = [
 
 Deno.test("every format gives back what was written in it: tokens, embeddings, weights", async () => {
   using base = await openBase(MODEL);
-  for (const source of ["compvis.ckpt", "adobe_compressed.bin", "a1111.safetensors"]) {
+  for (const source of ["plain.safetensors", "a1111_factors.safetensors", "a1111.safetensors"]) {
     const delta = await loadDelta(`${GOLDEN}/${source}`);
     for (const [to, out] of ROUND) {
       await inFolder(async (folder) => {
@@ -277,7 +225,7 @@ Deno.test("our own format keeps everything that others have no place for, of eve
 
 Deno.test("a lower rank keeps the largest part of the change; what a LoRA has no place for is said", async () => {
   using base = await openBase(MODEL);
-  const read = await loadDelta(`${GOLDEN}/compvis.ckpt`);
+  const read = await loadDelta(`${GOLDEN}/plain.safetensors`);
   const bias = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0.bias";
   const weights = new Map(read.weights).set(bias, { shape: [16], data: await base.read(bias) });
   await inFolder(async (folder) => {
@@ -338,11 +286,14 @@ Deno.test("names that do not tell the layers are refused, and read with the mode
     const whole = await loadDelta(`${GOLDEN}/plain.safetensors`);
     const up = new Map([...whole.weights].filter(([path]) => path.includes("up_blocks")));
     const part = { ...whole, weights: up };
-    const file = `${folder}/x.ckpt`;
-    await assertRejects(() => saveDeltaAs(file, part, "compvis"), FileError, "Name the model, too");
-    await saveDeltaAs(file, part, "compvis", { layers: 2 });
+    using base = await openBase(MODEL);
+    const file = `${folder}/x.safetensors`, options = { base: base.read, rank: 12 };
+    const save = (layers?: number) => saveDeltaAs(file, part, "a1111", { ...options, layers });
+    await assertRejects(() => save(), FileError, "Name the model, too");
+    await save(2);
     await assertRejects(() => loadDelta(file), FileError, "Name the model, too");
-    assertEquals((await loadDelta(file, { layers: 2 })).weights, up);
+    const again = await loadDelta(file, { layers: 2 });
+    assertEquals([...again.weights.keys()].sort(), [...up.keys()].sort());
   });
 });
 
@@ -353,9 +304,9 @@ async function run(...args: string[]) {
   return { code, out: out.join("\n"), err: err.join("\n") };
 }
 
-Deno.test("convert: from CompVis to a LoRA and its embeddings, renamed; inspect says what each is", async () => {
+Deno.test("convert: to a LoRA and its embeddings, renamed; inspect says what each is", async () => {
   await inFolder(async (folder) => {
-    const from = `${GOLDEN}/compvis.ckpt`, lora = `${folder}/lora`;
+    const from = `${GOLDEN}/plain.safetensors`, lora = `${folder}/lora`;
     const made = await run(
       ...["convert", from, "--to", "kohya", "--rank", "3", "--model", MODEL, "--out", lora, "-q"],
       ...["--token", "<gate> gate"],
@@ -377,7 +328,7 @@ Deno.test("convert: from CompVis to a LoRA and its embeddings, renamed; inspect 
     assertEquals([whole.baseFits, whole.parameters], ["unknown", 1344]);
     assertMatch(
       (await run("inspect", from)).out,
-      /compvis\.ckpt: CompVis delta[^]*<new2>[^]*--model/,
+      /plain\.safetensors: plain diffusers names[^]*<new2>[^]*--model/,
     );
     assertMatch(
       (await run("inspect", MODEL)).out,
@@ -423,15 +374,15 @@ Deno.test("inspect --architecture: names and PyTorch shapes of Stable Diffusion,
 
 Deno.test("convert refuses what can't be, and leaves nothing", async () => {
   await inFolder(async (folder) => {
-    const out = `${folder}/out`, from = `${GOLDEN}/compvis.ckpt`;
+    const out = `${folder}/out`, from = `${GOLDEN}/plain.safetensors`;
     await Deno.writeTextFile(`${folder}/text`, "no delta at all, whatever it is called");
     const cases: [string[], RegExp][] = [
       [
         [from, "--to", "lora"],
-        /compvis\.ckpt: holds trained weights, and lora holds differences[^]*--model/,
+        /plain\.safetensors: holds trained weights, and lora holds differences[^]*--model/,
       ],
       [
-        [`${GOLDEN}/a1111.safetensors`, "--to", "adobe"],
+        [`${GOLDEN}/a1111.safetensors`, "--to", "diffusers"],
         /a1111[^]*: holds differences to its base/,
       ],
       [[from, "--to", "diffusers", "--rank", "2"], /holds whole weights, not factors/],

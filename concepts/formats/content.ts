@@ -4,6 +4,7 @@
  */
 import { FileError } from "../../files/errors.ts";
 import { openSafetensors } from "../../files/safetensors.ts";
+import { type ByteSource, fileSource } from "../../files/source.ts";
 
 /** A stored tensor, read when it is wanted. */
 export interface Leaf {
@@ -45,13 +46,18 @@ export const isLeaf = (content: Content): content is Leaf =>
 /** Whether something is a list. */
 export const isList = (content: Content): content is readonly Content[] => Array.isArray(content);
 
-/** Opens a safetensors file or a PyTorch pickle; which of them it is, its first bytes tell. */
+/**
+ * Opens a safetensors file or a PyTorch pickle; which of them it is, its first bytes tell.
+ *
+ * @throws FileError when it is neither, damaged, or a pickle: those are not read yet
+ */
 export async function openContent(path: string): Promise<DeltaFile> {
-  return await openPlain(path);
-}
-
-async function openPlain(path: string): Promise<DeltaFile> {
-  const source = await openSafetensors(path);
+  const bytes = await fileSource(path);
+  if (await isPickle(bytes)) {
+    bytes.close();
+    throw noPickles(path, "read");
+  }
+  const source = await openSafetensors(bytes);
   const root = new Map<string, Content>();
   for (const [name, { dtype, shape }] of source.tensors) {
     root.set(name, { dtype, shape, read: () => source.readFloat32(name) });
@@ -64,6 +70,24 @@ async function openPlain(path: string): Promise<DeltaFile> {
     [Symbol.dispose]: () => source.close(),
   };
 }
+
+/**
+ * First four bytes of what `torch.save` writes: a zip archive, or before PyTorch 1.6 a pickle of its magic number. Neither
+ * can be the length of a safetensors header.
+ */
+const PICKLES = ["504b0304", "80028a0a"];
+
+async function isPickle(source: ByteSource): Promise<boolean> {
+  return source.size >= 4 && PICKLES.includes((await source.read(0, 4)).toHex());
+}
+
+/** What is said of pickles as long as there is no reader and writer of them. */
+export const noPickles = (path: string, done: "read" | "written"): FileError =>
+  new FileError(
+    path,
+    `${done === "read" ? "is" : "would be"} a PyTorch pickle, and those are not ${done} yet`,
+    done === "read" ? "Save its tensors as safetensors first" : "Choose a format in safetensors",
+  );
 
 /** Reads numbers that are to be finite, of a tensor with the extents wanted (any, where none are given). */
 export async function readFinite(

@@ -4,7 +4,7 @@ import { isFile } from "../../files/paths.ts";
 import { type TensorToWrite, writeSafetensors } from "../../files/safetensors_write.ts";
 import { factoredChange, formOf, trainedWeight, weightChange } from "../changes.ts";
 import type { Delta, DeltaWeight } from "../delta.ts";
-import type { DeltaFile } from "./content.ts";
+import { type DeltaFile, noPickles } from "./content.ts";
 import type { DeltaFormat, DeltaFormatName, FormatContext, Packed, PackedDict } from "./format.ts";
 import { moongate } from "./moongate.ts";
 import { formatNamed } from "./registry.ts";
@@ -36,7 +36,7 @@ export interface SavedDelta {
 
 /** Writes a delta as moongate has it, whole or not at all. */
 export async function saveDelta(path: string, delta: Delta): Promise<void> {
-  await writePacked(path, "safetensors", moongate.write(delta, {}));
+  await writePacked(path, moongate.write(delta, {}));
 }
 
 /**
@@ -55,9 +55,10 @@ export async function saveDeltaAs(
 ): Promise<SavedDelta> {
   const format = formatNamed(to);
   const target = targetOf(out, format);
+  if (target.container === "torch") throw noPickles(target.path, "written");
   const { fitted, lost } = await fit(delta, format, options);
   const written = format.write(fitted, options);
-  const files: [string, Parameters<typeof writePacked>[2]][] = [[target.path, written]];
+  const files: [string, Parameters<typeof writePacked>[1]][] = [[target.path, written]];
   if (format.tokens !== "inside") {
     const plain = format.tokens === "beside, bare" || Deno.build.os === "windows";
     for (const [i, { token }] of fitted.tokens.entries()) {
@@ -70,7 +71,7 @@ export async function saveDeltaAs(
   }
   await makeFolder(target.folder);
   for (const [path, content] of files.toReversed()) {
-    await writePacked(path, target.container, content);
+    await writePacked(path, content);
   }
   return { paths: files.map(([path]) => path), lost };
 }
@@ -163,10 +164,8 @@ async function makeFolder(folder: string): Promise<void> {
 /** Writes a file's content. */
 async function writePacked(
   path: string,
-  container: DeltaFile["container"],
   { root, metadata }: { root: PackedDict; metadata?: Readonly<Record<string, string>> },
 ): Promise<void> {
-  if (container === "torch") throw new FileError(path, "torch: not yet");
   const tensors = [...root].filter((entry): entry is [string, TensorToWrite] => isTensor(entry[1]));
   await writeSafetensors(path, new Map(tensors), metadata);
 }
