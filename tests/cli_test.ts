@@ -26,6 +26,9 @@ async function run(args: string[], work: Partial<Work> = {}) {
       train: note("my-dog/delta.safetensors"),
       generate: note(["a.png", "b.png"]),
       merge: note("both.safetensors"),
+      convert: note(["lora.safetensors", "new1.safetensors"]),
+      inspect: note({ facts: { kind: "delta" }, lines: ["a delta"] }),
+      architecture: note({ facts: { tensors: {} }, lines: ["tensors"] }),
       demo: note("demo.png"),
       ...work,
     },
@@ -145,6 +148,26 @@ Deno.test("generate and merge: prompts and deltas are collected", async () => {
   assertEquals(demo.request, { seed: 7, out: "out/demo" });
 });
 
+Deno.test("convert and inspect: flags arrive, results are printed, --json prints the facts", async () => {
+  const flags = "--to lora --out o --rank 4 --model sd --token".split(" ");
+  const convert = await run(["convert", "x.bin", ...flags, "<new2> dog", "-q"]);
+  assertEquals(convert.out, "lora.safetensors\nnew1.safetensors");
+  assertEquals(convert.request, {
+    from: "x.bin",
+    to: "lora",
+    out: "o",
+    rank: 4,
+    model: "sd",
+    tokens: ["<new2> dog"],
+  });
+  const inspect = await run(["inspect", "x", "--model", "sd"]);
+  assertEquals([inspect.out, inspect.request], ["a delta", { path: "x", model: "sd" }]);
+  assertEquals(JSON.parse((await run(["inspect", "x", "--json"])).out), { kind: "delta" });
+  const listed = await run(["inspect", "--architecture", "sd15", "--json"]);
+  assertEquals(listed.request, { architecture: "sd15", component: "unet" });
+  assertEquals(JSON.parse(listed.out), { tensors: {} });
+});
+
 Deno.test("what makes no sense is refused before any work, with what would", async () => {
   const refused: [string[], RegExp][] = [
     [["train", "--modl", "sd"], /unknown option '--modl'[^]*Did you mean --model/],
@@ -175,6 +198,9 @@ Deno.test("what makes no sense is refused before any work, with what would", asy
     [["generate", "--delta", "x", "--strength", "much", "p"], /must be a number/],
     [["generate", "--model", "sd", "x", "--eta", "2"], /at most 1/],
     [["merge", "a", "--model", "sd", "--out", "c"], /two deltas or more/],
+    [["convert", "a", "--out", "c"], /--to is needed/],
+    [["convert", "a", "--to", "lora", "--out", "c", "--rank", "0"], /whole number, 1 or more/],
+    [["inspect"], /give a path, or --architecture/],
   ];
   for (const [args, message] of refused) {
     const { code, err, out, count } = await run(args);
@@ -185,7 +211,7 @@ Deno.test("what makes no sense is refused before any work, with what would", asy
 });
 
 Deno.test("help has options and examples, and goes to stdout with code 0", async () => {
-  for (const name of ["train", "generate", "merge", "demo", "doctor"]) {
+  for (const name of ["train", "generate", "merge", "convert", "inspect", "demo", "doctor"]) {
     const { code, out, err } = await run([name, "--help"]);
     assertEquals([code, err], [0, ""]);
     assertMatch(out, new RegExp(`Examples:\\n  moongate ${name}`));
