@@ -149,10 +149,22 @@ export {
   type Delta,
   type DeltaToken,
   type DeltaWeight,
-  loadDelta,
-  saveDelta,
+  type FactoredChange,
+  type TrainedWeight,
+  type WeightChange,
 } from "./concepts/delta.ts";
-export { withDelta } from "./concepts/delta_weights.ts";
+export type { DeltaFormatName, FormatContext } from "./concepts/formats/format.ts";
+export { loadDelta } from "./concepts/formats/load.ts";
+export {
+  type BaseWeights,
+  type SavedDelta,
+  saveDelta,
+  saveDeltaAs,
+  type SaveDeltaOptions,
+} from "./concepts/formats/save.ts";
+export { changeNorm, factoredChange, trainedWeight, weightChange } from "./concepts/changes.ts";
+export { type Svd, svd } from "./concepts/svd.ts";
+export { type AppliedDelta, withDelta, withDeltas } from "./concepts/apply.ts";
 export {
   type DuplicateRow,
   type Matrix,

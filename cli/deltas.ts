@@ -2,7 +2,9 @@
  * Deltas as the command takes them: several at once, checked against the model and against each other before anything
  * is loaded.
  */
-import { checkBase, type Delta, loadDelta } from "../concepts/delta.ts";
+import { checkBase, type Delta } from "../concepts/delta.ts";
+import { loadDelta } from "../concepts/formats/load.ts";
+import { isFile, isFolder } from "../files/paths.ts";
 import { phrase, tokensIn } from "../concepts/prompts.ts";
 import { UsageError } from "./errors.ts";
 import type { ModelFacts } from "./model.ts";
@@ -20,13 +22,15 @@ export async function openDeltas(paths: string[], model: ModelFacts): Promise<Na
   const opened: NamedDelta[] = [];
   const teachers = new Map<string, string>();
   for (const path of paths) {
-    const delta = await loadDelta(path);
+    await refuseSuffix(path);
+    const delta = await loadDelta(path, { layers: model.layers });
     checkBase(path, delta, model.base);
     for (const { token } of delta.tokens) {
       const other = teachers.get(token);
       if (other !== undefined) {
         throw new UsageError(
-          `${other} and ${path} both teach ${token}. Train one of them again with another word`,
+          `${other} and ${path} both teach ${token}. Give one of them another word: ` +
+            `moongate convert ${path} --to moongate --token "<new2>" --out renamed`,
         );
       }
       teachers.set(token, path);
@@ -36,19 +40,24 @@ export async function openDeltas(paths: string[], model: ModelFacts): Promise<Na
   return opened;
 }
 
-/** Refuses deltas that change the same matrices: applied one after the other, the last would win. */
-export function refuseOverlap(deltas: NamedDelta[]): void {
+/** Answers `--delta my-dog:0.8`, as other programs have it, with how that is said here. */
+async function refuseSuffix(path: string): Promise<void> {
+  const [, head, strength] = /^(.+):(-?\d*\.?\d+)$/.exec(path) ?? [];
+  if (!head || await isFile(path) || await isFolder(path)) return;
+  if (!await isFile(head) && !await isFolder(head)) return;
+  throw new UsageError(
+    `${path} does not exist. Did you mean --delta ${head} --strength ${strength}?`,
+  );
+}
+
+/** Two deltas that change the same weights, or undefined: their changes are added, which is not the same as merging. */
+export function overlap(deltas: NamedDelta[]): [string, string] | undefined {
   const owner = new Map<string, string>();
   for (const { path, delta } of deltas) {
     for (const name of delta.weights.keys()) {
       const other = owner.get(name);
-      if (other === undefined) owner.set(name, path);
-      else {
-        throw new UsageError(
-          `${other} and ${path} change the same weights (${name}). Merge them first: ` +
-            `moongate merge --model … ${other} ${path} --out both`,
-        );
-      }
+      if (other !== undefined) return [other, path];
+      owner.set(name, path);
     }
   }
 }

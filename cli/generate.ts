@@ -1,26 +1,33 @@
 /** `moongate generate`: pictures from prompts, with or without taught concepts. */
-import { type Command, Option } from "npm:commander@15.1.0";
+import { type Command, InvalidArgumentError, Option } from "npm:commander@15.1.0";
 import { SAMPLER_NAMES } from "../diffusion/samplers.ts";
 import { UsageError } from "./errors.ts";
-import { real, repeated, side, whole } from "./parse.ts";
+import { real, side, whole } from "./parse.ts";
 import type { GenerateRequest } from "./requests.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 
 /** The command. */
 export function generateCommand(context: Context): Command {
+  const deltas: GivenDelta[] = [];
   return verb("generate", "Make pictures from prompts.", [
     'moongate generate --model ./sd --delta my-dog "a <new1> dog wearing a party hat" -n 4',
     'moongate generate --model ./sd --delta both "a <new1> dog on a <new2> chair" --steps 200',
+    'moongate generate --model ./sd --delta my-dog --delta ink.safetensors --strength 0.6 "a <new1> dog"',
     "moongate generate --model ./sd --delta my-dog --prompts-from prompts.txt --out pictures",
     'moongate generate --model ./sd --sampler dpm++2m-karras --steps 20 --width 768 "a harbour"',
-    'moongate generate --model ./sd --image sketch.png --strength 0.6 "a harbour at night"',
+    'moongate generate --model ./sd --image sketch.png --image-strength 0.6 "a harbour at night"',
   ], ["model"])
     .argument("[prompts...]", "what to show; one argument is one prompt")
     .option("--model <folder>", "the model: a diffusers folder")
     .option(
       "--delta <path>",
-      "a taught concept, file or folder; again for more, in order",
-      repeated((text) => text),
+      "a taught concept, file or folder, of any format; again for more, in any order",
+      (path) => void deltas.push({ path }),
+    )
+    .option(
+      "--strength <x>",
+      "how much of the --delta before it: 0 none, 1 as it was taught (default: 1)",
+      (text) => giveStrength(deltas, text),
     )
     .option("--prompts-from <file>", "more prompts, one a line")
     .option("--negative <text>", "what should not be in the picture", "")
@@ -41,7 +48,7 @@ export function generateCommand(context: Context): Command {
     .option("--height <pixels>", "height, where it is not the width", side(8))
     .option("--image <file>", "a picture to start from instead of noise: its middle")
     .option(
-      "--strength <x>",
+      "--image-strength <x>",
       "how far to go from that picture, at most 1 (default: 0.8)",
       real(0, 1, true),
     )
@@ -56,7 +63,7 @@ export function generateCommand(context: Context): Command {
     .option("--out <folder>", "where the pictures go", "pictures")
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
-      const request = generateRequest(prompts, options);
+      const request = generateRequest(prompts, options, deltas);
       const paths = await withUi(
         context,
         options.quiet ?? false,
@@ -66,9 +73,31 @@ export function generateCommand(context: Context): Command {
     });
 }
 
-/** What commander gives beside the prompts. */
+/**
+ * A `--delta`, with the `--strength` that followed it.
+ *
+ * Why two flags and not `path:0.8`: a path may hold colons, and what a command means should not hang on what is there.
+ */
+interface GivenDelta {
+  readonly path: string;
+  strength?: number;
+}
+
+function giveStrength(deltas: GivenDelta[], text: string): void {
+  const last = deltas.at(-1), strength = text.trim() === "" ? NaN : Number(text);
+  if (!Number.isFinite(strength)) throw new InvalidArgumentError("It must be a number.");
+  if (!last || last.strength !== undefined) {
+    throw new InvalidArgumentError(
+      last ? `${last.path} has a strength already.` : "It goes after the --delta that it is for.",
+    );
+  }
+  last.strength = strength;
+}
+
+/** What commander gives beside the prompts and the deltas. */
 type Flags = Omit<GenerateRequest, "deltas" | "prompts" | "plain"> & {
-  delta?: string[];
+  delta?: unknown;
+  strength?: unknown;
   plain?: boolean;
   promptsFrom?: string;
   quiet?: boolean;
@@ -76,10 +105,11 @@ type Flags = Omit<GenerateRequest, "deltas" | "prompts" | "plain"> & {
 
 function generateRequest(
   prompts: string[],
-  { delta = [], plain = false, promptsFrom, quiet: _, ...flags }: Flags,
+  { plain = false, promptsFrom, quiet: _, delta: _d, strength: _s, ...flags }: Flags,
+  given: GivenDelta[],
 ): GenerateRequest {
-  if (flags.strength !== undefined && flags.image === undefined) {
-    throw new UsageError("--strength is how far to go from a picture: name one with --image");
+  if (flags.imageStrength !== undefined && flags.image === undefined) {
+    throw new UsageError("--image-strength is how far to go from a picture: name one with --image");
   }
   const more = promptsFrom === undefined ? [] : Deno.readTextFileSync(promptsFrom).split(/\r?\n/);
   const all = [...prompts, ...more].map((line) => line.trim()).filter((line) => line);
@@ -90,5 +120,6 @@ function generateRequest(
         : `${promptsFrom} has no prompts: one a line is expected`,
     );
   }
-  return { ...flags, plain, deltas: delta, prompts: all };
+  const deltas = given.map(({ path, strength = 1 }) => ({ path, strength }));
+  return { ...flags, plain, deltas, prompts: all };
 }

@@ -28,6 +28,8 @@ export interface ModelFacts {
   size: number;
   /** Sides are multiples of this. */
   grain: number;
+  /** Layers per block of its UNet, by which other tools name its parameters. */
+  layers: number;
 }
 
 /**
@@ -50,7 +52,8 @@ export async function inspectModel(path: string): Promise<ModelFacts> {
   (await folder.weights("vae"))[Symbol.dispose]();
   const base = await fingerprint(folder);
   const grain = factor * 2 ** (unet.channels.length - 1);
-  return { folder, tokenizer, defaults, schedule, base, size: unet.sampleSize * factor, grain };
+  const size = unet.sampleSize * factor;
+  return { folder, tokenizer, defaults, schedule, base, size, grain, layers: unet.layersPerBlock };
 }
 
 /** The side to work at: what was asked for, where the model can take it. */

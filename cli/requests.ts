@@ -4,6 +4,7 @@
  * Why its own file: the verbs turn flags into these, `work.ts` turns these into work, and neither knows the other.
  */
 import type { SamplerName } from "../diffusion/sampler_names.ts";
+import type { DeltaFormatName } from "../concepts/formats/format.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { Progress } from "./progress.ts";
 
@@ -63,12 +64,20 @@ export interface TrainRequest {
   resume: boolean;
 }
 
+/** A delta to sample with. */
+export interface DeltaRequest {
+  /** File or folder, of any format. */
+  path: string;
+  /** Multiple of its changes; 1 is what was trained. */
+  strength: number;
+}
+
 /** `moongate generate` */
 export interface GenerateRequest {
   /** The model's folder. */
   model: string;
-  /** Delta files or folders, applied in order. */
-  deltas: string[];
+  /** Deltas, in any order. */
+  deltas: DeltaRequest[];
   /** At least one. */
   prompts: string[];
   /** What should not be in the picture. */
@@ -92,7 +101,7 @@ export interface GenerateRequest {
   /** A picture to start from instead of noise. */
   image?: string;
   /** How far to go from it. */
-  strength?: number;
+  imageStrength?: number;
   /** Pictures sampled at once. */
   batch: number;
   /** Random seed. */
@@ -117,6 +126,46 @@ export interface MergeRequest {
   captionCount: number;
   /** See `mergeConcepts`. */
   ridge?: number;
+}
+
+/** `moongate convert` */
+export interface ConvertRequest {
+  /** A delta file or folder, of any format. */
+  from: string;
+  /** The format to write. */
+  to: DeltaFormatName;
+  /** A file, or a folder for the names that the ecosystem has. */
+  out: string;
+  /** Rank of the factors that changes are cut to; undefined: as they are, or the format's default. */
+  rank?: number;
+  /** The folder of the model that it was trained on. */
+  model?: string;
+  /** Names of the new tokens, for files that do not have them, in order. */
+  tokens?: string[];
+}
+
+/** `moongate inspect` of a path */
+export interface InspectRequest {
+  /** A file or folder. */
+  path: string;
+  /** The folder of the model that a delta was trained on. */
+  model?: string;
+}
+
+/** `moongate inspect` of an architecture */
+export interface ArchitectureRequest {
+  /** Its name: "sd15". */
+  architecture: string;
+  /** Which part of it: "unet". */
+  component: string;
+}
+
+/** What `inspect` found: as data, and as lines for people. */
+export interface Inspected {
+  /** For `--json`. */
+  facts: Record<string, unknown>;
+  /** For the terminal. */
+  lines: string[];
 }
 
 /** `moongate demo` */

@@ -25,7 +25,7 @@ export interface SamplingPlan {
 export function samplingPlan(facts: ModelFacts, request: GenerateRequest): SamplingPlan {
   const own = facts.defaults.sampling;
   const { steps = own.steps, guidance = own.guidance } = request;
-  const strength = request.image === undefined ? undefined : request.strength ?? STRENGTH;
+  const strength = request.image === undefined ? undefined : request.imageStrength ?? STRENGTH;
   const options = { ...choice(own, request), steps, guidance, strength };
   try {
     const { sampler, eta } = chosenSampler(facts.schedule, options);

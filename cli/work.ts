@@ -3,7 +3,17 @@
  *
  * Each is loaded when it is called, so that `--help` and `doctor` start at once.
  */
-import type { DemoRequest, GenerateRequest, MergeRequest, TrainRequest, Ui } from "./requests.ts";
+import type {
+  ArchitectureRequest,
+  ConvertRequest,
+  DemoRequest,
+  GenerateRequest,
+  Inspected,
+  InspectRequest,
+  MergeRequest,
+  TrainRequest,
+  Ui,
+} from "./requests.ts";
 
 /** Teaches concepts; gives the path of the delta. */
 export const train = async (request: TrainRequest, ui: Ui): Promise<string> =>
@@ -16,6 +26,18 @@ export const generate = async (request: GenerateRequest, ui: Ui): Promise<string
 /** Merges deltas; gives the path of the merged one. */
 export const merge = async (request: MergeRequest, ui: Ui): Promise<string> =>
   (await import("./work_merge.ts")).merge(request, ui);
+
+/** Writes a delta in another format; gives the paths. */
+export const convert = async (request: ConvertRequest, ui: Ui): Promise<string[]> =>
+  (await import("./work_convert.ts")).convert(request, ui);
+
+/** Says what a file or folder is. */
+export const inspect = async (request: InspectRequest): Promise<Inspected> =>
+  (await import("./work_inspect.ts")).inspect(request);
+
+/** Lists the parameters of an architecture. */
+export const architecture = async (request: ArchitectureRequest): Promise<Inspected> =>
+  (await import("./work_architecture.ts")).architecture(request);
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
 export const demo = async (request: DemoRequest, ui: Ui): Promise<string> =>

@@ -2,8 +2,9 @@
  * The work of `moongate demo`: two things that the shipped model has never seen are taught to it, one after the other,
  * asked for in new places, merged, and asked for again. What comes out is one contact sheet and a report.
  */
-import { DELTA_FILE, saveDelta } from "../concepts/delta.ts";
-import { withDelta } from "../concepts/delta_weights.ts";
+import { DELTA_FILE } from "../concepts/delta.ts";
+import { saveDelta } from "../concepts/formats/save.ts";
+import { withDelta } from "../concepts/apply.ts";
 import type { MergeReport } from "../concepts/merge.ts";
 import { mergeDeltas } from "../concepts/merge_deltas.ts";
 import { trainConcepts } from "../concepts/train.ts";

@@ -1,5 +1,5 @@
 /** The work of `moongate generate`: prompts to pictures, each in a file of its own as soon as it is made, and a sheet. */
-import { withDelta } from "../concepts/delta_weights.ts";
+import { withDeltas } from "../concepts/apply.ts";
 import { gpu } from "../device/adapter.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { FileError } from "../files/errors.ts";
@@ -7,11 +7,11 @@ import { type Picture, readPicture } from "../files/image.ts";
 import { isFile } from "../files/paths.ts";
 import { writePng } from "../files/png.ts";
 import { sheet } from "../files/sheet.ts";
-import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
-import { checkPrompts, type NamedDelta, openDeltas, refuseOverlap, tokensOf } from "./deltas.ts";
+import { loadPipeline } from "../diffusion/pipeline.ts";
+import { checkPrompts, openDeltas, overlap, tokensOf } from "./deltas.ts";
 import { Interrupted } from "./interrupt.ts";
 import { inspectModel, sideFor } from "./model.ts";
-import type { GenerateRequest, Ui } from "./requests.ts";
+import type { DeltaRequest, GenerateRequest, Ui } from "./requests.ts";
 import { samplingPlan } from "./sampling.ts";
 import { loading } from "./work_train.ts";
 
@@ -24,9 +24,17 @@ interface Wish {
 /** Samples pictures; gives their paths, and last that of the sheet. */
 export async function generate(request: GenerateRequest, ui: Ui): Promise<string[]> {
   const facts = await inspectModel(request.model);
-  const deltas = await openDeltas(request.deltas, facts);
+  const deltas = await openDeltas(request.deltas.map((d) => d.path), facts);
   checkPrompts(request.prompts, deltas, facts, request.plain);
-  refuseOverlap(deltas);
+  const both = overlap(deltas);
+  if (both) {
+    ui.progress.note(
+      `${both[0]} and ${
+        both[1]
+      } change the same weights: the changes are added. \`moongate merge\` ` +
+        "makes one delta of them that keeps what each does to its own words",
+    );
+  }
   const size = sideFor(facts, request.size);
   const width = sideFor(facts, request.width ?? size, "--width");
   const height = sideFor(facts, request.height ?? size, "--height");
@@ -38,11 +46,16 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
     addTokens: tokensOf(deltas, facts),
     onProgress: loading(ui),
   });
-  const model = deltas.reduce<Pipeline>((m, { path, delta }) => withDelta(m, delta, path), base);
+  const stack = deltas.map(({ path, delta }, i) => ({
+    delta,
+    name: path,
+    strength: request.deltas[i].strength,
+  }));
+  const model = withDeltas(base, stack);
   const notes = {
     ...how,
     ...(request.negative && { negative: request.negative }),
-    ...(deltas.length && { delta: deltas.map(nameOf).join(", ") }),
+    ...(deltas.length && { delta: request.deltas.map(nameOf).join(", ") }),
   };
   const wishes = request.prompts.flatMap((prompt) =>
     Array.from({ length: request.count }, (_, i) => ({ prompt, seed: request.seed + i }))
@@ -106,8 +119,9 @@ async function prepareOut(out: string): Promise<void> {
   }
 }
 
-/** A delta's name for notes: the folder's or file's. */
-const nameOf = ({ path }: NamedDelta): string => path.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1)!;
+/** A delta's name for notes: the folder's or file's, and its strength where it is another than 1. */
+const nameOf = ({ path, strength }: DeltaRequest): string =>
+  path.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1)! + (strength === 1 ? "" : ` × ${strength}`);
 
 /** A prompt as a file name. */
 const slug = (prompt: string): string =>

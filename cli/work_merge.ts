@@ -1,5 +1,6 @@
 /** The work of `moongate merge`: several deltas in one, and how well each matrix went. */
-import { DELTA_FILE, saveDelta } from "../concepts/delta.ts";
+import { DELTA_FILE } from "../concepts/delta.ts";
+import { saveDelta } from "../concepts/formats/save.ts";
 import type { MergeReport } from "../concepts/merge.ts";
 import { mergeDeltas } from "../concepts/merge_deltas.ts";
 import { gpu } from "../device/adapter.ts";
@@ -11,6 +12,7 @@ import { openDeltas, tokensOf } from "./deltas.ts";
 import { UsageError } from "./errors.ts";
 import { inspectModel } from "./model.ts";
 import type { MergeRequest, Ui } from "./requests.ts";
+import { columns } from "./table.ts";
 import { loading } from "./work_train.ts";
 
 /** Captions that a model folder may carry for merging. */
@@ -65,13 +67,9 @@ export function reportTable(reports: ReadonlyMap<string, MergeReport>): string[]
       digits(r.regularizationChangeRelative),
     ]),
   ];
-  const widths = rows[0].map((_, c) => Math.max(...rows.map((row) => row[c].length)));
-  const lines = rows.map((row) =>
-    row.map((text, c) => text.padEnd(widths[c])).join("  ").trimEnd()
-  );
   const warnings = new Set([...reports.values()].flatMap((r) => r.warnings));
   return [
-    ...lines,
+    ...columns(rows),
     "residual: how far W·C = V is missed; weights, captions: relative change of the matrix, and of",
     "what the regularization captions give",
     ...[...warnings].map((w) => `warning: ${w}`),

@@ -1,7 +1,8 @@
 /** The work of `moongate train`: from a checked plan to a delta, with checkpoints on the way. */
 import type { CaptionedPicture } from "../concepts/batches.ts";
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from "../concepts/checkpoints.ts";
-import { DELTA_FILE, saveDelta } from "../concepts/delta.ts";
+import { DELTA_FILE } from "../concepts/delta.ts";
+import { saveDelta } from "../concepts/formats/save.ts";
 import { generateRegularization } from "../concepts/regularization.ts";
 import { trainConcepts } from "../concepts/train.ts";
 import { gpu } from "../device/adapter.ts";

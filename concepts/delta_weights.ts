@@ -1,21 +1,20 @@
-/** Between deltas on the host and parameters on a device: reading what was trained, and putting it into a model. */
+/** From parameters on a device to a delta on the host: what was trained, and rows of the token table. */
 import type { Mask, Trained } from "../autograd/mask.ts";
 import { evaluate } from "../compile/compile.ts";
 import { cast } from "../ops/compare.ts";
-import { embedding, replaceRows } from "../ops/embedding.ts";
+import { embedding } from "../ops/embedding.ts";
 import { tensor } from "../ops/leaf.ts";
-import { flatten, mapTree } from "../tensor/tree.ts";
+import { flatten } from "../tensor/tree.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";
-import { FileError } from "../files/errors.ts";
+import type { Pipeline } from "../diffusion/pipeline.ts";
 import { fingerprint } from "../files/fingerprint.ts";
 import { openModelFolder } from "../files/folder.ts";
 import type { Concept } from "./batches.ts";
 import type { Delta, DeltaWeight } from "./delta.ts";
 import { INITIALIZERS } from "./defaults.ts";
 
-/** Whether a path is the token table of the text encoder. */
-const isTable = (path: string): boolean => path.endsWith("token_embedding.weight");
+/** Whether a path is the token table of a text encoder. */
+export const isTable = (path: string): boolean => path.endsWith("token_embedding.weight");
 
 /** Reads trained values back as a delta. */
 export async function deltaOf(
@@ -42,60 +41,6 @@ export async function deltaOf(
   }));
   const base = await fingerprint(await openModelFolder(pipeline.folder));
   return { base, tokens, embeddings, weights, notes };
-}
-
-/**
- * The pipeline with a delta's weights and embeddings in place. The base parameters are shared and untouched, so going
- * back is dropping the result (`free` gives back what was uploaded for it).
- *
- * @throws FileError when the delta names a parameter that the model lacks, or one of another shape
- */
-export function withDelta(
-  pipeline: Pipeline,
-  delta: Delta,
-  name = "the delta",
-): Pipeline & { free(): void } {
-  const { device } = pipeline;
-  const known = new Map(flatten<Tensor>({ ...pipeline.params }));
-  for (const [path, w] of delta.weights) {
-    const t = known.get(path);
-    if (!t) {
-      throw new FileError(
-        name,
-        `changes "${path}", which the model does not have`,
-        "It is of another model",
-      );
-    }
-    if (t.size !== w.data.length) {
-      throw new FileError(
-        name,
-        `holds "${path}" as [${w.shape}], the model has [${t.shape}]`,
-        "It is of another model",
-      );
-    }
-  }
-  const uploaded: Tensor[] = [];
-  const upload = (data: Float32Array, shape: readonly number[]) => {
-    const t = device.upload(data, shape, "f32");
-    uploaded.push(t);
-    return t;
-  };
-  const params = mapTree<Tensor, Tensor>({ ...pipeline.params }, (t, path) => {
-    const w = delta.weights.get(path);
-    if (w) return upload(w.data, t.shape);
-    if (!isTable(path) || !delta.tokens.length) return t;
-    const ids = delta.tokens.flatMap(({ token }) => pipeline.tokenIds(token));
-    const d = t.shape[1];
-    const rows = new Float32Array(ids.length * d);
-    delta.embeddings.forEach((e, i) => rows.set(e, i * d));
-    const table = evaluate(
-      device,
-      replaceRows(t, cast(tensor(rows, [ids.length, d]), t.dtype), ids),
-    );
-    uploaded.push(table);
-    return table;
-  }) as unknown as PipelineParams;
-  return { ...pipeline, params, free: () => device.free(...uploaded) };
 }
 
 /** The rows of some tokens in a pipeline's table, on the host. */

@@ -10,7 +10,8 @@ import { FileError } from "../files/errors.ts";
 import { clipText } from "../models/clip_text.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import type { Delta, DeltaToken, DeltaWeight } from "./delta.ts";
-import { withDelta } from "./delta_weights.ts";
+import { withDelta } from "./apply.ts";
+import { trainedWeight } from "./changes.ts";
 import { type Matrix, type MergeReport, mergeSolver } from "./merge.ts";
 import { fill, phrase } from "./prompts.ts";
 
@@ -70,7 +71,8 @@ export async function mergeDeltas(
     const base = new Map(flatten<Tensor>({ ...pipeline.params }));
     for (const path of deltas[0].weights.keys()) {
       const W0 = await hostMatrix(pipeline, base.get(path)!);
-      const values = valuesOf(path, deltas, targets, W0.rows);
+      const tuned = deltas.map((d) => trainedWeight(d.weights.get(path)!, W0.data).data);
+      const values = valuesOf(tuned, targets, W0.rows);
       const { W, report } = solver.apply(W0, values, { relative: true });
       weights.set(path, { shape: [W.rows, W.cols], data: Float32Array.from(W.data) });
       reports.set(path, report);
@@ -79,7 +81,7 @@ export async function mergeDeltas(
     return {
       reports,
       delta: {
-        base: deltas[0].base,
+        base: baseOf(deltas),
         tokens,
         embeddings: deltas.flatMap((d) => d.embeddings),
         weights,
@@ -97,12 +99,16 @@ export async function mergeDeltas(
   }
 }
 
+/** The base of the first delta that names it. */
+const baseOf = (deltas: readonly Delta[]): string => deltas.find((d) => d.base)?.base ?? "";
+
 function checkDeltas(deltas: readonly Delta[]): void {
   if (deltas.length < 2) throw new TypeError("merging needs at least two deltas");
   const seen = new Set<string>();
+  const base = baseOf(deltas);
   for (const [i, d] of deltas.entries()) {
-    if (d.base !== deltas[0].base) {
-      throw new FileError(`delta ${i + 1}`, "is of another base model than delta 1");
+    if (d.base && d.base !== base) {
+      throw new FileError(`delta ${i + 1}`, "is of another base model than those before it");
     }
     for (const { token } of d.tokens) {
       if (seen.has(token)) {
@@ -127,7 +133,7 @@ function checkDeltas(deltas: readonly Delta[]): void {
 /** The base pipeline with the embeddings of all deltas, and none of their matrices. */
 function withTokens(pipeline: Pipeline, deltas: readonly Delta[]) {
   return withDelta(pipeline, {
-    base: deltas[0].base,
+    base: baseOf(deltas),
     tokens: deltas.flatMap((d) => d.tokens),
     embeddings: deltas.flatMap((d) => d.embeddings),
     weights: new Map(),
@@ -201,19 +207,14 @@ function firstOf(ids: readonly number[], token: DeltaToken, pipeline: Pipeline):
 }
 
 /** V: column i is what the owner's fine-tuned matrix gives for target row i. */
-function valuesOf(
-  path: string,
-  deltas: readonly Delta[],
-  targets: TargetRows,
-  out: number,
-): Matrix {
+function valuesOf(tuned: readonly Float32Array[], targets: TargetRows, out: number): Matrix {
   const s = targets.rows.length;
   const data = new Float64Array(out * s);
   targets.rows.forEach((c, i) => {
-    const w = deltas[targets.owner[i]].weights.get(path)!;
+    const w = tuned[targets.owner[i]];
     for (let r = 0; r < out; r++) {
       let sum = 0;
-      for (let k = 0; k < c.length; k++) sum += w.data[r * c.length + k] * c[k];
+      for (let k = 0; k < c.length; k++) sum += w[r * c.length + k] * c[k];
       data[r * s + i] = sum;
     }
   });

@@ -57,7 +57,7 @@ const RULES: Readonly<Record<string, Readonly<Record<string, (v: unknown) => boo
     sampler: (v) => SAMPLER_NAMES.some((name) => name === v),
     eta: number((v) => v >= 0 && v <= 1),
   },
-  merging: { ridge: (v) => v >= 0 && Number.isFinite(v) },
+  merging: { ridge: number((v) => v >= 0 && Number.isFinite(v)) },
 };
 
 /**

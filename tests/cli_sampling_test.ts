@@ -27,12 +27,12 @@ Deno.test("generate: flags go before moongate.json, and that before the schedule
   assertEquals(plan({ eta: 0.3 }, { sampler: "ddpm", steps: 7 }), [7, "ddpm", undefined]);
   assertEquals(plan({ eta: 0.3 }, { sampler: "ddim" }), [10, "ddim", "0.3"]);
   assertEquals(plan({}, { sampler: "ddim" }), [10, "ddim", "0"]);
-  assertEquals(plan({}, { image: "a", strength: 0.5 }), [5, "euler", undefined]);
+  assertEquals(plan({}, { image: "a", imageStrength: 0.5 }), [5, "euler", undefined]);
   assertEquals(plan({}, { image: "a" }), [8, "euler", undefined]);
   const refused = (flags: Partial<GenerateRequest>, message: string) =>
     assertThrows(() => plan({}, flags), UsageError, message);
   refused({ sampler: "euler", eta: 1 }, "only ddim takes one");
-  refused({ image: "a", strength: 0.05 }, "less than one step");
+  refused({ image: "a", imageStrength: 0.05 }, "less than one step");
 });
 
 Deno.test("moongate.json: a sampler is one of those there are, other words are refused", async () => {

@@ -26,6 +26,9 @@ async function run(args: string[], work: Partial<Work> = {}) {
       train: note("my-dog/delta.safetensors"),
       generate: note(["a.png", "b.png"]),
       merge: note("both.safetensors"),
+      convert: note(["lora.safetensors", "new1.safetensors"]),
+      inspect: note({ facts: { kind: "delta" }, lines: ["a delta"] }),
+      architecture: note({ facts: { tensors: {} }, lines: ["tensors"] }),
       demo: note("demo.png"),
       ...work,
     },
@@ -105,7 +108,9 @@ Deno.test("generate and merge: prompts and deltas are collected", async () => {
         "--model",
         "sd",
         "--delta",
-        "x",
+        "C:\\x:0.5",
+        "--strength",
+        "-0.5",
         "--delta",
         "y",
         "-n",
@@ -119,7 +124,7 @@ Deno.test("generate and merge: prompts and deltas are collected", async () => {
     assertEquals(generate.out, "a.png\nb.png");
     assertEquals(generate.request, {
       model: "sd",
-      deltas: ["x", "y"],
+      deltas: [{ path: "C:\\x:0.5", strength: -0.5 }, { path: "y", strength: 1 }],
       prompts: ["a <new1> dog", "a cat", "a dog"],
       negative: "",
       count: 4,
@@ -133,7 +138,7 @@ Deno.test("generate and merge: prompts and deltas are collected", async () => {
   }
   const flags =
     "--sampler dpm++2m-karras --steps 20 --guidance 7.5 --size 64 --width 96 --height 32 " +
-    "--image a.png --strength 0.5 --negative fog";
+    "--image a.png --image-strength 0.5 --negative fog";
   const { request } = await run(["generate", "--model", "sd", "x", ...flags.split(" ")]);
   const wanted = {
     sampler: "dpm++2m-karras",
@@ -143,7 +148,7 @@ Deno.test("generate and merge: prompts and deltas are collected", async () => {
     width: 96,
     height: 32,
     image: "a.png",
-    strength: 0.5,
+    imageStrength: 0.5,
     negative: "fog",
   };
   const got = request as Record<string, unknown>;
@@ -158,6 +163,26 @@ Deno.test("generate and merge: prompts and deltas are collected", async () => {
   });
   const demo = await run(["demo", "--seed", "7"]);
   assertEquals(demo.request, { seed: 7, out: "out/demo" });
+});
+
+Deno.test("convert and inspect: flags arrive, results are printed, --json prints the facts", async () => {
+  const flags = "--to lora --out o --rank 4 --model sd --token".split(" ");
+  const convert = await run(["convert", "x.bin", ...flags, "<new2> dog", "-q"]);
+  assertEquals(convert.out, "lora.safetensors\nnew1.safetensors");
+  assertEquals(convert.request, {
+    from: "x.bin",
+    to: "lora",
+    out: "o",
+    rank: 4,
+    model: "sd",
+    tokens: ["<new2> dog"],
+  });
+  const inspect = await run(["inspect", "x", "--model", "sd"]);
+  assertEquals([inspect.out, inspect.request], ["a delta", { path: "x", model: "sd" }]);
+  assertEquals(JSON.parse((await run(["inspect", "x", "--json"])).out), { kind: "delta" });
+  const listed = await run(["inspect", "--architecture", "sd15", "--json"]);
+  assertEquals(listed.request, { architecture: "sd15", component: "unet" });
+  assertEquals(JSON.parse(listed.out), { tensors: {} });
 });
 
 Deno.test("what makes no sense is refused before any work, with what would", async () => {
@@ -182,12 +207,21 @@ Deno.test("what makes no sense is refused before any work, with what would", asy
     [[...train, "--regularization", "cat=./x"], /names the class "cat"/],
     [[...train, "extra"], /too many arguments/],
     [["generate", "--model", "sd"], /no prompt given/],
+    [
+      ["generate", "--model", "sd", "--strength", "1", "--delta", "x", "p"],
+      /goes after the --delta/,
+    ],
+    [["generate", "--delta", "x", "--strength", "1", "--strength", "2", "p"], /has a strength/],
+    [["generate", "--delta", "x", "--strength", "much", "p"], /must be a number/],
     [["generate", "--model", "sd", "x", "--eta", "2"], /at most 1/],
     [["generate", "--model", "sd", "x", "--sampler", "heun"], /choices are ddpm, ddim, pndm/],
     [["generate", "--model", "sd", "x", "--width", "90"], /pixels that 8 divides/],
-    [["generate", "--model", "sd", "x", "--image", "a", "--strength", "0"], /more than 0/],
-    [["generate", "--model", "sd", "x", "--strength", "0.5"], /name one with --image/],
+    [["generate", "--model", "sd", "x", "--image", "a", "--image-strength", "0"], /more than 0/],
+    [["generate", "--model", "sd", "x", "--image-strength", "0.5"], /name one with --image/],
     [["merge", "a", "--model", "sd", "--out", "c"], /two deltas or more/],
+    [["convert", "a", "--out", "c"], /--to is needed/],
+    [["convert", "a", "--to", "lora", "--out", "c", "--rank", "0"], /whole number, 1 or more/],
+    [["inspect"], /give a path, or --architecture/],
   ];
   for (const [args, message] of refused) {
     const { code, err, out, count } = await run(args);
@@ -198,7 +232,7 @@ Deno.test("what makes no sense is refused before any work, with what would", asy
 });
 
 Deno.test("help has options and examples, and goes to stdout with code 0", async () => {
-  for (const name of ["train", "generate", "merge", "demo", "doctor"]) {
+  for (const name of ["train", "generate", "merge", "convert", "inspect", "demo", "doctor"]) {
     const { code, out, err } = await run([name, "--help"]);
     assertEquals([code, err], [0, ""]);
     assertMatch(out, new RegExp(`Examples:\\n  moongate ${name}`));

@@ -59,7 +59,7 @@ async function modelWith(
   return folder;
 }
 
-Deno.test("the whole way: train two concepts, refuse both at once, merge them, generate", async () => {
+Deno.test("the whole way: train two concepts, add both up, merge them, generate", async () => {
   await inFolder(async (folder) => {
     const one = await run(...training(`${folder}/one`));
     assertEquals([one.code, one.out], [0, `${folder}/one/delta.safetensors`], one.err);
@@ -74,14 +74,18 @@ Deno.test("the whole way: train two concepts, refuse both at once, merge them, g
     const deltas = ["--delta", `${folder}/one`, "--delta", `${folder}/two`];
     const prompt = "photo of a <new1> gate next to a <new2> toy";
     const pictures = ["generate", "--model", model, "--steps", "2", "--quiet"];
+    const added = await run(
+      ...["generate", "--model", model, "--steps", "1", "--out", `${folder}/added`],
+      ...[...deltas, "--strength", "0.5", prompt],
+    );
+    assertEquals(added.code, 0, added.err);
+    assertMatch(added.err, /one and [^ ]*two change the same weights: the changes are added/);
+    const sum = readPngText(await Deno.readFile(added.out.split("\n")[0]));
+    assertEquals(sum.delta, "one, two × 0.5");
     await refused(
       `${folder}/no`,
-      /change the same weights[^]*Merge them first/,
-      ...pictures,
-      "--out",
-      `${folder}/no`,
-      ...deltas,
-      prompt,
+      /one:0\.5 does not exist\. Did you mean --delta [^ ]*one --strength 0\.5\?/,
+      ...[...pictures, "--out", `${folder}/no`, "--delta", `${folder}/one:0.5`, prompt],
     );
 
     const both = `${folder}/both`;

@@ -9,7 +9,7 @@
 import { parseArgs } from "node:util";
 import { gpu } from "../device/adapter.ts";
 import { trainConcepts } from "../concepts/train.ts";
-import { withDelta } from "../concepts/delta_weights.ts";
+import { withDelta } from "../concepts/apply.ts";
 import { imageAlignment, learntFraction } from "../evaluate/alignment.ts";
 import { kid } from "../evaluate/kid.ts";
 import { openScorer, type Scorer } from "../evaluate/scorer.ts";

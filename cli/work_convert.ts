@@ -1,0 +1,59 @@
+/** The work of `moongate convert`: read, rename, write. No GPU. */
+import type { Delta } from "../concepts/delta.ts";
+import { type BaseModel, openBase } from "../concepts/formats/base.ts";
+import { openDelta } from "../concepts/formats/load.ts";
+import { saveDeltaAs } from "../concepts/formats/save.ts";
+import { UsageError } from "./errors.ts";
+import type { ConvertRequest, Ui } from "./requests.ts";
+
+/** Converts a delta; gives the paths of what was written. */
+export async function convert(request: ConvertRequest, ui: Ui): Promise<string[]> {
+  using base = request.model === undefined ? undefined : await openBase(request.model);
+  const { path, format, delta } = await openDelta(request.from, { layers: base?.layers });
+  base?.check(path, delta);
+  const named = rename(delta, request.tokens ?? []);
+  const converted = format.name === request.to ? {} : { convertedFrom: format.name };
+  const whole = { ...based(named, base), notes: { ...named.notes, ...converted } };
+  ui.progress.start("convert", whole.weights.size);
+  const { paths, lost } = await saveDeltaAs(request.out, whole, request.to, {
+    base: base?.read,
+    layers: base?.layers,
+    rank: request.rank,
+    name: path,
+    onProgress: (done) => ui.progress.update(done),
+  });
+  ui.progress.stop();
+  if (lost.length) {
+    ui.progress.note(
+      `left out, since ${request.to} has no place for it: ${lost[0]}` +
+        (lost.length > 1 ? ` and ${lost.length - 1} more` : ""),
+    );
+  }
+  return [...paths];
+}
+
+/** A delta that says which model it is of. */
+const based = (delta: Delta, base: BaseModel | undefined): Delta => ({
+  ...delta,
+  base: delta.base || (base?.fingerprint ?? ""),
+});
+
+/** A delta with other words for its tokens, each as in "<new2> dog". */
+function rename(delta: Delta, words: readonly string[]): Delta {
+  if (words.length > delta.tokens.length) {
+    throw new UsageError(
+      `--token is given ${words.length} times, and the delta has ${delta.tokens.length} new words`,
+    );
+  }
+  const tokens = delta.tokens.map((old, i) => {
+    if (words[i] === undefined) return old;
+    const [, token, className] = /^\s*(<[^<>\s]+>)\s*([^<>]*?)\s*$/.exec(words[i]) ?? [];
+    if (!token) {
+      throw new UsageError(`--token "${words[i]}": it must look like "<new2>" or "<new2> dog"`);
+    }
+    return { ...old, token, className: className || old.className };
+  });
+  const twice = tokens.find(({ token }, i) => tokens.findIndex((t) => t.token === token) !== i);
+  if (twice) throw new UsageError(`two new words would be called ${twice.token}`);
+  return { ...delta, tokens };
+}

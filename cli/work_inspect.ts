@@ -1,0 +1,121 @@
+/** The work of `moongate inspect`: told by content what a path is, and what is in it. No GPU, and no weights in memory but a delta's. */
+import {
+  type Content,
+  type DeltaFile,
+  isDict,
+  isLeaf,
+  openContent,
+} from "../concepts/formats/content.ts";
+import { openBase } from "../concepts/formats/base.ts";
+import { openDelta } from "../concepts/formats/load.ts";
+import { formatOf } from "../concepts/formats/registry.ts";
+import { fingerprint } from "../files/fingerprint.ts";
+import { openModelFolder } from "../files/folder.ts";
+import { isFile, isFolder } from "../files/paths.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { inspectDelta } from "./inspect_delta.ts";
+import type { Inspected, InspectRequest } from "./requests.ts";
+import { columns } from "./table.ts";
+
+/** Says what a file or folder is. */
+export async function inspect({ path, model }: InspectRequest): Promise<Inspected> {
+  if (await isFolder(path)) {
+    if (await isFile(`${path}/model_index.json`)) return await inspectModelFolder(path);
+  } else {
+    using file = await openContent(path);
+    if (!formatOf(file)) return inspectTensors(file);
+  }
+  using base = model === undefined ? undefined : await openBase(model);
+  return await inspectDelta(await openDelta(path, { layers: base?.layers }), base);
+}
+
+async function inspectModelFolder(path: string): Promise<Inspected> {
+  const folder = await openModelFolder(path);
+  const components: Record<string, unknown> = {};
+  const rows = [["component", "class", "tensors", "parameters", "types"]];
+  for (const name of folder.components) {
+    const held = await weightsOf(folder, name);
+    const kind = String((folder.index[name] as unknown[] | undefined)?.[1] ?? "");
+    components[name] = { class: kind || null, ...held };
+    rows.push([
+      name,
+      kind,
+      String(held?.tensors ?? ""),
+      String(held?.parameters ?? ""),
+      held?.types.join(", ") ?? "",
+    ]);
+  }
+  const base = await fingerprint(folder);
+  const facts = { path, kind: "model", class: folder.index._class_name ?? null, base, components };
+  return {
+    facts,
+    lines: [
+      `${path}: model folder, ${facts.class ?? "of no named class"}`,
+      `fingerprint ${base.slice(0, 12)}`,
+      "",
+      ...columns(rows),
+    ],
+  };
+}
+
+/** What a component holds; undefined where it has no weights (a scheduler, a tokenizer). */
+async function weightsOf(folder: Awaited<ReturnType<typeof openModelFolder>>, component: string) {
+  if (/^(scheduler|tokenizer(_\d)?|feature_extractor|safety_checker)$/.test(component)) {
+    return undefined;
+  }
+  using weights = await folder.weights(component);
+  return summary([...weights.tensors.values()]);
+}
+
+function summary(tensors: readonly { dtype: string; shape: readonly number[] }[]) {
+  return {
+    tensors: tensors.length,
+    parameters: tensors.reduce((sum, t) => sum + sizeOf(t.shape), 0),
+    types: [...new Set(tensors.map((t) => t.dtype))].sort(),
+  };
+}
+
+/** What files without a format of ours are known by: a name that occurs in them. */
+const KINDS: [name: RegExp, kind: string][] = [
+  [/^(state_dict\.)?model\.diffusion_model\.input_blocks\./, "single-file checkpoint (CompVis)"],
+  [/^params:unet\./, "moongate training checkpoint"],
+  [/^(down_blocks|up_blocks)\.\d+\.resnets\./, "UNet weights (diffusers)"],
+  [/^(encoder|decoder)\.(down|up)_blocks\./, "autoencoder weights (diffusers)"],
+  [/^(text_model\.)?encoder\.layers\.0\.self_attn\./, "text encoder weights"],
+  [/^vision_model\./, "CLIP weights"],
+];
+
+function inspectTensors(file: DeltaFile): Inspected {
+  const leaves = [...flat(file.root)];
+  const kind = KINDS.find(([name]) => leaves.some(([n]) => name.test(n)))?.[1] ?? "tensors";
+  const tensors = Object.fromEntries(
+    leaves.map(([name, { dtype, shape }]) => [name, { dtype, shape }]),
+  );
+  const held = summary(leaves.map(([, leaf]) => leaf));
+  const { path, container, metadata } = file;
+  return {
+    facts: { path, kind, container, metadata, ...held, contents: tensors },
+    lines: [
+      `${path}: ${kind}, ${container}`,
+      `${held.tensors} tensors, ${held.parameters} parameters, ${held.types.join(", ")}`,
+      ...Object.entries(metadata).map(([k, v]) =>
+        `${k}: ${v.length > 100 ? `${v.slice(0, 99)}…` : v}`
+      ),
+      "",
+      ...columns([
+        ["tensor", "shape", "type"],
+        ...leaves.map(([name, { dtype, shape }]) => [name, shape.join("×"), dtype]),
+      ]),
+    ],
+  };
+}
+
+/** All tensors of a tree, by dotted path. */
+function* flat(
+  content: Content,
+  path = "",
+): Generator<[string, { dtype: string; shape: readonly number[] }]> {
+  if (isLeaf(content)) yield [path, content];
+  if (!isDict(content)) return;
+  for (const [name, inner] of content) yield* flat(inner, path ? `${path}.${name}` : name);
+}

@@ -1,0 +1,121 @@
+/**
+ * Names of the transformers' parameters in CompVis checkpoints and in diffusers.
+ *
+ * CompVis counts the blocks of all levels through: on the way down a first convolution, then for each level its layers
+ * and a downsampling; on the way up a layer more for each level. So the layers per block are all that must be known, and
+ * the names of a whole delta tell them.
+ */
+import { FileError } from "../../files/errors.ts";
+import type { FormatContext } from "./format.ts";
+import { UNET, unetName } from "./names.ts";
+
+/** Where CompVis checkpoints have the denoiser's parameters. */
+export const COMPVIS = "model.diffusion_model.";
+
+const ATTENTION =
+  /^(down_blocks|up_blocks)\.(\d+)\.attentions\.(\d+)\.(.+)$|^mid_block\.attentions\.0\.(.+)$/;
+const COMPVIS_ATTENTION = /^(input_blocks|output_blocks)\.(\d+)\.1\.(.+)$|^middle_block\.1\.(.+)$/;
+
+/**
+ * The CompVis name (without `model.diffusion_model.`) of a parameter of a transformer.
+ *
+ * @param name as diffusers has it
+ * @param layers `layers_per_block` of the UNet's config; the middle block needs none
+ * @returns undefined for a parameter that lies in no transformer, or whose place the layers would tell
+ */
+export function toCompVis(name: string, layers?: number): string | undefined {
+  const [, way, block, attention, rest, middle] = ATTENTION.exec(name) ?? [];
+  if (middle) return `middle_block.1.${middle}`;
+  if (!way || layers === undefined) return undefined;
+  return way === "down_blocks"
+    ? `input_blocks.${1 + Number(block) * (layers + 1) + Number(attention)}.1.${rest}`
+    : `output_blocks.${Number(block) * (layers + 1) + Number(attention)}.1.${rest}`;
+}
+
+/** The other way round: see {@linkcode toCompVis}. */
+export function fromCompVis(name: string, layers?: number): string | undefined {
+  const [, way, index, rest, middle] = COMPVIS_ATTENTION.exec(name) ?? [];
+  if (middle) return `mid_block.attentions.0.${middle}`;
+  if (!way || layers === undefined) return undefined;
+  const at = Number(index) - (way === "input_blocks" ? 1 : 0);
+  const block = Math.floor(at / (layers + 1)), attention = at % (layers + 1);
+  if (at < 0 || (way === "input_blocks" && attention === layers)) return undefined;
+  return `${
+    way === "input_blocks" ? "down" : "up"
+  }_blocks.${block}.attentions.${attention}.${rest}`;
+}
+
+/**
+ * The layers per block of a UNet, from the names of its transformers' parameters in CompVis style: on the way down, as
+ * many blocks follow each other as there are layers, then comes one without a transformer.
+ *
+ * @returns undefined where the names do not tell, or tell two things: then the model's config must
+ */
+export function layersOfCompVis(names: Iterable<string>): number | undefined {
+  const seen = new Set<number>();
+  for (const name of names) {
+    const [, way, index] = COMPVIS_ATTENTION.exec(name) ?? [];
+    if (way === "input_blocks") seen.add(Number(index));
+  }
+  const runs = new Set<number>();
+  for (const first of seen) {
+    if (seen.has(first - 1)) continue;
+    let end = first;
+    while (seen.has(end)) end++;
+    runs.add(end - first);
+  }
+  return runs.size === 1 ? [...runs][0] : undefined;
+}
+
+/** The same from names in diffusers style, where blocks on the way up have one layer more than those on the way down. */
+export function layersOf(names: Iterable<string>): number | undefined {
+  const most = { down_blocks: 0, up_blocks: 0 };
+  for (const name of names) {
+    const [, way, , attention] = ATTENTION.exec(name) ?? [];
+    if (way === "down_blocks" || way === "up_blocks") {
+      most[way] = Math.max(most[way], Number(attention) + 1);
+    }
+  }
+  return most.down_blocks && most.up_blocks === most.down_blocks + 1 ? most.down_blocks : undefined;
+}
+
+/** CompVis name by path of a delta's weights. Throws FileError for those that can't be placed. */
+export function compVisNames(
+  format: string,
+  paths: Iterable<string>,
+  context: FormatContext,
+): Map<string, string> {
+  const all = [...paths], names = all.map((path) => unetName(format, path, context));
+  const layers = context.layers ?? layersOf(names);
+  return new Map(all.map((path, i) => {
+    const name = toCompVis(names[i], layers);
+    if (name !== undefined) return [path, COMPVIS + name];
+    throw unplaced(context.name ?? "the delta", names[i], ATTENTION.test(names[i]));
+  }));
+}
+
+/** Path by CompVis name of a file's weights. Throws FileError for those that can't be placed. */
+export function pathsOfCompVis(
+  file: string,
+  names: Iterable<string>,
+  context: FormatContext,
+): Map<string, string> {
+  const all = [...names];
+  const inner = all.map((n) => n.startsWith(COMPVIS) ? n.slice(COMPVIS.length) : n);
+  const layers = context.layers ?? layersOfCompVis(inner);
+  return new Map(all.map((name, i) => {
+    const path = fromCompVis(inner[i], layers);
+    if (path !== undefined) return [name, UNET + path];
+    throw unplaced(file, name, COMPVIS_ATTENTION.test(inner[i]));
+  }));
+}
+
+function unplaced(file: string, name: string, known: boolean): FileError {
+  return known
+    ? new FileError(
+      file,
+      `holds "${name}", and too few others to tell where in the UNet that is`,
+      "Name the model, too (--model)",
+    )
+    : new FileError(file, `holds "${name}", which is in none of a UNet's transformers`);
+}
