@@ -6,6 +6,7 @@ import settings from "../deno.json" with { type: "json" };
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { report } from "./errors.ts";
+import { evaluateCommand } from "./evaluate.ts";
 import { generateCommand } from "./generate.ts";
 import { Interrupted, interrupted } from "./interrupt.ts";
 import { mergeCommand } from "./merge.ts";
@@ -31,7 +32,14 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
     .version(settings.version, "-v, --version")
     .showHelpAfterError("(moongate --help shows all verbs)")
     .addHelpText("after", "\nmoongate <verb> --help shows a verb's options and examples.");
-  const verbs = [trainCommand, generateCommand, mergeCommand, demoCommand, doctorCommand];
+  const verbs = [
+    trainCommand,
+    generateCommand,
+    mergeCommand,
+    evaluateCommand,
+    demoCommand,
+    doctorCommand,
+  ];
   for (const make of verbs) program.addCommand(make(full));
   // Every command throws instead of leaving the process, and writes where the caller wants.
   for (const command of [program, ...program.commands]) {

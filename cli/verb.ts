@@ -8,7 +8,7 @@ import type { Ui } from "./requests.ts";
 import type * as work from "./work.ts";
 
 /** The functions that do the verbs' work. */
-export type Work = Pick<typeof work, "train" | "generate" | "merge" | "demo">;
+export type Work = Pick<typeof work, "train" | "generate" | "merge" | "evaluate" | "demo">;
 
 /** What a verb runs with; tests put their own in. */
 export interface Context {

@@ -3,7 +3,14 @@
  *
  * Each is loaded when it is called, so that `--help` and `doctor` start at once.
  */
-import type { DemoRequest, GenerateRequest, MergeRequest, TrainRequest, Ui } from "./requests.ts";
+import type {
+  DemoRequest,
+  EvaluateRequest,
+  GenerateRequest,
+  MergeRequest,
+  TrainRequest,
+  Ui,
+} from "./requests.ts";
 
 /** Teaches concepts; gives the path of the delta. */
 export const train = async (request: TrainRequest, ui: Ui): Promise<string> =>
@@ -16,6 +23,10 @@ export const generate = async (request: GenerateRequest, ui: Ui): Promise<string
 /** Merges deltas; gives the path of the merged one. */
 export const merge = async (request: MergeRequest, ui: Ui): Promise<string> =>
   (await import("./work_merge.ts")).merge(request, ui);
+
+/** Scores pictures; gives the path of the report. */
+export const evaluate = async (request: EvaluateRequest, ui: Ui): Promise<string> =>
+  (await import("./work_evaluate.ts")).evaluate(request, ui);
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
 export const demo = async (request: DemoRequest, ui: Ui): Promise<string> =>

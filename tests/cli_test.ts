@@ -26,6 +26,7 @@ async function run(args: string[], work: Partial<Work> = {}) {
       train: note("my-dog/delta.safetensors"),
       generate: note(["a.png", "b.png"]),
       merge: note("both.safetensors"),
+      evaluate: note("evaluation/report.html"),
       demo: note("demo.png"),
       ...work,
     },
