@@ -236,3 +236,34 @@ Deno.test("evaluate: what cannot be scored is refused by its name, and nothing i
     assertMatch(err, /9\.png: has no prompt, and other pictures beside it have one/);
   });
 });
+
+Deno.test("the commands of docs/evaluate.md run as they stand", async () => {
+  const root = new URL("..", import.meta.url).pathname;
+  const text = await Deno.readTextFile(`${root}docs/evaluate.md`);
+  const commands = [...text.matchAll(/^moongate (.+)$/gm)].map(([, line]) => line);
+  assertEquals(commands.length, 3);
+  const folder = await Deno.makeTempDir();
+  try {
+    for (const line of commands) {
+      const words = line.match(/"[^"]*"|\S+/g)!.map((word) => word.replaceAll('"', ""));
+      const args = words.map((word, i) =>
+        /^world\//.test(word)
+          ? root + word
+          : ["--out", "--json", "--generated"].includes(words[i - 1])
+          ? `${folder}/${word}`
+          : word
+      );
+      const out: string[] = [], err: string[] = [];
+      const code = await main([...args, "--quiet"], {
+        out: (l) => out.push(l),
+        err: (l) => err.push(l),
+      });
+      assertEquals(code, 0, `${line}\n${err.join("\n")}`);
+      if (args[0] === "evaluate") assertMatch(out.join("\n"), /text alignment +CLIP +\d/);
+    }
+    const made = await Array.fromAsync(Deno.readDir(`${folder}/fresh/pictures`));
+    assertEquals(made.length, 5, "four pictures and their sheet");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
