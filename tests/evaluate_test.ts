@@ -131,6 +131,31 @@ Deno.test("CLIP: features and scores of pictures of any shape are those of trans
     }, { resamples: 5 });
     near(text.value, scores.text, 1e-4);
     near(image.value, scores.image, 1e-4);
+    // Any other encoder plugs in beside CLIP: here one that sees pictures' mean colours.
+    const colours = {
+      name: "colours",
+      features(all: readonly Picture[]) {
+        const rows = all.map(({ data }) =>
+          [0, 1, 2].map((c) => data.filter((_, i) => i % 3 === c).reduce((s, v) => s + v, 0))
+        );
+        return Promise.resolve({ count: all.length, size: 3, data: new Float64Array(rows.flat()) });
+      },
+      free() {},
+    };
+    const both = await scorePictures(clip, { generated: pictures, targets: pictures.slice(1) }, {
+      encoders: [colours],
+      resamples: 5,
+    });
+    assertEquals(both.map((s) => [s.score, s.encoder]), [
+      ["image alignment", "CLIP"],
+      ["image alignment", "colours"],
+    ]);
+    near(both[0].value, scores.image, 1e-4);
+    const [made2, to] = [
+      await colours.features(pictures),
+      await colours.features(pictures.slice(1)),
+    ];
+    near(both[1].value, imageAlignment(made2, to), 1e-12);
     assertEquals([kidScore.score, fid.score, fid.encoder], ["KID", "FID", "CLIP"]);
     near(fid.value, 0, 1e-6);
   } finally {
