@@ -187,6 +187,29 @@ export {
   type TrainReport,
 } from "./concepts/train.ts";
 
+// Evaluation: how well pictures show what they should.
+export type { Features } from "./evaluate/features.ts";
+export {
+  clipScores,
+  imageAlignment,
+  imageAlignmentEstimate,
+  textAlignment,
+  textAlignmentEstimate,
+  withoutTokens,
+} from "./evaluate/alignment.ts";
+export { bootstrap, type BootstrapOptions, type Estimate } from "./evaluate/bootstrap.ts";
+export { type ClipFolder, type ClipScorer, inspectClip, openClip } from "./evaluate/clip.ts";
+export type { ImageEncoder, Look } from "./evaluate/encoder.ts";
+export { frechetDistance, frechetEstimate } from "./evaluate/fid.ts";
+export { kid, kidEstimate, type KidOptions } from "./evaluate/kid.ts";
+export {
+  type Score,
+  type ScoredPictures,
+  type ScoreOptions,
+  scorePictures,
+} from "./evaluate/scores.ts";
+export type { ClipConfig, ClipVisionConfig } from "./models/clip_vision.ts";
+
 // Pictures and files.
 export { FileError } from "./files/errors.ts";
 export { fingerprint } from "./files/fingerprint.ts";

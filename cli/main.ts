@@ -7,6 +7,7 @@ import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { report } from "./errors.ts";
+import { evaluateCommand } from "./evaluate.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import { Interrupted, interrupted } from "./interrupt.ts";
@@ -39,6 +40,7 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
     mergeCommand,
     convertCommand,
     inspectCommand,
+    evaluateCommand,
     demoCommand,
     doctorCommand,
   ];

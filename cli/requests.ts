@@ -168,6 +168,32 @@ export interface Inspected {
   lines: string[];
 }
 
+/** `moongate evaluate` */
+export interface EvaluateRequest {
+  /** Pictures that are there already; undefined: they are generated. */
+  generated?: string;
+  /** What to generate; `out` is filled in. Undefined where `generated` is given. */
+  generate?: Omit<GenerateRequest, "out">;
+  /** A model folder whose own `clip/` scores, unless `scorer` is given. */
+  model?: string;
+  /** A CLIP folder. */
+  scorer?: string;
+  /** One prompt for all pictures of `generated`; undefined: what their files say. */
+  prompt?: string;
+  /** Folders of the concept's pictures. */
+  targets: string[];
+  /** A folder of real pictures. */
+  real?: string;
+  /** Draws for intervals. */
+  resamples: number;
+  /** Random seed of the draws. */
+  bootstrapSeed: number;
+  /** The folder that the report, and generated pictures, go to. */
+  out: string;
+  /** A file for the numbers. */
+  json?: string;
+}
+
 /** `moongate demo` */
 export interface DemoRequest {
   /** Two concepts to teach, by their folder names among those that ship; undefined: the demo's own. */

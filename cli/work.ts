@@ -7,6 +7,7 @@ import type {
   ArchitectureRequest,
   ConvertRequest,
   DemoRequest,
+  EvaluateRequest,
   GenerateRequest,
   Inspected,
   InspectRequest,
@@ -38,6 +39,10 @@ export const inspect = async (request: InspectRequest): Promise<Inspected> =>
 /** Lists the parameters of an architecture. */
 export const architecture = async (request: ArchitectureRequest): Promise<Inspected> =>
   (await import("./work_architecture.ts")).architecture(request);
+
+/** Scores pictures; gives the path of the report. */
+export const evaluate = async (request: EvaluateRequest, ui: Ui): Promise<string> =>
+  (await import("./work_evaluate.ts")).evaluate(request, ui);
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
 export const demo = async (request: DemoRequest, ui: Ui): Promise<string> =>

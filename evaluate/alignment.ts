@@ -2,32 +2,83 @@
  * Alignment by CLIP features (§4 of the paper): how much generated pictures look like the targets, and how well they
  * fit their prompts.
  */
-import { type Features, innerProducts, normalized } from "./features.ts";
+import { tokensIn } from "../concepts/prompts.ts";
+import { bootstrap, type BootstrapOptions, type Estimate } from "./bootstrap.ts";
+import { type Features, innerProducts, normalized, takeRows } from "./features.ts";
 
 const mean = (xs: ArrayLike<number>): number =>
   Array.prototype.reduce.call(xs, (a, b) => a + b, 0) as number / xs.length;
 
-/** Image alignment: the mean cosine over all pairs of a generated and a target picture. */
+/**
+ * Image alignment: the mean cosine over all pairs of a generated and a target picture.
+ *
+ * @throws RangeError for features of different lengths
+ */
 export function imageAlignment(generated: Features, targets: Features): number {
   return mean(innerProducts(normalized(generated), normalized(targets)));
 }
 
+/** {@linkcode imageAlignment} with its interval; generated and target pictures are both drawn again. */
+export function imageAlignmentEstimate(
+  generated: Features,
+  targets: Features,
+  options: BootstrapOptions = {},
+): Estimate {
+  const cosines = innerProducts(normalized(generated), normalized(targets));
+  const pairs = generated.count * targets.count;
+  return bootstrap([generated.count, targets.count], ([s, t]) => {
+    let sum = 0;
+    for (let i = 0; i < s.length; i++) {
+      for (let j = 0; s[i] > 0 && j < t.length; j++) sum += s[i] * t[j] * cosines[i * t.length + j];
+    }
+    return sum / pairs;
+  }, options);
+}
+
 /**
- * Text alignment: CLIPScore, mean of 2.5 · max(cos, 0) of each picture with its own prompt (row i with row i). Prompts
- * are given without V*, which a scoring model does not know.
+ * CLIPScore of each picture with its own prompt (row i with row i): 2.5 · max(cos, 0) (Hessel et al., EMNLP 2021).
+ *
+ * @throws RangeError when there is not one prompt for each picture
  */
-export function textAlignment(generated: Features, prompts: Features): number {
+export function clipScores(generated: Features, prompts: Features): Float64Array {
   if (generated.count !== prompts.count) {
     throw new RangeError(
       `${generated.count} pictures and ${prompts.count} prompts: one prompt for each picture is needed`,
     );
   }
-  const all = innerProducts(normalized(generated), normalized(prompts));
-  const own = Array.from(
-    { length: generated.count },
-    (_, i) => 2.5 * Math.max(0, all[i * prompts.count + i]),
-  );
-  return mean(own);
+  const pictures = normalized(generated), words = normalized(prompts);
+  return Float64Array.from({ length: generated.count }, (_, i) => {
+    const own = [i];
+    return 2.5 * Math.max(0, innerProducts(takeRows(pictures, own), takeRows(words, own))[0]);
+  });
+}
+
+/**
+ * Text alignment: the mean of {@linkcode clipScores}. Prompts are given without V*, which a scoring model does not know:
+ * see {@linkcode withoutTokens}.
+ *
+ * @throws RangeError when there is not one prompt for each picture
+ */
+export function textAlignment(generated: Features, prompts: Features): number {
+  return mean(clipScores(generated, prompts));
+}
+
+/** {@linkcode textAlignment} with its interval. */
+export function textAlignmentEstimate(
+  generated: Features,
+  prompts: Features,
+  options: BootstrapOptions = {},
+): Estimate {
+  const scores = clipScores(generated, prompts);
+  const score = ([s]: readonly Float64Array[]) =>
+    scores.reduce((sum, v, i) => sum + s[i] * v, 0) / scores.length;
+  return bootstrap([scores.length], score, options);
+}
+
+/** A prompt without its words in angle brackets: "photo of a <new1> dog" → "photo of a dog". */
+export function withoutTokens(prompt: string): string {
+  const bare = tokensIn(prompt).reduce((text, token) => text.replaceAll(token, " "), prompt);
+  return bare.replace(/\s+/g, " ").trim();
 }
 
 /**

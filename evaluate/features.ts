@@ -2,8 +2,11 @@
 
 /** `count` feature vectors of length `size`, row-major. */
 export interface Features {
+  /** Rows. */
   readonly count: number;
+  /** Length of a row. */
   readonly size: number;
+  /** `count · size` numbers, row after row. */
   readonly data: Float64Array;
 }
 

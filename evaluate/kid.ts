@@ -2,6 +2,7 @@
  * Kernel Inception Distance (Bińkowski et al., ICLR 2018): the unbiased squared maximum mean discrepancy of two sets of
  * features under k(x, y) = (x·y/d + 1)³, averaged over random subsets as clean-fid does.
  */
+import { bootstrap, type BootstrapOptions, type Estimate } from "./bootstrap.ts";
 import { type Features, innerProducts, takeRows } from "./features.ts";
 
 /** Options of {@linkcode kid}; defaults are clean-fid's. */
@@ -14,7 +15,11 @@ export interface KidOptions {
   readonly random?: () => number;
 }
 
-/** KID of two feature sets; 0 for equal distributions, slightly negative by chance. */
+/**
+ * KID of two feature sets; 0 for equal distributions, slightly negative by chance.
+ *
+ * @throws RangeError for features of different lengths, or fewer than two on a side
+ */
 export function kid(a: Features, b: Features, options: KidOptions = {}): number {
   const m = Math.min(a.count, b.count, options.subsetSize ?? 1000);
   if (m < 2) throw new RangeError("KID needs at least two pictures on each side");
@@ -28,17 +33,41 @@ export function kid(a: Features, b: Features, options: KidOptions = {}): number 
   return total / subsets;
 }
 
-function mmd(x: Features, y: Features): number {
-  const m = x.count;
+/**
+ * KID over all pairs of two feature sets, with its interval. A picture that a draw repeats is never paired with itself:
+ * the estimate stays unbiased.
+ *
+ * @throws RangeError for features of different lengths, or fewer than two on a side
+ */
+export function kidEstimate(a: Features, b: Features, options: BootstrapOptions = {}): Estimate {
+  if (Math.min(a.count, b.count) < 2) {
+    throw new RangeError("KID needs at least two pictures on each side");
+  }
+  return bootstrap([a.count, b.count], discrepancy(a, b), options);
+}
+
+const mmd = (x: Features, y: Features): number =>
+  discrepancy(x, y)([new Float64Array(x.count).fill(1), new Float64Array(y.count).fill(1)]);
+
+/** The squared discrepancy as a function of how often each row occurs. */
+function discrepancy(x: Features, y: Features): (times: readonly Float64Array[]) => number {
   const kernel = (p: Features, q: Features) =>
     innerProducts(p, q).map((v) => (v / x.size + 1) ** 3);
-  const within = (p: Features) => {
-    const k = kernel(p, p);
-    let s = 0;
-    for (let i = 0; i < m; i++) for (let j = 0; j < m; j++) if (i !== j) s += k[i * m + j];
-    return s / (m * (m - 1));
-  };
-  return within(x) + within(y) - 2 * kernel(x, y).reduce((s, v) => s + v, 0) / (m * m);
+  const xx = kernel(x, x), yy = kernel(y, y), xy = kernel(x, y);
+  return ([s, t]) => paired(xx, s, s, true) + paired(yy, t, t, true) - 2 * paired(xy, s, t, false);
+}
+
+/** The weighted mean of a table of pairs, with or without its diagonal. */
+function paired(k: Float64Array, s: Float64Array, t: Float64Array, apart: boolean): number {
+  let sum = 0, weight = 0;
+  for (let i = 0; i < s.length; i++) {
+    for (let j = 0; s[i] > 0 && j < t.length; j++) {
+      if (apart && i === j) continue;
+      sum += s[i] * t[j] * k[i * t.length + j];
+      weight += s[i] * t[j];
+    }
+  }
+  return sum / weight;
 }
 
 /** m distinct indices below n. */

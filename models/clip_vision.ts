@@ -22,11 +22,15 @@ import { declare, Parameters, type ParameterSpecs, type ParameterTree } from "./
 
 /** A CLIP image encoder. */
 export interface ClipVisionConfig extends ClipEncoderConfig {
+  /** Tells configs apart. */
   readonly kind: "clip_vision";
   /** Height and width of the pictures. */
   readonly imageSize: number;
+  /** Height and width of a patch, in pixels. */
   readonly patchSize: number;
+  /** Channels of the pictures: 3. */
   readonly inChannels: number;
+  /** Width of the space that is shared with prompts. */
   readonly projection: number;
   /** Labels of each classification head, where there are any. */
   readonly labels: Readonly<Record<string, readonly string[]>>;
@@ -34,8 +38,11 @@ export interface ClipVisionConfig extends ClipEncoderConfig {
 
 /** Text and image encoder with projections into one space. */
 export interface ClipConfig {
+  /** Tells configs apart. */
   readonly kind: "clip";
+  /** The text encoder. */
   readonly text: ClipTextConfig;
+  /** The image encoder. */
   readonly vision: ClipVisionConfig;
 }
 

@@ -1,0 +1,104 @@
+/** `moongate evaluate`: how well pictures fit their prompts, their targets, and real pictures. */
+import type { Command } from "npm:commander@15.1.0";
+import { UsageError } from "./errors.ts";
+import { repeated, whole } from "./parse.ts";
+import type { EvaluateRequest } from "./requests.ts";
+import {
+  deltaRequests,
+  type GivenDelta,
+  promptsGiven,
+  type SamplingFlags,
+  withSampling,
+} from "./sampling_flags.ts";
+import { type Context, verb, withUi } from "./verb.ts";
+
+/** The command. */
+export function evaluateCommand(context: Context): Command {
+  const deltas: GivenDelta[] = [];
+  const command = verb("evaluate", "Score pictures: text and image alignment, KID and FID.", [
+    "moongate evaluate --scorer ./clip-vit-base-patch32 --generated pictures --targets photos/my-dog",
+    "moongate evaluate --model ./sd --scorer ./clip --delta my-dog --prompts-from prompts.txt -n 50 --targets photos/my-dog",
+    "moongate evaluate --scorer ./clip --generated pictures --real photos/dogs --json scores.json",
+  ])
+    .argument("[prompts...]", "what to generate and score; one argument is one prompt")
+    .option("--generated <folder>", "score these pictures instead of generating some")
+    .option(
+      "--prompt <text>",
+      "the prompt of all --generated pictures (default: their own, from the PNG files or prompts.json)",
+    )
+    .option(
+      "--targets <folder>",
+      "the concept's own pictures, for image alignment; again for more",
+      repeated((text) => text),
+    )
+    .option("--real <folder>", "real pictures of the class, for KID and FID; two or more")
+    .option("--scorer <folder>", "the CLIP to score with (default: the model's own clip/)")
+    .option("--model <folder>", "the model to generate with");
+  return withSampling(command, deltas)
+    .option(
+      "--seed <n>",
+      "random seed of a prompt's first picture, and of the intervals",
+      whole(0, 2 ** 32 - 1),
+      42,
+    )
+    .option(
+      "--resamples <n>",
+      "bootstrap draws for the intervals (FID: at most 100)",
+      whole(1),
+      1000,
+    )
+    .option("--out <folder>", "where the report and generated pictures go", "evaluation")
+    .option("--json <file>", "write the numbers here, too")
+    .option("-q, --quiet", "no progress")
+    .action(async (prompts: string[], options: Flags) => {
+      const request = evaluateRequest(prompts, options, deltas);
+      const quiet = options.quiet ?? false;
+      context.out(await withUi(context, quiet, (ui) => context.work.evaluate(request, ui)));
+    });
+}
+
+/** What commander gives beside the prompts. */
+type Flags =
+  & Omit<EvaluateRequest, "generate" | "targets" | "bootstrapSeed">
+  & SamplingFlags
+  & { seed: number; targets?: string[]; delta?: unknown; strength?: unknown; quiet?: boolean };
+
+function evaluateRequest(
+  prompts: string[],
+  { quiet: _, delta: _d, strength: _s, ...flags }: Flags,
+  given: GivenDelta[],
+): EvaluateRequest {
+  const { generated, model, scorer, prompt, targets = [], real, resamples, out, json } = flags;
+  const { promptsFrom, seed, count, steps, guidance, sampler, eta } = flags;
+  const { size, width, height, batch } = flags;
+  const shared = {
+    ...{ model, scorer, prompt, targets, real, resamples, out, json },
+    bootstrapSeed: seed,
+  };
+  if (generated !== undefined) {
+    if (prompts.length || promptsFrom !== undefined || given.length) {
+      throw new UsageError(
+        "--generated scores pictures that are there already: leave prompts and --delta out " +
+          "(--prompt says what all of them were to show)",
+      );
+    }
+    return { ...shared, generated };
+  }
+  const all = promptsGiven(
+    prompts,
+    promptsFrom,
+    "nothing to score: give --generated, a folder of pictures, or prompts to generate from",
+  );
+  if (prompt !== undefined) {
+    throw new UsageError("--prompt is for --generated pictures; prompts to generate stand alone");
+  }
+  if (model === undefined) throw new UsageError("generating takes --model");
+  return {
+    ...shared,
+    generate: {
+      ...{ model, deltas: deltaRequests(given), prompts: [...new Set(all)] },
+      ...{ count, steps, guidance, sampler, eta, size, width, height, batch, seed },
+      ...{ negative: "", plain: true },
+    },
+  };
+}

@@ -1,0 +1,113 @@
+/** CLIP as a scorer of pictures and prompts: looked through without a GPU first, then opened. */
+import { compile } from "../compile/compile.ts";
+import type { Device } from "../device/device.ts";
+import { FileError } from "../files/errors.ts";
+import { readJsonObject } from "../files/json.ts";
+import { isFile } from "../files/paths.ts";
+import { openWeights } from "../files/safetensors_shards.ts";
+import { weightsFile } from "../files/weights_file.ts";
+import { type ClipConfig, clipConfig, embedImages, embedPrompts } from "../models/clip_vision.ts";
+import { loadComponent } from "../models/load.ts";
+import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
+import { tensor } from "../ops/leaf.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatten } from "../tensor/tree.ts";
+import { type ImageEncoder, inBatches, type Look, lookOf } from "./encoder.ts";
+import type { Features } from "./features.ts";
+
+/** Scores pictures against pictures, and pictures against prompts. Holds device memory until `free`. */
+export interface ClipScorer extends ImageEncoder {
+  /** One vector a prompt, not normalized; prompts longer than CLIP reads are cut, as everywhere. */
+  prompts(texts: readonly string[]): Promise<Features>;
+}
+
+/** A CLIP folder that was looked through. */
+export interface ClipFolder {
+  /** Its path. */
+  readonly path: string;
+  /** Its sizes. */
+  readonly config: ClipConfig;
+  /** Its words. */
+  readonly tokenizer: Tokenizer;
+  /** How it takes pictures. */
+  readonly look: Look;
+}
+
+/**
+ * Looks through a folder with a whole CLIP as transformers writes it: `config.json`, weights,
+ * `preprocessor_config.json`, and the tokenizer's files there or in `tokenizer/` beside it.
+ *
+ * @throws FileError naming what is missing or wrong
+ */
+export async function inspectClip(folder: string): Promise<ClipFolder> {
+  const path = folder.replace(/(?<=[^/\\])[/\\]+$/, "");
+  const config = clipConfig(await readJsonObject(`${path}/config.json`), `${path}/config.json`);
+  const look = await lookOf(path, config.vision.imageSize);
+  // Opening reads the headers: a truncated file shows here.
+  (await openWeights(await weightsFile(path)))[Symbol.dispose]();
+  const places = [path, `${path}/../tokenizer`];
+  for (const place of places) {
+    if (!await isFile(`${place}/vocab.json`) && !await isFile(`${place}/tokenizer.json`)) continue;
+    const tokenizer = await loadTokenizer(place);
+    if (tokenizer.size <= config.text.vocabulary) return { path, config, tokenizer, look };
+    throw new FileError(
+      place,
+      `holds ${tokenizer.size} tokens, and the CLIP in ${path} knows ${config.text.vocabulary}`,
+      "The files are of different models: fetch the folder again",
+    );
+  }
+  throw new FileError(
+    path,
+    "holds no tokenizer (vocab.json and merges.txt, or tokenizer.json)",
+    "Put the tokenizer's files of this CLIP into it",
+  );
+}
+
+/**
+ * Loads a CLIP onto a device.
+ *
+ * @param folder a path, or what {@linkcode inspectClip} gave
+ * @throws FileError naming what is missing or wrong
+ */
+export async function openClip(device: Device, folder: string | ClipFolder): Promise<ClipScorer> {
+  const { path, config, tokenizer, look } = typeof folder === "string"
+    ? await inspectClip(folder)
+    : folder;
+  using source = await openWeights(await weightsFile(path));
+  const params = await loadComponent(device, source, config);
+  const pictures = compile(device, (x: Tensor) => ({ rows: embedImages(config, params, x) }));
+  const words = compile(device, (x: Tensor) => ({ rows: embedPrompts(config, params, x) }));
+  const { projection: size } = config.vision;
+  const length = config.text.positions;
+  return {
+    name: "CLIP",
+    async features(all) {
+      const data = new Float64Array(all.length * size);
+      await inBatches(all, look, async (pixels, at, count) => {
+        const rows = await device.read(pictures(pixels).rows) as Float32Array;
+        data.set(rows.subarray(0, count * size), at * size);
+      });
+      return { count: all.length, size, data };
+    },
+    async prompts(texts) {
+      const data = new Float64Array(texts.length * size);
+      // One at a time: a list has few distinct prompts.
+      const known = new Map<string, Float32Array>();
+      for (const [i, text] of texts.entries()) {
+        let row = known.get(text);
+        if (!row) {
+          const ids = Uint32Array.from(tokenizer.encodePadded(text, length));
+          row = await device.read(words(tensor(ids, [1, length])).rows) as Float32Array;
+          known.set(text, row);
+        }
+        data.set(row, i * size);
+      }
+      return { count: texts.length, size, data };
+    },
+    free() {
+      pictures.free();
+      words.free();
+      device.free(...flatten<Tensor>(params).map(([, leaf]) => leaf));
+    },
+  };
+}
