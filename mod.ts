@@ -164,6 +164,13 @@ export {
 } from "./concepts/formats/save.ts";
 export { changeNorm, factoredChange, trainedWeight, weightChange } from "./concepts/changes.ts";
 export { type Svd, svd } from "./concepts/svd.ts";
+export {
+  compressDelta,
+  type Compressed,
+  type CompressOptions,
+  type CompressTarget,
+  rankOfEnergy,
+} from "./concepts/compress.ts";
 export { type AppliedDelta, withDelta, withDeltas } from "./concepts/apply.ts";
 export {
   type DuplicateRow,

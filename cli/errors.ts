@@ -10,21 +10,9 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** A verb whose work is not written yet. */
-export class NotBuiltError extends Error {
-  /** Always "NotBuiltError". */
-  override readonly name = "NotBuiltError";
-
-  /** @param what the verb or part, as the user calls it */
-  constructor(what: string) {
-    super(`${what} is not built yet in this version of moongate`);
-  }
-}
-
 /** Errors whose message is written for the user: what is wrong, where, what to do. */
 const known = new Set([
   "UsageError",
-  "NotBuiltError",
   "FileError",
   "AdapterError",
   "DeviceError",

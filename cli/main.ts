@@ -3,6 +3,7 @@
  */
 import { Command, CommanderError } from "npm:commander@15.1.0";
 import settings from "../deno.json" with { type: "json" };
+import { compressCommand } from "./compress.ts";
 import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -40,6 +41,7 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
     mergeCommand,
     convertCommand,
     inspectCommand,
+    compressCommand,
     evaluateCommand,
     demoCommand,
     doctorCommand,

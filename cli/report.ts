@@ -1,4 +1,5 @@
 /** HTML reports that open from disk: one file, pictures inlined, no scripts. */
+import { curvePlot } from "./plot.ts";
 import { encodePng } from "../files/png.ts";
 import type { Picture } from "../files/picture.ts";
 
@@ -55,7 +56,7 @@ async function section({ title, text, rows, curve, pre }: ReportSection): Promis
   const shown = await Promise.all(rows.map(row));
   return `<section><h2>${escape(title)}</h2><p>${escape(text)}</p>
 ${shown.join("\n")}
-${curve && curve.length > 1 ? `<h3>loss</h3>${plot(curve)}` : ""}
+${curve && curve.length > 1 ? `<h3>loss</h3>${await curvePlot(curve)}` : ""}
 ${pre ? `<pre>${escape(pre)}</pre>` : ""}</section>`;
 }
 
@@ -66,24 +67,4 @@ async function row({ title, pictures, captions }: ReportRow): Promise<string> {
     return `<figure><img src="${src}" alt="${words}"><figcaption>${words}</figcaption></figure>`;
   }));
   return `<h3>${escape(title)}</h3><div class="row">${figures.join("")}</div>`;
-}
-
-/** Loss by step as a line, with its range written beside it. */
-function plot(curve: NonNullable<ReportSection["curve"]>): string {
-  const [w, h] = [560, 140];
-  const losses = curve.map((p) => p.loss);
-  const [low, high] = [Math.min(...losses), Math.max(...losses)];
-  const last = curve.at(-1)!.step;
-  const points = curve.map((p) =>
-    `${(p.step / last * w).toFixed(1)},${(h - (p.loss - low) / (high - low || 1) * h).toFixed(1)}`
-  );
-  return `<svg viewBox="-4 -14 ${w + 60} ${h + 34}" width="${w + 60}" height="${
-    h + 34
-  }" role="img" aria-label="loss by step">
-<polyline points="${points.join(" ")}" fill="none" stroke="#2a6" stroke-width="2"/>
-<g font-size="12" fill="#555"><text x="${w + 6}" y="10">${high.toPrecision(3)}</text><text x="${
-    w + 6
-  }" y="${h}">${low.toPrecision(3)}</text><text x="0" y="${h + 18}">step 0</text><text x="${
-    w - 40
-  }" y="${h + 18}">${last}</text></g></svg>`;
 }

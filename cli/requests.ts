@@ -4,6 +4,7 @@
  * Why its own file: the verbs turn flags into these, `work.ts` turns these into work, and neither knows the other.
  */
 import type { SamplerName } from "../diffusion/sampler_names.ts";
+import type { CompressTarget } from "../concepts/compress.ts";
 import type { DeltaFormatName } from "../concepts/formats/format.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { Progress } from "./progress.ts";
@@ -142,6 +143,20 @@ export interface ConvertRequest {
   model?: string;
   /** Names of the new tokens, for files that do not have them, in order. */
   tokens?: string[];
+}
+
+/** `moongate compress` */
+export interface CompressRequest {
+  /** A delta file or folder, of any format. */
+  from: string;
+  /** The folder of the model that it was trained on. */
+  model?: string;
+  /** How much is kept. */
+  target: CompressTarget;
+  /** A file for the plot of the singular values. */
+  plot?: string;
+  /** A file, or a folder. */
+  out: string;
 }
 
 /** `moongate inspect` of a path */

@@ -5,6 +5,7 @@
  */
 import type {
   ArchitectureRequest,
+  CompressRequest,
   ConvertRequest,
   DemoRequest,
   EvaluateRequest,
@@ -31,6 +32,10 @@ export const merge = async (request: MergeRequest, ui: Ui): Promise<string> =>
 /** Writes a delta in another format; gives the paths. */
 export const convert = async (request: ConvertRequest, ui: Ui): Promise<string[]> =>
   (await import("./work_convert.ts")).convert(request, ui);
+
+/** Cuts the small singular values of a delta; gives the path of the new one. */
+export const compress = async (request: CompressRequest, ui: Ui): Promise<string> =>
+  (await import("./work_compress.ts")).compress(request, ui);
 
 /** Says what a file or folder is. */
 export const inspect = async (request: InspectRequest): Promise<Inspected> =>

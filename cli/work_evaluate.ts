@@ -13,6 +13,7 @@ import { readPngText } from "../files/png.ts";
 import { UsageError } from "./errors.ts";
 import { reportPage } from "./report.ts";
 import type { EvaluateRequest, Ui } from "./requests.ts";
+import { columns } from "./table.ts";
 import { generate } from "./work_generate.ts";
 
 /** Name of the report inside the output folder. */
@@ -152,7 +153,7 @@ function remarksOn(
 /** Scores as aligned columns. */
 export function scoreTable(scores: readonly Score[]): string[] {
   const digits = (x: number) => Number.isFinite(x) ? x.toPrecision(4) : "?";
-  const rows = [
+  return columns([
     ["score", "by", "value", "95 % interval"],
     ...scores.map(({ score, encoder, value, low, high }) => [
       score,
@@ -160,9 +161,7 @@ export function scoreTable(scores: readonly Score[]): string[] {
       digits(value),
       `${digits(low)} … ${digits(high)}`,
     ]),
-  ];
-  const widths = rows[0].map((_, c) => Math.max(...rows.map((row) => row[c].length)));
-  return rows.map((row) => row.map((text, c) => text.padEnd(widths[c])).join("  ").trimEnd());
+  ]);
 }
 
 function page(

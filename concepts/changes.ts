@@ -4,7 +4,7 @@
  */
 import type { DeltaWeight, FactoredChange, TrainedWeight, WeightChange } from "./delta.ts";
 import { addProductNT, gram, type Matrix, norm, transpose, zeros } from "./matrix.ts";
-import { svd } from "./svd.ts";
+import { type Svd, svd } from "./svd.ts";
 
 /** How a change is held. */
 export type ChangeForm = "weight" | "change" | "factors";
@@ -41,14 +41,17 @@ export function factoredChange(
   rank: number,
 ): FactoredChange {
   if ("u" in w && w.rank <= rank) return w;
-  const [out, into] = w.shape;
-  const { s, U, V } = svd(changeMatrix(w, base), rank);
-  const kept = U.rows;
+  return factors(svd(changeMatrix(w, base), rank));
+}
+
+/** A truncated decomposition as a change: as many ranks as it has vectors. */
+export function factors({ s, U, V }: Svd): FactoredChange {
+  const kept = U.rows, out = U.cols;
   const u = new Float32Array(out * kept);
   for (let r = 0; r < kept; r++) {
     for (let i = 0; i < out; i++) u[i * kept + r] = s[r] * U.data[r * out + i];
   }
-  return { shape: [out, into], rank: kept, u, v: Float32Array.from(V.data) };
+  return { shape: [out, V.cols], rank: kept, u, v: Float32Array.from(V.data) };
 }
 
 /**
@@ -67,8 +70,8 @@ export function changeNorm(w: DeltaWeight, base?: ArrayLike<number>): number | u
   return base && norm(changeMatrix(w, base).data);
 }
 
-/** W − W0 in float64; a vector is one row. */
-function changeMatrix(w: DeltaWeight, base: ArrayLike<number>): Matrix {
+/** W − W0 in float64; a vector is one row. `base` is W0 and is needed for trained weights only. */
+export function changeMatrix(w: DeltaWeight, base: ArrayLike<number>): Matrix {
   const cols = w.shape.at(-1) ?? 1;
   const rows = w.shape.slice(0, -1).reduce((a, b) => a * b, 1);
   if ("data" in w) return { rows, cols, data: Float64Array.from(w.data, (x, i) => x - base[i]) };

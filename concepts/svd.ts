@@ -28,22 +28,29 @@ interface Reflector {
 /**
  * The singular value decomposition of an m×n matrix.
  *
- * @param rank how many singular vectors are wanted; all min(m, n) by default, at most as many as there are
+ * @param rank how many singular vectors are wanted, or a function of the singular values that says so; all min(m, n) by
+ *   default, at most as many as there are. With 0, only singular values are worked out, many times faster
  * @throws RangeError when an element is not finite
  */
-export function svd(A: Matrix, rank: number = Math.min(A.rows, A.cols)): Svd {
+export function svd(
+  A: Matrix,
+  rank: number | ((s: Float64Array) => number) = Math.min(A.rows, A.cols),
+): Svd {
   if (!A.data.every(Number.isFinite)) throw new RangeError("svd: the matrix holds NaN or infinity");
   if (A.rows < A.cols) {
     const { s, U, V } = svd(transpose(A), rank);
     return { s, U: V, V: U };
   }
-  const n = A.cols, wanted = Math.min(rank, n);
+  const n = A.cols;
   // A power of two, so that squares neither over- nor underflow and no digit is lost.
   const scale = powerOfTwoNear(A.data.reduce((most, x) => Math.max(most, Math.abs(x)), 0) || 1);
   const { d, e, left, right } = bidiagonalize({ ...A, data: A.data.map((x) => x / scale) });
-  const P = identity(n), Q = identity(n);
+  const width = rank === 0 ? 0 : n;
+  const P = identity(n, width), Q = identity(n, width);
   diagonalize(d, e, P, Q);
   const order = Array.from(d.keys()).sort((i, j) => Math.abs(d[j]) - Math.abs(d[i]));
+  const s = Float64Array.from(order, (i) => Math.abs(d[i]) * scale);
+  const wanted = Math.min(typeof rank === "number" ? rank : rank(s), n);
   const U = zeros(wanted, A.rows), V = zeros(wanted, n);
   for (let r = 0; r < wanted; r++) {
     const i = order[r], sign = d[i] < 0 ? -1 : 1;
@@ -54,7 +61,7 @@ export function svd(A: Matrix, rank: number = Math.min(A.rows, A.cols)): Svd {
     applyBackwards(left, U.data.subarray(r * A.rows, (r + 1) * A.rows));
     applyBackwards(right, V.data.subarray(r * n, (r + 1) * n));
   }
-  return { s: Float64Array.from(order, (i) => Math.abs(d[i]) * scale), U, V };
+  return { s, U, V };
 }
 
 /** `A = H_left [B; 0] H_right`, B upper bidiagonal with diagonal d and e above it, for m ≥ n. */
@@ -240,8 +247,9 @@ function rotate({ data, cols }: Matrix, i: number, j: number, c: number, s: numb
   }
 }
 
-function identity(n: number): Matrix {
-  const out = zeros(n, n);
-  for (let i = 0; i < n; i++) out.data[i * n + i] = 1;
+/** The first columns of the n×n identity. */
+function identity(n: number, cols: number): Matrix {
+  const out = zeros(n, cols);
+  for (let i = 0; i < cols; i++) out.data[i * cols + i] = 1;
   return out;
 }

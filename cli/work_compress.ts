@@ -1,0 +1,52 @@
+/** The work of `moongate compress`: read, cut, write. No GPU. */
+import { compressDelta } from "../concepts/compress.ts";
+import { openBase } from "../concepts/formats/base.ts";
+import { openDelta } from "../concepts/formats/load.ts";
+import { saveDeltaAs } from "../concepts/formats/save.ts";
+import { writeFileAtomic } from "../files/atomic.ts";
+import { UsageError } from "./errors.ts";
+import { spectrumPlot } from "./plot.ts";
+import type { CompressRequest, Ui } from "./requests.ts";
+import { columns } from "./table.ts";
+
+/** Compresses a delta; gives the path of the new one. */
+export async function compress(request: CompressRequest, ui: Ui): Promise<string> {
+  using base = request.model === undefined ? undefined : await openBase(request.model);
+  const { path, delta } = await openDelta(request.from, { layers: base?.layers });
+  base?.check(path, delta);
+  if (!base && [...delta.weights.values()].some((w) => "data" in w)) {
+    throw new UsageError(
+      `${path} holds trained weights: --model, the model it was trained on, says how they changed`,
+    );
+  }
+  ui.progress.start("compress", 2 * delta.weights.size);
+  const made = await compressDelta(delta, request.target, {
+    base: base?.read,
+    onProgress: (done, total) => ui.progress.update(2 * delta.weights.size * done / total),
+  }).catch((error) => {
+    throw error instanceof RangeError ? new UsageError(error.message, { cause: error }) : error;
+  });
+  ui.progress.stop();
+  const { paths: [written] } = await saveDeltaAs(request.out, made.delta, "moongate");
+  if (request.plot !== undefined) {
+    await writeFileAtomic(
+      request.plot,
+      new TextEncoder().encode(await spectrumPlot(made.spectra, made.ranks)),
+    );
+  }
+  const rows = [...made.ranks].map(([name, rank]) => [
+    name,
+    `${rank} of ${made.spectra.get(name)!.length}`,
+    share(made.spectra.get(name)!, rank),
+  ]);
+  for (const line of columns([["matrix", "rank", "energy"], ...rows])) ui.say(line);
+  ui.say(`${(made.bytes / 1e6).toPrecision(3)} MB of numbers`);
+  return written;
+}
+
+/** Which share of the singular values' sum is kept. */
+function share(s: Float64Array, rank: number): string {
+  const sum = (values: Float64Array) => values.reduce((a, b) => a + b, 0);
+  const whole = sum(s);
+  return whole === 0 ? "" : (sum(s.subarray(0, rank)) / whole).toPrecision(3);
+}

@@ -1,0 +1,156 @@
+/**
+ * Compressing a delta (paper §4.1, "Low-rank compression"): what fine-tuning added to each matrix, ΔW, has few large
+ * singular values, and the rest can go.
+ */
+import { changeMatrix, factors, weightChange } from "./changes.ts";
+import type { Delta, DeltaWeight } from "./delta.ts";
+import type { BaseWeights } from "./formats/save.ts";
+import { svd } from "./svd.ts";
+
+/** How much is kept: one of the three. */
+export type CompressTarget =
+  /** Of the singular values' sum, as the paper's 60 %, 40 % and 10 %: the largest ones whose sum does not exceed it. */
+  | { readonly energy: number }
+  /** This many singular values of each matrix. */
+  | { readonly rank: number }
+  /** As much energy, equal for all matrices, as fits into this many bytes (f32 numbers; file headers come on top). */
+  | { readonly bytes: number };
+
+/** A compressed delta, and what there was to choose from. */
+export interface Compressed {
+  /** Matrices as factors; biases and other vectors as they were. */
+  readonly delta: Delta;
+  /** All singular values of each ΔW, largest first. */
+  readonly spectra: ReadonlyMap<string, Float64Array>;
+  /** Rank that was kept of each. */
+  readonly ranks: ReadonlyMap<string, number>;
+  /** Bytes of all numbers that are left. */
+  readonly bytes: number;
+}
+
+/** Options of {@linkcode compressDelta}. */
+export interface CompressOptions {
+  /** The base model's weights: needed where the delta holds trained weights. */
+  readonly base?: BaseWeights;
+  /** Called after each matrix with the number that are done and the number there are. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Share of the singular values' sum that the paper keeps (§4.1: 60 %, a fifth of the size, and no visible loss). */
+export const ENERGY = 0.6;
+
+/**
+ * Cuts each matrix of a delta to the best one of lower rank. A matrix whose factors would take more room than itself is
+ * kept whole, as a difference.
+ *
+ * @throws RangeError when an energy is not in 0…1, a rank is not a whole number, or the bytes don't hold the embeddings
+ */
+export async function compressDelta(
+  delta: Delta,
+  target: CompressTarget = { energy: ENERGY },
+  { base, onProgress }: CompressOptions = {},
+): Promise<Compressed> {
+  check(target);
+  const W0 = (path: string, w: DeltaWeight) => "data" in w ? needed(base, path) : [];
+  const matrices = [...delta.weights].filter(([, w]) => w.shape.length === 2);
+  const fixed = 4 * (rowsOf(delta) + vectorsOf(delta));
+  const spectra = new Map<string, Float64Array>(), ranks = new Map<string, number>();
+  const weights = new Map(delta.weights), passes = "bytes" in target ? 2 : 1;
+  let done = 0;
+  const step = () => onProgress?.(++done, passes * matrices.length);
+  if ("bytes" in target) {
+    for (const [path, w] of matrices) {
+      spectra.set(path, svd(changeMatrix(w, await W0(path, w)), 0).s);
+      step();
+    }
+  }
+  const wanted = "rank" in target
+    ? (s: Float64Array) => Math.min(target.rank, s.length)
+    : rankOfEnergy(
+      "energy" in target ? target.energy : energyFor(target.bytes, fixed, delta, spectra),
+    );
+  for (const [path, w] of matrices) {
+    const from = await W0(path, w), whole = svd(changeMatrix(w, from), wanted), rank = whole.U.rows;
+    spectra.set(path, whole.s);
+    ranks.set(path, rank);
+    weights.set(path, pays(w.shape, rank) ? factors(whole) : "u" in w ? w : weightChange(w, from));
+    step();
+  }
+  return {
+    delta: { ...delta, weights, notes: { ...delta.notes, compressed: target } },
+    ...{ spectra, ranks, bytes: fixed + sizeOf(delta, ranks) },
+  };
+}
+
+/** A rule for how many of the largest singular values to keep: those that sum up to at most `energy` of the whole. */
+export function rankOfEnergy(energy: number): (s: Float64Array) => number {
+  return (s) => {
+    const whole = s.reduce((a, b) => a + b, 0);
+    if (whole === 0) return 0;
+    if (energy >= 1) return s.length;
+    let sum = 0, rank = 0;
+    while (rank < s.length && (sum += s[rank]) <= energy * whole) rank++;
+    return rank;
+  };
+}
+
+/** The largest energy whose size fits; sizes grow with it. */
+function energyFor(
+  bytes: number,
+  fixed: number,
+  delta: Delta,
+  spectra: ReadonlyMap<string, Float64Array>,
+): number {
+  const size = (energy: number) => {
+    const rank = rankOfEnergy(energy);
+    return fixed + sizeOf(delta, new Map([...spectra].map(([path, s]) => [path, rank(s)])));
+  };
+  if (size(0) > bytes) {
+    throw new RangeError(`${bytes} bytes are too few: new words and vectors alone take ${fixed}`);
+  }
+  if (size(1) <= bytes) return 1;
+  let low = 0, high = 1;
+  for (let i = 0; i < 50; i++) {
+    const middle = (low + high) / 2;
+    if (size(middle) <= bytes) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Whether factors take less room than the matrix. */
+const pays = ([out, into]: readonly number[], rank: number): boolean =>
+  rank * (out + into) < out * into;
+
+/** Bytes of all matrices at given ranks. */
+function sizeOf(delta: Delta, ranks: ReadonlyMap<string, number>): number {
+  let sum = 0;
+  for (const [path, rank] of ranks) {
+    const { shape: [out, into] } = delta.weights.get(path)!;
+    sum += 4 * (pays([out, into], rank) ? rank * (out + into) : out * into);
+  }
+  return sum;
+}
+
+const rowsOf = ({ embeddings, embeddings2 = [] }: Delta): number =>
+  [...embeddings, ...embeddings2].reduce((sum, row) => sum + row.length, 0);
+
+const vectorsOf = ({ weights }: Delta): number =>
+  [...weights.values()].filter((w) => w.shape.length !== 2)
+    .reduce((sum, w) => sum + w.shape.reduce((a, b) => a * b, 1), 0);
+
+async function needed(base: BaseWeights | undefined, path: string): Promise<Float32Array> {
+  if (base) return await base(path);
+  throw new RangeError(
+    `compressing takes the base model: the delta holds the trained weights of ${path}, not how they differ from it`,
+  );
+}
+
+function check(target: CompressTarget): void {
+  if ("energy" in target && !(target.energy >= 0 && target.energy <= 1)) {
+    throw new RangeError(`energy is a share, 0 to 1, and not ${target.energy}`);
+  }
+  if ("rank" in target && !(Number.isInteger(target.rank) && target.rank >= 0)) {
+    throw new RangeError(`a rank is a whole number, and not ${target.rank}`);
+  }
+}

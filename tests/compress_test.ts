@@ -1,0 +1,120 @@
+// Compressing deltas: what is kept is what was asked for, and it is the best there is at that size.
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import fc from "fast-check";
+import { main } from "../cli/main.ts";
+import { changeMatrix, changeNorm, formOf } from "../concepts/changes.ts";
+import { compressDelta, rankOfEnergy } from "../concepts/compress.ts";
+import type { Delta, DeltaWeight } from "../concepts/delta.ts";
+import { loadDelta } from "../concepts/formats/load.ts";
+import { norm } from "../concepts/matrix.ts";
+import { expected, GOLDEN, inFolder, MODEL } from "./formats_golden.ts";
+import { uniform } from "./support/check.ts";
+
+const token = { token: "<new1>", className: "dog", initializer: "ktn" };
+
+const numbers = (n: number, seed: number) => Float32Array.from({ length: n }, uniform(seed));
+
+/** A delta of changes whose singular values fall off, and a bias. */
+function delta(shapes: readonly [number, number][], seed = 1): Delta {
+  const weights = new Map<string, DeltaWeight>(shapes.map((shape, i) => {
+    const [out, into] = shape, r = Math.min(out, into);
+    const u = numbers(out * r, seed + 2 * i), v = numbers(r * into, seed + 2 * i + 1);
+    const change = new Float32Array(out * into);
+    for (let a = 0; a < out; a++) {
+      for (let b = 0; b < into; b++) {
+        for (let k = 0; k < r; k++) change[a * into + b] += u[a * r + k] * v[k * into + b] / 2 ** k;
+      }
+    }
+    return [`unet.layer${i}.weight`, { shape, change }];
+  }));
+  weights.set("unet.layer0.bias", { shape: [3], change: Float32Array.of(1, 2, 3) });
+  return { base: "", tokens: [token], embeddings: [numbers(8, 5)], weights, notes: {} };
+}
+
+const sizes = fc.array(
+  fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 })),
+  { minLength: 1, maxLength: 3 },
+);
+
+/** Floats that a delta holds. */
+const floats = ({ weights, embeddings }: Delta) =>
+  [...weights.values()].reduce(
+    (sum, w) =>
+      sum + ("u" in w ? w.u.length + w.v.length : "data" in w ? w.data.length : w.change.length),
+    embeddings.reduce((sum, row) => sum + row.length, 0),
+  );
+
+Deno.test("energy: the largest singular values whose sum does not exceed the share, and no fewer", async () => {
+  await fc.assert(
+    fc.asyncProperty(sizes, fc.double({ min: 0, max: 1, noNaN: true }), async (s, energy) => {
+      const { spectra, ranks } = await compressDelta(delta(s), { energy });
+      for (const [path, values] of spectra) {
+        const sum = (n: number) => values.subarray(0, n).reduce((a, b) => a + b, 0);
+        const rank = ranks.get(path)!, whole = sum(values.length);
+        if (energy < 1) assert(sum(rank) <= energy * whole);
+        if (rank < values.length) assert(sum(rank + 1) > energy * whole);
+      }
+    }),
+  );
+  assertEquals(rankOfEnergy(0.6)(Float64Array.of(5, 3, 2)), 1);
+  assertEquals(rankOfEnergy(0.8)(Float64Array.of(5, 3, 2)), 2);
+  assertEquals(rankOfEnergy(1)(Float64Array.of(0, 0)), 0);
+});
+
+Deno.test("what is lost is what the left-out singular values hold, and vectors stay", async () => {
+  await fc.assert(fc.asyncProperty(sizes, fc.integer({ min: 0, max: 9 }), async (s, rank) => {
+    const before = delta(s), { delta: after, spectra } = await compressDelta(before, { rank });
+    for (const [path, values] of spectra) {
+      const x = changeMatrix(before.weights.get(path)!, []).data;
+      const y = changeMatrix(after.weights.get(path)!, []).data;
+      const kept = formOf(after.weights.get(path)!) === "change" ? values.length : rank;
+      assertAlmostEquals(norm(x.map((v, i) => v - y[i])), norm(values.slice(kept)), 1e-5);
+    }
+    assertEquals(after.weights.get("unet.layer0.bias"), before.weights.get("unet.layer0.bias"));
+    assertEquals(after.embeddings, before.embeddings);
+  }));
+});
+
+Deno.test("bytes: never more than asked, never more than it was, more room keeps more", async () => {
+  await fc.assert(fc.asyncProperty(sizes, fc.integer({ min: 44, max: 1000 }), async (s, bytes) => {
+    const before = delta(s), made = await compressDelta(before, { bytes });
+    assertEquals(made.bytes, 4 * floats(made.delta));
+    assert(made.bytes <= Math.min(bytes, 4 * floats(before)));
+    const more = await compressDelta(before, { bytes: 2 * bytes });
+    for (const [path, rank] of made.ranks) assert(more.ranks.get(path)! >= rank);
+  }));
+});
+
+Deno.test("what can't be done is refused", async () => {
+  await assertRejects(() => compressDelta(delta([[2, 2]]), { bytes: 12 }), RangeError, "too few");
+  await assertRejects(() => compressDelta(delta([[2, 2]]), { energy: 1.5 }), RangeError, "0 to 1");
+  await assertRejects(() => compressDelta(delta([[2, 2]]), { rank: 0.5 }), RangeError, "whole");
+  const trained = await loadDelta(`${GOLDEN}/plain.safetensors`);
+  await assertRejects(() => compressDelta(trained, { rank: 1 }), RangeError, "base model");
+});
+
+Deno.test("moongate compress: a file of the rank asked for, a table, and a plot", async () => {
+  await inFolder(async (folder) => {
+    const out: string[] = [], err: string[] = [];
+    const code = await main([
+      ...["compress", `${GOLDEN}/custom.safetensors`, "--model", MODEL, "--rank", "2"],
+      ...["--plot", `${folder}/plot.svg`, "--out", `${folder}/small.safetensors`],
+    ], { out: (l) => out.push(l), err: (l) => err.push(l) });
+    assertEquals([code, out.at(-1)], [0, `${folder}/small.safetensors`], err.join("\n"));
+    const small = await loadDelta(`${folder}/small.safetensors`);
+    assertEquals([...small.weights.keys()].sort(), expected.names.toSorted());
+    for (const w of small.weights.values()) {
+      assertEquals([formOf(w), "u" in w && w.rank], ["factors", 2]);
+      assert(changeNorm(w)! > 0);
+    }
+    assertMatch(out.join("\n"), /2 of \d+/);
+    assertMatch(await Deno.readTextFile(`${folder}/plot.svg`), /^<svg.*<circle/s);
+
+    const both = await main(["compress", "x", "--rank", "1", "--energy", "0.5", "--out", "y"], {
+      out: () => {},
+      err: (l) => err.push(l),
+    });
+    assertEquals(both, 1);
+    assertMatch(err.join("\n"), /give one of them/);
+  });
+});
