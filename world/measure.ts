@@ -57,7 +57,9 @@ const { values: flags } = parseArgs({
     out: { type: "string", default: "measure.jsonl" },
     steps: { type: "string", default: "250" },
     rate: { type: "string", default: "1e-3" },
-    samples: { type: "string", default: "16" },
+    guidance: { type: "string", default: "4" },
+    batch: { type: "string", default: "4" },
+    samples: { type: "string", default: "8" },
   },
 });
 
@@ -86,7 +88,7 @@ interface Yardstick {
 }
 
 const sampling = (seed: number) =>
-  ({ steps: 20, guidance: 3, eta: 0, batch: 8, seed: 1000 * seed }) as const;
+  ({ steps: 20, guidance: Number(flags.guidance), eta: 0, batch: 8, seed: 1000 * seed }) as const;
 
 async function yardstick(
   sampler: Sampler,
@@ -127,6 +129,7 @@ async function measure(
     regularization: regularized ? realPictures(category, 10_000, REGULARIZATION, false) : [],
     steps: Number(flags.steps),
     rate: Number(flags.rate),
+    batch: Number(flags.batch),
     seed,
   });
   const tuned = withDelta(model, delta);
@@ -169,15 +172,16 @@ if (import.meta.main) {
   const model = await loadPipeline(device, flags.model, { addTokens: { [TOKEN]: "ktn" } });
   const scorer = await openScorer(device, flags.model);
   const sampler = new Sampler(model);
+  // Breadth first, so that a measurement that was broken off says something of every concept.
   for (let seed = 0; seed < Number(flags.seeds); seed++) {
-    for (const name of flags.concepts.split(",")) {
-      const concept = conceptNamed(name);
-      const open = [true, false].filter((regularized) =>
-        !rows.some((r) => r.concept === name && r.seed === seed && r.regularized === regularized)
-      );
-      if (!open.length) continue;
-      const by = await yardstick(sampler, model, scorer, concept, seed);
-      for (const regularized of open) {
+    const yardsticks = new Map<string, Yardstick>();
+    for (const regularized of [true, false]) {
+      for (const name of flags.concepts.split(",")) {
+        const same = (r: Row) => r.concept === name && r.seed === seed;
+        if (rows.some((r) => same(r) && r.regularized === regularized)) continue;
+        const concept = conceptNamed(name);
+        const by = yardsticks.get(name) ?? await yardstick(sampler, model, scorer, concept, seed);
+        yardsticks.set(name, by);
         const row = await measure(sampler, model, scorer, concept, by, seed, regularized);
         rows.push(row);
         console.log(JSON.stringify(row));

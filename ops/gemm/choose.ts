@@ -12,16 +12,31 @@ export interface Choice<T> {
 
 /** Register tiles to choose from. */
 export const REGISTER_TILES: readonly RegisterTile[] = [
+  { rows: 64, columns: 8, along: "n" },
+  { rows: 32, columns: 8, along: "n" },
+  { rows: 64, columns: 4, along: "n" },
   { rows: 32, columns: 4, along: "n" },
   { rows: 16, columns: 8, along: "n" },
   { rows: 16, columns: 4, along: "n" },
   { rows: 8, columns: 8, along: "n" },
   { rows: 8, columns: 4, along: "n" },
   { rows: 4, columns: 4, along: "n" },
+  { rows: 8, columns: 64, along: "m" },
+  { rows: 8, columns: 32, along: "m" },
+  { rows: 8, columns: 16, along: "m" },
   { rows: 8, columns: 8, along: "m" },
   { rows: 8, columns: 4, along: "m" },
   { rows: 4, columns: 4, along: "m" },
 ];
+
+/**
+ * Time of loading a value on every lane, in multiply-adds of all lanes. Software adapters load lane by lane: measured on
+ * llvmpipe, 12 on a CPU with AVX-512 and 78 on one without.
+ */
+const LOAD = 40;
+
+/** Multiply-adds that a product must have for each accumulator of its tile: large tiles take a second to compile. */
+const PAYS = 2 ** 15;
 
 /** Cores that a software adapter is assumed to have: work is cut at least this fine. */
 const CORES = 4;
@@ -38,13 +53,14 @@ export function chooseRegisterTile(g: Gemm, lanes: Lanes): Choice<RegisterTile> 
     const [bm, bn] = tileExtents(tile, lanes.count);
     return Math.ceil(g.m / bm) * Math.ceil(g.n / bn) * g.batch;
   };
+  const work = g.m * g.n * g.segments * g.length * g.batch;
   let best: RegisterTile = REGISTER_TILES[0];
   let least = Infinity;
   for (const tile of REGISTER_TILES) {
     const [alike, own] = tile.along === "n" ? [tile.rows, tile.columns] : [tile.columns, tile.rows];
-    // Measured on llvmpipe, in units of one multiply-add of all lanes: loading a value costs about twelve.
     const loads = own + (lanes.broadcast ? Math.ceil(alike / lanes.count) : alike);
-    const time = Math.ceil(groupsOf(tile) / CORES) * (tile.rows * tile.columns + 12 * loads);
+    const time = Math.ceil(groupsOf(tile) / CORES) * (tile.rows * tile.columns + LOAD * loads);
+    if (tile.rows * tile.columns > 128 && work < PAYS * tile.rows * tile.columns) continue;
     if (time < least) [best, least] = [tile, time];
   }
   const groups = groupsOf(best);
