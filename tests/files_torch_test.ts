@@ -9,6 +9,8 @@ import {
   openTorchWeights,
   type TorchValue,
 } from "../files/torch_checkpoint.ts";
+import { type TorchToWrite, writeTorch } from "../files/torch_write.ts";
+import { ours } from "./torch_ours.ts";
 import golden from "./golden/checkpoints/expected.json" with { type: "json" };
 
 const GOLDEN = new URL("./golden/checkpoints", import.meta.url).pathname;
@@ -118,6 +120,50 @@ Deno.test("torch: the weights of a checkpoint are a source of tensors like any o
   const state = golden.everything.state_dict;
   assertEquals([...source.tensors.keys()], Object.keys(state));
   assertEquals([...await source.readFloat32("0.weight")], state["0.weight"].values);
-  assertEquals([...await source.readPart("0.bias", 1, 2) as Float32Array], state["0.bias"].values.slice(1, 3));
+  assertEquals(
+    [...await source.readPart("0.bias", 1, 2) as Float32Array],
+    state["0.bias"].values.slice(1, 3),
+  );
   await assertRejects(() => source.read("2.weight"), FileError, `holds no tensor "2.weight"`);
+});
+
+Deno.test("torch: what is written is read back, to the last value, and is the same file each time", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".ckpt" });
+  await writeTorch(path, ours());
+  const bytes = await Deno.readFile(path);
+  const { root, close } = await openTorch(path);
+  assertEquals(await described(root), {
+    f32: { dtype: "F32", shape: [2, 3], values: [1, 2.5, -3, 0, Infinity, Math.fround(1e-30)] },
+    f16: { dtype: "F16", shape: [2], values: [0.0999755859375, -2] },
+    bf16: { dtype: "BF16", shape: [1, 1], values: [0.10009765625] },
+    i64: { dtype: "I64", shape: [2], values: [-1, 2 ** 40] },
+    u8: { dtype: "U8", shape: [0, 2], values: [] },
+    later: { dtype: "F32", shape: [], values: [7] },
+    nested: { "<new1> ü": {}, list: [1, "a", []] },
+    numbers: [3, -3, 2 ** 40, 0.5, -0, 1e300, true, false, null],
+  });
+  close();
+  await writeTorch(path, ours());
+  assertEquals(await Deno.readFile(path), bytes);
+  await Deno.remove(path);
+});
+
+Deno.test("torch: the file that golden/checkpoints.py read with torch.load is the one that is written", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".ckpt" });
+  await writeTorch(path, ours());
+  assertEquals(await Deno.readFile(path), await Deno.readFile(`${GOLDEN}/ours.pt`));
+  await Deno.remove(path);
+});
+
+Deno.test("torch: what a checkpoint can't hold is refused, and no file is left", async () => {
+  const folder = await Deno.makeTempDir();
+  const refuses = async (tensor: TorchToWrite, part: string) => {
+    const error = await assertRejects(() => writeTorch(`${folder}/x.pt`, tensor), FileError);
+    assertStringIncludes(error.message, `${folder}/x.pt: ${part}`);
+    assertEquals([...Deno.readDirSync(folder)], []);
+  };
+  await refuses({ shape: [1], data: Uint32Array.of(1) }, "would hold numbers of type U32");
+  await refuses({ shape: [2], data: Float32Array.of(1) }, "a tensor of shape [2] has 1 elements");
+  await refuses([{ shape: [1], data: BigInt64Array.of(1n), dtype: "F32" }], "a tensor: ");
+  await Deno.remove(folder);
 });

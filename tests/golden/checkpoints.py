@@ -1,7 +1,7 @@
 """Writes checkpoints/: files of torch.save, small, of every kind that is read, and a few that must be refused.
 
-Run from this folder with torch and numpy installed: python checkpoints.py
-What is in them is in checkpoints/expected.json: shapes and numbers by dotted path.
+Run from this folder with deno, torch and numpy installed: python checkpoints.py
+What is in them is in checkpoints/expected.json. ours.pt was written by moongate and read back here by torch.load.
 """
 
 import io
@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import zipfile
 from collections import OrderedDict
 
@@ -92,3 +93,18 @@ torch.save({"weight": torch.ones(2, dtype=torch.complex64)}, OUT / "complex.pt")
 buffer = io.BytesIO()
 torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), buffer)
 (OUT / "script.pt").write_bytes(buffer.getvalue())
+
+# moongate writes, PyTorch reads.
+subprocess.run(["deno", "run", "-A", "../torch_ours.ts", OUT / "ours.pt"], check=True)
+ours = torch.load(OUT / "ours.pt", weights_only=True)
+tensors = {
+    "f32": torch.tensor([[1, 2.5, -3], [0, torch.inf, 1e-30]]), "f16": torch.tensor([0.1, -2]).half(),
+    "bf16": torch.tensor([[0.1]]).bfloat16(), "i64": torch.tensor([-1, 2**40]), "u8": torch.zeros(0, 2, dtype=torch.uint8),
+    "later": torch.tensor(7.0),
+}
+for name, tensor in tensors.items():
+    assert ours[name].dtype == tensor.dtype and torch.equal(ours[name], tensor), name
+assert ours["nested"] == {"<new1> ü": {}, "list": [1, "a", []]}, ours["nested"]
+assert repr(ours["numbers"]) == "[3, -3, 1099511627776, 0.5, -0.0, 1e+300, True, False, None]", ours["numbers"]
+assert list(ours) == [*tensors, "nested", "numbers"]
+print("all right")
