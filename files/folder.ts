@@ -9,7 +9,7 @@ import { FileError } from "./errors.ts";
 import { type JsonObject, readJsonObject } from "./json.ts";
 import { isFile, isFolder, namesIn } from "./paths.ts";
 import type { TensorSource } from "./safetensors.ts";
-import { openWeights } from "./safetensors_shards.ts";
+import { openWeights } from "./weights.ts";
 import { weightsFile } from "./weights_file.ts";
 
 /** An opened model folder. Holds no file handles; the weights that it opens do. */

@@ -169,15 +169,11 @@ Deno.test("folder: the usual mistakes are told apart", async () => {
     Object.fromEntries(incomplete),
     "holds no folder unet/, which its model_index.json names",
   );
-  const pickled = { ...whole(), "unet/diffusion_pytorch_model.bin": "x" } as Files;
-  delete pickled["unet/diffusion_pytorch_model.safetensors"];
-  await laidOut(pickled, async (root) => {
+  const none = whole();
+  delete none["unet/diffusion_pytorch_model.safetensors"];
+  await laidOut(none, async (root) => {
     const model = await openModelFolder(root);
-    await assertRejects(
-      () => model.weights("unet"),
-      FileError,
-      "diffusion_pytorch_model.bin is a PyTorch pickle",
-    );
+    await assertRejects(() => model.weights("unet"), FileError, "unet: holds no weights");
     await Deno.remove(`${root}/scheduler/scheduler_config.json`);
     const later = await openModelFolder(root);
     assertThrows(() => later.config("scheduler"), FileError, "holds no configuration");
