@@ -5,7 +5,7 @@
  * take half a minute to read, and any training changes every tensor that it touches throughout.
  */
 import type { ModelFolder } from "./folder.ts";
-import { toFloat32 } from "./dtypes.ts";
+import { isReal, toFloat32 } from "./dtypes.ts";
 import type { TensorSource } from "./safetensors.ts";
 
 /** Elements that are looked at in each of two places of a tensor. */
@@ -40,7 +40,7 @@ export async function fingerprint(
 async function sample(weights: TensorSource, parts: BlobPart[]): Promise<void> {
   for (const name of [...weights.tensors.keys()].sort()) {
     const { dtype, shape } = weights.tensors.get(name)!;
-    if (!/^B?F\d/.test(dtype)) continue;
+    if (!isReal(dtype)) continue;
     parts.push(`${JSON.stringify(name)} ${JSON.stringify(shape)}\n`);
     const size = shape.reduce((a, b) => a * b, 1);
     for (const first of [0, Math.floor(size / 2)]) {

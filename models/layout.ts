@@ -40,6 +40,32 @@ function transposed<A extends Floats>(
   return to;
 }
 
+/**
+ * The elements of a convolution in the engine's order, from a file's (OIHW): one tap of the kernel after another, so that
+ * of a large one only a ninth is there twice.
+ *
+ * @param shape [O, I, H, W]
+ */
+export function* engineTaps(
+  from: FileArray,
+  [o, i, h, w]: Shape,
+  dtype: "f32" | "f16",
+): Generator<Floats> {
+  const taps = h * w, row = i * taps, source = from as Float32Array;
+  const Floats = dtype === "f16" ? Float16Array : Float32Array;
+  for (let tap = 0; tap < taps; tap++) {
+    const to = new Floats(o * i);
+    for (let o0 = 0; o0 < o; o0 += BLOCK) {
+      const end = Math.min(o, o0 + BLOCK);
+      for (let c = 0; c < i; c++) {
+        const at = c * taps + tap, out = c * o;
+        for (let q = o0; q < end; q++) to[out + q] = source[q * row + at];
+      }
+    }
+    yield to;
+  }
+}
+
 /** Numbers as f32 or f16. Throws TypeError for arrays of integers. */
 export function toFloats(data: FileArray, dtype: "f32" | "f16"): Floats {
   if (dtype === "f32") return toFloat32(data);
