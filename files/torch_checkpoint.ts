@@ -132,8 +132,8 @@ export const isTorchTensor = (value: TorchValue): value is TorchTensor =>
   typeof value === "object" && value !== null && "read" in value;
 
 /**
- * A model's weights in a checkpoint, by name: its dictionary of tensors, or the one under `state_dict`. What is no tensor
- * is left out.
+ * A model's weights in a checkpoint, by name: its dictionary of tensors, or the one under `state_dict`. Of what is no
+ * tensor, texts and numbers become its metadata.
  *
  * @throws FileError when there is no such dictionary
  */
@@ -143,6 +143,10 @@ export async function openTorchWeights(
   const { name, root, close } = await openTorch(from);
   const held = root instanceof Map ? root.get("state_dict") ?? root : undefined;
   const tensors = new Map<string, TorchTensor>();
+  const metadata: Record<string, string> = Object.create(null);
+  for (const [key, value] of root instanceof Map ? root : []) {
+    if (typeof value === "string" || typeof value === "number") metadata[key] = String(value);
+  }
   if (held instanceof Map) {
     for (const [key, value] of held) if (isTorchTensor(value)) tensors.set(key, value);
   }
@@ -153,7 +157,7 @@ export async function openTorchWeights(
   return tensorSource(
     name,
     tensors,
-    {},
+    metadata,
     (tensor: TorchTensor, first, count) => tensor.read(first, count),
     close,
   );
