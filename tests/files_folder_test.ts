@@ -158,7 +158,7 @@ Deno.test("folder: the usual mistakes are told apart", async () => {
     laidOut(files, async (root) => {
       await assertRejects(() => openModelFolder(root + inside), FileError, part);
     });
-  await refuses({ "x.ckpt": "x" }, "is a file, not a model folder", "/x.ckpt");
+  await refuses({ "x.ckpt": "x" }, "x.ckpt: has 1 bytes", "/x.ckpt");
   await refuses({ "x.txt": "x" }, "holds no model_index.json. Name the folder that holds unet/");
   await refuses({ "refs/main": "x", "snapshots/abc/x": "x" }, "/snapshots/abc");
   await refuses({ "sd/model_index.json": "{}" }, "Did you mean");
