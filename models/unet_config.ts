@@ -77,6 +77,11 @@ export function unetConfig(config: unknown, file = "unet/config.json"): UNetConf
   const groups = c.count("norm_num_groups", 32);
   // In this family `attention_head_dim` has always meant the number of heads.
   const heads = c.countPerLevel("attention_head_dim", n, 8);
+  const depth = c.countPerLevel("transformer_layers_per_block", n, 1);
+  c.demand(
+    n <= 16 && depth.every((d) => d <= 1000),
+    `has ${n} levels with up to ${Math.max(...depth)} transformer blocks each`,
+  );
   channels.forEach((width, i) => {
     c.demand(width % 2 === 0, `has ${width} channels in level ${i}, an odd number`);
     c.demand(width % groups === 0, `has ${width} channels in level ${i}, not in ${groups} groups`);
@@ -95,9 +100,9 @@ export function unetConfig(config: unknown, file = "unet/config.json"): UNetConf
     channels,
     downAttention: down.map((t) => t === cross),
     upAttention: up.map((t) => t === upCross),
-    layersPerBlock: c.count("layers_per_block", 2),
+    layersPerBlock: c.layers("layers_per_block", 2),
     heads,
-    depth: c.countPerLevel("transformer_layers_per_block", n, 1),
+    depth,
     contextWidth: c.count("cross_attention_dim", 1280),
     groups,
     eps: c.number("norm_eps", 1e-5),

@@ -60,7 +60,7 @@ export function vaeConfig(config: unknown, file = "vae/config.json"): VaeConfig 
     outChannels: c.count("out_channels", 3),
     latentChannels: c.count("latent_channels", 4),
     channels,
-    layersPerBlock: c.count("layers_per_block", 1),
+    layersPerBlock: c.layers("layers_per_block", 1),
     groups,
     scalingFactor: c.number("scaling_factor", 0.18215),
     quantConv: c.flag("use_quant_conv", true),
