@@ -1,5 +1,8 @@
 /** A whole model in one file is the model that the same weights make in a folder: names, shapes, numbers, configs. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import type { InspectRequest } from "../cli/requests.ts";
+import { inspect } from "../cli/work_inspect.ts";
+import { openBase } from "../concepts/formats/base.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
 import { fingerprint } from "../files/fingerprint.ts";
@@ -167,6 +170,18 @@ Deno.test("a single file and a folder of the same weights have the same fingerpr
     }
     assertEquals(await fingerprint(await openModelFolder(folder)), print);
   });
+});
+
+Deno.test("a single file is a base of deltas, and inspect tells its parts", async () => {
+  const path = `${GOLDEN}/sd1.ckpt`;
+  const name = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight";
+  const [number, shape] = golden.sd1.components.unet[name] as [number, number[]];
+  using base = await openBase(path);
+  assertEquals(base.layers, 1);
+  assertEquals(await base.read(`unet.${name}`), numbers(number, sizeOf(shape)));
+  const { facts, lines } = await inspect({ path } as InspectRequest);
+  assertEquals([facts.kind, facts.base], ["model", base.fingerprint]);
+  assertStringIncludes(lines[0], "single-file model, StableDiffusionPipeline");
 });
 
 Deno.test("the config beside a single file says what its shapes don't", async () => {
