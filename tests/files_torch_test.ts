@@ -60,6 +60,21 @@ for (const file of ["zip.pt", "deflated.pt", "protocol4.pt", "legacy.pt"]) {
   });
 }
 
+Deno.test("torch: what Lightning leaves beside the weights is passed over", async () => {
+  const { root, close } = await openTorch(`${GOLDEN}/lightning.ckpt`);
+  assertEquals(await described(root), {
+    epoch: 4,
+    callbacks: {},
+    hyper_parameters: null,
+    lr: null,
+    state_dict: { weight: { dtype: "F32", shape: [2], values: [1, 1] } },
+  });
+  close();
+  using source = await openTorchWeights(`${GOLDEN}/lightning.ckpt`);
+  assertEquals([...source.tensors.keys()], ["weight"]);
+  assertEquals({ ...source.metadata }, { epoch: "4" });
+});
+
 Deno.test("torch: nothing that a checkpoint names is run; what it names is said", async () => {
   for (const file of ["harmful.pt", "harmful_legacy.pt"]) {
     const error = await assertRejects(() => openTorch(`${GOLDEN}/${file}`), FileError);

@@ -4,6 +4,7 @@ import type { InspectRequest } from "../cli/requests.ts";
 import { inspect } from "../cli/work_inspect.ts";
 import { openBase } from "../concepts/formats/base.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
+import { clipTokenizer } from "../files/clip_vocabulary.ts";
 import { FileError } from "../files/errors.ts";
 import { fingerprint } from "../files/fingerprint.ts";
 import { openModelFolder } from "../files/folder.ts";
@@ -213,6 +214,16 @@ Deno.test("CLIP's vocabulary: the ids that everyone knows; padding by model", as
     // é is two bytes, and the pieces are put together again.
     assertEquals(tokenizer.decode(tokenizer.encode("café naïve 世界")), "café naïve 世界");
   }
+});
+
+Deno.test("CLIP's vocabulary is OpenAI's, entry by entry", async () => {
+  const { vocab } = await clipTokenizer("!");
+  const text = new TextEncoder().encode(
+    Object.keys(vocab).sort((a, b) => vocab[a] - vocab[b]).join("\n"),
+  );
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", text)).toHex();
+  // Of the entries in order, one a line, as Python makes them from the file in open_clip 3.3.0.
+  assertEquals(hash, "7cccc44d334555d1ff3c0ac5f0246b428fab2918383e77ee745cf30d41010b78");
 });
 
 Deno.test("files that are no whole model are refused in words", async () => {
