@@ -10,7 +10,7 @@ import type { TensorToWrite } from "../files/safetensors_write.ts";
 import { sameShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten, unflatten } from "../tensor/tree.ts";
-import { engineTaps, type Floats, toEngine, toFile, toFloats } from "./layout.ts";
+import { engineRows, type Floats, toFile, toFloats } from "./layout.ts";
 import {
   engineShape,
   ParameterError,
@@ -121,11 +121,12 @@ export async function loadComponent(
   }
   const specs = parameterSpecs(config);
   const leaves: [string, Tensor][] = [];
+  const place = turningPlace(specs, dtype);
   try {
     for (const [name, stored] of locate(source, specs, config)) {
       const spec = specs.get(name)!;
       const type = spec.shape.length > 1 ? dtype : "f32";
-      const parts = partsOf(source, stored, spec, type);
+      const parts = partsOf(source, stored, spec, type, place);
       leaves.push([name, await device.uploadParts(parts, engineShape(spec), type)]);
       onProgress?.(leaves.length, specs.size);
     }
@@ -136,28 +137,33 @@ export async function loadComponent(
   return unflatten(leaves);
 }
 
-/** Elements that are on the host at a time, but for convolutions, which have to be turned: those are read whole. */
-const PART = 2 ** 23;
+/** Elements that are read at a time. */
+const PART = 2 ** 22;
 
-/** A parameter in the engine's layout, part by part. */
+/** Memory in which convolutions are turned one after another: new memory for each would lie about until it is collected. */
+function turningPlace(specs: ParameterSpecs, dtype: "f32" | "f16"): Floats {
+  const convolutions = [...specs.values()].filter((spec) => spec.layout === "conv");
+  const most = convolutions.reduce((size, spec) => Math.max(size, sizeOf(spec.shape)), 0);
+  return dtype === "f16" ? new Float16Array(most) : new Float32Array(most);
+}
+
+/** A parameter in the engine's layout, part by part; each is to be used before the next is asked for. */
 async function* partsOf(
   source: TensorSource,
   stored: string,
   { shape, layout }: ParameterSpec,
   dtype: "f32" | "f16",
+  place: Floats,
 ): AsyncGenerator<Floats> {
   const size = sizeOf(shape);
-  if (layout === "conv") {
-    const { data } = await source.read(stored);
-    // Turning yields an odd number of f16 for odd extents, and words are written whole.
-    const odd = dtype === "f16" && shape[0] * shape[1] % 2 === 1;
-    if (odd) yield toEngine(toFloats(data, dtype), shape);
-    else yield* engineTaps(data, shape, dtype);
-    return;
+  const row = layout === "conv" ? size / shape[0] : 1;
+  const step = Math.max(1, Math.floor(PART / row)) * row;
+  for (let first = 0; first < size; first += step) {
+    const data = await source.readPart(stored, first, Math.min(step, size - first));
+    if (layout === "conv") engineRows(data, shape, first / row, place);
+    else yield toFloats(data, dtype);
   }
-  for (let first = 0; first < size; first += PART) {
-    yield toFloats(await source.readPart(stored, first, Math.min(PART, size - first)), dtype);
-  }
+  if (layout === "conv") yield place.subarray(0, size) as Floats;
 }
 
 /**
