@@ -5,7 +5,7 @@
 import { FileError } from "../files/errors.ts";
 
 /** Layers of a kind that a model may have in a row. */
-const MOST_LAYERS = 1000;
+const MOST_LAYERS = 100;
 
 /** A parsed `config.json`. */
 export type ConfigObject = { readonly [field: string]: unknown };

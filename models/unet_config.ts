@@ -33,6 +33,9 @@ export interface UNetConfig {
   readonly linearProjection: boolean;
 }
 
+/** Transformer blocks in all that a model may have; Stable Diffusion XL has 70. */
+const MOST_TRANSFORMERS = 1000;
+
 /** Fields that must be off: what they switch on is not computed here. */
 const OFF = [
   "encoder_hid_dim",
@@ -77,10 +80,12 @@ export function unetConfig(config: unknown, file = "unet/config.json"): UNetConf
   const groups = c.count("norm_num_groups", 32);
   // In this family `attention_head_dim` has always meant the number of heads.
   const heads = c.countPerLevel("attention_head_dim", n, 8);
+  const layersPerBlock = c.layers("layers_per_block", 2);
   const depth = c.countPerLevel("transformer_layers_per_block", n, 1);
+  const transformers = depth.reduce((sum, d) => sum + d * (2 * layersPerBlock + 1), 0);
   c.demand(
-    n <= 16 && depth.every((d) => d <= 1000),
-    `has ${n} levels with up to ${Math.max(...depth)} transformer blocks each`,
+    n <= 16 && transformers <= MOST_TRANSFORMERS,
+    `has ${n} levels with ${transformers} transformer blocks, which no model has`,
   );
   channels.forEach((width, i) => {
     c.demand(width % 2 === 0, `has ${width} channels in level ${i}, an odd number`);
@@ -100,7 +105,7 @@ export function unetConfig(config: unknown, file = "unet/config.json"): UNetConf
     channels,
     downAttention: down.map((t) => t === cross),
     upAttention: up.map((t) => t === upCross),
-    layersPerBlock: c.layers("layers_per_block", 2),
+    layersPerBlock,
     heads,
     depth,
     contextWidth: c.count("cross_attention_dim", 1280),
