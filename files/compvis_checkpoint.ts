@@ -16,18 +16,25 @@ import { FileError } from "./errors.ts";
 import type { ModelFolder } from "./model_folder.ts";
 import { type JsonObject, readText } from "./json.ts";
 import { isFile, isFolder } from "./paths.ts";
-import { type TensorSource, tensorSource } from "./safetensors.ts";
+import { type FileArray, type TensorSource, tensorSource } from "./safetensors.ts";
 import { readTokenizerParts } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
 
-/** The class that each component has in a folder. */
-const CLASSES: Readonly<Record<string, [library: string, kind: string]>> = {
-  scheduler: ["diffusers", "PNDMScheduler"],
-  text_encoder: ["transformers", "CLIPTextModel"],
-  tokenizer: ["transformers", "CLIPTokenizer"],
-  unet: ["diffusers", "UNet2DConditionModel"],
-  vae: ["diffusers", "AutoencoderKL"],
+/** What the published folders sample with. */
+const SCHEDULERS: Readonly<Record<Parts["family"], string>> = {
+  1: "PNDMScheduler",
+  2: "DDIMScheduler",
+  xl: "EulerDiscreteScheduler",
 };
+
+/** A component's entry in `model_index.json`. */
+function classOf(component: string, config: JsonObject): [library: string, kind: unknown] {
+  const { _class_name: kind, architectures, tokenizer_class: tokenizer } = config;
+  return kind ? ["diffusers", kind] : [
+    "transformers",
+    component.startsWith("tokenizer") ? tokenizer : (architectures as string[])[0],
+  ];
+}
 
 /**
  * Opens a single-file checkpoint.
@@ -39,20 +46,23 @@ const CLASSES: Readonly<Record<string, [library: string, kind: string]>> = {
  */
 export async function openCompVis(path: string): Promise<ModelFolder> {
   const parts = await withSource(path, (source) => Promise.resolve(componentsOf(source)));
-  const { components, open } = parts;
+  const { components, family } = parts;
   const hints = await hintsFor(path, parts);
-  const unet = components.get("unet")!, vae = components.get("vae");
-  const text = components.get("text_encoder");
-  const unetConfig = unetConfigOf(path, unet, hints);
-  const configs = new Map<string, JsonObject>([
-    ["scheduler", schedulerConfigOf(hints)],
-    ["unet", unetConfig],
-  ]);
-  if (text) {
-    configs.set("text_encoder", textConfigOf(path, text, open));
-    configs.set("tokenizer", { tokenizer_class: "CLIPTokenizer" });
+  const shapes = components.get("unet")!, vae = components.get("vae");
+  const unet = unetConfigOf(path, shapes, hints);
+  const configs = new Map<string, JsonObject>([["unet", unet]]);
+  configs.set("scheduler", schedulerConfigOf(hints, SCHEDULERS[family]));
+  if (vae) configs.set("vae", vaeConfigOf(path, vae, hints, unet.sample_size as number));
+  for (const suffix of ["", "_2"]) {
+    const text = components.get(`text_encoder${suffix}`);
+    if (!text) continue;
+    const open = family === "2" || suffix !== "";
+    configs.set(`text_encoder${suffix}`, textConfigOf(path, text, open));
+    configs.set(`tokenizer${suffix}`, {
+      tokenizer_class: "CLIPTokenizer",
+      pad_token: open ? "!" : "<|endoftext|>",
+    });
   }
-  if (vae) configs.set("vae", vaeConfigOf(path, vae, hints, unetConfig.sample_size as number));
   const has = (component: string) => {
     if (configs.has(component)) return;
     throw new FileError(
@@ -64,8 +74,10 @@ export async function openCompVis(path: string): Promise<ModelFolder> {
   return {
     path,
     index: {
-      _class_name: "StableDiffusionPipeline",
-      ...Object.fromEntries([...configs.keys()].map((name) => [name, CLASSES[name]])),
+      ...(family === "xl"
+        ? { _class_name: "StableDiffusionXLPipeline", force_zeros_for_empty_prompt: true }
+        : { _class_name: "StableDiffusionPipeline" }),
+      ...Object.fromEntries([...configs].map(([name, config]) => [name, classOf(name, config)])),
     },
     components: [...configs.keys()].sort(),
     folder(component) {
@@ -82,12 +94,12 @@ export async function openCompVis(path: string): Promise<ModelFolder> {
       if (!placed) throw new FileError(path, `holds no weights of a ${component}`);
       return view(await openWeights(path), component, placed);
     },
-    async tokenizer() {
-      has("tokenizer");
-      const beside = `${path.slice(0, cutOf(path))}tokenizer`;
+    async tokenizer(component = "tokenizer") {
+      has(component);
+      const beside = `${path.slice(0, cutOf(path))}${component}`;
       return await isFolder(beside)
         ? await readTokenizerParts(beside)
-        : await clipTokenizer(open ? "!" : "<|endoftext|>");
+        : await clipTokenizer(configs.get(component)!.pad_token as string);
     },
   };
 }
@@ -99,13 +111,26 @@ async function withSource<T>(path: string, work: (source: TensorSource) => Promi
 
 const cutOf = (path: string): number => Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1;
 
+/** A matrix of `rows` × `columns` from the other one. */
+function transposed(from: FileArray, rows: number, columns: number): FileArray {
+  const to = from.slice();
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) to[r * columns + c] = from[c * rows + r];
+  }
+  return to;
+}
+
 /** A component's tensors under their diffusers names. */
 function view(source: TensorSource, component: string, placed: Component): TensorSource {
   return tensorSource(
     `${source.name}, as ${component}`,
     placed,
     {},
-    (at: Placed, first, count) => source.readPart(at.stored, at.first + first, count),
+    async (at: Placed, first, count) => {
+      if (!at.turned) return await source.readPart(at.stored, at.first + first, count);
+      const { data } = await source.read(at.stored), [rows, columns] = at.shape;
+      return transposed(data, rows, columns).slice(first, first + count);
+    },
     () => source.close(),
   );
 }
@@ -116,11 +141,12 @@ const BASE_STEPS = ["875000", "220000"];
 /** What shapes do not tell: from the training config beside the file, else as the published files are. */
 async function hintsFor(
   path: string,
-  { open, marks, metadata }: Pick<Parts, "open" | "marks" | "metadata">,
+  { family, marks, metadata }: Pick<Parts, "family" | "marks" | "metadata">,
 ): Promise<Hints> {
   const hints: Record<string, string | number> = {};
   // Of Stable Diffusion 2, all but the base models answer v.
-  const v = marks.includes("v_pred") || open && !BASE_STEPS.includes(metadata.global_step);
+  const v = marks.includes("v_pred") ||
+    family === "2" && !BASE_STEPS.includes(metadata.global_step);
   if (v) hints.parameterization = "v";
   if (marks.includes("ztsnr")) hints.zero_snr = 1;
   const yaml = `${path.replace(/\.[^./\\]*$/, "")}.yaml`;

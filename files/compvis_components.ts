@@ -13,19 +13,34 @@ import type { TensorInfo, TensorSource } from "./safetensors.ts";
 export interface Placed extends TensorInfo {
   readonly stored: string;
   readonly first: number;
+  /** Whether it is a matrix that is stored the other way round. */
+  readonly turned?: boolean;
 }
 
 /** Parameters by their diffusers names. */
 export type Component = ReadonlyMap<string, Placed>;
 
-const VAE = "first_stage_model.", CLIP = "cond_stage_model.transformer.";
-const OPEN_CLIP = "cond_stage_model.model.";
+const VAE = "first_stage_model.";
+
+/** Where the text encoders are. Of OpenCLIP's, Stable Diffusion 2 leaves out the last layer and XL has the projection. */
+const TEXTS: readonly TextPlace[] = [
+  { prefix: "cond_stage_model.transformer.", component: "text_encoder", open: false },
+  { prefix: "cond_stage_model.model.", component: "text_encoder", open: true },
+  { prefix: "conditioner.embedders.0.transformer.", component: "text_encoder", open: false },
+  { prefix: "conditioner.embedders.1.model.", component: "text_encoder_2", open: true },
+];
+
+interface TextPlace {
+  readonly prefix: string;
+  readonly component: "text_encoder" | "text_encoder_2";
+  readonly open: boolean;
+}
 
 /** What a file holds. */
 export interface Parts {
   readonly components: ReadonlyMap<string, Component>;
-  /** Whether its text encoder is one of OpenCLIP's. */
-  readonly open: boolean;
+  /** Which Stable Diffusion it is of, by its text encoders. */
+  readonly family: "1" | "2" | "xl";
   /** Entries that are no parameters and say how it was trained. */
   readonly marks: readonly string[];
   /** Texts and numbers beside the parameters. */
@@ -59,36 +74,55 @@ export function componentsOf(source: TensorSource): Parts {
     const whole = { ...at, shape };
     const rest = (prefix: string) =>
       stored.startsWith(prefix) ? stored.slice(prefix.length) : undefined;
-    const unet = rest(COMPVIS), vae = rest(VAE), clip = rest(CLIP), open = rest(OPEN_CLIP);
+    const unet = rest(COMPVIS), vae = rest(VAE);
+    const text = TEXTS.find(({ prefix }) => stored.startsWith(prefix));
     if (unet !== undefined) {
       // What has no place keeps its name: then the comparison with the config tells of it.
       put("unet", unetFromCompVis(unet, layers) ?? unet, whole);
     } else if (vae !== undefined) {
       const name = vaeFromCompVis(vae, levels);
       if (name) put("vae", name, /\.attentions\./.test(name) ? at : whole);
-    } else if (clip !== undefined) {
-      const name = clipFromCompVis(clip);
-      if (name) put("text_encoder", name, whole);
-    } else if (open !== undefined) {
-      const parts = clipFromOpenClip(open);
-      const rows = shape[0] / parts.length, size = shape.reduce((a, b) => a * b, 1) / parts.length;
-      if (parts.length > 1 && !Number.isInteger(rows)) {
-        throw new FileError(file, `has "${stored}" as [${shape}], which are no three matrices`);
+    } else if (text) {
+      for (const [name, placed] of textParts(file, text, rest(text.prefix)!, whole)) {
+        put(text.component, name, placed);
       }
-      parts.forEach((name, i) =>
-        put("text_encoder", name, {
-          ...whole,
-          shape: parts.length > 1 ? [rows, ...shape.slice(1)] : shape,
-          first: i * size,
-        })
-      );
     }
   }
-  const open = names.some((n) => n.startsWith(OPEN_CLIP));
-  const text = components.get("text_encoder");
-  if (open && text) dropLastLayer(text);
-  const marks = names.filter((n) => n === "v_pred" || n === "ztsnr");
-  return { components, open, marks, metadata: source.metadata };
+  const two = names.some((n) => n.startsWith(TEXTS[1].prefix));
+  if (two && components.has("text_encoder")) dropLastLayer(components.get("text_encoder")!);
+  return {
+    components,
+    family: components.has("text_encoder_2") ? "xl" : two ? "2" : "1",
+    marks: names.filter((n) => n === "v_pred" || n === "ztsnr"),
+    metadata: source.metadata,
+  };
+}
+
+/** The parameters that a tensor of a text encoder holds. */
+function textParts(
+  file: string,
+  { open, component }: TextPlace,
+  name: string,
+  whole: Placed,
+): [string, Placed][] {
+  const { shape } = whole;
+  if (!open) {
+    const found = clipFromCompVis(name);
+    return found ? [[found, whole]] : [];
+  }
+  if (name === "text_projection" && component === "text_encoder_2" && shape.length === 2) {
+    return [["text_projection.weight", { ...whole, shape: shape.toReversed(), turned: true }]];
+  }
+  const parts = clipFromOpenClip(name);
+  if (parts.length < 2) return parts.map((part) => [part, whole]);
+  const rows = shape[0] / parts.length, size = shape.reduce((a, b) => a * b, 1) / parts.length;
+  if (!Number.isInteger(rows)) {
+    throw new FileError(file, `has "${whole.stored}" as [${shape}], which are no three matrices`);
+  }
+  return parts.map((part, i) => [
+    part,
+    { ...whole, shape: [rows, ...shape.slice(1)], first: i * size },
+  ]);
 }
 
 /** Stable Diffusion 2 was trained on what comes before OpenCLIP's last layer: in folders that layer is not there. */

@@ -92,16 +92,17 @@ export function vaeConfigOf(
 }
 
 /**
- * `text_encoder/config.json`.
+ * `config.json` of a text encoder.
  *
  * @param open whether it is one of OpenCLIP's, which have another activation
  */
 export function textConfigOf(file: string, shapes: Shapes, open: boolean): JsonObject {
   const at = reader(file, shapes);
   const [vocabulary, width] = at("text_model.embeddings.token_embedding.weight");
+  const projection = shapes.get("text_projection.weight")?.shape[0];
   return {
     model_type: "clip_text_model",
-    architectures: ["CLIPTextModel"],
+    architectures: [projection ? "CLIPTextModelWithProjection" : "CLIPTextModel"],
     vocab_size: vocabulary,
     hidden_size: width,
     intermediate_size: at("text_model.encoder.layers.0.mlp.fc1.weight")[0],
@@ -109,16 +110,20 @@ export function textConfigOf(file: string, shapes: Shapes, open: boolean): JsonO
     num_attention_heads: whole(file, width, 64, "heads of its text encoder"),
     max_position_embeddings: at("text_model.embeddings.position_embedding.weight")[0],
     hidden_act: open ? "gelu" : "quick_gelu",
-    projection_dim: width,
+    projection_dim: projection ?? width,
     eos_token_id: vocabulary - 1,
   };
 }
 
-/** `scheduler/scheduler_config.json`: the noise that all these models were trained with. */
-export function schedulerConfigOf(hints: Hints): JsonObject {
+/**
+ * `scheduler/scheduler_config.json`: the noise that all these models were trained with.
+ *
+ * @param kind the class that the published folder of the model names
+ */
+export function schedulerConfigOf(hints: Hints, kind: string): JsonObject {
   const v = hints.parameterization === "v";
   return {
-    _class_name: v ? "DDIMScheduler" : "PNDMScheduler",
+    _class_name: kind,
     beta_schedule: "scaled_linear",
     beta_start: hints.linear_start ?? 0.00085,
     beta_end: hints.linear_end ?? 0.012,
@@ -127,7 +132,7 @@ export function schedulerConfigOf(hints: Hints): JsonObject {
     steps_offset: 1,
     set_alpha_to_one: false,
     clip_sample: false,
-    ...(!v && { skip_prk_steps: true }),
+    ...(kind === "PNDMScheduler" && { skip_prk_steps: true }),
     ...(hints.zero_snr && { rescale_betas_zero_snr: true }),
   };
 }

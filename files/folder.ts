@@ -82,8 +82,8 @@ export async function openModelFolder(
     async weights(component) {
       return await openWeights(await weightsFile(folder(component), options.variant));
     },
-    async tokenizer() {
-      return await readTokenizerParts(folder("tokenizer"));
+    async tokenizer(component = "tokenizer") {
+      return await readTokenizerParts(folder(component));
     },
   };
 }

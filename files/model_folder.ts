@@ -17,6 +17,6 @@ export interface ModelFolder {
   config(component: string): JsonObject;
   /** Opens a component's weights, which the caller closes. Throws {@linkcode FileError} saying what is missing. */
   weights(component: string): Promise<TensorSource>;
-  /** The parts of its tokenizer. Throws {@linkcode FileError} if it has none, or that is damaged. */
-  tokenizer(): Promise<TokenizerParts>;
+  /** The parts of a tokenizer, of `tokenizer` by default. Throws {@linkcode FileError} if there is none, or it is damaged. */
+  tokenizer(component?: string): Promise<TokenizerParts>;
 }

@@ -33,9 +33,6 @@ export interface UNetConfig {
   readonly linearProjection: boolean;
 }
 
-/** Transformer blocks in all that a model may have; Stable Diffusion XL has 70. */
-const MOST_TRANSFORMERS = 1000;
-
 /** Fields that must be off: what they switch on is not computed here. */
 const OFF = [
   "encoder_hid_dim",
@@ -53,6 +50,9 @@ const OFF = [
   "num_attention_heads",
   "reverse_transformer_layers_per_block",
 ];
+
+/** Transformer blocks in all that a model may have; Stable Diffusion XL has 70. */
+const MOST_TRANSFORMERS = 1000;
 
 /**
  * Reads a UNet's `config.json`.

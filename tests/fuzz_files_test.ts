@@ -207,11 +207,13 @@ fuzz("lists of a single file's tensors", 0.05, "x.ckpt", async (draw) => {
   );
   const none = () => Promise.reject(new Error("nothing is read"));
   const source = tensorSource("x.ckpt", new Map(listed), {}, none, () => {});
-  const { components, open } = componentsOf(source);
+  const { components, family } = componentsOf(source);
   const shapes = (part: string) => components.get(part) ?? new Map();
   parameterSpecs(unetConfig(unetConfigOf("x.ckpt", shapes("unet"), {}), "x.ckpt"));
   parameterSpecs(vaeConfig(vaeConfigOf("x.ckpt", shapes("vae"), {}, 64), "x.ckpt"));
-  parameterSpecs(clipTextConfig(textConfigOf("x.ckpt", shapes("text_encoder"), open), "x.ckpt"));
+  parameterSpecs(
+    clipTextConfig(textConfigOf("x.ckpt", shapes("text_encoder"), family === "2"), "x.ckpt"),
+  );
 });
 
 const FOLDER = [
