@@ -25,6 +25,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { testDevice } from "./support/check.ts";
 import { inFolder } from "./formats_golden.ts";
+import full from "./golden/single_file/full.json" with { type: "json" };
 import golden from "./golden/single_file/names.json" with { type: "json" };
 
 const GOLDEN = new URL("./golden/single_file", import.meta.url).pathname;
@@ -82,7 +83,7 @@ for (const name of ["sd1", "sd2"] as const) {
   });
 
   Deno.test(`full-size ${name}: every name and shape of a published file has its place`, () => {
-    const { tensors, configs } = golden[`${name} full`];
+    const { tensors, configs } = full[name];
     const infos = Object.entries(tensors).map(([stored, shape]) =>
       [stored, { dtype: "F32" as const, shape }] as const
     );
@@ -107,6 +108,37 @@ for (const name of ["sd1", "sd2"] as const) {
     }
   });
 }
+
+Deno.test("sdxl.ckpt is given out as a folder: two text encoders, a projection turned round, added conditions", async () => {
+  const { components, configs } = golden.sdxl;
+  const model = await openModelFolder(`${GOLDEN}/sdxl.ckpt`);
+  const texts = ["text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"];
+  assertEquals(model.components, ["scheduler", ...texts, "unet", "vae"]);
+  assertEquals(model.index._class_name, "StableDiffusionXLPipeline");
+  assertEquals(model.index.text_encoder_2, ["transformers", "CLIPTextModelWithProjection"]);
+  assertEquals(model.config("scheduler")._class_name, "EulerDiscreteScheduler");
+  for (const [component, expected] of Object.entries(components)) {
+    for (const [field, value] of Object.entries(configs[component as keyof typeof configs])) {
+      if (field === "bos_token_id") continue;
+      assertEquals(model.config(component)[field], value, `${component} ${field}`);
+    }
+    using weights = await model.weights(component);
+    assertEquals([...weights.tensors.keys()].sort(), Object.keys(expected).sort());
+    for (const [parameter, [number, shape]] of Object.entries(expected as unknown as Parameters)) {
+      assertEquals(weights.tensors.get(parameter)!.shape, shape, parameter);
+      const data = numbers(number, sizeOf(shape));
+      assertEquals(await weights.readFloat32(parameter), data, parameter);
+    }
+  }
+  using second = await model.weights("text_encoder_2");
+  const [number, shape] = components.text_encoder_2["text_projection.weight"] as [number, number[]];
+  assertEquals(
+    [...await second.readPart("text_projection.weight", 60, 9) as Float16Array],
+    [...numbers(number, sizeOf(shape)).slice(60, 69)],
+  );
+  assertEquals((await loadTokenizer(await model.tokenizer("tokenizer_2"))).pad, 0);
+  assertEquals((await loadTokenizer(await model.tokenizer("tokenizer"))).pad, 49407);
+});
 
 Deno.test("a single file is loaded by the same call as a folder, in either container, with new words", async () => {
   const device = await testDevice();

@@ -5,10 +5,10 @@ Run from this folder with torch, diffusers and transformers installed: python si
 The CompVis names are written out by hand below; that they are right, diffusers' own converters say: from them they make
 exactly the parameters of diffusers' and transformers' models, of the same shapes and numbers.
 
-- sd1.ckpt, sd2.ckpt: a dictionary state_dict and global_step, f16, deflated. Parameter number n holds
+- sd1.ckpt, sd2.ckpt, sdxl.ckpt: a dictionary state_dict and global_step, f16, deflated. Parameter number n holds
   ((7 i + n) mod 97 - 48) / 512 at place i.
-- names.json: of each file, and of full-size Stable Diffusion 1 and 2: name and shape of every tensor; and of each
-  component, the parameters' numbers and shapes by diffusers name, and the config
+- names.json: of each file, name and shape of every tensor; and of each component, the parameters' numbers and shapes by
+  diffusers name, and the config. full.json: the same of full-size Stable Diffusion 1 and 2, without the parameters
 """
 
 import json
@@ -21,7 +21,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import (
     convert_ldm_clip_checkpoint, convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint, convert_open_clip_checkpoint)
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 torch.set_num_threads(1)
 OUT = pathlib.Path("single_file")
@@ -31,7 +31,8 @@ OUT.mkdir()
 RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
           "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
 ENDS = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2", "conv_in": "input_blocks.0.0",
-        "conv_norm_out": "out.0", "conv_out": "out.2"}
+        "conv_norm_out": "out.0", "conv_out": "out.2", "add_embedding.linear_1": "label_emb.0.0",
+        "add_embedding.linear_2": "label_emb.0.2"}
 OPEN = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc",
         "mlp.fc2": "mlp.c_proj"}
 
@@ -67,26 +68,29 @@ def ldm_vae(name, levels):
     return re.sub(r"(down|up)samplers\.0\.conv", r"\1sample.conv", name)
 
 
-def open_clip(state, layers):
-    """The text encoder with a last layer that diffusers leaves out, and with fused matrices."""
+def open_clip(state, layers, extra):
+    """A text encoder with fused matrices; with a last layer more, which diffusers leaves out of Stable Diffusion 2."""
     held = {"positional_embedding": state["text_model.embeddings.position_embedding.weight"],
             "token_embedding.weight": state["text_model.embeddings.token_embedding.weight"]}
     for kind in ("weight", "bias"):
         held[f"ln_final.{kind}"] = state[f"text_model.final_layer_norm.{kind}"]
-        for i in range(layers + 1):
+        for i in range(layers + extra):
             ours = f"text_model.encoder.layers.{min(i, layers - 1)}"
             theirs = f"transformer.resblocks.{i}"
             held[f"{theirs}.attn.in_proj_{kind}"] = torch.cat([state[f"{ours}.self_attn.{n}_proj.{kind}"] for n in "qkv"])
             for new, old in OPEN.items():
                 held[f"{theirs}.{old}.{kind}"] = state[f"{ours}.{new}.{kind}"]
-    width = held["positional_embedding"].shape[1]
-    return held | {"text_projection": torch.zeros(width, width, device=held["positional_embedding"].device, dtype=torch.float16),
-                   "logit_scale": torch.tensor(1.0, device=held["positional_embedding"].device)}
+    width, device = held["positional_embedding"].shape[1], held["positional_embedding"].device
+    projection = torch.zeros(width, width, device=device, dtype=torch.float16)
+    if "text_projection.weight" in state:
+        projection = state["text_projection.weight"].T.contiguous()
+    return held | {"text_projection": projection, "logit_scale": torch.tensor(1.0, device=device)}
 
 
-def models(size, second):
+def models(size, family):
+    xl, second = family == "sdxl", family != "sd1"
     if size == "small":
-        unet = dict(block_out_channels=(64, 64) if second else (32, 64), layers_per_block=1, cross_attention_dim=64,
+        unet = dict(block_out_channels=(64, 64) if second else (32, 64), layers_per_block=1, cross_attention_dim=128 if xl else 64,
                     down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))
         vae = dict(block_out_channels=(32, 64), layers_per_block=1)
         text = dict(vocab_size=96, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=1,
@@ -96,75 +100,94 @@ def models(size, second):
         vae = dict(block_out_channels=(128, 256, 512, 512), layers_per_block=2)
         width, layers = (1024, 23) if second else (768, 12)
         text = dict(hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=width // 64)
+    if xl:
+        unet |= dict(down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                     transformer_layers_per_block=(1, 2), addition_embed_type="text_time", addition_time_embed_dim=256,
+                     projection_class_embeddings_input_dim=64 + 6 * 256)
+        vae |= dict(scaling_factor=0.13025, force_upcast=True)
     channels = unet.get("block_out_channels", (320, 640, 1280, 1280))
-    sample = 96 if second else 64
+    sample = {"sd1": 64, "sd2": 96, "sdxl": 128}[family]
     unet |= dict(attention_head_dim=[c // 64 for c in channels] if second else 8, use_linear_projection=second, sample_size=sample)
     levels = len(vae["block_out_channels"])
     vae |= dict(down_block_types=["DownEncoderBlock2D"] * levels, up_block_types=["UpDecoderBlock2D"] * levels,
                 sample_size=sample * 2 ** (levels - 1), latent_channels=4)
-    text |= dict(hidden_act="gelu" if second else "quick_gelu", projection_dim=text["hidden_size"],
+    text |= dict(hidden_act="gelu" if family == "sd2" else "quick_gelu", projection_dim=text["hidden_size"],
                  eos_token_id=text.get("vocab_size", 49408) - 1, bos_token_id=text.get("vocab_size", 49408) - 2)
+    configs = {"unet": unet, "vae": vae, "text_encoder": text}
     with torch.device("cpu" if size == "small" else "meta"):
-        return UNet2DConditionModel(**unet), AutoencoderKL(**vae), CLIPTextModel(CLIPTextConfig(**text)), unet, vae, text
+        made = {"unet": UNet2DConditionModel(**unet), "vae": AutoencoderKL(**vae), "text_encoder": CLIPTextModel(CLIPTextConfig(**text))}
+        if xl:
+            configs["text_encoder_2"] = text | dict(hidden_act="gelu")
+            made["text_encoder_2"] = CLIPTextModelWithProjection(CLIPTextConfig(**configs["text_encoder_2"]))
+    return made, configs
+
+
+def full_name(name):
+    """As transformers 4 has it."""
+    return name if name.startswith("text_projection.") else f"text_model.{name.removeprefix('text_model.')}"
 
 
 golden = {}
-for second in (False, True):
-    for size in ("small", "full"):
-        unet, vae, text, unet_config, vae_config, text_config = models(size, second)
-        states = {"unet": unet.state_dict(), "vae": vae.state_dict(), "text_encoder": {
-            f"text_model.{k.removeprefix('text_model.')}": v for k, v in text.state_dict().items()}}
-        numbers = {}
-        for component, state in states.items():
-            for n, name in enumerate(state):
-                numbers.setdefault(component, {})[name] = [n, list(state[name].shape)]
-                i = torch.arange(state[name].numel(), device=state[name].device)
-                state[name] = (((7 * i + n) % 97 - 48) / 512).half().reshape(state[name].shape)
-        attends = [t.startswith("CrossAttn") for t in unet.config.up_block_types]
-        held = {f"model.diffusion_model.{ldm_unet(k, unet.config.layers_per_block, attends)}": v for k, v in states["unet"].items()}
-        for k, v in states["vae"].items():
-            square = ".attentions." in k and v.ndim == 2
-            held[f"first_stage_model.{ldm_vae(k, len(vae.config.block_out_channels))}"] = v[:, :, None, None] if square else v
-        if second:
-            text_states = {f"cond_stage_model.model.{k}": v for k, v in open_clip(states["text_encoder"], text.config.num_hidden_layers).items()}
-        else:
-            text_states = {f"cond_stage_model.transformer.{k}": v for k, v in states["text_encoder"].items()}
-            length = text.config.max_position_embeddings
-            text_states["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(length)[None]
-        held |= text_states
-        # What else training leaves there.
-        held |= {"alphas_cumprod": torch.linspace(1, 0, 1000), "model_ema.decay": torch.tensor(0.9999),
-                 "model_ema.diffusion_modelinput_blocks00weight": torch.zeros(1)}
+for family, size in (("sd1", "small"), ("sd1", "full"), ("sd2", "small"), ("sd2", "full"), ("sdxl", "small")):
+    made, configs = models(size, family)
+    unet, vae, text = made["unet"], made["vae"], made["text_encoder"]
+    states = {c: {full_name(k) if c.startswith("text") else k: v for k, v in m.state_dict().items()} for c, m in made.items()}
+    numbers = {}
+    for component, state in states.items():
+        for n, name in enumerate(state):
+            numbers.setdefault(component, {})[name] = [n, list(state[name].shape)]
+            i = torch.arange(state[name].numel(), device=state[name].device)
+            state[name] = (((7 * i + n) % 97 - 48) / 512).half().reshape(state[name].shape)
+    attends = [t.startswith("CrossAttn") for t in unet.config.up_block_types]
+    held = {f"model.diffusion_model.{ldm_unet(k, unet.config.layers_per_block, attends)}": v for k, v in states["unet"].items()}
+    for k, v in states["vae"].items():
+        square = ".attentions." in k and v.ndim == 2
+        held[f"first_stage_model.{ldm_vae(k, len(vae.config.block_out_channels))}"] = v[:, :, None, None] if square else v
+    layers, length = text.config.num_hidden_layers, text.config.max_position_embeddings
+    opened = {"sd2": ("text_encoder", "cond_stage_model.model."), "sdxl": ("text_encoder_2", "conditioner.embedders.1.model.")}
+    clip = {"sd1": "cond_stage_model.transformer.", "sdxl": "conditioner.embedders.0.transformer."}
+    if family in opened:
+        component, prefix = opened[family]
+        held |= {prefix + k: v for k, v in open_clip(states[component], layers, family == "sd2").items()}
+    if family in clip:
+        held |= {clip[family] + k: v for k, v in states["text_encoder"].items()}
+        held[f"{clip[family]}text_model.embeddings.position_ids"] = torch.arange(length)[None]
+    # What else training leaves there.
+    held |= {"alphas_cumprod": torch.linspace(1, 0, 1000), "model_ema.decay": torch.tensor(0.9999),
+             "model_ema.diffusion_modelinput_blocks00weight": torch.zeros(1)}
 
-        # diffusers makes of it what it was.
-        layers_state = convert_ldm_unet_checkpoint(dict(held), unet.config)
-        made = {"unet": layers_state, "vae": convert_ldm_vae_checkpoint(dict(held), vae.config)}
-        if second:
-            made["text_encoder"] = convert_open_clip_checkpoint(text, dict(held), prefix="cond_stage_model.model.")
-        else:
-            made["text_encoder"] = convert_ldm_clip_checkpoint(dict(held))
-        for component, state in states.items():
-            ours = {k: v for k, v in made[component].items() if not k.endswith("position_ids") and k != "text_projection.weight"}
-            # diffusers leaves out the layer of number 23 only, which in a small model is another.
-            ours = {k: v for k, v in ours.items() if f".layers.{text.config.num_hidden_layers}." not in k}
-            ours = {f"text_model.{k.removeprefix('text_model.')}" if component == "text_encoder" else k: v for k, v in ours.items()}
-            assert ours.keys() == state.keys(), (component, ours.keys() ^ state.keys())
-            for k, v in state.items():
-                assert ours[k].numel() == v.numel(), (component, k, ours[k].shape, v.shape)
-                assert size == "full" or torch.equal(ours[k].reshape(v.shape), v), (component, k)
-        name = ("sd2" if second else "sd1") + ("" if size == "small" else " full")
-        golden[name] = {"tensors": {k: list(v.shape) for k, v in held.items()}, "components": numbers,
-                        "configs": {"unet": unet_config, "vae": vae_config, "text_encoder": text_config}}
-        print("diffusers agrees:", name, len(held))
-        if size == "full":
-            # Shapes by diffusers name follow from the configs, which the tests compare.
-            del golden[name]["components"]
-            continue
-        torch.save({"state_dict": held, "global_step": 840000}, OUT / "plain.ckpt")
-        with zipfile.ZipFile(OUT / "plain.ckpt") as old, zipfile.ZipFile(OUT / f"{name}.ckpt", "w", zipfile.ZIP_DEFLATED) as new:
-            for item in old.infolist():
-                info = zipfile.ZipInfo(item.filename, (1980, 1, 1, 0, 0, 0))
-                info.compress_type = zipfile.ZIP_DEFLATED
-                new.writestr(info, old.read(item))
-        (OUT / "plain.ckpt").unlink()
-(OUT / "names.json").write_text(json.dumps(golden, separators=(",", ":")))
+    # diffusers makes of it what it was.
+    again = {"unet": convert_ldm_unet_checkpoint(dict(held), unet.config), "vae": convert_ldm_vae_checkpoint(dict(held), vae.config)}
+    if family in clip:
+        again["text_encoder"] = convert_ldm_clip_checkpoint(dict(held), remove_prefix=clip[family])
+    if family in opened:
+        component, prefix = opened[family]
+        again[component] = convert_open_clip_checkpoint(made[component], dict(held), prefix=prefix)
+    for component, state in states.items():
+        ours = {k: v for k, v in again[component].items() if not k.endswith("position_ids")}
+        if family == "sd2":
+            ours.pop("text_projection.weight", None)
+        # diffusers leaves out the layer of number 23 only, which in a small model is another.
+        ours = {k: v for k, v in ours.items() if f".layers.{text.config.num_hidden_layers}." not in k}
+        ours = {full_name(k) if component.startswith("text") else k: v for k, v in ours.items()}
+        assert ours.keys() == state.keys(), (component, ours.keys() ^ state.keys())
+        for k, v in state.items():
+            assert ours[k].numel() == v.numel(), (component, k, ours[k].shape, v.shape)
+            assert size == "full" or torch.equal(ours[k].reshape(v.shape), v), (component, k)
+    name = family + ("" if size == "small" else " full")
+    golden[name] = {"tensors": {k: list(v.shape) for k, v in held.items()}, "components": numbers, "configs": configs}
+    print("diffusers agrees:", name, len(held))
+    if size == "full":
+        # Shapes by diffusers name follow from the configs, which the tests compare.
+        del golden[name]["components"]
+        continue
+    torch.save({"state_dict": held, "global_step": 840000}, OUT / "plain.ckpt")
+    with zipfile.ZipFile(OUT / "plain.ckpt") as old, zipfile.ZipFile(OUT / f"{name}.ckpt", "w", zipfile.ZIP_DEFLATED) as new:
+        for item in old.infolist():
+            info = zipfile.ZipInfo(item.filename, (1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            new.writestr(info, old.read(item))
+    (OUT / "plain.ckpt").unlink()
+for file, chosen in (("names", False), ("full", True)):
+    part = {name.removesuffix(" full"): of for name, of in golden.items() if name.endswith(" full") == chosen}
+    (OUT / f"{file}.json").write_text(json.dumps(part, separators=(",", ":")))
