@@ -235,3 +235,12 @@ export {
   type TensorSource,
 } from "./files/safetensors.ts";
 export { type TensorToWrite, writeSafetensors } from "./files/safetensors_write.ts";
+export {
+  openTorch,
+  type TorchDict,
+  type TorchFile,
+  type TorchTensor,
+  type TorchValue,
+} from "./files/torch_checkpoint.ts";
+export { type TorchToWrite, writeTorch } from "./files/torch_write.ts";
+export { openWeights } from "./files/weights.ts";

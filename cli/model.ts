@@ -46,7 +46,7 @@ export async function inspectModel(path: string): Promise<ModelFacts> {
     folder.config("scheduler"),
     `${folder.folder("scheduler")}/scheduler_config.json`,
   );
-  const tokenizer = await loadTokenizer(folder.folder("tokenizer"));
+  const tokenizer = await loadTokenizer(await folder.tokenizer());
   const defaults = await modelDefaults(folder.path);
   // Opening weights reads their headers: a truncated file shows here.
   (await folder.weights("vae"))[Symbol.dispose]();

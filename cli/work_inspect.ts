@@ -20,16 +20,20 @@ import { columns } from "./table.ts";
 /** Says what a file or folder is. */
 export async function inspect({ path, model }: InspectRequest): Promise<Inspected> {
   if (await isFolder(path)) {
-    if (await isFile(`${path}/model_index.json`)) return await inspectModelFolder(path);
+    if (await isFile(`${path}/model_index.json`)) return await inspectModel(path);
   } else {
     using file = await openContent(path);
-    if (!formatOf(file)) return inspectTensors(file);
+    if (!formatOf(file)) return isModel(file) ? await inspectModel(path) : inspectTensors(file);
   }
   using base = model === undefined ? undefined : await openBase(model);
   return await inspectDelta(await openDelta(path, { layers: base?.layers }), base);
 }
 
-async function inspectModelFolder(path: string): Promise<Inspected> {
+/** Whether a file is a whole model: it has a UNet, under a name of its own. */
+const isModel = (file: DeltaFile): boolean =>
+  [...flat(file.root)].some(([name]) => SINGLE_FILE.test(name));
+
+async function inspectModel(path: string): Promise<Inspected> {
   const folder = await openModelFolder(path);
   const components: Record<string, unknown> = {};
   const rows = [["component", "class", "tensors", "parameters", "types"]];
@@ -46,11 +50,14 @@ async function inspectModelFolder(path: string): Promise<Inspected> {
     ]);
   }
   const base = await fingerprint(folder);
+  const single = await isFile(path);
   const facts = { path, kind: "model", class: folder.index._class_name ?? null, base, components };
   return {
     facts,
     lines: [
-      `${path}: model folder, ${facts.class ?? "of no named class"}`,
+      `${path}: ${single ? "single-file model" : "model folder"}, ${
+        facts.class ?? "of no named class"
+      }`,
       `fingerprint ${base.slice(0, 12)}`,
       "",
       ...columns(rows),
@@ -75,9 +82,12 @@ function summary(tensors: readonly { dtype: string; shape: readonly number[] }[]
   };
 }
 
+/** The UNet's first convolution in single-file checkpoints. */
+const SINGLE_FILE = /^(state_dict\.)?model\.diffusion_model\.input_blocks\.0\.0\.weight$/;
+
 /** What files without a format of ours are known by: a name that occurs in them. */
 const KINDS: [name: RegExp, kind: string][] = [
-  [/^(state_dict\.)?model\.diffusion_model\.input_blocks\./, "single-file checkpoint (CompVis)"],
+  [/^(state_dict\.)?model\.diffusion_model\./, "part of a single-file checkpoint (CompVis)"],
   [/^params:unet\./, "moongate training checkpoint"],
   [/^(down_blocks|up_blocks)\.\d+\.resnets\./, "UNet weights (diffusers)"],
   [/^(encoder|decoder)\.(down|up)_blocks\./, "autoencoder weights (diffusers)"],

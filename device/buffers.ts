@@ -66,18 +66,18 @@ export class Buffers {
     return new DeviceStorage(this.create(bytes, label), 0, bytes, true);
   }
 
-  /** Writes host data (padded to whole words) at the start of a storage. */
-  write(to: DeviceStorage, data: HostArray): void {
+  /** Writes host data (padded to whole words) at the start of a storage, or from a multiple of 4 bytes on. */
+  write(to: DeviceStorage, data: HostArray, offset = 0): void {
     const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-    if (bytes.length > Math.max(to.bytes, 4)) {
-      throw new DeviceError(`${bytes.length} bytes written to ${to.bytes}`);
+    if (offset % 4 || offset + bytes.length > Math.max(to.bytes, 4)) {
+      throw new DeviceError(`${bytes.length} bytes written at ${offset} to ${to.bytes}`);
     }
     const whole = bytes.length % 4 === 0 ? bytes : padded(bytes);
     // Large uploads pass through staging memory that is freed by the next submit.
     const step = 64 << 20;
     for (let at = 0; at < whole.length; at += step) {
       const n = Math.min(step, whole.length - at);
-      this.device.gpu.queue.writeBuffer(to.buffer, to.offset + at, whole, at, n);
+      this.device.gpu.queue.writeBuffer(to.buffer, to.offset + offset + at, whole, at, n);
       if (whole.length > step) this.device.gpu.queue.submit([]);
     }
   }

@@ -49,6 +49,36 @@ export class Device extends Guard {
     return arrayTensor(storage, spec);
   }
 
+  /**
+   * The same with data that comes in parts, in order: a large tensor is never on the host whole.
+   *
+   * @param parts all but the last of whole words (4 bytes)
+   * @throws DeviceError when they are more or less than the tensor takes; whatever `parts` throws. Nothing stays allocated
+   */
+  async uploadParts(
+    parts: AsyncIterable<HostArray>,
+    shape: readonly number[],
+    dtype: Tensor["dtype"],
+  ): Promise<Tensor> {
+    const spec = { shape, dtype };
+    const bytes = byteSize(spec);
+    const storage = this.buffers.allocate(bytes, `array [${shape}]${dtype}`);
+    try {
+      let at = 0;
+      for await (const part of parts) {
+        this.buffers.write(storage, part, at);
+        at += part.byteLength;
+      }
+      if (Math.ceil(at / 4) * 4 !== bytes) {
+        throw new DeviceError(`${at} bytes came for an array of ${bytes}`);
+      }
+    } catch (error) {
+      this.buffers.free(storage);
+      throw error;
+    }
+    return arrayTensor(storage, spec);
+  }
+
   /** Reads a tensor that lies on this device back to the host. */
   async read(t: Tensor): Promise<HostArray> {
     const storage = deviceStorage(t);

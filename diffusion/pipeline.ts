@@ -95,7 +95,7 @@ export async function loadPipeline(
     opened.config("scheduler"),
     `${opened.folder("scheduler")}/scheduler_config.json`,
   );
-  const tokenizer = await loadTokenizer(opened.folder("tokenizer"));
+  const tokenizer = await loadTokenizer(await opened.tokenizer());
   checkFit(opened.path, { unet, vae, text_encoder: text }, tokenizer);
   const rows = addTokens(tokenizer, options.addTokens ?? {});
 

@@ -4,7 +4,7 @@ import type { Device } from "../device/device.ts";
 import { FileError } from "../files/errors.ts";
 import { readJsonObject } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
-import { openWeights } from "../files/safetensors_shards.ts";
+import { openWeights } from "../files/weights.ts";
 import { weightsFile } from "../files/weights_file.ts";
 import { type ClipConfig, clipConfig, embedImages, embedPrompts } from "../models/clip_vision.ts";
 import { loadComponent } from "../models/load.ts";

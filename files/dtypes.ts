@@ -78,6 +78,9 @@ export const FILE_BYTES: Readonly<Record<FileDType, number>> = {
 export const isFileDType = (name: unknown): name is FileDType =>
   typeof name === "string" && Object.hasOwn(FILE_BYTES, name);
 
+/** Whether elements of a type are real numbers, of any width. */
+export const isReal = (dtype: FileDType): boolean => /^B?F\d/.test(dtype);
+
 /** The element type under which an array is written unless another is asked for. */
 export function fileDTypeOf(array: FileArray): FileDType {
   if (array instanceof Float32Array) return "F32";

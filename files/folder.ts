@@ -5,28 +5,16 @@
  * Why everything but the weights is read at once: a folder that lacks something should say so before a GPU is asked
  * for, not after an hour.
  */
+import { openCompVis } from "./compvis_checkpoint.ts";
 import { FileError } from "./errors.ts";
 import { type JsonObject, readJsonObject } from "./json.ts";
 import { isFile, isFolder, namesIn } from "./paths.ts";
-import type { TensorSource } from "./safetensors.ts";
-import { openWeights } from "./safetensors_shards.ts";
+import type { ModelFolder } from "./model_folder.ts";
+import { readTokenizerParts } from "./tokenizer.ts";
+import { openWeights } from "./weights.ts";
 import { weightsFile } from "./weights_file.ts";
 
-/** An opened model folder. Holds no file handles; the weights that it opens do. */
-export interface ModelFolder {
-  /** The folder, as the caller named it, without a slash at its end. */
-  readonly path: string;
-  /** `model_index.json`. */
-  readonly index: JsonObject;
-  /** Components that are there, sorted: `"scheduler"`, `"text_encoder"`, `"tokenizer"`, `"unet"`, `"vae"`, … */
-  readonly components: readonly string[];
-  /** Path of a component's folder. Throws {@linkcode FileError} if there is no such component. */
-  folder(component: string): string;
-  /** A component's configuration, parsed. Throws {@linkcode FileError} if it has none. */
-  config(component: string): JsonObject;
-  /** Opens a component's weights, which the caller closes. Throws {@linkcode FileError} saying what is missing. */
-  weights(component: string): Promise<TensorSource>;
-}
+export type { ModelFolder } from "./model_folder.ts";
 
 const CONFIGS = [
   "config.json",
@@ -39,7 +27,8 @@ const CONFIGS = [
 const DISPENSABLE = new Set(["safety_checker", "feature_extractor", "image_encoder"]);
 
 /**
- * Opens a model folder.
+ * Opens a model: a folder in the diffusers layout, or a single-file checkpoint (`.ckpt`, `.safetensors`), which is given
+ * out as if it were one: see `docs/models.md`.
  *
  * @param options.variant which copy of the weights to prefer where a folder holds several, e.g. `"fp16"`
  * @throws FileError saying what is missing or damaged, where, and what to do
@@ -49,6 +38,7 @@ export async function openModelFolder(
   options: { variant?: string } = {},
 ): Promise<ModelFolder> {
   const root = path.replace(/(?<=[^/\\])[/\\]+$/, "");
+  if (await isFile(root)) return await openCompVis(root);
   await mustBeModel(root);
   const index = await readJsonObject(`${root}/model_index.json`);
   const configs = new Map<string, JsonObject | undefined>();
@@ -92,6 +82,9 @@ export async function openModelFolder(
     async weights(component) {
       return await openWeights(await weightsFile(folder(component), options.variant));
     },
+    async tokenizer(component = "tokenizer") {
+      return await readTokenizerParts(folder(component));
+    },
   };
 }
 
@@ -102,13 +95,6 @@ async function firstFile(paths: readonly string[]): Promise<string | undefined> 
 /** Tells the usual mistakes apart. */
 async function mustBeModel(root: string): Promise<void> {
   if (await isFile(`${root}/model_index.json`)) return;
-  if (await isFile(root)) {
-    throw new FileError(
-      root,
-      "is a file, not a model folder",
-      "Convert a single-file checkpoint to the diffusers layout first, and name the folder",
-    );
-  }
   const names = await namesIn(root);
   const fault = "is no model folder in the diffusers layout: it holds no model_index.json";
   if (names.includes("snapshots")) {

@@ -19,6 +19,12 @@ const EXTENSIONS = /\.(png|jpe?g|webp)$/i;
 const MOST_PIXELS = 150e6;
 
 /**
+ * Pixels that a byte can stand for at most: eight of one bit, made smaller by deflate at its best. A header that claims
+ * more lies, and decoding would only fill memory.
+ */
+const DENSEST = 8 * 1032;
+
+/**
  * Reads a PNG, JPEG or WebP file as 8-bit RGB: upright by its EXIF orientation, transparency over mid-grey, grey as
  * RGB.
  *
@@ -53,6 +59,13 @@ export async function decodePicture(bytes: Uint8Array, name = "(bytes)"): Promis
       name,
       `has ${(pixels / 1e6).toFixed()} million pixels`,
       "Make it smaller first",
+    );
+  }
+  if (pixels > bytes.length * DENSEST) {
+    throw new FileError(
+      name,
+      `claims ${pixels} pixels in ${bytes.length} bytes`,
+      "It is damaged: fetch it again",
     );
   }
   const { width, height, data } = await decodeAs(kind, bytes, name);

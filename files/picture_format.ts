@@ -63,19 +63,30 @@ function png(bytes: Uint8Array): Rest {
 
 function webp(bytes: Uint8Array): Rest {
   const little = (at: number) => big(bytes.slice(at, at + 4).reverse(), 0, 4);
-  let orientation = 1;
+  let orientation = 1, pixels = 0;
   if (little(4) + 8 > bytes.length) return { orientation, fault: "is cut short" };
   for (let at = 12; at + 8 <= bytes.length;) {
     const length = little(at + 4);
     if (ascii(bytes, at, at + 4) === "EXIF") {
       orientation = orientationOf(bytes.subarray(at + 8, at + 8 + length));
     }
+    pixels = Math.max(pixels, webpPixels(ascii(bytes, at, at + 4), little, at + 8));
     if (ascii(bytes, at, at + 4) === "ANIM") {
       return { orientation, fault: "is an animation, not a picture" };
     }
     at += 8 + length + length % 2;
   }
-  return { orientation };
+  return { orientation, pixels };
+}
+
+/** Width × height as a chunk at `at` has it: lossy, lossless, or the canvas of both. */
+function webpPixels(kind: string, little: (at: number) => number, at: number): number {
+  const bits = (from: number, shift: number, count: number) =>
+    Math.floor(little(from) / 2 ** shift) % 2 ** count;
+  if (kind === "VP8 ") return bits(at + 6, 0, 14) * bits(at + 8, 0, 14);
+  if (kind === "VP8L") return (bits(at + 1, 0, 14) + 1) * (bits(at + 1, 14, 14) + 1);
+  if (kind === "VP8X") return (bits(at + 4, 0, 24) + 1) * (bits(at + 7, 0, 24) + 1);
+  return 0;
 }
 
 function jpeg(bytes: Uint8Array): Rest {

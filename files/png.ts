@@ -5,6 +5,7 @@
  * a page around it. Format: https://www.w3.org/TR/png-3/
  */
 import { writeFileAtomic } from "./atomic.ts";
+import { crc32 } from "./crc32.ts";
 import { FileError } from "./errors.ts";
 import type { Picture } from "./picture.ts";
 
@@ -143,18 +144,6 @@ function chunk(kind: string, content: Uint8Array): Uint8Array<ArrayBuffer> {
   out.set(content, 8);
   view.setUint32(8 + content.length, crc32(out.subarray(4, 8 + content.length)));
   return out;
-}
-
-const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
-  for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
-  return n;
-});
-
-/** The checksum of PNG (and zip): CRC-32 of ISO 3309. */
-export function crc32(bytes: Uint8Array): number {
-  let c = 0xffffffff;
-  for (const byte of bytes) c = CRC[(c ^ byte) & 255] ^ (c >>> 8);
-  return (c ^ 0xffffffff) >>> 0;
 }
 
 const latin1 = (bytes: Uint8Array): string => {

@@ -115,20 +115,30 @@ export function tensorSource<E extends TensorInfo>(
     },
     async readFloat32(tensor) {
       const { data, dtype } = await read(tensor);
-      try {
-        return toFloat32(data);
-      } catch (cause) {
-        throw new FileError(
-          name,
-          `tensor "${tensor}" is of type ${dtype} where real numbers are needed`,
-          "The file is of another model, or was converted wrongly",
-          { cause },
-        );
-      }
+      return realNumbers(name, tensor, dtype, data);
     },
     close,
     [Symbol.dispose]: close,
   };
+}
+
+/** Elements of a tensor as f32. Throws {@linkcode FileError} naming it where they are whole numbers. */
+export function realNumbers(
+  file: string,
+  tensor: string,
+  dtype: FileDType,
+  data: FileArray,
+): Float32Array {
+  try {
+    return toFloat32(data);
+  } catch (cause) {
+    throw new FileError(
+      file,
+      `tensor "${tensor}" is of type ${dtype} where real numbers are needed`,
+      "The file is of another model, or was converted wrongly",
+      { cause },
+    );
+  }
 }
 
 const elements = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);

@@ -32,7 +32,7 @@ export function clipEncoderConfig(
   const read: ClipEncoderConfig = {
     width: c.count("hidden_size", defaults.width),
     mlpWidth: c.count("intermediate_size", defaults.mlpWidth),
-    layers: c.count("num_hidden_layers", 12),
+    layers: c.layers("num_hidden_layers", 12),
     heads: c.count("num_attention_heads", defaults.heads),
     activation: c.oneOf("hidden_act", ["quick_gelu", "gelu"], "quick_gelu"),
     eps: c.number("layer_norm_eps", 1e-5),

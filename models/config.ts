@@ -4,6 +4,9 @@
  */
 import { FileError } from "../files/errors.ts";
 
+/** Layers of a kind that a model may have in a row. */
+const MOST_LAYERS = 100;
+
 /** A parsed `config.json`. */
 export type ConfigObject = { readonly [field: string]: unknown };
 
@@ -35,6 +38,13 @@ export class ConfigReader {
     const value = this.raw(field) ?? fallback;
     if (!isCount(value, least)) this.refuse(field, `a whole number of at least ${least}`);
     return value as number;
+  }
+
+  /** A number of layers: what has to be gone through one by one, and so must not be beyond reason. */
+  layers(field: string, fallback?: number): number {
+    const value = this.count(field, fallback);
+    if (value > MOST_LAYERS) this.refuse(field, `at most ${MOST_LAYERS}`);
+    return value;
   }
 
   /** A whole number for each of `n` levels, from one number or a list. */

@@ -14,26 +14,39 @@ const BLOCK = 16;
 
 /** OIHW → HWIO. `shape` is [O, I, H, W]. */
 export function toEngine<A extends Floats>(data: A, shape: Shape): A {
-  return transposed(data, shape, (file, engine, from, to) => to[engine] = from[file]);
+  const to = data.slice() as A;
+  engineRows(data, shape, 0, to);
+  return to;
+}
+
+/**
+ * Some rows of OIHW to their places in HWIO: a convolution's weights can be turned while they are read.
+ *
+ * @param rows output channels from number `first` on
+ * @param shape [O, I, H, W] of the whole
+ */
+export function engineRows(rows: FileArray, shape: Shape, first: number, to: Floats): void {
+  const [o, i, h, w] = shape, taps = h * w, row = i * taps, count = rows.length / row;
+  const from = rows as Float32Array;
+  for (let o0 = 0; o0 < count; o0 += BLOCK) {
+    const end = Math.min(count, o0 + BLOCK);
+    for (let c = 0; c < i; c++) {
+      for (let k = 0; k < taps; k++) {
+        const at = c * taps + k, out = (k * i + c) * o + first;
+        for (let q = o0; q < end; q++) to[out + q] = from[q * row + at];
+      }
+    }
+  }
 }
 
 /** HWIO → OIHW. `shape` is [O, I, H, W]. */
-export function toFile<A extends Floats>(data: A, shape: Shape): A {
-  return transposed(data, shape, (file, engine, from, to) => to[file] = from[engine]);
-}
-
-function transposed<A extends Floats>(
-  from: A,
-  [o, i, h, w]: Shape,
-  move: (file: number, engine: number, from: A, to: A) => void,
-): A {
-  const to = from.slice() as A;
-  const taps = h * w;
+export function toFile<A extends Floats>(data: A, [o, i, h, w]: Shape): A {
+  const to = data.slice() as A, taps = h * w;
   for (let o0 = 0; o0 < o; o0 += BLOCK) {
     const end = Math.min(o, o0 + BLOCK);
     for (let c = 0; c < i; c++) {
       for (let k = 0; k < taps; k++) {
-        for (let q = o0; q < end; q++) move((q * i + c) * taps + k, (k * i + c) * o + q, from, to);
+        for (let q = o0; q < end; q++) to[(q * i + c) * taps + k] = data[(k * i + c) * o + q];
       }
     }
   }

@@ -4,12 +4,13 @@
  */
 import type { Device } from "../device/device.ts";
 import { FileError } from "../files/errors.ts";
+import { isReal } from "../files/dtypes.ts";
 import type { TensorSource } from "../files/safetensors.ts";
 import type { TensorToWrite } from "../files/safetensors_write.ts";
-import { sameShape, type Shape } from "../tensor/shape.ts";
+import { sameShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten, unflatten } from "../tensor/tree.ts";
-import { toEngine, toFile, toFloats } from "./layout.ts";
+import { engineRows, type Floats, toFile, toFloats } from "./layout.ts";
 import {
   engineShape,
   ParameterError,
@@ -65,6 +66,7 @@ function locate(source: TensorSource, specs: ParameterSpecs, config: ModelConfig
   const found = new Map<string, string>();
   const missing: string[] = [];
   const wrong: string[] = [];
+  const whole: string[] = [];
   for (const [name, spec] of specs) {
     const stored = [name, ...otherNames(name)].find((n) => source.tensors.has(n));
     if (stored === undefined) {
@@ -72,14 +74,16 @@ function locate(source: TensorSource, specs: ParameterSpecs, config: ModelConfig
       continue;
     }
     found.set(name, stored);
-    const { shape } = source.tensors.get(stored)!;
+    const { shape, dtype } = source.tensors.get(stored)!;
     if (!fits(shape, spec.shape)) wrong.push(`${stored} is [${shape}], not [${spec.shape}]`);
+    if (!isReal(dtype)) whole.push(`${stored} (${dtype})`);
   }
   const used = new Set(found.values());
   const unknown = [...source.tensors.keys()].filter((n) => !used.has(n) && !isIdle(n, config));
   const faults = [
     listing("lacks", missing),
     listing("has the wrong shape in", wrong),
+    listing("holds no real numbers in", whole),
     listing("holds what its config does not speak of:", unknown),
   ].filter((f) => f);
   if (faults.length) {
@@ -117,15 +121,49 @@ export async function loadComponent(
   }
   const specs = parameterSpecs(config);
   const leaves: [string, Tensor][] = [];
-  for (const [name, stored] of locate(source, specs, config)) {
-    const spec = specs.get(name)!;
-    const type = spec.shape.length > 1 ? dtype : "f32";
-    const floats = toFloats((await source.read(stored)).data, type);
-    const data = spec.layout === "conv" ? toEngine(floats, spec.shape) : floats;
-    leaves.push([name, device.upload(data, engineShape(spec), type)]);
-    onProgress?.(leaves.length, specs.size);
+  const place = turningPlace(specs, dtype);
+  try {
+    for (const [name, stored] of locate(source, specs, config)) {
+      const spec = specs.get(name)!;
+      const type = spec.shape.length > 1 ? dtype : "f32";
+      const parts = partsOf(source, stored, spec, type, place);
+      leaves.push([name, await device.uploadParts(parts, engineShape(spec), type)]);
+      onProgress?.(leaves.length, specs.size);
+    }
+  } catch (error) {
+    device.free(...leaves.map(([, tensor]) => tensor));
+    throw error;
   }
   return unflatten(leaves);
+}
+
+/** Elements that are read at a time. */
+const PART = 2 ** 22;
+
+/** Memory in which convolutions are turned one after another: new memory for each would lie about until it is collected. */
+function turningPlace(specs: ParameterSpecs, dtype: "f32" | "f16"): Floats {
+  const convolutions = [...specs.values()].filter((spec) => spec.layout === "conv");
+  const most = convolutions.reduce((size, spec) => Math.max(size, sizeOf(spec.shape)), 0);
+  return dtype === "f16" ? new Float16Array(most) : new Float32Array(most);
+}
+
+/** A parameter in the engine's layout, part by part; each is to be used before the next is asked for. */
+async function* partsOf(
+  source: TensorSource,
+  stored: string,
+  { shape, layout }: ParameterSpec,
+  dtype: "f32" | "f16",
+  place: Floats,
+): AsyncGenerator<Floats> {
+  const size = sizeOf(shape);
+  const row = layout === "conv" ? size / shape[0] : 1;
+  const step = Math.max(1, Math.floor(PART / row)) * row;
+  for (let first = 0; first < size; first += step) {
+    const data = await source.readPart(stored, first, Math.min(step, size - first));
+    if (layout === "conv") engineRows(data, shape, first / row, place);
+    else yield toFloats(data, dtype);
+  }
+  if (layout === "conv") yield place.subarray(0, size) as Floats;
 }
 
 /**

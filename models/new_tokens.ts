@@ -2,7 +2,12 @@
  * New words: a token in the tokenizer and a row at the end of the token table, which starts as a copy of the row of a
  * rare vocabulary entry (Custom Diffusion, §3.2).
  */
-import type { FileArray, TensorSource } from "../files/safetensors.ts";
+import {
+  type FileArray,
+  type TensorInfo,
+  type TensorSource,
+  tensorSource,
+} from "../files/safetensors.ts";
 import { TokenError, type Tokenizer } from "./tokenizer.ts";
 
 /** A row of the token table that starts as a copy of another. */
@@ -43,23 +48,23 @@ export function withRows(
 ): TensorSource {
   const table = [...source.tensors.keys()].find((n) => n.endsWith(TABLE));
   const info = table === undefined ? undefined : source.tensors.get(table);
-  if (!rows.length || !info || info.shape.length !== 2) return source;
+  if (table === undefined || !rows.length || info?.shape.length !== 2) return source;
   const [stored, width] = info.shape;
-  const added = rows.filter((r) => r.row >= stored).length;
-  const shape = [stored + added, width];
-  return {
-    ...source,
-    tensors: new Map(source.tensors).set(table!, { ...info, shape }),
-    async read(name) {
-      const read = await source.read(name);
-      if (name !== table) return read;
-      const Floats = read.data.constructor as new (length: number) => FileArray;
-      const data = new Floats((stored + added) * width);
-      data.set(read.data as never);
-      for (const { row, from } of rows) {
-        data.copyWithin(row * width, from * width, (from + 1) * width);
-      }
-      return { ...read, shape, data };
-    },
+  const shape = [stored + rows.filter((r) => r.row >= stored).length, width];
+  const tensors = new Map(source.tensors).set(table, { dtype: info.dtype, shape });
+  const readRange = async (_: TensorInfo, first: number, count: number, name: string) => {
+    if (name !== table) return await source.readPart(name, first, count);
+    const end = first + count, old = Math.min(end, stored * width);
+    const base = await source.readPart(table, Math.min(first, old), Math.max(0, old - first));
+    const data = new (base.constructor as new (length: number) => FileArray)(count);
+    data.set(base as never);
+    for (const { row, from } of rows) {
+      const start = Math.max(first, row * width), length = Math.min(end, (row + 1) * width) - start;
+      if (length <= 0) continue;
+      const copied = await source.readPart(table, start + (from - row) * width, length);
+      data.set(copied as never, start - first);
+    }
+    return data;
   };
+  return tensorSource(source.name, tensors, source.metadata, readRange, () => source.close());
 }

@@ -51,6 +51,9 @@ const OFF = [
   "reverse_transformer_layers_per_block",
 ];
 
+/** Transformer blocks in all that a model may have; Stable Diffusion XL has 70. */
+const MOST_TRANSFORMERS = 1000;
+
 /**
  * Reads a UNet's `config.json`.
  *
@@ -77,6 +80,13 @@ export function unetConfig(config: unknown, file = "unet/config.json"): UNetConf
   const groups = c.count("norm_num_groups", 32);
   // In this family `attention_head_dim` has always meant the number of heads.
   const heads = c.countPerLevel("attention_head_dim", n, 8);
+  const layersPerBlock = c.layers("layers_per_block", 2);
+  const depth = c.countPerLevel("transformer_layers_per_block", n, 1);
+  const transformers = depth.reduce((sum, d) => sum + d * (2 * layersPerBlock + 1), 0);
+  c.demand(
+    n <= 16 && transformers <= MOST_TRANSFORMERS,
+    `has ${n} levels with ${transformers} transformer blocks, which no model has`,
+  );
   channels.forEach((width, i) => {
     c.demand(width % 2 === 0, `has ${width} channels in level ${i}, an odd number`);
     c.demand(width % groups === 0, `has ${width} channels in level ${i}, not in ${groups} groups`);
@@ -95,9 +105,9 @@ export function unetConfig(config: unknown, file = "unet/config.json"): UNetConf
     channels,
     downAttention: down.map((t) => t === cross),
     upAttention: up.map((t) => t === upCross),
-    layersPerBlock: c.count("layers_per_block", 2),
+    layersPerBlock,
     heads,
-    depth: c.countPerLevel("transformer_layers_per_block", n, 1),
+    depth,
     contextWidth: c.count("cross_attention_dim", 1280),
     groups,
     eps: c.number("norm_eps", 1e-5),

@@ -45,6 +45,7 @@ export function vaeConfig(config: unknown, file = "vae/config.json"): VaeConfig 
     down.length === n && up.length === n,
     `has ${n} block_out_channels, ${down.length} down_block_types and ${up.length} up_block_types`,
   );
+  c.demand(n <= 16, `has ${n} levels`);
   c.only("act_fn", "silu", "swish");
   for (const field of ["latents_mean", "latents_std"]) c.only(field);
   c.only("shift_factor", 0);
@@ -60,7 +61,7 @@ export function vaeConfig(config: unknown, file = "vae/config.json"): VaeConfig 
     outChannels: c.count("out_channels", 3),
     latentChannels: c.count("latent_channels", 4),
     channels,
-    layersPerBlock: c.count("layers_per_block", 1),
+    layersPerBlock: c.layers("layers_per_block", 1),
     groups,
     scalingFactor: c.number("scaling_factor", 0.18215),
     quantConv: c.flag("use_quant_conv", true),

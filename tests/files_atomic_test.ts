@@ -2,7 +2,7 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
 import { writeFileAtomic, writeFileAtomicBy } from "../files/atomic.ts";
 import { FileError } from "../files/errors.ts";
-import { openWeights } from "../files/safetensors_shards.ts";
+import { openWeights } from "../files/weights.ts";
 import { writeSafetensors } from "../files/safetensors_write.ts";
 import { blobSource, type ByteSource, bytesSource, fileSource } from "../files/source.ts";
 

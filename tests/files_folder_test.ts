@@ -158,7 +158,7 @@ Deno.test("folder: the usual mistakes are told apart", async () => {
     laidOut(files, async (root) => {
       await assertRejects(() => openModelFolder(root + inside), FileError, part);
     });
-  await refuses({ "x.ckpt": "x" }, "is a file, not a model folder", "/x.ckpt");
+  await refuses({ "x.ckpt": "x" }, "x.ckpt: has 1 bytes", "/x.ckpt");
   await refuses({ "x.txt": "x" }, "holds no model_index.json. Name the folder that holds unet/");
   await refuses({ "refs/main": "x", "snapshots/abc/x": "x" }, "/snapshots/abc");
   await refuses({ "sd/model_index.json": "{}" }, "Did you mean");
@@ -169,15 +169,11 @@ Deno.test("folder: the usual mistakes are told apart", async () => {
     Object.fromEntries(incomplete),
     "holds no folder unet/, which its model_index.json names",
   );
-  const pickled = { ...whole(), "unet/diffusion_pytorch_model.bin": "x" } as Files;
-  delete pickled["unet/diffusion_pytorch_model.safetensors"];
-  await laidOut(pickled, async (root) => {
+  const none = whole();
+  delete none["unet/diffusion_pytorch_model.safetensors"];
+  await laidOut(none, async (root) => {
     const model = await openModelFolder(root);
-    await assertRejects(
-      () => model.weights("unet"),
-      FileError,
-      "diffusion_pytorch_model.bin is a PyTorch pickle",
-    );
+    await assertRejects(() => model.weights("unet"), FileError, "unet: holds no weights");
     await Deno.remove(`${root}/scheduler/scheduler_config.json`);
     const later = await openModelFolder(root);
     assertThrows(() => later.config("scheduler"), FileError, "holds no configuration");

@@ -21,7 +21,8 @@ import {
   zoom,
 } from "../files/picture.ts";
 import { orientationOf } from "../files/picture_format.ts";
-import { crc32, encodePng, readPngText, writePng } from "../files/png.ts";
+import { crc32 } from "../files/crc32.ts";
+import { encodePng, readPngText, writePng } from "../files/png.ts";
 import golden from "./golden/pictures.json" with { type: "json" };
 
 const fileOf = (name: string) =>

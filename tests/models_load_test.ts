@@ -4,8 +4,9 @@ import { FileError } from "../files/errors.ts";
 import { openSafetensors, type TensorSource, tensorSource } from "../files/safetensors.ts";
 import { writeSafetensors } from "../files/safetensors_write.ts";
 import { interpret } from "../compile/interpret.ts";
-import { toEngine, toFile } from "../models/layout.ts";
+import { engineRows, toEngine, toFile } from "../models/layout.ts";
 import { loadComponent, storeComponent } from "../models/load.ts";
+import { withRows } from "../models/new_tokens.ts";
 import { engineShape } from "../models/params.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { type ModelConfig, parameterSpecs } from "../models/specs.ts";
@@ -97,6 +98,11 @@ Deno.test("layouts are turned by their definition, there and back, for any exten
       assertEquals(turned[((y * w + x) * i + c) * o + q], k);
     }
     assertEquals(toFile(turned, [o, i, h, w]), data);
+    const row = i * h * w, pieces = new Float32Array(data.length);
+    for (let first = 0; first < o; first += 7) {
+      engineRows(data.subarray(first * row, (first + 7) * row), [o, i, h, w], first, pieces);
+    }
+    assertEquals(pieces, turned);
   }
 });
 
@@ -210,6 +216,35 @@ Deno.test("a folder is loaded whole, with rows for new tokens copied from their 
   model.free();
   assertEquals(device.buffers.allocated, before);
   await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("rows of new tokens are there whichever part of the table is read", async () => {
+  const name = "text_model.embeddings.token_embedding.weight";
+  const table = Float32Array.from({ length: 40 }, (_, i) => i);
+  const stored = tensorSource(
+    "table",
+    new Map([[name, { dtype: "F32" as const, shape: [10, 4] }]]),
+    {},
+    (_, first, count) => Promise.resolve(table.slice(first, first + count)),
+    () => {},
+  );
+  // One takes the place of a row that was kept free, two come after.
+  const source = withRows(stored, [{ row: 9, from: 2 }, { row: 10, from: 0 }, {
+    row: 11,
+    from: 5,
+  }]);
+  const expected = [
+    ...table.slice(0, 36),
+    ...[2, 0, 5].flatMap((r) => [...table.slice(4 * r, 4 * r + 4)]),
+  ];
+  assertEquals(source.tensors.get(name)!.shape, [12, 4]);
+  assertEquals([...await source.readFloat32(name)], expected);
+  for (let first = 0; first <= 48; first += 3) {
+    for (let count = 0; first + count <= 48; count += 5) {
+      const part = await source.readPart(name, first, count) as Float32Array;
+      assertEquals([...part], expected.slice(first, first + count));
+    }
+  }
 });
 
 Deno.test("tokens that exist, initializers that don't, and parts that don't fit are refused", async () => {

@@ -2,11 +2,12 @@
  * CompVis `delta_epoch=*.ckpt`: `state_dict` holds the cross-attention's keys and values under the checkpoint's names,
  * and the new tokens' rows as one matrix `embed`, without saying what they are called. Compressed: factors u, v.
  */
+import { COMPVIS } from "../../files/compvis_names.ts";
 import { FileError } from "../../files/errors.ts";
 import type { DeltaToken, DeltaWeight } from "../delta.ts";
 import { type Dict, isDict, isLeaf, readFinite } from "./content.ts";
 import { bare, type DeltaFormat, type Packed } from "./format.ts";
-import { COMPVIS, compVisNames, pathsOfCompVis } from "./compvis_names.ts";
+import { compVisNames, pathsOfCompVis } from "./compvis_names.ts";
 import { filled, packWeight, readWeight } from "./weights.ts";
 
 /** Keys and values attend to the prompt, so their second extent is an embedding's. */

@@ -6,11 +6,9 @@
  * the names of a whole delta tell them.
  */
 import { FileError } from "../../files/errors.ts";
+import { COMPVIS, unetFromCompVis } from "../../files/compvis_names.ts";
 import type { FormatContext } from "./format.ts";
 import { UNET, unetName } from "./names.ts";
-
-/** Where CompVis checkpoints have the denoiser's parameters. */
-export const COMPVIS = "model.diffusion_model.";
 
 const ATTENTION =
   /^(down_blocks|up_blocks)\.(\d+)\.attentions\.(\d+)\.(.+)$|^mid_block\.attentions\.0\.(.+)$/;
@@ -34,15 +32,10 @@ export function toCompVis(name: string, layers?: number): string | undefined {
 
 /** The other way round: see {@linkcode toCompVis}. */
 export function fromCompVis(name: string, layers?: number): string | undefined {
-  const [, way, index, rest, middle] = COMPVIS_ATTENTION.exec(name) ?? [];
-  if (middle) return `mid_block.attentions.0.${middle}`;
-  if (!way || layers === undefined) return undefined;
-  const at = Number(index) - (way === "input_blocks" ? 1 : 0);
-  const block = Math.floor(at / (layers + 1)), attention = at % (layers + 1);
-  if (at < 0 || (way === "input_blocks" && attention === layers)) return undefined;
-  return `${
-    way === "input_blocks" ? "down" : "up"
-  }_blocks.${block}.attentions.${attention}.${rest}`;
+  const [, way] = COMPVIS_ATTENTION.exec(name) ?? [];
+  // The middle block lies in the same place whatever the layers are.
+  if (!COMPVIS_ATTENTION.test(name) || way && layers === undefined) return undefined;
+  return unetFromCompVis(name, layers ?? 1);
 }
 
 /**

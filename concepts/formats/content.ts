@@ -3,8 +3,14 @@
  * safetensors file. Formats look at this, and never at a file's name.
  */
 import { FileError } from "../../files/errors.ts";
-import { openSafetensors } from "../../files/safetensors.ts";
+import { openSafetensors, realNumbers } from "../../files/safetensors.ts";
 import { type ByteSource, fileSource } from "../../files/source.ts";
+import {
+  isTorch,
+  isTorchTensor,
+  openTorch,
+  type TorchValue,
+} from "../../files/torch_checkpoint.ts";
 
 /** A stored tensor, read when it is wanted. */
 export interface Leaf {
@@ -47,16 +53,23 @@ export const isLeaf = (content: Content): content is Leaf =>
 export const isList = (content: Content): content is readonly Content[] => Array.isArray(content);
 
 /**
- * Opens a safetensors file or a PyTorch pickle; which of them it is, its first bytes tell.
+ * Opens a safetensors file or a PyTorch checkpoint; which of them it is, its first bytes tell.
  *
- * @throws FileError when it is neither, damaged, or a pickle: those are not read yet
+ * @throws FileError when it is neither, or damaged, or a checkpoint that names what no file of tensors needs
  */
 export async function openContent(path: string): Promise<DeltaFile> {
   const bytes = await fileSource(path);
-  if (await isPickle(bytes)) {
+  let torch: boolean;
+  try {
+    torch = await isTorch(bytes);
+  } catch (error) {
     bytes.close();
-    throw noPickles(path, "read");
+    throw error;
   }
+  return torch ? await checkpoint(path, bytes) : await safetensors(path, bytes);
+}
+
+async function safetensors(path: string, bytes: ByteSource): Promise<DeltaFile> {
   const source = await openSafetensors(bytes);
   const root = new Map<string, Content>();
   for (const [name, { dtype, shape }] of source.tensors) {
@@ -71,23 +84,32 @@ export async function openContent(path: string): Promise<DeltaFile> {
   };
 }
 
-/**
- * First four bytes of what `torch.save` writes: a zip archive, or before PyTorch 1.6 a pickle of its magic number. Neither
- * can be the length of a safetensors header.
- */
-const PICKLES = ["504b0304", "80028a0a"];
-
-async function isPickle(source: ByteSource): Promise<boolean> {
-  return source.size >= 4 && PICKLES.includes((await source.read(0, 4)).toHex());
+async function checkpoint(path: string, bytes: ByteSource): Promise<DeltaFile> {
+  const { root, close } = await openTorch(bytes);
+  if (root instanceof Map) {
+    return {
+      path,
+      container: "torch",
+      metadata: {},
+      root: contentOf(path, root, "") as Dict,
+      [Symbol.dispose]: close,
+    };
+  }
+  close();
+  throw new FileError(path, "holds no dictionary", "It is no delta and no model");
 }
 
-/** What is said of pickles as long as there is no reader and writer of them. */
-export const noPickles = (path: string, done: "read" | "written"): FileError =>
-  new FileError(
-    path,
-    `${done === "read" ? "is" : "would be"} a PyTorch pickle, and those are not ${done} yet`,
-    done === "read" ? "Save its tensors as safetensors first" : "Choose a format in safetensors",
-  );
+/** Texts and numbers, which no format wants, become undefined. */
+function contentOf(path: string, value: TorchValue, name: string): Content {
+  if (isTorchTensor(value)) {
+    const { dtype, shape } = value;
+    return { dtype, shape, read: async () => realNumbers(path, name, dtype, await value.read()) };
+  }
+  if (value instanceof Map) {
+    return new Map([...value].map(([key, v]) => [key, contentOf(path, v, key)]));
+  }
+  return Array.isArray(value) ? value.map((v) => contentOf(path, v, name)) : undefined;
+}
 
 /** Reads numbers that are to be finite, of a tensor with the extents wanted (any, where none are given). */
 export async function readFinite(

@@ -2,10 +2,11 @@
 import { FileError } from "../../files/errors.ts";
 import { isFile } from "../../files/paths.ts";
 import { type TensorToWrite, writeSafetensors } from "../../files/safetensors_write.ts";
+import { writeTorch } from "../../files/torch_write.ts";
 import { factoredChange, formOf, trainedWeight, weightChange } from "../changes.ts";
 import type { Delta, DeltaWeight } from "../delta.ts";
-import { type DeltaFile, noPickles } from "./content.ts";
-import type { DeltaFormat, DeltaFormatName, FormatContext, Packed, PackedDict } from "./format.ts";
+import type { DeltaFile } from "./content.ts";
+import type { DeltaFormat, DeltaFormatName, FormatContext, Packed, Written } from "./format.ts";
 import { moongate } from "./moongate.ts";
 import { formatNamed } from "./registry.ts";
 import { packEmbedding, tokenFile } from "./tokens.ts";
@@ -36,7 +37,7 @@ export interface SavedDelta {
 
 /** Writes a delta as moongate has it, whole or not at all. */
 export async function saveDelta(path: string, delta: Delta): Promise<void> {
-  await writePacked(path, moongate.write(delta, {}));
+  await writePacked(path, moongate.write(delta, {}), "safetensors");
 }
 
 /**
@@ -55,10 +56,9 @@ export async function saveDeltaAs(
 ): Promise<SavedDelta> {
   const format = formatNamed(to);
   const target = targetOf(out, format);
-  if (target.container === "torch") throw noPickles(target.path, "written");
   const { fitted, lost } = await fit(delta, format, options);
   const written = format.write(fitted, options);
-  const files: [string, Parameters<typeof writePacked>[1]][] = [[target.path, written]];
+  const files: [string, Written][] = [[target.path, written]];
   if (format.tokens !== "inside") {
     const plain = format.tokens === "beside, bare" || Deno.build.os === "windows";
     for (const [i, { token }] of fitted.tokens.entries()) {
@@ -71,7 +71,7 @@ export async function saveDeltaAs(
   }
   await makeFolder(target.folder);
   for (const [path, content] of files.toReversed()) {
-    await writePacked(path, content);
+    await writePacked(path, content, target.container);
   }
   return { paths: files.map(([path]) => path), lost };
 }
@@ -161,11 +161,13 @@ async function makeFolder(folder: string): Promise<void> {
   }
 }
 
-/** Writes a file's content. */
+/** Writes a file's content. In safetensors, what is no tensor (the empty dictionaries of one format) is left out. */
 async function writePacked(
   path: string,
-  { root, metadata }: { root: PackedDict; metadata?: Readonly<Record<string, string>> },
+  { root, metadata }: Written,
+  container: DeltaFile["container"],
 ): Promise<void> {
+  if (container === "torch") return await writeTorch(path, root);
   const tensors = [...root].filter((entry): entry is [string, TensorToWrite] => isTensor(entry[1]));
   await writeSafetensors(path, new Map(tensors), metadata);
 }

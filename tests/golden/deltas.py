@@ -115,6 +115,7 @@ save_file({compvis(k): v for k, v in change.items()}, OUT / "a1111.safetensors",
 parts = {f"{compvis(k)}.{n}": f[p].half() for k, f in factors.items() for n, p in (("US", "u"), ("Vh", "v"))}
 save_file(parts, OUT / "a1111_factors.safetensors", extension("delta_factors"))
 
-# AUTOMATIC1111's textual inversion.
+# AUTOMATIC1111's textual inversion, apart from the deltas, which it would be a word of.
+(OUT / "webui").mkdir()
 torch.save({"string_to_token": {"*": 265}, "string_to_param": {"*": torch.nn.Parameter(embed[:1])}, "name": "new1",
-            "step": 500, "sd_checkpoint": None, "sd_checkpoint_name": None}, OUT / "webui_embedding.pt")
+            "step": 500, "sd_checkpoint": None, "sd_checkpoint_name": None}, OUT / "webui" / "webui_embedding.pt")

@@ -115,7 +115,7 @@ both("diffusers token .bin", OUT / "<new2>.bin", "new2.bin")
 
 # diffusers loads the custom weights. Its loader wants a pipeline, and the entries without weights of the .bin.
 processed = model()
-pipeline = types.SimpleNamespace(components={}, _optionally_disable_offloading=lambda *_: (False, False, False))
+pipeline = types.SimpleNamespace(components={}, hf_device_map={}, _optionally_disable_offloading=lambda *_: (False, False, False))
 processed.load_attn_procs(OUT, weight_name="custom.bin", use_safetensors=False, _pipeline=pipeline)
 assert relative(answer(processed) - base, whole - base) < 1e-5, "diffusers with our custom .bin answers otherwise"
 print("diffusers with the custom .bin: change of the answer within", relative(answer(processed) - base, whole - base))

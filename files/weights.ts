@@ -1,7 +1,8 @@
 /**
- * A model whose tensors are spread over several files, as `*.safetensors.index.json` tells.
+ * Weights by path, whatever they are kept in: a safetensors file, a PyTorch checkpoint, or several of either, as
+ * `*.index.json` tells.
  *
- * Why apart: the index is a second header that may lie too, about files that may be missing.
+ * Why an index is checked so closely: it is a second header that may lie too, about files that may be missing.
  */
 import type { FileArray } from "./dtypes.ts";
 import { FileError } from "./errors.ts";
@@ -12,14 +13,29 @@ import {
   type TensorSource,
   tensorSource,
 } from "./safetensors.ts";
+import { type ByteSource, fileSource } from "./source.ts";
+import { isTorch, openTorchWeights } from "./torch_checkpoint.ts";
 
 /**
- * Opens weights by path: a `.safetensors` file, or a `.safetensors.index.json` and the shards beside it.
+ * Opens weights: a file, told by its content, or an index (`.json`) and the files beside it.
  *
  * @throws FileError naming the file that is missing or wrong, and the tensor
  */
-export function openWeights(path: string): Promise<TensorSource> {
-  return path.endsWith(".json") ? openShards(path) : openSafetensors(path);
+export async function openWeights(path: string): Promise<TensorSource> {
+  return await (path.endsWith(".json") ? openShards(path) : openWeightsFile(path));
+}
+
+/** Opens one file of weights, told by its content. Throws FileError as {@linkcode openWeights} does. */
+export async function openWeightsFile(from: string | ByteSource): Promise<TensorSource> {
+  const bytes = typeof from === "string" ? await fileSource(from) : from;
+  let torch: boolean;
+  try {
+    torch = await isTorch(bytes);
+  } catch (error) {
+    bytes.close();
+    throw error;
+  }
+  return await (torch ? openTorchWeights(bytes) : openSafetensors(bytes));
 }
 
 interface Sharded extends TensorInfo {
@@ -39,15 +55,15 @@ async function openShards(path: string): Promise<TensorSource> {
     const tensors = new Map<string, Sharded>();
     for (const [tensor, file] of Object.entries(map)) {
       // A path would let an index from a stranger open any file of the user's.
-      if (typeof file !== "string" || !/^[^/\\:]+\.safetensors$/.test(file)) {
+      if (typeof file !== "string" || !/^[^/\\:]+\.(safetensors|bin)$/.test(file)) {
         throw new FileError(
           path,
           `places tensor "${tensor}" in ${
             JSON.stringify(file)
-          }, which is not the name of a .safetensors file beside it`,
+          }, which is not the name of a .safetensors or .bin file beside it`,
         );
       }
-      const shard = shards.get(file) ?? await openSafetensors(folder + file);
+      const shard = shards.get(file) ?? await openWeightsFile(folder + file);
       shards.set(file, shard);
       const info = shard.tensors.get(tensor);
       if (!info) {
@@ -57,7 +73,7 @@ async function openShards(path: string): Promise<TensorSource> {
           "Index and shards are of different models: fetch them again",
         );
       }
-      tensors.set(tensor, { ...info, shard });
+      tensors.set(tensor, { dtype: info.dtype, shape: info.shape, shard });
     }
     const metadata = shards.values().next().value?.metadata ?? {};
     const readRange = (
