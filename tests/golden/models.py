@@ -151,8 +151,8 @@ def vae():
 
 
 def unet_of(**options):
-    model = UNet2DConditionModel(sample_size=4, in_channels=3, out_channels=3, norm_num_groups=4,
-                                 cross_attention_dim=10, **options)
+    model = UNet2DConditionModel(sample_size=4, in_channels=3, out_channels=3, cross_attention_dim=10,
+                                 **{"norm_num_groups": 4, **options})
     randomize(model)
     return model
 
@@ -222,7 +222,7 @@ def unet_linear():
 
 
 def unet_added():
-    unet("unet_added", block_out_channels=(4, 8), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+    unet("unet_added", norm_num_groups=2, block_out_channels=(4, 8), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
          up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), layers_per_block=1, attention_head_dim=(1, 2),
          transformer_layers_per_block=(1, 2), use_linear_projection=True, addition_embed_type="text_time",
          addition_time_embed_dim=4, projection_class_embeddings_input_dim=31)
