@@ -144,10 +144,15 @@ def vae():
     x, z, u = rand(2, 3, 8, 12), rand(2, 3, 4, 6), rand(2, 3, 8, 12)
     posterior = model.encode(x).latent_dist
     y = model.decode(z).sample
-    z.requires_grad_()
-    grads = gradients((u * model.decode(z).sample).sum(), {"z": z})
-    save("vae", plain(model.config), params=dict(model.named_parameters()), grad=grads,
-         **{"in": dict(x=x, z=z, u=u), "out": dict(mean=posterior.mean, logvar=posterior.logvar, y=y)})
+    u_mean, u_logvar = rand(2, 3, 4, 6), rand(2, 3, 4, 6)
+    leaves = {**dict(model.named_parameters()), "in.x": x, "in.z": z}
+    for t in leaves.values():
+        t.requires_grad_()
+    dist = model.encode(x).latent_dist
+    loss = (u * model.decode(z).sample).sum() + (u_mean * dist.mean).sum() + (u_logvar * dist.logvar).sum()
+    save("vae", plain(model.config), params=dict(model.named_parameters()), grad=gradients(loss, leaves),
+         **{"in": dict(x=x, z=z, u=u, u_mean=u_mean, u_logvar=u_logvar),
+            "out": dict(mean=posterior.mean, logvar=posterior.logvar, y=y)})
 
 
 def unet_of(**options):
