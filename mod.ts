@@ -138,7 +138,8 @@ export { diffusionLoss, type LossBatch, type LossModel } from "./diffusion/loss.
 export type { NoiseSchedule, Prediction } from "./diffusion/schedule.ts";
 export type { SamplingConfig, Spacing } from "./diffusion/sampling_config.ts";
 export type { SamplerName } from "./diffusion/sampler_names.ts";
-export { generate, type SampleOptions, Sampler } from "./diffusion/sample.ts";
+export { generate, type LatentOptions, type SampleOptions, Sampler } from "./diffusion/sample.ts";
+export type { Cut } from "./diffusion/conditions.ts";
 export { SAMPLER_NAMES, type SamplerChoice } from "./diffusion/samplers.ts";
 
 // Concepts: training, deltas, merging.
