@@ -1,5 +1,6 @@
 /** Published models at full size: every parameter's name and shape are those of diffusers and transformers. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { main } from "../cli/main.ts";
 import { FileError } from "../files/errors.ts";
 import { architectureNamed, architectureNames } from "../models/architectures.ts";
 import { clipTextConfig } from "../models/clip_text.ts";
@@ -100,5 +101,26 @@ Deno.test("what a published config could ask for and nothing here computes is re
       ? "addition_time_embed_dim"
       : Object.keys(change)[0];
     assert(error.message.includes(field), error.message);
+  }
+});
+
+Deno.test("the commands of docs/models.md run as they stand, and its numbers are right", async () => {
+  const text = await Deno.readTextFile(new URL("../docs/models.md", import.meta.url));
+  const commands = [...text.matchAll(/^moongate (.+)$/gm)].map(([, line]) => line.split(" "));
+  assertEquals(commands.length, 3);
+  for (const args of commands) {
+    const out: string[] = [];
+    assertEquals(await main(args, { out: (l) => out.push(l), err: () => {} }), 0, args.join(" "));
+    assert(out.join("\n").includes("weight"));
+  }
+  for (const [name, parts] of Object.entries(golden)) {
+    const row = text.split("\n").find((line) =>
+      line.startsWith("|") && line.includes(`\`${name}\``)
+    );
+    assert(row, `${name} is in the table`);
+    for (const [part, { parameters }] of Object.entries(parts)) {
+      const number = parameters.toLocaleString("en");
+      assert((part === "vae" ? text : row).includes(number), `${name}, ${part}: ${number}`);
+    }
   }
 });
