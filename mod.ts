@@ -124,7 +124,13 @@ export {
 } from "./diffusion/pipeline.ts";
 export type { ClipEncoderConfig } from "./models/clip_encoder.ts";
 export type { ClipTextConfig } from "./models/clip_text.ts";
-export type { Block, UNetConfig, UNetOptions } from "./models/unet.ts";
+export type {
+  AddedConditions,
+  AddedConfig,
+  Block,
+  UNetConfig,
+  UNetOptions,
+} from "./models/unet.ts";
 export type { Posterior, VaeConfig } from "./models/vae.ts";
 export { ParameterError, type ParameterTree } from "./models/params.ts";
 export { TokenError, Tokenizer, type TokenizerParts, type WholeToken } from "./models/tokenizer.ts";
@@ -132,7 +138,8 @@ export { diffusionLoss, type LossBatch, type LossModel } from "./diffusion/loss.
 export type { NoiseSchedule, Prediction } from "./diffusion/schedule.ts";
 export type { SamplingConfig, Spacing } from "./diffusion/sampling_config.ts";
 export type { SamplerName } from "./diffusion/sampler_names.ts";
-export { generate, type SampleOptions, Sampler } from "./diffusion/sample.ts";
+export { generate, type LatentOptions, type SampleOptions, Sampler } from "./diffusion/sample.ts";
+export type { Cut } from "./diffusion/conditions.ts";
 export { SAMPLER_NAMES, type SamplerChoice } from "./diffusion/samplers.ts";
 
 // Concepts: training, deltas, merging.
@@ -206,6 +213,7 @@ export {
 } from "./evaluate/alignment.ts";
 export { bootstrap, type BootstrapOptions, type Estimate } from "./evaluate/bootstrap.ts";
 export { type ClipFolder, type ClipScorer, inspectClip, openClip } from "./evaluate/clip.ts";
+export { type DinoFolder, inspectDino, openDino } from "./evaluate/dino.ts";
 export type { ImageEncoder, Look } from "./evaluate/encoder.ts";
 export { frechetDistance, frechetEstimate } from "./evaluate/fid.ts";
 export { kid, kidEstimate, type KidOptions } from "./evaluate/kid.ts";
@@ -216,12 +224,14 @@ export {
   scorePictures,
 } from "./evaluate/scores.ts";
 export type { ClipConfig, ClipVisionConfig } from "./models/clip_vision.ts";
+export type { VitConfig } from "./models/vit.ts";
 
 // Pictures and files.
 export { FileError } from "./files/errors.ts";
 export { fingerprint } from "./files/fingerprint.ts";
 export { type ModelFolder, openModelFolder } from "./files/folder.ts";
 export { fitted, listPictures, type Picture, readPicture, resize, squared } from "./files/image.ts";
+export type { ResizeFilter } from "./files/resize.ts";
 export { readPngText, writePng } from "./files/png.ts";
 export { sheet, type SheetOptions } from "./files/sheet.ts";
 export type { JsonObject } from "./files/json.ts";

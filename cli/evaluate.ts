@@ -33,6 +33,7 @@ export function evaluateCommand(context: Context): Command {
     )
     .option("--real <folder>", "real pictures of the class, for KID and FID; two or more")
     .option("--scorer <folder>", "the CLIP to score with (default: the model's own clip/)")
+    .option("--dino <folder>", "a DINO (ViT-S/16) to measure image alignment with, too")
     .option("--model <folder>", "the model to generate with");
   return withSampling(command, deltas)
     .option(
@@ -68,11 +69,15 @@ function evaluateRequest(
   { quiet: _, delta: _d, strength: _s, ...flags }: Flags,
   given: GivenDelta[],
 ): EvaluateRequest {
-  const { generated, model, scorer, prompt, targets = [], real, resamples, out, json } = flags;
+  const { generated, model, scorer, dino, prompt, targets = [], real, resamples, out, json } =
+    flags;
   const { promptsFrom, seed, count, steps, guidance, sampler, eta } = flags;
   const { size, width, height, batch } = flags;
+  if (dino !== undefined && !targets.length) {
+    throw new UsageError("--dino measures image alignment: give --targets, the concept's pictures");
+  }
   const shared = {
-    ...{ model, scorer, prompt, targets, real, resamples, out, json },
+    ...{ model, scorer, dino, prompt, targets, real, resamples, out, json },
     bootstrapSeed: seed,
   };
   if (generated !== undefined) {

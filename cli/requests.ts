@@ -193,6 +193,8 @@ export interface EvaluateRequest {
   model?: string;
   /** A CLIP folder. */
   scorer?: string;
+  /** A DINO folder, to measure image alignment with, too. */
+  dino?: string;
   /** One prompt for all pictures of `generated`; undefined: what their files say. */
   prompt?: string;
   /** Folders of the concept's pictures. */

@@ -2,6 +2,7 @@
 import { gpu } from "../device/adapter.ts";
 import { withoutTokens } from "../evaluate/alignment.ts";
 import { type ClipFolder, inspectClip, openClip } from "../evaluate/clip.ts";
+import { inspectDino, openDino } from "../evaluate/dino.ts";
 import { type Score, scorePictures } from "../evaluate/scores.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { FileError } from "../files/errors.ts";
@@ -25,6 +26,7 @@ const SHOWN = 48;
 export async function evaluate(request: EvaluateRequest, ui: Ui): Promise<string> {
   await checkOutputs(request);
   const clip = await inspectScorer(request);
+  const dino = request.dino === undefined ? undefined : await inspectDino(request.dino);
   const targets = await readAll(request.targets);
   const real = await readAll(request.real === undefined ? [] : [request.real]);
   const here = request.generated === undefined ? undefined : await madeBefore(request);
@@ -33,17 +35,19 @@ export async function evaluate(request: EvaluateRequest, ui: Ui): Promise<string
   const generated = await Promise.all(paths.map(readPicture));
   using device = await gpu();
   const scorer = await openClip(device, clip);
+  const encoders = dino ? [await openDino(device, dino)] : [];
   const scores = await scorePictures(scorer, {
     generated,
     ...(prompts && { prompts }),
     ...(targets.length && { targets }),
     ...(real.length && { real }),
   }, {
+    encoders,
     resamples: request.resamples,
     fidResamples: Math.min(100, request.resamples),
     seed: request.bootstrapSeed,
   });
-  scorer.free();
+  for (const encoder of [scorer, ...encoders]) encoder.free();
   const remarks = remarksOn(request, prompts, clip, Math.min(generated.length, real.length));
   const table = [...scoreTable(scores), ...remarks];
   for (const line of table) ui.say(line);
@@ -54,7 +58,15 @@ export async function evaluate(request: EvaluateRequest, ui: Ui): Promise<string
   if (request.json !== undefined) {
     const pictures = Object.fromEntries(Object.entries(sets).map(([k, v]) => [k, v.length]));
     const { resamples, bootstrapSeed: seed } = request;
-    const numbers = { scorer: clip.path, pictures, resamples, seed, level: 0.95, scores };
+    const numbers = {
+      scorer: clip.path,
+      dino: dino?.path,
+      pictures,
+      resamples,
+      seed,
+      level: 0.95,
+      scores,
+    };
     await writeFileAtomic(request.json, `${JSON.stringify(numbers, undefined, 2)}\n`);
   }
   return path;

@@ -18,7 +18,7 @@ import { sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten, mapTree } from "../tensor/tree.ts";
 import type { Delta, DeltaWeight } from "./delta.ts";
-import { isTable } from "./delta_weights.ts";
+import { isSecond, isTable } from "./delta_weights.ts";
 
 /** A delta and how much of it is wanted. */
 export interface AppliedDelta {
@@ -168,7 +168,7 @@ function rowsOf(
   path: string,
   width: number,
 ): { ids: number[]; data: Float32Array } | undefined {
-  const second = path.startsWith("text_encoder_2.");
+  const second = isSecond(path);
   const ids: number[] = [], rows: Float32Array[] = [];
   const teachers = new Map<string, string>();
   for (const { delta, name = "the delta" } of stack) {

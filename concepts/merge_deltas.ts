@@ -7,7 +7,7 @@ import { compile } from "../compile/compile.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { FileError } from "../files/errors.ts";
-import { clipText } from "../models/clip_text.ts";
+import { promptFeatures } from "../diffusion/conditions.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import type { Delta, DeltaToken, DeltaWeight } from "./delta.ts";
 import { withDelta } from "./apply.ts";
@@ -83,7 +83,7 @@ export async function mergeDeltas(
       delta: {
         base: baseOf(deltas),
         tokens,
-        embeddings: deltas.flatMap((d) => d.embeddings),
+        ...embeddingsOf(deltas),
         weights,
         notes: {
           kind: "merged",
@@ -101,6 +101,13 @@ export async function mergeDeltas(
 
 /** The base of the first delta that names it. */
 const baseOf = (deltas: readonly Delta[]): string => deltas.find((d) => d.base)?.base ?? "";
+
+/** The embeddings of all deltas, in both text encoders where they have two. */
+function embeddingsOf(deltas: readonly Delta[]): Pick<Delta, "embeddings" | "embeddings2"> {
+  const embeddings = deltas.flatMap((d) => d.embeddings);
+  const embeddings2 = deltas.flatMap((d) => d.embeddings2 ?? []);
+  return embeddings2.length ? { embeddings, embeddings2 } : { embeddings };
+}
 
 function checkDeltas(deltas: readonly Delta[]): void {
   if (deltas.length < 2) throw new TypeError("merging needs at least two deltas");
@@ -135,7 +142,7 @@ function withTokens(pipeline: Pipeline, deltas: readonly Delta[]) {
   return withDelta(pipeline, {
     base: baseOf(deltas),
     tokens: deltas.flatMap((d) => d.tokens),
-    embeddings: deltas.flatMap((d) => d.embeddings),
+    ...embeddingsOf(deltas),
     weights: new Map(),
     notes: {},
   });
@@ -145,11 +152,11 @@ function textEncoder(pipeline: Pipeline) {
   const { config, params, tokenizer, device } = pipeline;
   const run = compile(
     device,
-    (ids: Tensor) => ({ hidden: clipText(config.text_encoder, params.text_encoder, ids).hidden }),
+    (ids: Tensor) => ({ hidden: promptFeatures(config, params, ids).context }),
   );
   const encode = async (text: string): Promise<{ ids: number[]; rows: Float64Array[] }> => {
     const tokens = pipeline.tokenize([text]);
-    const ids = tokenizer.encodePadded(text, tokens.shape[1]);
+    const ids = tokenizer.encodePadded(text, tokens.shape.at(-1));
     const { hidden } = run(tokens);
     const data = Float64Array.from(await device.read(hidden) as Float32Array);
     const d = hidden.shape[2];

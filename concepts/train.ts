@@ -73,10 +73,14 @@ type Step = Compiled<[AdamState, StepBatch, Tensor], { state: AdamState; loss: T
 /** The parameters that Custom Diffusion trains: cross-attention keys and values, and the tokens' rows. */
 export function customDiffusionMask(pipeline: Pipeline, tokens: readonly string[]): Mask {
   const ids = tokens.flatMap((t) => pipeline.tokenIds(t));
+  const encoders = pipeline.config.text_encoder_2
+    ? ["text_encoder", "text_encoder_2"]
+    : ["text_encoder"];
+  const tables = encoders.map((part) => [`${part}.**.token_embedding.weight`, rows(ids)]);
   return mask(pipeline.params, {
     "unet.**.attn2.to_k.weight": true,
     "unet.**.attn2.to_v.weight": true,
-    ...(ids.length ? { "text_encoder.**.token_embedding.weight": rows(ids) } : {}),
+    ...(ids.length ? Object.fromEntries(tables) : {}),
   });
 }
 

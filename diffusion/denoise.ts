@@ -10,7 +10,7 @@ import { tensor } from "../ops/leaf.ts";
 import { concat, expand, slice } from "../ops/movement.ts";
 import { greaterEqual, where } from "../ops/compare.ts";
 import { foldIn, keyFromSeed, randomNormal } from "../ops/random.ts";
-import { unet, type UNetConfig } from "../models/unet.ts";
+import { type AddedConditions, unet, type UNetConfig } from "../models/unet.ts";
 import type { ParameterTree } from "../models/params.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { NoiseSchedule } from "./schedule.ts";
@@ -25,6 +25,8 @@ export interface Walk extends TrajectoryOptions {
   readonly seeds: readonly number[];
   /** w in ε(∅) + w·(ε(prompt) − ε(∅)); with 1 the model is asked once a step, for the prompt alone. */
   readonly guidance: number;
+  /** What the model is told besides the prompts, with as many rows as those have. */
+  readonly added?: AddedConditions;
   /** Noise `[B, h, w, c]` of unit variance to start from instead of the seeds' own. */
   readonly noise?: Tensor;
   /** A clean latent `[1 or B, h, w, c]` to start from, with `strength`: noise is put on it. */
@@ -51,15 +53,17 @@ type Step = (
   context: Tensor,
   noise: readonly Tensor[],
   numbers: Tensor,
+  added: Readonly<Record<string, Tensor>>,
 ) => State;
 
-/** A model that is asked what is in a noisy sample: `(config, params, x, timesteps [B], context)`. */
+/** A model that is asked what is in a noisy sample: `(config, params, x, timesteps [B], context, options)`. */
 export type Denoising = (
   config: UNetConfig,
   params: ParameterTree,
   x: Tensor,
   timesteps: Tensor,
   context: Tensor,
+  options: { readonly added?: AddedConditions },
 ) => Tensor;
 
 /** Samples latents of one UNet. Programs are compiled once for each batch size and shape. */
@@ -115,7 +119,7 @@ export class Denoiser {
           ...[plan.timestep, walk.guidance, plan.input, plan.x, plan.model, plan.noise],
           ...memory.next(plan),
         );
-        state = step(params, state, context, fresh(i), tensor(numbers));
+        state = step(params, state, context, fresh(i), tensor(numbers), { ...walk.added });
         owned = [state.x, ...state.slots];
         await walk.onStep?.(i + 1, path.steps.length, state.x);
         // Lets signals and timers through; the GPU works on meanwhile.
@@ -147,12 +151,13 @@ export class Denoiser {
   }
 
   #step(guided: boolean): Step {
-    return (params, { x, slots }, context, noise, numbers) => {
+    return (params, { x, slots }, context, noise, numbers, { pooled, sizes }) => {
       const n = (i: number) => slice(numbers, 0, i, i + 1);
       const [timestep, guidance, input, ofX, ofModel, ofNoise, keptX, keptModel] = COLUMNS.map(n);
       const shown = mul(x, input);
+      const added = pooled && sizes ? { pooled, sizes } : undefined;
       const ask = (x: Tensor) =>
-        this.model(this.config, params, x, expand(timestep, [x.shape[0]]), context);
+        this.model(this.config, params, x, expand(timestep, [x.shape[0]]), context, { added });
       const answer = guided ? guidedAnswer(ask, shown, guidance) : ask(shown);
       let next = add(mul(x, ofX), mul(answer, ofModel));
       if (noise.length) next = add(next, mul(draws(noise, x.shape.slice(1)), ofNoise));

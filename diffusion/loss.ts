@@ -12,10 +12,10 @@ import { tensor } from "../ops/leaf.ts";
 import { reshape, slice } from "../ops/movement.ts";
 import { randomNormal, randomUniform } from "../ops/random.ts";
 import { mean, sum } from "../ops/reduce.ts";
-import { clipText } from "../models/clip_text.ts";
 import type { PipelineConfig, PipelineParams } from "./pipeline.ts";
 import { unet, type UNetOptions } from "../models/unet.ts";
-import { type Posterior, toLatent, vaeEncode } from "../models/vae.ts";
+import { type Posterior, toLatent, vaeEncode, vaeFactor } from "../models/vae.ts";
+import { addedConditions, promptFeatures, uncut } from "./conditions.ts";
 import { type NoiseSchedule, noising, target } from "./schedule.ts";
 
 /** The parts of a model that the loss reads. A `Pipeline` is one. */
@@ -32,7 +32,7 @@ export interface LossBatch {
   readonly pixels?: Tensor;
   /** What the autoencoder says of the pictures, where that was computed before. */
   readonly posterior?: Posterior;
-  /** Captions, u32 `[B, T]`. */
+  /** Captions, u32 `[B, T]`; `[B, 2, T]` of models with two text encoders. */
   readonly ids: Tensor;
   /** 1 in the valid region of each latent, else 0: `[B, h, w]`. All of it where left out. */
   readonly mask?: Tensor;
@@ -70,9 +70,12 @@ export function diffusionLoss(
   const wanted = schedule.prediction === "epsilon"
     ? noise
     : add(mul(cleanInTarget, clean), mul(noiseInTarget, noise));
-  const context = clipText(config.text_encoder, params.text_encoder, batch.ids).hidden;
-  const answer = unet(config.unet, params.unet, noisy, cast(t, "f32"), context, {
+  const prompts = promptFeatures(config, params, batch.ids);
+  const factor = vaeFactor(config.vae);
+  const added = addedConditions(config.unet, prompts, uncut(h * factor, w * factor));
+  const answer = unet(config.unet, params.unet, noisy, cast(t, "f32"), prompts.context, {
     cutStartToken: true,
+    added,
     ...options,
   });
   const { mask } = batch;

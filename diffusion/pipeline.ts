@@ -12,7 +12,7 @@ import { flatten } from "../tensor/tree.ts";
 import { type ClipTextConfig, clipTextConfig } from "../models/clip_text.ts";
 import { loadComponent, type LoadOptions } from "../models/load.ts";
 import type { ParameterTree } from "../models/params.ts";
-import { addTokens, withRows } from "../models/new_tokens.ts";
+import { addTokens, type NewRow, withRows } from "../models/new_tokens.ts";
 import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
 import { type UNetConfig, unetConfig } from "../models/unet.ts";
 import { type VaeConfig, vaeConfig } from "../models/vae.ts";
@@ -23,8 +23,12 @@ export interface PipelineConfig {
   readonly unet: UNetConfig;
   /** The text encoder's. */
   readonly text_encoder: ClipTextConfig;
+  /** The second text encoder's, of Stable Diffusion XL. */
+  readonly text_encoder_2?: ClipTextConfig;
   /** The autoencoder's. */
   readonly vae: VaeConfig;
+  /** Whether no negative prompt means zeros in place of the features of an empty one (Stable Diffusion XL). */
+  readonly zeroEmpty?: boolean;
 }
 
 /** Parameters by component: `unet.down_blocks.0.…`, `text_encoder.text_model.…`, `vae.decoder.…`. */
@@ -51,11 +55,13 @@ export interface Pipeline {
   readonly params: PipelineParams;
   /** Text to ids, with room for new words. */
   readonly tokenizer: Tokenizer;
+  /** The second text encoder's tokenizer, which differs in what it pads with. */
+  readonly tokenizer2?: Tokenizer;
   /** How much noise there is at each timestep. */
   readonly schedule: NoiseSchedule;
-  /** Ids of a word, which is one for an added token: rows of the token table. */
+  /** Ids of a word, which is one for an added token: rows of each token table. */
   tokenIds(word: string): number[];
-  /** Prompts as u32 `[prompts, T]`, padded to the model's length. */
+  /** Prompts as u32 `[prompts, T]`, padded to the model's length; `[prompts, 2, T]` for two text encoders. */
   tokenize(prompts: readonly string[]): Tensor;
   /** Gives back the memory of the parameters it was loaded with. */
   free(): void;
@@ -90,71 +96,122 @@ export async function loadPipeline(
   const file = (component: string) => `${opened.folder(component)}/config.json`;
   const unet = unetConfig(opened.config("unet"), file("unet"));
   const vae = vaeConfig(opened.config("vae"), file("vae"));
-  const text = clipTextConfig(opened.config("text_encoder"), file("text_encoder"));
   const schedule = noiseSchedule(
     opened.config("scheduler"),
     `${opened.folder("scheduler")}/scheduler_config.json`,
   );
-  const tokenizer = await loadTokenizer(await opened.tokenizer());
-  checkFit(opened.path, { unet, vae, text_encoder: text }, tokenizer);
-  const rows = addTokens(tokenizer, options.addTokens ?? {});
+  const two = opened.components.includes("text_encoder_2");
+  const words = [await wordsOf(opened, "", options.addTokens)];
+  if (two) words.push(await wordsOf(opened, "_2", options.addTokens));
+  const [{ tokenizer, config: text_encoder }, second] = words;
+  const config: PipelineConfig = {
+    unet,
+    vae,
+    text_encoder,
+    ...(second && {
+      text_encoder_2: second.config,
+      zeroEmpty: opened.index.force_zeros_for_empty_prompt !== false,
+    }),
+  };
+  checkFit(opened.path, config, words);
 
-  const load = async (component: string, config: UNetConfig | VaeConfig | ClipTextConfig) => {
+  const load = async (
+    component: string,
+    config: UNetConfig | VaeConfig | ClipTextConfig,
+    rows: readonly NewRow[] = [],
+  ) => {
     using source = await opened.weights(component);
-    const extended = config.kind === "clip_text" ? withRows(source, rows) : source;
     const progress: LoadOptions = {
-      dtype,
+      dtype: config.kind === "vae" && config.forceUpcast ? "f32" : dtype,
       onProgress: (done, total) => options.onProgress?.(component, done, total),
     };
-    return await loadComponent(device, extended, config, progress);
+    return await loadComponent(device, withRows(source, rows), config, progress);
   };
-  const vocabulary = Math.max(text.vocabulary, tokenizer.size);
-  const config = { unet, vae, text_encoder: { ...text, vocabulary } };
   const params = {
-    text_encoder: await load("text_encoder", config.text_encoder),
+    text_encoder: await load("text_encoder", text_encoder, words[0].rows),
+    ...(second && { text_encoder_2: await load("text_encoder_2", second.config, second.rows) }),
     vae: await load("vae", vae),
     unet: await load("unet", unet),
-  };
-  const length = Math.min(tokenizer.maxLength, text.positions);
+  } as PipelineParams;
+  const length = Math.min(...words.map((w) => Math.min(w.tokenizer.maxLength, w.config.positions)));
   return {
     device,
     folder: opened.path,
     config,
     params,
     tokenizer,
+    ...(second && { tokenizer2: second.tokenizer }),
     schedule,
     tokenIds: (word) => tokenizer.idsOf(word),
     tokenize(prompts) {
-      const ids = prompts.flatMap((p) => tokenizer.encodePadded(p, length));
-      return tensor(Uint32Array.from(ids), [prompts.length, length]);
+      const ids = prompts.flatMap((p) => words.flatMap((w) => w.tokenizer.encodePadded(p, length)));
+      return tensor(Uint32Array.from(ids), [prompts.length, ...(second ? [2] : []), length]);
     },
-    free: () => device.free(...flatten<Tensor>(params).map(([, t]) => t)),
+    free: () => device.free(...flatten<Tensor>({ ...params }).map(([, t]) => t)),
   };
 }
 
+/** A text encoder and its tokenizer, both with the new words. */
+interface Words {
+  readonly config: ClipTextConfig;
+  readonly tokenizer: Tokenizer;
+  readonly rows: readonly NewRow[];
+}
+
+async function wordsOf(
+  folder: ModelFolder,
+  suffix: "" | "_2",
+  added: Readonly<Record<string, string>> = {},
+): Promise<Words> {
+  const part = `text_encoder${suffix}`;
+  const config = clipTextConfig(folder.config(part), `${folder.folder(part)}/config.json`);
+  const tokenizer = await loadTokenizer(await folder.tokenizer(`tokenizer${suffix}`));
+  if (tokenizer.baseSize > config.vocabulary) {
+    throw new FileError(
+      folder.path,
+      `its tokenizer${suffix} has ${tokenizer.baseSize} tokens, its ${part} ${config.vocabulary}`,
+      "Tokenizer and text encoder are of different models",
+    );
+  }
+  const rows = addTokens(tokenizer, added);
+  const vocabulary = Math.max(config.vocabulary, tokenizer.size);
+  // Configs that say 2 leave the end token open; the tokenizer knows it.
+  return { config: { ...config, vocabulary, endToken: tokenizer.eos }, tokenizer, rows };
+}
+
 /** Refuses folders whose parts are of different models. */
-function checkFit(folder: string, config: PipelineConfig, tokenizer: Tokenizer): void {
-  const { unet, vae, text_encoder: text } = config;
+function checkFit(folder: string, config: PipelineConfig, words: readonly Words[]): void {
+  const { unet, vae, text_encoder: text, text_encoder_2: second } = config;
   const same = (a: number, b: number, fault: string) => {
     if (a !== b) throw new FileError(folder, fault, "Is it a model that turns text into pictures?");
   };
+  const width = text.width + (second?.width ?? 0);
   same(
     unet.contextWidth,
-    text.width,
-    `its UNet attends to features of width ${unet.contextWidth}, its text encoder gives ${text.width}`,
+    width,
+    `its UNet attends to features of width ${unet.contextWidth}, its text encoder gives ${width}`,
   );
+  const pooled = second?.projects ? second.projection : 0;
+  same(
+    unet.added?.pooledWidth ?? 0,
+    pooled,
+    `its UNet takes a pooled feature of width ${
+      unet.added?.pooledWidth ?? 0
+    }, its second text encoder gives ${pooled}`,
+  );
+  const [one, other = one] = words.map((w) => w.rows.map((r) => r.row).join());
+  if (one !== other) {
+    throw new FileError(
+      folder,
+      "gives new words other ids in its second tokenizer than in its first",
+      "Its two tokenizers must have the same vocabulary",
+    );
+  }
   for (const [name, channels] of [["takes", unet.inChannels], ["gives", unet.outChannels]]) {
     same(
       channels as number,
       vae.latentChannels,
       `its UNet ${name} ${channels} channels, its autoencoder has ${vae.latentChannels}`,
-    );
-  }
-  if (tokenizer.baseSize > text.vocabulary) {
-    throw new FileError(
-      folder,
-      `its tokenizer has ${tokenizer.baseSize} tokens, its text encoder ${text.vocabulary}`,
-      "Tokenizer and text encoder are of different models",
     );
   }
 }

@@ -4,8 +4,14 @@ import type { Picture } from "../files/picture.ts";
 import { fitted } from "../files/resize.ts";
 import { add, maximum, minimum, mul } from "../ops/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
-import { slice } from "../ops/movement.ts";
-import { clipText } from "../models/clip_text.ts";
+import { reshape, slice } from "../ops/movement.ts";
+import {
+  addedConditions,
+  type Cut,
+  type PromptFeatures,
+  promptFeatures,
+  uncut,
+} from "./conditions.ts";
 import type { Pipeline, PipelineConfig } from "./pipeline.ts";
 import type { ParameterTree } from "../models/params.ts";
 import { fromLatent, toLatent, vaeDecode, vaeEncode, vaeFactor } from "../models/vae.ts";
@@ -19,8 +25,13 @@ export interface SampleOptions extends SamplerChoice {
   readonly steps?: number;
   /** Classifier-free guidance; 1 is none. Default 6. */
   readonly guidance?: number;
-  /** What should not be in the picture. Default nothing. */
+  /**
+   * What should not be in the picture. Default nothing: the features of an empty prompt, or zeros, whichever the model
+   * was trained with.
+   */
   readonly negative?: string;
+  /** How Stable Diffusion XL is to think that the picture was cut. Default not at all, with the sides asked for. */
+  readonly cut?: Partial<Cut>;
   /** Seed of the first picture; the next ones count on. Or one for each prompt. Default 0. */
   readonly seed?: number | readonly number[];
   /** Pixels; the model's own size by default. */
@@ -39,10 +50,19 @@ export interface SampleOptions extends SamplerChoice {
   readonly signal?: AbortSignal;
 }
 
+/** Options of {@linkcode Sampler.latents}. */
+export interface LatentOptions extends SampleOptions {
+  /** Noise to start from instead of the seeds' own: `[prompts, h, w, c]` of unit variance. */
+  readonly noise?: Tensor;
+}
+
+/** Text encoders by name. */
+type Encoders = Readonly<Record<string, ParameterTree>>;
+
 /** Samples pictures from a model and keeps the compiled programs for the next time. */
 export class Sampler {
   readonly #denoiser: Denoiser;
-  readonly #encode: Compiled<[ParameterTree, Tensor], Tensor>;
+  readonly #encode: Compiled<[Encoders, Tensor, Tensor], PromptFeatures>;
   readonly #rows: Compiled<[Tensor], Tensor[]>;
   readonly #decode: Compiled<[ParameterTree, Tensor], Tensor>;
   readonly #latent: Compiled<[ParameterTree, Tensor], Tensor>;
@@ -55,10 +75,11 @@ export class Sampler {
   constructor(readonly model: Pipeline) {
     const { device, config } = model;
     this.#denoiser = new Denoiser(device, config.unet);
-    this.#encode = compile(
-      device,
-      (params, ids) => clipText(config.text_encoder, params, ids).hidden,
-    );
+    this.#encode = compile(device, (params, ids, kept) => {
+      const { context, pooled } = promptFeatures(config, params, ids);
+      if (!pooled) return { context: mul(context, reshape(kept, [-1, 1, 1])) };
+      return { context: mul(context, reshape(kept, [-1, 1, 1])), pooled: mul(pooled, kept) };
+    });
     this.#rows = compile(
       device,
       (x) => Array.from({ length: x.shape[0] }, (_, i) => mul(slice(x, 0, i, i + 1), 1)),
@@ -102,8 +123,7 @@ export class Sampler {
         options.onStep?.(at / size * steps + done, batches * steps);
       const made = await this.#batch(
         chosen.map((i) => prompts[i]),
-        chosen.map((i) => seeds[i]),
-        { ...options, onStep },
+        { ...options, seed: chosen.map((i) => seeds[i]), onStep },
         params,
       );
       pictures.push(...made.slice(0, prompts.length - at));
@@ -117,24 +137,60 @@ export class Sampler {
     for (const p of [this.#encode, this.#rows, this.#decode, this.#latent]) p.free();
   }
 
-  async #batch(
+  /**
+   * What {@linkcode Sampler.generate} decodes, of all prompts in one batch: `[prompts, h, w, c]` as the UNet sees it.
+   * The caller owns it.
+   *
+   * @throws RangeError for options that make no sense
+   */
+  async latents(
     prompts: readonly string[],
-    seeds: readonly number[],
-    options: SampleOptions,
-    params: Pipeline["params"],
-  ): Promise<Picture[]> {
-    const { device, schedule } = this.model;
-    const { sampler, eta, steps = 50, guidance = 6, negative = "", onStep, signal } = options;
+    options: LatentOptions = {},
+    params = this.model.params,
+  ): Promise<Tensor> {
+    const { sampler, eta, steps = 50, guidance = 6, onStep, signal, noise, seed = 0 } = options;
     const shape = this.#latentShape(options);
-    const all = guidance === 1 ? prompts : [...prompts.map(() => negative), ...prompts];
-    const context = this.#encode(params.text_encoder, this.model.tokenize(all));
+    const prompted = this.#prompted(prompts, options, params);
+    const { unet, vae } = this.model.config;
+    const [height, width] = [shape[0] * vaeFactor(vae), shape[1] * vaeFactor(vae)];
+    const added = addedConditions(unet, prompted, { ...uncut(height, width), ...options.cut });
     const { image } = options;
     const start = image && {
       picture: this.#latentOf(image, shape, params),
       strength: options.strength ?? 0.8,
     };
-    const walk = { shape, seeds, sampler, eta, steps, guidance, onStep, signal, ...start };
-    const latents = await this.#denoiser.run(params.unet, context, schedule, walk);
+    const seeds = prompts.map((_, i) => typeof seed === "number" ? seed + i : seed[i]);
+    const how = { sampler, eta, steps, guidance, onStep, signal };
+    return await this.#denoiser.run(params.unet, prompted.context, this.model.schedule, {
+      ...{ shape, seeds, added, noise },
+      ...how,
+      ...start,
+    });
+  }
+
+  /** Features of prompts; with guidance those of the negative prompt come first, once for each. */
+  #prompted(
+    prompts: readonly string[],
+    { guidance = 6, negative = "" }: SampleOptions,
+    params: Pipeline["params"],
+  ): PromptFeatures {
+    const negatives = guidance === 1 ? [] : prompts.map(() => negative);
+    const all = [...negatives, ...prompts];
+    const nothing = this.model.config.zeroEmpty && negative === "" ? negatives.length : 0;
+    const kept = Float32Array.from(all, (_, i) => i < nothing ? 0 : 1);
+    const encoders = Object.fromEntries(
+      Object.entries(params).filter(([part]) => part.startsWith("text_encoder")),
+    );
+    return this.#encode(encoders, this.model.tokenize(all), tensor(kept, [all.length, 1]));
+  }
+
+  async #batch(
+    prompts: readonly string[],
+    options: SampleOptions,
+    params: Pipeline["params"],
+  ): Promise<Picture[]> {
+    const { device } = this.model;
+    const latents = await this.latents(prompts, options, params);
     try {
       const pictures: Picture[] = [];
       // One at a time: the autoencoder's activations are the largest there are.

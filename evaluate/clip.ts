@@ -12,7 +12,7 @@ import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
-import { type ImageEncoder, inBatches, type Look, lookOf } from "./encoder.ts";
+import { featuresBy, type ImageEncoder, type Look, lookOf } from "./encoder.ts";
 import type { Features } from "./features.ts";
 
 /** Scores pictures against pictures, and pictures against prompts. Holds device memory until `free`. */
@@ -81,14 +81,7 @@ export async function openClip(device: Device, folder: string | ClipFolder): Pro
   const length = config.text.positions;
   return {
     name: "CLIP",
-    async features(all) {
-      const data = new Float64Array(all.length * size);
-      await inBatches(all, look, async (pixels, at, count) => {
-        const rows = await device.read(pictures(pixels).rows) as Float32Array;
-        data.set(rows.subarray(0, count * size), at * size);
-      });
-      return { count: all.length, size, data };
-    },
+    features: (all) => featuresBy(device, pictures, size, all, look),
     async prompts(texts) {
       const data = new Float64Array(texts.length * size);
       // One at a time: a list has few distinct prompts.

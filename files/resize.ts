@@ -1,5 +1,5 @@
 /**
- * Resizing with an antialiased bicubic filter, giving Pillow's very pixels.
+ * Resizing with an antialiased bicubic or bilinear filter, giving Pillow's very pixels.
  *
  * Why those: the reference implementations prepare their pictures with Pillow, and so did whoever trained the models.
  * Why here and not from a library: the one at hand does not clip between its two passes, and is off by up to 15 on
@@ -10,16 +10,24 @@ import { blank, crop, type Picture } from "./picture.ts";
 /** Bits of the fixed-point weights; Pillow's, so that sums are the same to the last bit. */
 const BITS = 22;
 
+/** Bicubic is Keys' with a = −½. */
+export type ResizeFilter = "bicubic" | "bilinear";
+
 /**
- * Resizes to exactly `width` × `height`, bicubic (Keys, a = −½), widened when shrinking. The average is over sRGB
- * values, as everywhere in the field.
+ * Resizes to exactly `width` × `height`, by a filter that is widened when shrinking. The average is over sRGB values, as
+ * everywhere in the field.
  *
  * @throws RangeError for extents that are no positive whole numbers
  */
-export function resize(picture: Picture, width: number, height: number): Picture {
+export function resize(
+  picture: Picture,
+  width: number,
+  height: number,
+  filter: ResizeFilter = "bicubic",
+): Picture {
   blank(width, height);
-  const across = width === picture.width ? picture : pass(picture, width, true);
-  return height === picture.height ? across : pass(across, height, false);
+  const across = width === picture.width ? picture : pass(picture, width, true, filter);
+  return height === picture.height ? across : pass(across, height, false, filter);
 }
 
 /**
@@ -41,9 +49,10 @@ export function fitted(picture: Picture, width: number, height: number): Picture
 export const squared = (picture: Picture, size: number): Picture => fitted(picture, size, size);
 
 /** Resizes along one axis, rounding and clipping to 8 bits. */
-function pass(picture: Picture, size: number, across: boolean): Picture {
+function pass(picture: Picture, size: number, across: boolean, filter: ResizeFilter): Picture {
   const out = across ? blank(size, picture.height) : blank(picture.width, size);
-  const { first, count, weights, longest } = windows(across ? picture.width : picture.height, size);
+  const length = across ? picture.width : picture.height;
+  const { first, count, weights, longest } = windows(length, size, KERNELS[filter]);
   const from = picture.data, to = out.data;
   const step = across ? 3 : picture.width * 3;
   for (let y = 0, o = 0; y < out.height; y++) {
@@ -69,9 +78,9 @@ function pass(picture: Picture, size: number, across: boolean): Picture {
 const clip = (v: number): number => v < 0 ? 0 : v > 255 ? 255 : v;
 
 /** For each output position: the first input position that counts, how many do, and their weights. */
-function windows(from: number, to: number) {
+function windows(from: number, to: number, { radius, at }: Kernel) {
   const scale = from / to, stretch = Math.max(1, scale);
-  const support = 2 * stretch;
+  const support = radius * stretch;
   const longest = Math.ceil(support) * 2 + 1;
   const first = new Int32Array(to), count = new Int32Array(to);
   const weights = new Int32Array(to * longest);
@@ -81,7 +90,7 @@ function windows(from: number, to: number) {
     count[i] = Math.min(from, Math.trunc(centre + support + 0.5)) - first[i];
     const real = Array.from(
       { length: count[i] },
-      (_, k) => cubic((k + first[i] - centre + 0.5) / stretch),
+      (_, k) => at((k + first[i] - centre + 0.5) / stretch),
     );
     const sum = real.reduce((a, b) => a + b, 0);
     real.forEach((w, k) => {
@@ -99,3 +108,14 @@ function cubic(x: number): number {
   if (d < 2) return (((d - 5) * d + 8) * d - 4) * a;
   return 0;
 }
+
+/** A filter: its values, which are 0 from `radius` on. */
+interface Kernel {
+  readonly radius: number;
+  readonly at: (x: number) => number;
+}
+
+const KERNELS: Readonly<Record<ResizeFilter, Kernel>> = {
+  bicubic: { radius: 2, at: cubic },
+  bilinear: { radius: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
+};

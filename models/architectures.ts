@@ -1,39 +1,114 @@
 /** Well-known models by name: the configs that their folders hold, so that nothing has to be there to speak of them. */
-import { type ClipTextConfig, clipTextConfig } from "./clip_text.ts";
-import { type UNetConfig, unetConfig } from "./unet.ts";
-import { type VaeConfig, vaeConfig } from "./vae.ts";
+import { clipTextConfig } from "./clip_text.ts";
+import { clipConfig } from "./clip_vision.ts";
+import type { ModelConfig } from "./specs.ts";
+import { unetConfig } from "./unet.ts";
+import { vaeConfig } from "./vae.ts";
+import { vitConfig } from "./vit.ts";
 
-/** The parts of a named architecture, called as the folders are. */
-export interface Architecture {
-  /** The denoiser's config. */
-  readonly unet: UNetConfig;
-  /** The autoencoder's config. */
-  readonly vae: VaeConfig;
-  /** The text encoder's config. */
-  readonly text_encoder: ClipTextConfig;
-}
+/** The configs of a named architecture by component, called as the folders are. */
+export type Architecture = Readonly<Record<string, ModelConfig>>;
 
-/** Stable Diffusion 1.x: `config.json` of its parts, without what is a default. */
-const SD1 = {
+/** `config.json` of each component, without what is a default. */
+type Raw = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+const READERS: Readonly<Record<string, (config: unknown) => ModelConfig>> = {
+  unet: unetConfig,
+  vae: vaeConfig,
+  text_encoder: clipTextConfig,
+  text_encoder_2: clipTextConfig,
+  clip: clipConfig,
+  dino: vitConfig,
+};
+
+const vae = (sample_size: number) => ({
+  block_out_channels: [128, 256, 512, 512],
+  down_block_types: Array(4).fill("DownEncoderBlock2D"),
+  up_block_types: Array(4).fill("UpDecoderBlock2D"),
+  layers_per_block: 2,
+  sample_size,
+});
+
+const transformer = (width: number, layers: number, heads: number, hidden_act: string) => ({
+  hidden_size: width,
+  intermediate_size: 4 * width,
+  num_hidden_layers: layers,
+  num_attention_heads: heads,
+  hidden_act,
+});
+
+const SD1: Raw = {
   unet: { cross_attention_dim: 768, attention_head_dim: 8 },
-  vae: {
-    block_out_channels: [128, 256, 512, 512],
-    down_block_types: Array(4).fill("DownEncoderBlock2D"),
-    up_block_types: Array(4).fill("UpDecoderBlock2D"),
-    layers_per_block: 2,
-    sample_size: 512,
+  vae: vae(512),
+  text_encoder: { ...transformer(768, 12, 12, "quick_gelu"), projection_dim: 768 },
+};
+
+/** Stable Diffusion 2: OpenCLIP's ViT-H without its last layer, and a UNet with heads of 64 channels. */
+const sd2 = (sample_size: number): Raw => ({
+  unet: {
+    cross_attention_dim: 1024,
+    attention_head_dim: [5, 10, 20, 20],
+    use_linear_projection: true,
+    sample_size,
   },
-  text_encoder: {
-    hidden_size: 768,
-    intermediate_size: 3072,
-    num_hidden_layers: 12,
-    num_attention_heads: 12,
-    hidden_act: "quick_gelu",
-    projection_dim: 768,
+  vae: vae(sample_size * 8),
+  text_encoder: transformer(1024, 23, 16, "gelu"),
+});
+
+const SDXL: Raw = {
+  unet: {
+    block_out_channels: [320, 640, 1280],
+    down_block_types: ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    up_block_types: ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    transformer_layers_per_block: [1, 2, 10],
+    attention_head_dim: [5, 10, 20],
+    cross_attention_dim: 2048,
+    use_linear_projection: true,
+    addition_embed_type: "text_time",
+    addition_time_embed_dim: 256,
+    projection_class_embeddings_input_dim: 2816,
+    sample_size: 128,
+  },
+  vae: { ...vae(1024), scaling_factor: 0.13025, force_upcast: true },
+  text_encoder: { ...transformer(768, 12, 12, "quick_gelu"), projection_dim: 768 },
+  text_encoder_2: {
+    ...transformer(1280, 32, 20, "gelu"),
+    projection_dim: 1280,
+    architectures: ["CLIPTextModelWithProjection"],
   },
 };
 
-const CONFIGS: Readonly<Record<string, typeof SD1>> = { sd14: SD1, sd15: SD1 };
+const CONFIGS: Readonly<Record<string, Raw>> = {
+  sd14: SD1,
+  sd15: SD1,
+  sd20: sd2(96),
+  "sd20-base": sd2(64),
+  sd21: sd2(96),
+  "sd21-base": sd2(64),
+  sdxl: SDXL,
+  "clip-vit-l-14": {
+    clip: {
+      projection_dim: 768,
+      text_config: transformer(768, 12, 12, "quick_gelu"),
+      vision_config: { ...transformer(1024, 24, 16, "quick_gelu"), patch_size: 14 },
+    },
+  },
+  "clip-vit-b-32": {
+    clip: {
+      projection_dim: 512,
+      text_config: transformer(512, 12, 8, "quick_gelu"),
+      vision_config: { ...transformer(768, 12, 12, "quick_gelu"), patch_size: 32 },
+    },
+  },
+  "clip-vit-h-14": {
+    clip: {
+      projection_dim: 1024,
+      text_config: transformer(1024, 24, 16, "gelu"),
+      vision_config: { ...transformer(1280, 32, 16, "gelu"), patch_size: 14 },
+    },
+  },
+  "dino-vits16": { dino: transformer(384, 12, 6, "gelu") },
+};
 
 /** Names that {@linkcode architectureNamed} knows. */
 export const architectureNames: readonly string[] = Object.keys(CONFIGS);
@@ -41,10 +116,7 @@ export const architectureNames: readonly string[] = Object.keys(CONFIGS);
 /** The configs of a named architecture; undefined where the name is not known. */
 export function architectureNamed(name: string): Architecture | undefined {
   if (!Object.hasOwn(CONFIGS, name)) return undefined;
-  const { unet, vae, text_encoder } = CONFIGS[name];
-  return {
-    unet: unetConfig(unet),
-    vae: vaeConfig(vae),
-    text_encoder: clipTextConfig(text_encoder),
-  };
+  return Object.fromEntries(
+    Object.entries(CONFIGS[name]).map(([part, config]) => [part, READERS[part](config)]),
+  );
 }

@@ -1,4 +1,7 @@
-/** The transformer that both halves of CLIP share: pre-normalized blocks of attention and a two-layer network. */
+/**
+ * The transformer that both halves of CLIP share, and DINO under other names: pre-normalized blocks of attention and a
+ * two-layer network.
+ */
 import type { Tensor } from "../tensor/tensor.ts";
 import { add } from "../ops/arithmetic.ts";
 import { gelu, quickGelu } from "../ops/activation.ts";
@@ -46,32 +49,59 @@ export function clipEncoderConfig(
   return read;
 }
 
-/** All blocks in a row: `[B, T, width]` → the same. */
+/** What checkpoints call the layers of a block. */
+export interface EncoderNames {
+  /** Before a block's number. */
+  readonly blocks: string;
+  /** Norm before attention, and before the two-layer network. */
+  readonly norms: readonly [string, string];
+  /** Queries, keys and values. */
+  readonly qkv: readonly [string, string, string];
+  /** What follows attention. */
+  readonly out: string;
+  /** The two-layer network. */
+  readonly mlp: readonly [string, string];
+}
+
+const CLIP_NAMES: EncoderNames = {
+  blocks: "layers",
+  norms: ["layer_norm1", "layer_norm2"],
+  qkv: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+  out: "self_attn.out_proj",
+  mlp: ["mlp.fc1", "mlp.fc2"],
+};
+
+/**
+ * All blocks in a row, on `[B, T, width]`.
+ *
+ * @returns what goes into the first block, then what comes out of each: `layers` + 1 tensors like `x`
+ */
 export function clipEncoder(
   p: Parameters,
   x: Tensor,
   config: ClipEncoderConfig,
-  options: { readonly causal: boolean },
-): Tensor {
+  options: { readonly causal: boolean; readonly names?: EncoderNames },
+): Tensor[] {
+  const { causal, names = CLIP_NAMES } = options;
+  const { width, mlpWidth, heads, eps } = config;
   const act = config.activation === "gelu" ? gelu : quickGelu;
+  const states = [x];
   for (let i = 0; i < config.layers; i++) {
-    const at = p.at(`layers.${i}`);
-    const normed = layerNormLayer(at.at("layer_norm1"), x, config.eps);
-    x = add(x, attend(at.at("self_attn"), normed, config.heads, options.causal));
-    const hidden = linearLayer(
-      at.at("mlp.fc1"),
-      layerNormLayer(at.at("layer_norm2"), x, config.eps),
-      config.mlpWidth,
+    const at = p.at(`${names.blocks}.${i}`);
+    const normed = layerNormLayer(at.at(names.norms[0]), x, eps);
+    const [b, t] = x.shape;
+    const [q, k, v] = names.qkv.map((name) =>
+      reshape(linearLayer(at.at(name), normed, width), [b, t, heads, width / heads])
     );
-    x = add(x, linearLayer(at.at("mlp.fc2"), act(hidden), config.width));
+    const seen = reshape(attention(q, k, v, { causal }), [b, t, width]);
+    x = add(x, linearLayer(at.at(names.out), seen, width));
+    const hidden = linearLayer(
+      at.at(names.mlp[0]),
+      layerNormLayer(at.at(names.norms[1]), x, eps),
+      mlpWidth,
+    );
+    x = add(x, linearLayer(at.at(names.mlp[1]), act(hidden), width));
+    states.push(x);
   }
-  return x;
-}
-
-function attend(p: Parameters, x: Tensor, heads: number, causal: boolean): Tensor {
-  const [b, t, c] = x.shape;
-  const [q, k, v] = ["q_proj", "k_proj", "v_proj"].map((name) =>
-    reshape(linearLayer(p.at(name), x, c), [b, t, heads, c / heads])
-  );
-  return linearLayer(p.at("out_proj"), reshape(attention(q, k, v, { causal }), [b, t, c]), c);
+  return states;
 }

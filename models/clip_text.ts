@@ -27,6 +27,8 @@ export interface ClipTextConfig extends ClipEncoderConfig {
   readonly endToken: number;
   /** Width of the projection, in models that have one. */
   readonly projection: number;
+  /** Whether the projection is among the encoder's own parameters (`CLIPTextModelWithProjection`). */
+  readonly projects: boolean;
 }
 
 /**
@@ -51,6 +53,7 @@ export function clipTextConfig(
     // Configs written by transformers before 4.31 say 2 and mean the last entry of the vocabulary.
     endToken: end === 2 ? vocabulary - 1 : end,
     projection: c.count("projection_dim", 512),
+    projects: isProjecting(c.raw("architectures")),
   };
   c.demand(
     read.endToken < vocabulary,
@@ -59,10 +62,15 @@ export function clipTextConfig(
   return read;
 }
 
+const isProjecting = (classes: unknown): boolean =>
+  Array.isArray(classes) && classes.includes("CLIPTextModelWithProjection");
+
 /** Features of prompts. */
 export interface TextFeatures {
   /** After the final layer norm, at every position: `[B, T, width]`. */
   readonly hidden: Tensor;
+  /** Before the last block, without norm, at every position: `[B, T, width]`. */
+  readonly penultimate: Tensor;
   /** `hidden` at the first end token: `[B, width]`; zeros for a row without one. */
   readonly pooled: Tensor;
 }
@@ -87,9 +95,10 @@ export function clipText(
   const table = p.take("embeddings.token_embedding.weight", [config.vocabulary, config.width]);
   const places = p.take("embeddings.position_embedding.weight", [config.positions, config.width]);
   const tokens = add(cast(embedding(table, ids), "f32"), cast(slice(places, 0, 0, t), "f32"));
-  const encoded = clipEncoder(p.at("encoder"), tokens, config, { causal: true });
-  const hidden = layerNormLayer(p.at("final_layer_norm"), encoded, config.eps);
-  return { hidden, pooled: atFirst(hidden, ids, config.endToken) };
+  const [penultimate, last] = clipEncoder(p.at("encoder"), tokens, config, { causal: true })
+    .slice(-2);
+  const hidden = layerNormLayer(p.at("final_layer_norm"), last, config.eps);
+  return { hidden, penultimate, pooled: atFirst(hidden, ids, config.endToken) };
 }
 
 /** The row of `hidden` `[B, T, C]` at which `ids` `[B, T]` first equals `token`. */
@@ -112,10 +121,10 @@ export function projectText(
   return linearLayer(p, pooled, config.projection, { bias: false });
 }
 
-/** Names and PyTorch shapes of a text encoder's parameters (without projection). */
+/** Names and PyTorch shapes of a text encoder's parameters, with its projection where it has one of its own. */
 export function clipTextSpecs(config: ClipTextConfig): ParameterSpecs {
-  return declare(
-    "text_encoder",
-    (p) => clipText(config, p, input({ shape: [1, 1], dtype: "u32" }, 0)),
-  );
+  return declare("text_encoder", (p) => {
+    const { pooled } = clipText(config, p, input({ shape: [1, 1], dtype: "u32" }, 0));
+    if (config.projects) projectText(config, p, pooled);
+  });
 }

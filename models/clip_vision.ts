@@ -133,7 +133,7 @@ export function clipVision(
     reshape(patches, [b, count, width]),
   ], 1);
   const placed = layerNormLayer(p.at("pre_layrnorm"), add(tokens, cast(places, "f32")), config.eps);
-  const hidden = clipEncoder(p.at("encoder"), placed, config, { causal: false });
+  const hidden = clipEncoder(p.at("encoder"), placed, config, { causal: false }).at(-1)!;
   const first = reshape(slice(hidden, 1, 0, 1), [b, width]);
   return { hidden, pooled: layerNormLayer(p.at("post_layernorm"), first, config.eps) };
 }

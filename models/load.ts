@@ -44,9 +44,10 @@ function otherNames(name: string): string[] {
   return names;
 }
 
-/** Tensors that files hold and no computation here reads: buffers, and the other half of a CLIP. */
+/** Tensors that files hold and no computation here reads: buffers, the other half of a CLIP, what follows a ViT. */
 function isIdle(name: string, config: ModelConfig): boolean {
   if (/(^|\.)position_ids$/.test(name) || name === "logit_scale") return true;
+  if (config.kind === "vit") return /^(pooler\.dense|classifier)\./.test(name);
   const half = config.kind === "clip_text"
     ? "vision_model."
     : config.kind === "clip_vision"

@@ -9,9 +9,16 @@ import { type ClipTextConfig, clipTextSpecs } from "./clip_text.ts";
 import type { ParameterSpecs } from "./params.ts";
 import { type UNetConfig, unetSpecs } from "./unet.ts";
 import { type VaeConfig, vaeSpecs } from "./vae.ts";
+import { type VitConfig, vitSpecs } from "./vit.ts";
 
 /** The config of any model. */
-export type ModelConfig = UNetConfig | VaeConfig | ClipTextConfig | ClipVisionConfig | ClipConfig;
+export type ModelConfig =
+  | UNetConfig
+  | VaeConfig
+  | ClipTextConfig
+  | ClipVisionConfig
+  | ClipConfig
+  | VitConfig;
 
 /** Expected names and PyTorch shapes of a model's parameters. */
 export function parameterSpecs(config: ModelConfig): ParameterSpecs {
@@ -26,5 +33,7 @@ export function parameterSpecs(config: ModelConfig): ParameterSpecs {
       return clipVisionSpecs(config);
     case "clip":
       return clipSpecs(config);
+    case "vit":
+      return vitSpecs(config);
   }
 }

@@ -40,8 +40,7 @@ function reduced(angle: Tensor): Tensor {
   return sub(sub(angle, mul(turns, high)), mul(turns, 2 * Math.PI - high));
 }
 
-/** The embedding of a UNet's timesteps: f32 `[B]` → `[B, 4·width]`. */
-export function timeEmbedding(p: Parameters, t: Tensor, width: number): Tensor {
-  const hidden = silu(linearLayer(p.at("linear_1"), sinusoids(t, width), 4 * width));
-  return linearLayer(p.at("linear_2"), hidden, 4 * width);
+/** The two-layer network that makes an embedding of sinusoids or of other features: `[B, in]` → `[B, out]`. */
+export function embedded(p: Parameters, x: Tensor, out: number): Tensor {
+  return linearLayer(p.at("linear_2"), silu(linearLayer(p.at("linear_1"), x, out)), out);
 }

@@ -4,11 +4,10 @@
  * Why mutable: teaching a concept means adding a token (`<new1>`) to a vocabulary that was closed when the model was
  * trained. Its id is the number of a new row of the embedding table.
  */
-import type { Tokenizer as Library } from "npm:@huggingface/tokenizers@0.2.0";
 import { FileError } from "../files/errors.ts";
 import { isObject } from "../files/json.ts";
 import { readTokenizerParts, type TokenizerParts, type WholeToken } from "../files/tokenizer.ts";
-import { pipeline } from "./tokenizer_pipeline.ts";
+import { BytePairs, normalized, textOf } from "./clip_bpe.ts";
 
 export type { TokenizerParts, WholeToken } from "../files/tokenizer.ts";
 
@@ -31,9 +30,7 @@ export class TokenError extends Error {
  * @throws FileError naming the file or entry that is missing or wrong
  */
 export async function loadTokenizer(from: string | TokenizerParts): Promise<Tokenizer> {
-  const parts = typeof from === "string" ? await readTokenizerParts(from) : from;
-  const { Tokenizer: Made } = await import("npm:@huggingface/tokenizers@0.2.0");
-  return new Tokenizer(parts, (json) => new Made(json, { clean_up_tokenization_spaces: false }));
+  return new Tokenizer(typeof from === "string" ? await readTokenizerParts(from) : from);
 }
 
 /** See {@linkcode loadTokenizer}. */
@@ -49,18 +46,16 @@ export class Tokenizer {
   /** Number of ids before any `addToken`: the rows of the embedding table as shipped. */
   readonly baseSize: number;
 
-  readonly #parts: TokenizerParts;
-  readonly #make: (json: object) => Library;
   readonly #whole: WholeToken[];
   readonly #added = new Map<string, number>();
   readonly #entries: Map<string, number>;
-  readonly #ends: [bos: string, eos: string, unknown: string];
-  #library: Library;
+  readonly #names: Map<number, string>;
+  readonly #pairs: BytePairs;
+  /** Whole tokens as they stand in a text, and as they stand in one that is normalized. */
+  #cuts: [asWritten: Cut, normalized: Cut];
 
   /** Use {@linkcode loadTokenizer}. */
-  constructor(parts: TokenizerParts, make: (json: object) => Library) {
-    this.#parts = parts;
-    this.#make = make;
+  constructor(parts: TokenizerParts) {
     this.#entries = new Map(Object.entries(parts.vocab));
     const whole = new Map((parts.added ?? []).map((token) => [token.content, token]));
     const idOf = (token: string): number => {
@@ -89,10 +84,12 @@ export class Tokenizer {
     const ids = [...this.#entries.values(), ...this.#whole.map((token) => token.id)];
     this.baseSize = ids.reduce((most, id) => Math.max(most, id + 1), 0);
     [this.bos, this.eos, , this.pad] = specials.map((token) => idOf(token.content));
-    this.#ends = [specials[0].content, eos, specials[2].content];
     const longest = parts.config?.model_max_length;
     this.maxLength = typeof longest === "number" && longest >= 2 && longest <= 1e6 ? longest : 77;
-    this.#library = this.#build();
+    this.#pairs = new BytePairs(this.#entries, parts.merges, specials[2].content);
+    this.#names = new Map([...this.#entries].map(([entry, id]) => [id, entry]));
+    for (const { id, content } of this.#whole) this.#names.set(id, content);
+    this.#cuts = cutsOf(this.#whole);
   }
 
   /** Number of ids in all: the rows that the embedding table must have. */
@@ -107,7 +104,7 @@ export class Tokenizer {
 
   /** Ids of a text between start and end token, of any length. */
   encode(text: string): number[] {
-    return this.#ids(text, true);
+    return [this.bos, ...this.idsOf(text), this.eos];
   }
 
   /**
@@ -119,14 +116,20 @@ export class Tokenizer {
     if (!Number.isSafeInteger(length) || length < 2) {
       throw new RangeError(`a sequence of length ${length} has no room for start and end`);
     }
-    const ids = [this.bos, ...this.#ids(text, false).slice(0, length - 2), this.eos];
+    const ids = [this.bos, ...this.idsOf(text).slice(0, length - 2), this.eos];
     while (ids.length < length) ids.push(this.pad);
     return ids;
   }
 
   /** Ids of a word or phrase as it stands in the middle of a text, without start and end. */
   idsOf(words: string): number[] {
-    return this.#ids(words, false);
+    const [asWritten, lower] = this.#cuts;
+    return cut(words, asWritten).flatMap((part) => {
+      if (typeof part !== "string") return part;
+      return cut(normalized(part), lower).flatMap((piece) =>
+        typeof piece === "string" ? this.#pairs.encode(piece) : piece
+      );
+    });
   }
 
   /**
@@ -139,13 +142,15 @@ export class Tokenizer {
 
   /** The vocabulary entry of each id, `"cat</w>"`, for reports; `"?"` for an id that there isn't. */
   entries(ids: readonly number[]): string[] {
-    return ids.map((id) => this.#library.id_to_token(id) ?? "?");
+    return ids.map((id) => this.#names.get(id) ?? "?");
   }
 
   /** Ids back to lower-case text; start, end and padding by the end token are left out unless `special` is set. */
   decode(ids: readonly number[], options: { special?: boolean } = {}): string {
-    if (ids.length === 0) return "";
-    return this.#library.decode([...ids], { skip_special_tokens: !options.special }).trim();
+    const left = new Set(
+      options.special ? [] : this.#whole.filter((t) => t.special).map((t) => t.id),
+    );
+    return textOf(this.entries(ids.filter((id) => !left.has(id))));
   }
 
   /**
@@ -158,9 +163,9 @@ export class Tokenizer {
     if (token === "" || /\p{White_Space}/u.test(token)) {
       throw new TokenError(token, "is empty or has white space in it. Choose a name like <new1>");
     }
-    const same = (other: string) => normal(other) === normal(token);
-    const taken = this.#entries.has(token) || this.#entries.has(normal(token)) ||
-      this.#entries.has(`${normal(token)}</w>`);
+    const same = (other: string) => normalized(other) === normalized(token);
+    const taken = this.#entries.has(token) || this.#entries.has(normalized(token)) ||
+      this.#entries.has(`${normalized(token)}</w>`);
     if (taken) {
       throw new TokenError(token, "is in the vocabulary already. Choose a name like <new1>");
     }
@@ -170,32 +175,35 @@ export class Tokenizer {
     const id = this.size;
     this.#whole.push({ id, content: token, special: false, normalized: true });
     this.#added.set(token, id);
-    this.#library = this.#build();
+    this.#names.set(id, token);
+    this.#cuts = cutsOf(this.#whole);
     return id;
-  }
-
-  #ids(text: string, ends: boolean): number[] {
-    // Rust lower-cases character by character, JavaScript knows that a final Σ becomes ς.
-    const plain = text.replaceAll("Σ", "σ");
-    return this.#library.encode(plain, { add_special_tokens: ends }).ids;
-  }
-
-  #build(): Library {
-    const [bos, eos, unknown] = this.#ends;
-    const { vocab, merges } = this.#parts;
-    return this.#make(pipeline({
-      vocab,
-      merges,
-      whole: this.#whole,
-      bos: { content: bos, id: this.bos },
-      eos: { content: eos, id: this.eos },
-      unknown,
-    }));
   }
 }
 
-/** As the text is changed before it is looked up. */
-const normal = (token: string): string => token.normalize("NFC").toLowerCase();
+/** Tokens that are looked for in a text, the longest first where several begin. */
+interface Cut {
+  readonly ids: ReadonlyMap<string, number>;
+  readonly pattern?: RegExp;
+}
+
+function cutsOf(whole: readonly WholeToken[]): [Cut, Cut] {
+  const of = (rule: boolean, form: (content: string) => string): Cut => {
+    const ids = new Map(
+      whole.filter((t) => t.normalized === rule).map((t) => [form(t.content), t.id]),
+    );
+    const words = [...ids.keys()].filter(Boolean).sort((a, b) => b.length - a.length)
+      .map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    return words.length ? { ids, pattern: new RegExp(`(${words.join("|")})`) } : { ids };
+  };
+  return [of(false, (content) => content), of(true, normalized)];
+}
+
+/** A text as ids of whole tokens and what stands between them. */
+function cut(text: string, { ids, pattern }: Cut): (string | number)[] {
+  if (!pattern) return [text];
+  return text.split(pattern).map((part, i) => i % 2 ? ids.get(part)! : part);
+}
 
 /**
  * What the configuration says of a special token: a string, or an object with its own rule on upper and lower case.

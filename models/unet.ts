@@ -1,26 +1,40 @@
 /**
- * The denoiser of Stable Diffusion 1 and 2 (`UNet2DConditionModel`): a pure function of its parameters, a noisy
+ * The denoiser of Stable Diffusion 1, 2 and XL (`UNet2DConditionModel`): a pure function of its parameters, a noisy
  * latent, a timestep and a prompt. Down to the coarsest level, a middle, and up again past what was kept on the way.
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import { ShapeError, show } from "../tensor/shape.ts";
 import { silu } from "../ops/activation.ts";
+import { add } from "../ops/arithmetic.ts";
 import { input } from "../ops/leaf.ts";
-import { concat } from "../ops/movement.ts";
+import { concat, reshape } from "../ops/movement.ts";
 import { convLayer, groupNormLayer } from "./layers.ts";
 import { declare, Parameters, type ParameterSpecs, type ParameterTree } from "./params.ts";
 import { downsample, resnet, upsample } from "./resnet.ts";
-import { timeEmbedding } from "./time_embedding.ts";
+import { embedded, sinusoids } from "./time_embedding.ts";
 import { spatialTransformer } from "./transformer.ts";
-import type { UNetConfig } from "./unet_config.ts";
+import { SIZE_NUMBERS, type UNetConfig } from "./unet_config.ts";
 
-export { type UNetConfig, unetConfig } from "./unet_config.ts";
+export { type AddedConfig, SIZE_NUMBERS, type UNetConfig, unetConfig } from "./unet_config.ts";
 
 /** A part of a model that maps tensors to a tensor. */
 export type Block = (...inputs: Tensor[]) => Tensor;
 
+/** What Stable Diffusion XL is told besides the prompt's features (Podell et al. 2023, §2.2). */
+export interface AddedConditions {
+  /** The prompt in one vector, `[B, pooledWidth]`. */
+  readonly pooled: Tensor;
+  /**
+   * Height and width of the picture before it was cut, top and left of the cut, height and width after, in pixels:
+   * f32 `[B, 6]`.
+   */
+  readonly sizes: Tensor;
+}
+
 /** Options of {@linkcode unet}. */
 export interface UNetOptions {
+  /** Needed by models whose config has `added`, refused by others. */
+  readonly added?: AddedConditions;
   /** Training: no gradient reaches the prompt's keys and values from position 0. The forward pass is unchanged. */
   readonly cutStartToken?: boolean;
   /** Called for each residual and transformer block, by its parameters' path: to checkpoint it, for one. */
@@ -46,10 +60,11 @@ export function unet(
   options: UNetOptions = {},
 ): Tensor {
   checkInputs(config, sample, timesteps, context);
+  checkAdded(config, sample.shape[0], options.added);
   const { channels, layersPerBlock } = config;
   const top = channels.length - 1;
   const p = Parameters.of(params, "unet");
-  const time = silu(timeEmbedding(p.at("time_embedding"), timesteps, channels[0]));
+  const time = silu(timeEmbedding(config, p, timesteps, options.added));
   const { residual, transformer } = blocks(config, p, time, context, options);
 
   let x = convLayer(p.at("conv_in"), sample, channels[0]);
@@ -79,6 +94,22 @@ export function unet(
   }
   x = silu(groupNormLayer(p.at("conv_norm_out"), x, config.groups, config.eps));
   return convLayer(p.at("conv_out"), x, config.outChannels);
+}
+
+/** The embedding of timesteps and of what is added to them, `[B, 4·channels[0]]`. */
+function timeEmbedding(
+  config: UNetConfig,
+  p: Parameters,
+  timesteps: Tensor,
+  added: AddedConditions | undefined,
+): Tensor {
+  const [width] = config.channels;
+  const time = embedded(p.at("time_embedding"), sinusoids(timesteps, width), 4 * width);
+  if (!config.added || !added) return time;
+  const { sizeWidth } = config.added;
+  const sizes = sinusoids(reshape(added.sizes, [-1]), sizeWidth);
+  const rows = reshape(sizes, [timesteps.shape[0], SIZE_NUMBERS * sizeWidth]);
+  return add(time, embedded(p.at("add_embedding"), concat([added.pooled, rows], 1), 4 * width));
 }
 
 /** The two kinds of block, wrapped as the caller wants. */
@@ -128,12 +159,30 @@ function checkInputs(config: UNetConfig, sample: Tensor, timesteps: Tensor, cont
   }
 }
 
+function checkAdded(config: UNetConfig, b: number, added: AddedConditions | undefined): void {
+  if (!config.added) {
+    if (!added) return;
+    throw new ShapeError("unet", "added conditions were given; the model's config has none");
+  }
+  const wanted = { pooled: config.added.pooledWidth, sizes: SIZE_NUMBERS };
+  for (const [name, width] of Object.entries(wanted)) {
+    const found = added?.[name as keyof AddedConditions];
+    if (found && found.dtype !== "u32" && found.shape.join() === `${b},${width}`) continue;
+    const is = found ? show(found.spec) : "missing";
+    throw new ShapeError("unet", `added.${name} is ${is}; expected [${b},${width}]f32`);
+  }
+}
+
 /** Names and PyTorch shapes of a UNet's parameters. */
 export function unetSpecs(config: UNetConfig): ParameterSpecs {
   const size = 2 ** (config.channels.length - 1);
+  const given = (...shape: number[]) => input({ shape, dtype: "f32" }, 0);
+  const added = config.added && {
+    pooled: given(1, config.added.pooledWidth),
+    sizes: given(1, SIZE_NUMBERS),
+  };
   return declare("unet", (p) => {
-    const sample = input({ shape: [1, size, size, config.inChannels], dtype: "f32" }, 0);
-    const context = input({ shape: [1, 1, config.contextWidth], dtype: "f32" }, 0);
-    return unet(config, p, sample, input({ shape: [1], dtype: "f32" }, 0), context);
+    const sample = given(1, size, size, config.inChannels);
+    return unet(config, p, sample, given(1), given(1, 1, config.contextWidth), { added });
   });
 }

@@ -1,4 +1,4 @@
-/** The config of a `UNet2DConditionModel` of the Stable Diffusion 1 and 2 families, as diffusers writes it. */
+/** The config of a `UNet2DConditionModel` of the Stable Diffusion 1, 2 and XL families, as diffusers writes it. */
 import { ConfigReader } from "./config.ts";
 
 /** A UNet, level by level from the finest to the coarsest. */
@@ -31,7 +31,20 @@ export interface UNetConfig {
   readonly eps: number;
   /** Whether attention blocks project by linear layers instead of 1×1 convolutions. */
   readonly linearProjection: boolean;
+  /** What it is told besides the prompt's features; only Stable Diffusion XL. */
+  readonly added?: AddedConfig;
 }
+
+/** Conditions that are added to the time embedding (`addition_embed_type: "text_time"`). */
+export interface AddedConfig {
+  /** Width of the prompt's pooled feature. */
+  readonly pooledWidth: number;
+  /** Width of the sinusoids of each of the {@linkcode SIZE_NUMBERS}. */
+  readonly sizeWidth: number;
+}
+
+/** Numbers that say how a picture was cut: height and width before, top and left of the cut, height and width after. */
+export const SIZE_NUMBERS = 6;
 
 /** Fields that must be off: what they switch on is not computed here. */
 const OFF = [
@@ -39,13 +52,10 @@ const OFF = [
   "encoder_hid_dim_type",
   "class_embed_type",
   "num_class_embeds",
-  "addition_embed_type",
-  "addition_time_embed_dim",
   "time_embedding_dim",
   "time_embedding_act_fn",
   "timestep_post_act",
   "time_cond_proj_dim",
-  "projection_class_embeddings_input_dim",
   "cross_attention_norm",
   "num_attention_heads",
   "reverse_transformer_layers_per_block",
@@ -112,9 +122,28 @@ export function unetConfig(config: unknown, file = "unet/config.json"): UNetConf
     groups,
     eps: c.number("norm_eps", 1e-5),
     linearProjection: c.flag("use_linear_projection", false),
+    ...addedConfig(c),
   };
   c.refuseUnknown();
   return read;
+}
+
+function addedConfig(c: ConfigReader): { added?: AddedConfig } {
+  c.only("addition_embed_type", "text_time");
+  if (c.raw("addition_embed_type") === undefined) {
+    c.only("addition_time_embed_dim");
+    c.only("projection_class_embeddings_input_dim");
+    return {};
+  }
+  const sizeWidth = c.count("addition_time_embed_dim");
+  const whole = c.count("projection_class_embeddings_input_dim");
+  const pooledWidth = whole - SIZE_NUMBERS * sizeWidth;
+  c.demand(
+    pooledWidth > 0 && sizeWidth % 2 === 0,
+    `has projection_class_embeddings_input_dim ${whole}, which is to hold ${SIZE_NUMBERS} sinusoids of ` +
+      `addition_time_embed_dim ${sizeWidth} (an even number) and a feature of the prompt`,
+  );
+  return { added: { pooledWidth, sizeWidth } };
 }
 
 function refuseUnsupported(c: ConfigReader): void {

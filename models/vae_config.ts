@@ -27,6 +27,8 @@ export interface VaeConfig {
   readonly postQuantConv: boolean;
   /** Whether the middle block attends. */
   readonly midAttention: boolean;
+  /** Whether f16 is too narrow for it (Stable Diffusion XL): its weights are held in f32 whatever the others are. */
+  readonly forceUpcast: boolean;
 }
 
 /**
@@ -49,7 +51,6 @@ export function vaeConfig(config: unknown, file = "vae/config.json"): VaeConfig 
   c.only("act_fn", "silu", "swish");
   for (const field of ["latents_mean", "latents_std"]) c.only(field);
   c.only("shift_factor", 0);
-  c.ignore("force_upcast"); // always f32 here
   const groups = c.count("norm_num_groups", 32);
   for (const width of channels) {
     c.demand(width % groups === 0, `has a level of ${width} channels, not in ${groups} groups`);
@@ -67,6 +68,7 @@ export function vaeConfig(config: unknown, file = "vae/config.json"): VaeConfig 
     quantConv: c.flag("use_quant_conv", true),
     postQuantConv: c.flag("use_post_quant_conv", true),
     midAttention: c.flag("mid_block_add_attention", true),
+    forceUpcast: c.flag("force_upcast", false),
   };
   c.refuseUnknown();
   return read;

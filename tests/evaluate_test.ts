@@ -11,6 +11,7 @@ import {
 } from "../evaluate/alignment.ts";
 import { bootstrap } from "../evaluate/bootstrap.ts";
 import { openClip } from "../evaluate/clip.ts";
+import { inspectDino, openDino } from "../evaluate/dino.ts";
 import type { Features } from "../evaluate/features.ts";
 import { frechetDistance, frechetEstimate } from "../evaluate/fid.ts";
 import { kid, kidEstimate } from "../evaluate/kid.ts";
@@ -25,6 +26,7 @@ const golden = new URL("./golden/", import.meta.url).pathname;
 const source = await openSafetensors(await Deno.readFile(`${golden}evaluate.safetensors`));
 const numbers: Record<string, { fid: number; kid: number }> = JSON.parse(source.metadata.numbers);
 const scores = JSON.parse(await Deno.readTextFile(`${golden}scorer/scores.json`));
+const dinoScores = JSON.parse(await Deno.readTextFile(`${golden}dino/scores.json`));
 
 async function stored(name: string): Promise<Features> {
   const { shape: [count, size], data } = await source.read(name);
@@ -163,6 +165,52 @@ Deno.test("CLIP: features and scores of pictures of any shape are those of trans
   }
 });
 
+Deno.test("DINO: features of pictures of any shape are those of transformers", async () => {
+  const dino = await openDino(await testDevice(), `${golden}dino`);
+  try {
+    const made = await dino.features(pictures);
+    assertEquals([made.count, made.size], [3, 16]);
+    made.data.forEach((x, i) => near(x, dinoScores.images.flat()[i], 1e-4));
+    near(imageAlignment(made, await dino.features(pictures.slice(1))), dinoScores.image, 1e-4);
+  } finally {
+    dino.free();
+  }
+});
+
+Deno.test("DINO: a folder whose files don't fit is refused with the field", async () => {
+  const folder = await Deno.makeTempDir();
+  const write = (name: string, changes: Record<string, unknown>) => {
+    const from = JSON.parse(Deno.readTextFileSync(`${golden}dino/${name}`));
+    Deno.writeTextFileSync(`${folder}/${name}`, JSON.stringify({ ...from, ...changes }));
+  };
+  const refused = async (words: RegExp) => {
+    const error = await assertRejects(() => inspectDino(folder), FileError);
+    assertMatch(error.message, words);
+  };
+  write("config.json", { model_type: "dinov2" });
+  await refused(/config\.json: its model_type is "dinov2"/);
+  for (
+    const [changes, words] of [
+      [{ size: 13 }, /resizes to 13 pixels, the encoder takes 12/],
+      [{ resample: 0 }, /its resample is 0/],
+      [{ do_normalize: false }, /turns do_normalize off/],
+      [{ image_mean: [1] }, /its image_mean/],
+    ] as const
+  ) {
+    write("config.json", {});
+    write("preprocessor_config.json", changes);
+    await refused(words);
+  }
+  write("preprocessor_config.json", { size: { height: 12, width: 12 } });
+  await refused(/holds no weights/);
+  await Deno.copyFile(`${golden}dino/model.safetensors`, `${folder}/model.safetensors`);
+  const { look } = await inspectDino(folder);
+  assertEquals([look.short, look.size, look.filter], [undefined, 12, "bilinear"]);
+  write("preprocessor_config.json", { size: { shortest_edge: 14 }, resample: 3 });
+  assertEquals((await inspectDino(folder)).look.short, 14);
+  await Deno.remove(folder, { recursive: true });
+});
+
 Deno.test("V* is taken out of prompts, and what is left reads as before", () => {
   assertEquals(withoutTokens("photo of a <new1> dog, <new2> on top"), "photo of a dog, on top");
   assertEquals(withoutTokens("a dog  "), "a dog");
@@ -212,9 +260,13 @@ Deno.test("evaluate: a folder of pictures, their own prompts, targets and real o
     const { code, out: said, err } = await run(
       ...["--scorer", `${golden}scorer`, "--generated", made, "--targets", made],
       ...["--targets", `${folder}/one`, "--real", made, "--out", out, "--json", json],
+      ...["--dino", `${golden}dino`],
     );
     assertEquals(code, 0, err);
-    assertMatch(said, /text alignment +CLIP[^]*image alignment[^]*KID[^]*FID[^]*report\.html$/);
+    assertMatch(
+      said,
+      /text alignment +CLIP[^]*image alignment +CLIP[^]*alignment +DINO[^]*KID[^]*FID[^]*report\.html$/,
+    );
     const { scores: found, pictures: counts } = JSON.parse(await Deno.readTextFile(json));
     // The sheet is one of the targets and real pictures that were named, but no generated picture.
     assertEquals([counts.generated, counts.targets, counts.real], [3, 5, 4]);
@@ -245,6 +297,11 @@ Deno.test("evaluate: what cannot be scored is refused by its name, and nothing i
       [/has <new7>, which the model does not know/, [...model, "a <new7> gate"]],
       [/"<new1>" is empty without/, [...model, "<new1>"]],
       [/takes --scorer/, ["--generated", made, "--out", out]],
+      [/give --targets/, [...clip, "--generated", made, "--dino", `${golden}dino`]],
+      [
+        /empty\/config\.json/,
+        [...clip, "--generated", made, "--targets", made, "--dino", `${folder}/empty`],
+      ],
       [/leave prompts and --delta out/, [...clip, "--generated", made, "a gate"]],
       [/empty\/config\.json/, ["--scorer", `${folder}/empty`, "--generated", made, "--out", out]],
       [/does not exist/, [...clip, "--generated", made, "--json", `${folder}/no/s.json`]],

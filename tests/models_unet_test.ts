@@ -29,9 +29,17 @@ function traced(golden: Golden, options: UNetOptions = {}, dtype: "f32" | "f16" 
   const params = goldenParams(golden, specs, dtype);
   const sample = goldenTensor(golden, "in.sample");
   const context = goldenTensor(golden, "in.context");
-  const y = unet(config, params, sample, goldenTensor(golden, "in.timesteps"), context, options);
+  const added = config.added && {
+    pooled: goldenTensor(golden, "in.pooled"),
+    sizes: goldenTensor(golden, "in.sizes"),
+  };
+  const y = unet(config, params, sample, goldenTensor(golden, "in.timesteps"), context, {
+    added,
+    ...options,
+  });
   const leaves = new Map<string, Tensor>(flatten<Tensor>(params));
   leaves.set("in.sample", sample).set("in.context", context);
+  if (added) leaves.set("in.pooled", added.pooled);
   return { specs, params, y, leaves, u: goldenTensor(golden, "in.u") };
 }
 
@@ -43,12 +51,13 @@ function gradient(golden: Golden, name: string, specs: ReturnType<typeof unetSpe
   return spec?.layout === "conv" ? toEngine(data, shape) : data;
 }
 
-for (const name of ["unet_conv", "unet_linear"]) {
+// Like the UNets of Stable Diffusion 1, 2 and XL.
+for (const name of ["unet_conv", "unet_linear", "unet_added"]) {
   const golden = await openGolden(name);
 
   for (const [engine, run] of Object.entries(ENGINES)) {
-    // What the second model adds is in its tape; one model's worth of kernels for GPUs is enough to compile.
-    if (name === "unet_linear" && engine.endsWith("GPUs")) continue;
+    // What the other models add is in their tapes; one model's worth of kernels for GPUs is enough to compile.
+    if (name !== "unet_conv" && engine.endsWith("GPUs")) continue;
     Deno.test(`${name}: forward and gradients are those of diffusers ${engine}`, async () => {
       const { y, u, leaves, specs } = traced(golden);
       assertEquals(golden.names("grad.").toSorted(), [...leaves.keys()].toSorted());
@@ -56,7 +65,7 @@ for (const name of ["unet_conv", "unet_linear"]) {
       // and with the kernels for GPUs, the largest to compile, of that the part nearest to the result.
       const some = engine.endsWith("GPUs")
         ? /^up_blocks.*attn2\.to_[kv]\.weight$/
-        : /^in\.context$|attn2\.to_[kv]\.weight$/;
+        : /^in\.(context|pooled)$|attn2\.to_[kv]\.weight$/;
       const wanted = golden.names("grad.").filter((n) => engine === "in float64" || some.test(n));
       const grads = vjp([[y, u]], wanted.map((n) => leaves.get(n)!)) as Tensor[];
       const [value, ...values] = await run([y, ...grads]);
@@ -140,18 +149,6 @@ Deno.test("unet: frozen parameters get no gradient nodes", async () => {
   assert(!seen.has("conv2dWeightGrad"), "no convolution's weight is differentiated");
 });
 
-Deno.test("unet: Stable Diffusion 1's parameters are 859,520,964 in 686 tensors, by name and shape", () => {
-  const specs = unetSpecs(unetConfig({ ...SD1 }));
-  const size = (s: readonly number[]) => s.reduce((a, b) => a * b, 1);
-  const count = [...specs.values()].reduce((n, s) => n + size(s.shape), 0);
-  assertEquals([specs.size, count], [686, 859_520_964]);
-  const kv = [...specs].filter(([n]) => /attn2\.to_[kv]\.weight$/.test(n));
-  assertEquals(kv.length, 32);
-  assertEquals(kv.reduce((n, [, s]) => n + size(s.shape), 0), 19_169_280);
-  const key = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight";
-  assertEquals(specs.get(key)?.shape, [320, 768]);
-});
-
 Deno.test("unet: a config that asks for what is not computed is refused by the field's name", () => {
   const refused = {
     class_embed_type: "timestep",
@@ -179,6 +176,18 @@ Deno.test("unet: a config that asks for what is not computed is refused by the f
     Error,
     "m/config.json",
   );
+});
+
+Deno.test("unet: conditions that are added must be those of the config", async () => {
+  const golden = await openGolden("unet_added");
+  const refusal = (options: UNetOptions, words: string) =>
+    assertThrows(() => traced(golden, options), ShapeError, words);
+  const sizes = goldenTensor(golden, "in.sizes"), pooled = goldenTensor(golden, "in.pooled");
+  refusal({ added: undefined }, "added.pooled is missing; expected [2,7]");
+  refusal({ added: { pooled: symbolic([2, 8]), sizes } }, "added.pooled is [2,8]");
+  refusal({ added: { pooled, sizes: symbolic([1, 6]) } }, "added.sizes is [1,6]");
+  const plain = await openGolden("unet_conv");
+  assertThrows(() => traced(plain, { added: { pooled, sizes } }), ShapeError, "has none");
 });
 
 Deno.test("unet: wrong inputs and trees are refused with their names", async () => {

@@ -1,7 +1,8 @@
-"""Writes evaluate.safetensors, features with their KID and FID by clean-fid's definitions, and scorer/, a small CLIP with
-random weights in a folder as transformers saves it, with the scores that transformers gives in scorer/scores.json.
+"""Writes evaluate.safetensors, features with their KID and FID by clean-fid's definitions; scorer/, a small CLIP with
+random weights in a folder as transformers saves it, with the scores that transformers gives in scorer/scores.json; and
+dino/, a small ViTModel likewise.
 
-Run from this folder with torch, transformers, Pillow 11, numpy, scipy and clean-fid installed: python evaluate.py
+Run from this folder with torch, transformers, Pillow 11, numpy, scipy and clean-fid installed: python evaluate.py [name…]
 Pillow 13 resizes some tall pictures down first and across second, which rounds otherwise: by up to 7 in a pixel of these.
 """
 
@@ -17,11 +18,11 @@ import scipy.linalg
 import torch
 from PIL import Image
 from safetensors.numpy import save_file
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, ViTConfig, ViTModel
 try:
-    from transformers import CLIPImageProcessorPil as CLIPImageProcessor
+    from transformers import CLIPImageProcessorPil as CLIPImageProcessor, ViTImageProcessorPil as ViTImageProcessor
 except ImportError:
-    from transformers import CLIPImageProcessor
+    from transformers import CLIPImageProcessor, ViTImageProcessor
 
 for name in ("torchvision", "torchvision.transforms", "torchvision.datasets", "requests", "tqdm", "tqdm.auto"):
     try:
@@ -158,5 +159,28 @@ def scorer():
                    "scores": scores.tolist(), "text": scores.mean().item(), "image": pairs.mean().item()}, f, indent=1)
 
 
-features()
-scorer()
+def dino():
+    os.makedirs("dino", exist_ok=True)
+    torch.manual_seed(4)
+    model = ViTModel(ViTConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=12,
+                               patch_size=4), add_pooling_layer=False)
+    randomize(model)
+    model.float().save_pretrained("dino")
+    # As in facebook/dino-vits16: a bare number, which means both sides.
+    look = dict(do_normalize=True, do_resize=True, feature_extractor_type="ViTFeatureExtractor", resample=2, size=12,
+                image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
+    with open("dino/preprocessor_config.json", "w") as f:
+        json.dump(look, f, indent=1)
+    sizes = [(40, 24), (16, 16), (21, 50)]
+    made = [picture(w, h, k) for k, (w, h) in enumerate(sizes)]
+    pixels = ViTImageProcessor.from_pretrained("dino")(made, return_tensors="pt")["pixel_values"].double()
+    with torch.no_grad():
+        images = model.double()(pixels).last_hidden_state[:, 0]
+    pairs = torch.nn.functional.cosine_similarity(images[:, None], images[None, 1:], dim=-1)
+    with open("dino/scores.json", "w") as f:
+        json.dump({"sizes": sizes, "images": images.tolist(), "image": pairs.mean().item()}, f, indent=1)
+
+
+for make in [features, scorer, dino]:
+    if make.__name__ in sys.argv[1:] or len(sys.argv) == 1:
+        make()

@@ -1,0 +1,102 @@
+"""Writes sdxl/, a tiny StableDiffusionXLPipeline with random weights as diffusers saves it, and sdxl.safetensors, what that
+pipeline makes of given noise.
+
+Run from this folder: python sdxl.py (torch 2.15.0, diffusers 0.42.1, transformers 5.24.0)
+
+In the file: `noise`; `embeds`, `pooled` of PROMPTS; `zeros`, latents after 4 steps without a negative prompt; `negative`,
+with one, and with another cut; `picture`, `zeros` decoded, in 0…1; `new.embeds`, `new.pooled` of NEW once <new1> is a row
+in both token tables, a copy of that of "dog</w>".
+"""
+
+import json
+import os
+import tempfile
+
+import torch
+from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+torch.set_num_threads(1)
+torch.manual_seed(8)
+PROMPTS = ["photo of a dog", "a cat, a dog"]
+NEGATIVE = "a photo"
+NEW = ["photo of a <new1> dog"]
+CUT = dict(original_size=(40, 24), crops_coords_top_left=(3, 5), target_size=(16, 16))
+
+
+def randomize(model):
+    model.eval()
+    for name, p in model.named_parameters():
+        noise = torch.randn(p.shape)
+        if p.ndim > 1:
+            p.data = noise * (2.0 if "embedding.weight" in name else 1.2) / p[0].numel() ** 0.5
+        else:
+            p.data = noise * 0.3 + (1 if "norm" in name and name.endswith("weight") else 0)
+    return model
+
+
+def tokenizer(pad):
+    letters = ["!", ",", *(chr(c) for c in range(ord("a"), ord("z") + 1))]
+    merges = ["d o", "do g</w>", "c a", "ca t</w>", "o f</w>", "p h", "ph o", "t o</w>", "pho to</w>"]
+    entries = letters + [f"{c}</w>" for c in letters] + [m.replace(" ", "") for m in merges]
+    entries += ["<|startoftext|>", "<|endoftext|>"]
+    with tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/vocab.json", "w") as f:
+            json.dump({e: i for i, e in enumerate(entries)}, f)
+        with open(f"{folder}/merges.txt", "w") as f:
+            f.write("#version: 0.2\n" + "\n".join(merges) + "\n")
+        return CLIPTokenizer.from_pretrained(folder, pad_token=pad, model_max_length=14)
+
+
+one, two = tokenizer("<|endoftext|>"), tokenizer("!")
+SIZE = len(one)
+
+
+def text(width, act, **more):
+    return CLIPTextConfig(vocab_size=SIZE, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=2,
+                          num_attention_heads=2, max_position_embeddings=14, hidden_act=act, bos_token_id=SIZE - 2,
+                          eos_token_id=SIZE - 1, pad_token_id=SIZE - 1, **more)
+
+
+pipe = StableDiffusionXLPipeline(
+    unet=randomize(UNet2DConditionModel(
+        sample_size=8, norm_num_groups=2, block_out_channels=(4, 8), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), layers_per_block=1, attention_head_dim=(1, 2),
+        transformer_layers_per_block=(1, 2), use_linear_projection=True, addition_embed_type="text_time",
+        addition_time_embed_dim=4, projection_class_embeddings_input_dim=30, cross_attention_dim=20)),
+    vae=randomize(AutoencoderKL(
+        block_out_channels=(4, 8), down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=2, layers_per_block=1, sample_size=16, scaling_factor=0.13025, force_upcast=True)),
+    text_encoder=randomize(CLIPTextModel(text(8, "quick_gelu"))),
+    text_encoder_2=randomize(CLIPTextModelWithProjection(text(12, "gelu", projection_dim=6))),
+    tokenizer=one, tokenizer_2=two,
+    scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
+                                     timestep_spacing="leading", steps_offset=1))
+pipe.set_progress_bar_config(disable=True)
+pipe.save_pretrained("sdxl")
+for top, _, names in os.walk("sdxl"):
+    for name in names:
+        os.chmod(os.path.join(top, name), 0o644)
+
+
+@torch.no_grad()
+def run(**options):
+    return pipe(PROMPTS, latents=noise.clone(), num_inference_steps=4, guidance_scale=4.0, height=16, width=16, **options).images
+
+
+noise = torch.randn(2, 4, 8, 8)
+with torch.no_grad():
+    embeds, _, pooled, _ = pipe.encode_prompt(PROMPTS, do_classifier_free_guidance=False)
+    zeros = run(output_type="latent")
+    out = dict(noise=noise, embeds=embeds, pooled=pooled, zeros=zeros,
+               negative=run(output_type="latent", negative_prompt=[NEGATIVE] * 2, **CUT),
+               picture=pipe.vae.decode(zeros / pipe.vae.config.scaling_factor).sample.div(2).add(0.5).clamp(0, 1))
+    for tok, model in ((pipe.tokenizer, pipe.text_encoder), (pipe.tokenizer_2, pipe.text_encoder_2)):
+        assert tok.add_tokens("<new1>") == 1
+        model.resize_token_embeddings(SIZE + 1)
+        table = model.get_input_embeddings().weight
+        table[SIZE] = table[tok.convert_tokens_to_ids("dog</w>")]
+    out["new.embeds"], _, out["new.pooled"], _ = pipe.encode_prompt(NEW, do_classifier_free_guidance=False)
+save_file({k: v.float().contiguous() for k, v in out.items()}, "sdxl.safetensors")
+os.chmod("sdxl.safetensors", 0o644)

@@ -1,0 +1,182 @@
+/** Stable Diffusion XL from a folder that diffusers wrote (`golden/sdxl.py`): features, latents, pictures, new words. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { evaluate } from "../compile/compile.ts";
+import { withDelta } from "../concepts/apply.ts";
+import { mergeDeltas } from "../concepts/merge_deltas.ts";
+import { customDiffusionMask, trainConcepts } from "../concepts/train.ts";
+import { promptFeatures } from "../diffusion/conditions.ts";
+import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
+import { generate, type LatentOptions, Sampler } from "../diffusion/sample.ts";
+import { FileError } from "../files/errors.ts";
+import { openSafetensors } from "../files/safetensors.ts";
+import { fromLatent, vaeDecode } from "../models/vae.ts";
+import { tensor } from "../ops/leaf.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatten } from "../tensor/tree.ts";
+import { assertNear, toNHWC } from "./models_golden.ts";
+import { testDevice } from "./support/check.ts";
+
+const FOLDER = new URL("./golden/sdxl", import.meta.url).pathname;
+const golden = await openSafetensors(
+  await Deno.readFile(new URL("./golden/sdxl.safetensors", import.meta.url)),
+);
+const PROMPTS = ["photo of a dog", "a cat, a dog"];
+const OPTIONS = { steps: 4, guidance: 4 };
+const device = await testDevice();
+
+async function stored(name: string) {
+  const { shape, data } = await golden.read(name);
+  const floats = data as Float32Array;
+  if (shape.length !== 4) return { shape, data: floats };
+  const [b, c, h, w] = shape;
+  return { shape: [b, h, w, c], data: toNHWC(floats, shape) };
+}
+
+async function using(
+  work: (model: Pipeline) => Promise<void>,
+  addTokens: Record<string, string> = {},
+) {
+  const model = await loadPipeline(device, FOLDER, { addTokens });
+  try {
+    await work(model);
+  } finally {
+    model.free();
+  }
+}
+
+async function assertFeatures(model: Pipeline, prompts: string[], prefix: string) {
+  const { context, pooled } = promptFeatures(model.config, model.params, model.tokenize(prompts));
+  const made = evaluate(device, [context, pooled!]);
+  for (const [i, name] of ["embeds", "pooled"].entries()) {
+    const actual = await device.read(made[i]) as Float32Array;
+    assertNear(actual, (await stored(prefix + name)).data, 1e-4, name);
+  }
+  device.free(...made);
+}
+
+Deno.test("XL: both encoders' features of prompts, and those of a new word, are those of diffusers", async () => {
+  await using(async (model) => {
+    const [pads, pads2] = [model.tokenizer, model.tokenizer2!].map((t) => t.pad);
+    assertEquals([pads, pads2], [model.tokenizer.eos, 0]);
+    assertEquals(model.tokenize(PROMPTS).shape, [2, 2, 14]);
+    await assertFeatures(model, PROMPTS, "");
+  });
+  await using(async (model) => {
+    await assertFeatures(model, ["photo of a <new1> dog"], "new.");
+  }, { "<new1>": "dog</w>" });
+});
+
+Deno.test("XL: latents from given noise are those of diffusers, with and without a negative prompt, cut and uncut", async () => {
+  await using(async (model) => {
+    const sampler = new Sampler(model);
+    const noise = await stored("noise");
+    const walk = async (options: LatentOptions) => {
+      const given = { ...OPTIONS, noise: tensor(noise.data, noise.shape), ...options };
+      const latents = await sampler.latents(PROMPTS, given);
+      const data = await device.read(latents) as Float32Array;
+      device.free(latents);
+      return data;
+    };
+    const zeros = await walk({});
+    assertNear(zeros, (await stored("zeros")).data, 1e-3, "without");
+    const cut = { original: [40, 24], topLeft: [3, 5], target: [16, 16] } as const;
+    const negative = await walk({ negative: "a photo", cut });
+    assertNear(negative, (await stored("negative")).data, 1e-3, "with");
+    const size = Math.max(...zeros.map(Math.abs));
+    const apart = (x: Float32Array, y: Float32Array) =>
+      Math.max(...x.map((v, i) => Math.abs(v - y[i]))) / size;
+    assert(apart(zeros, negative) > 0.01, "the negative prompt matters");
+    assert(apart(negative, await walk({ negative: "a photo" })) > 1e-3, "the cut matters");
+    sampler.free();
+  });
+});
+
+Deno.test("XL: pictures are what diffusers decodes, at the model's own size, and repeat with their seed", async () => {
+  await using(async (model) => {
+    const pictures = await generate(model, PROMPTS, { ...OPTIONS, seed: 3 });
+    assertEquals(pictures.map((p) => [p.width, p.height]), [[16, 16], [16, 16]]);
+    assertEquals(await generate(model, PROMPTS, { ...OPTIONS, seed: 3 }), pictures);
+    const { shape, data } = await stored("zeros");
+    const latents = tensor(data.slice(0, data.length / 2), [1, ...shape.slice(1)]);
+    const { vae } = model.config;
+    const y = evaluate(device, vaeDecode(vae, model.params.vae, fromLatent(vae, latents)));
+    const decoded = (await device.read(y) as Float32Array)
+      .map((v) => Math.min(1, Math.max(0, v / 2 + 0.5)));
+    device.free(y);
+    const expected = (await stored("picture")).data;
+    assertNear(decoded, expected.subarray(0, decoded.length), 1e-3, "the picture");
+  });
+});
+
+Deno.test("XL: V* trains in both encoders, its delta goes back into both, and two deltas merge", async () => {
+  await using(async (model) => {
+    const paths = [...customDiffusionMask(model, ["<new1>"]).paths];
+    assertEquals(paths.filter((p) => p.endsWith("token_embedding.weight")).length, 2);
+    const grey = { width: 16, height: 16, data: new Uint8Array(16 * 16 * 3).fill(99) };
+    const delta = await trainConcepts(model, {
+      concepts: [{ token: "<new1>", className: "dog", pictures: [grey] }],
+      regularization: [],
+      steps: 2,
+      batch: 1,
+      rate: 1e-3,
+    });
+    assertEquals(
+      [delta.embeddings, delta.embeddings2!].map((e) => e.map((row) => row.length)),
+      [[8], [12]],
+    );
+    const applied = withDelta(model, delta);
+    const tables = flatten<Tensor>({ ...applied.params })
+      .filter(([path]) => path.endsWith("token_embedding.weight"));
+    const [id] = model.tokenIds("<new1>");
+    for (const [path, table] of tables) {
+      const width = table.shape[1];
+      const data = await device.read(table) as Float32Array;
+      const row = path.startsWith("text_encoder_2") ? delta.embeddings2![0] : delta.embeddings[0];
+      assertEquals(data.slice(id * width, (id + 1) * width), row, path);
+      assert(row.some((v, i) => v !== data[(id + 1) * width + i]), `${path} was trained`);
+    }
+    applied.free();
+    const other = {
+      ...delta,
+      tokens: [{ ...delta.tokens[0], token: "<new2>" }],
+      embeddings: [delta.embeddings[0].map((v, i) => v + Math.sin(i))],
+      embeddings2: [delta.embeddings2![0].map((v, i) => v + Math.cos(i))],
+    };
+    const { delta: merged } = await mergeDeltas(model, [delta, other], {
+      regularization: ["a cat", "photo of a cat", "a dog, a cat"],
+      ridge: 1e-3,
+    });
+    assertEquals(merged.embeddings, [...delta.embeddings, ...other.embeddings]);
+    assertEquals(merged.embeddings2, [...delta.embeddings2!, ...other.embeddings2]);
+    assertEquals(merged.weights.size, delta.weights.size);
+  }, { "<new1>": "dog</w>", "<new2>": "dog</w>" });
+});
+
+Deno.test("XL: a folder whose parts don't fit is refused with what doesn't", async () => {
+  const folder = await Deno.makeTempDir();
+  const copy = async (path: string): Promise<void> => {
+    for await (const { name, isDirectory } of Deno.readDir(`${FOLDER}${path}`)) {
+      if (isDirectory) {
+        await Deno.mkdir(`${folder}${path}/${name}`);
+        await copy(`${path}/${name}`);
+      } else await Deno.copyFile(`${FOLDER}${path}/${name}`, `${folder}${path}/${name}`);
+    }
+  };
+  try {
+    await copy("");
+    const file = `${folder}/text_encoder_2/config.json`;
+    const config = JSON.parse(await Deno.readTextFile(file));
+    for (
+      const [change, words] of [
+        [{ architectures: ["CLIPTextModel"] }, "pooled feature of width 6"],
+        [{ hidden_size: 16 }, "width 20, its text encoder gives 24"],
+        [{ vocab_size: 40, eos_token_id: 2 }, "its tokenizer_2 has 67 tokens"],
+      ] as const
+    ) {
+      await Deno.writeTextFile(file, JSON.stringify({ ...config, ...change }));
+      await assertRejects(() => loadPipeline(device, folder), FileError, words);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
