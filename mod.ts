@@ -180,12 +180,12 @@ export {
 } from "./concepts/merge.ts";
 export { type MergedDelta, mergeDeltas, type MergeDeltasOptions } from "./concepts/merge_deltas.ts";
 export {
-  customDiffusionMask,
   trainConcepts,
   TrainingError,
   type TrainOptions,
   type TrainReport,
 } from "./concepts/train.ts";
+export { customDiffusionMask, type Trains } from "./concepts/trains.ts";
 
 // Evaluation: how well pictures show what they should.
 export type { Features } from "./evaluate/features.ts";

@@ -2,7 +2,8 @@
 import { adamInit } from "../autograd/optimizer.ts";
 import { targetsOf } from "../concepts/batches.ts";
 import type { StepBatch } from "../concepts/step.ts";
-import { customDiffusionMask, trainingStep } from "../concepts/train.ts";
+import { trainingStep } from "../concepts/train.ts";
+import { customDiffusionMask } from "../concepts/trains.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";

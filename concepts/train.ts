@@ -5,7 +5,7 @@
  */
 import { compile, type Compiled, evaluate } from "../compile/compile.ts";
 import { flatten } from "../tensor/tree.ts";
-import { type Mask, mask, rows } from "../autograd/mask.ts";
+import type { Mask } from "../autograd/mask.ts";
 import { adamInit, type AdamState, adamw } from "../autograd/optimizer.ts";
 import { valueAndGrad } from "../autograd/grad.ts";
 import { tensor } from "../ops/leaf.ts";
@@ -18,6 +18,7 @@ import type { Delta } from "./delta.ts";
 import { deltaOf } from "./delta_weights.ts";
 import { encodeRegularization } from "./latents.ts";
 import { type StepBatch, stepBatch, stepLoss } from "./step.ts";
+import { customDiffusionMask } from "./trains.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 
 /** What to train on, and how. */
@@ -68,23 +69,23 @@ export interface TrainReport {
   readonly state: AdamState;
 }
 
-type Step = Compiled<[AdamState, StepBatch, Tensor], { state: AdamState; loss: Tensor }>;
-
-/** The parameters that Custom Diffusion trains: cross-attention keys and values, and the tokens' rows. */
-export function customDiffusionMask(pipeline: Pipeline, tokens: readonly string[]): Mask {
-  const ids = tokens.flatMap((t) => pipeline.tokenIds(t));
-  return mask(pipeline.params, {
-    "unet.**.attn2.to_k.weight": true,
-    "unet.**.attn2.to_v.weight": true,
-    ...(ids.length ? { "text_encoder.**.token_embedding.weight": rows(ids) } : {}),
-  });
-}
+type Step<B = StepBatch> = Compiled<[AdamState, B, Tensor], { state: AdamState; loss: Tensor }>;
 
 /** The compiled training step: state and batch in, new state and loss out, in place. */
 export function trainingStep(pipeline: Pipeline, trainable: Mask, decay: number): Step {
-  return compile(pipeline.device, (state: AdamState, batch: StepBatch, rate: Tensor) => {
+  return stepOn(pipeline, trainable, decay, (params, b: StepBatch) => stepLoss(pipeline, params, b));
+}
+
+/** The same on any loss. */
+export function stepOn<B>(
+  pipeline: Pipeline,
+  trainable: Mask,
+  decay: number,
+  loss: (params: PipelineParams, batch: B) => Tensor,
+): Step<B> {
+  return compile(pipeline.device, (state: AdamState, batch: B, rate: Tensor) => {
     const { value, grads } = valueAndGrad((trained: AdamState["params"]) =>
-      stepLoss(pipeline, trainable.merge(pipeline.params, trained) as PipelineParams, batch)
+      loss(trainable.merge(pipeline.params, trained) as PipelineParams, batch)
     )(state.params);
     return { state: adamw(state, grads, { rate, decay }), loss: value };
   }, { donate: [0] });
