@@ -187,6 +187,14 @@ export {
 } from "./concepts/train.ts";
 export { customDiffusionMask, type Trains } from "./concepts/trains.ts";
 
+// Whether this machine computes a model as PyTorch does.
+export {
+  type Verification,
+  type Verified,
+  verifyModel,
+  type VerifyOptions,
+} from "./concepts/verify/verify.ts";
+
 // Evaluation: how well pictures show what they should.
 export type { Features } from "./evaluate/features.ts";
 export {

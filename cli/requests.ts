@@ -194,6 +194,20 @@ export interface EvaluateRequest {
   json?: string;
 }
 
+/** `moongate verify` */
+export interface VerifyRequest {
+  /** The model's folder. */
+  model: string;
+  /** What PyTorch computed with it. */
+  gold: string;
+}
+
+/** What `verify` found: as data, as lines for people, and the tensors that are too far off. */
+export interface Verified extends Inspected {
+  /** Their names. */
+  wrong: string[];
+}
+
 /** `moongate demo` */
 export interface DemoRequest {
   /** Two concepts to teach, by their folder names among those that ship; undefined: the demo's own. */

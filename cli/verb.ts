@@ -10,7 +10,15 @@ import type * as work from "./work.ts";
 /** The functions that do the verbs' work. */
 export type Work = Pick<
   typeof work,
-  "train" | "generate" | "merge" | "convert" | "inspect" | "architecture" | "evaluate" | "demo"
+  | "train"
+  | "generate"
+  | "merge"
+  | "convert"
+  | "inspect"
+  | "architecture"
+  | "evaluate"
+  | "verify"
+  | "demo"
 >;
 
 /** What a verb runs with; tests put their own in. */

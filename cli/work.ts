@@ -14,6 +14,8 @@ import type {
   MergeRequest,
   TrainRequest,
   Ui,
+  Verified,
+  VerifyRequest,
 } from "./requests.ts";
 
 /** Teaches concepts; gives the path of the delta. */
@@ -43,6 +45,10 @@ export const architecture = async (request: ArchitectureRequest): Promise<Inspec
 /** Scores pictures; gives the path of the report. */
 export const evaluate = async (request: EvaluateRequest, ui: Ui): Promise<string> =>
   (await import("./work_evaluate.ts")).evaluate(request, ui);
+
+/** Computes what PyTorch computed again. */
+export const verify = async (request: VerifyRequest, ui: Ui): Promise<Verified> =>
+  (await import("./work_verify.ts")).verify(request, ui);
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
 export const demo = async (request: DemoRequest, ui: Ui): Promise<string> =>

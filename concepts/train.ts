@@ -73,7 +73,12 @@ type Step<B = StepBatch> = Compiled<[AdamState, B, Tensor], { state: AdamState; 
 
 /** The compiled training step: state and batch in, new state and loss out, in place. */
 export function trainingStep(pipeline: Pipeline, trainable: Mask, decay: number): Step {
-  return stepOn(pipeline, trainable, decay, (params, b: StepBatch) => stepLoss(pipeline, params, b));
+  return stepOn(
+    pipeline,
+    trainable,
+    decay,
+    (params, b: StepBatch) => stepLoss(pipeline, params, b),
+  );
 }
 
 /** The same on any loss. */

@@ -30,6 +30,7 @@ async function run(args: string[], work: Partial<Work> = {}) {
       inspect: note({ facts: { kind: "delta" }, lines: ["a delta"] }),
       architecture: note({ facts: { tensors: {} }, lines: ["tensors"] }),
       evaluate: note("evaluation/report.html"),
+      verify: note({ facts: { passed: true }, lines: ["all agree"], wrong: [] }),
       demo: note("demo.png"),
       ...work,
     },

@@ -66,7 +66,8 @@ export const FORWARD_CHECKS: readonly Check[] = [
       const context = await gold.features("text_hidden", config.unet.contextWidth);
       if (context.shape[0] !== b) throw gold.misshapen("text_hidden", `${b} rows, as of unet_x`);
       gold.expect("unet_out", [b, config.unet.outChannels, h, w]);
-      return () => evaluate(device, nchw(unet(config.unet, params.unet, x, cast(t, "f32"), context)));
+      return () =>
+        evaluate(device, nchw(unet(config.unet, params.unet, x, cast(t, "f32"), context)));
     },
   },
   {
@@ -147,7 +148,10 @@ function walk(name: string, sampler: "ddim" | "pndm"): Check {
       const prompts = ["", WALK.prompt].flatMap((p) => Array.from({ length: b }, () => p));
       const ids = model.tokenize(prompts);
       return async () => {
-        const context = evaluate(device, clipText(config.text_encoder, params.text_encoder, ids).hidden);
+        const context = evaluate(
+          device,
+          clipText(config.text_encoder, params.text_encoder, ids).hidden,
+        );
         const start = evaluate(device, noise);
         const denoiser = new Denoiser(device, config.unet);
         try {

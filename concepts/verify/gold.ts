@@ -121,13 +121,16 @@ export class Gold {
   }
 
   /** What its writer noted of training; undefined where nothing is said. */
-  training(): { trains?: Trains; steps?: number; cutStartToken?: boolean } {
-    const { trains, steps, start_token: start } = this.source.metadata;
+  training(): { trains?: Trains; steps?: number; rate?: number; cutStartToken?: boolean } {
+    const { trains, steps, rate, start_token: start } = this.source.metadata;
     if (trains !== undefined && !TRAINS.some((t) => t === trains)) {
       throw this.fault(`says that "${trains}" trains`, `There are ${TRAINS.join(", ")}`);
     }
     if (steps !== undefined && !(Number.isInteger(Number(steps)) && Number(steps) >= 1)) {
       throw this.fault(`says that there were "${steps}" steps`);
+    }
+    if (rate !== undefined && !(Number(rate) > 0 && Number(rate) <= 1)) {
+      throw this.fault(`says that the rate was "${rate}"`);
     }
     if (start !== undefined && start !== "cut" && start !== "kept") {
       throw this.fault(`says of its start_token "${start}"`, "There are cut and kept");
@@ -135,6 +138,7 @@ export class Gold {
     return {
       trains: trains as Trains | undefined,
       steps: steps === undefined ? undefined : Number(steps),
+      rate: rate === undefined ? undefined : Number(rate),
       cutStartToken: start === undefined ? undefined : start === "cut",
     };
   }

@@ -1,5 +1,5 @@
 /** A golden file's names of parameters in the model: the UNet's own, and `row` for the row of the token table. */
-import { mask, type Mask, rows, type Selection } from "../../autograd/mask.ts";
+import { type Mask, mask, rows, type Selection } from "../../autograd/mask.ts";
 import type { Named } from "../../autograd/optimizer.ts";
 import type { Pipeline } from "../../diffusion/pipeline.ts";
 import { toFile } from "../../models/layout.ts";
@@ -60,7 +60,9 @@ export class GoldParameters {
     const { gold, model } = this;
     if (name === "row") {
       const width = model.config.text_encoder.width, shape = gold.shape(tensor).join();
-      if (shape !== `${width}` && shape !== `1,${width}`) throw gold.misshapen(tensor, `[${width}]`);
+      if (shape !== `${width}` && shape !== `1,${width}`) {
+        throw gold.misshapen(tensor, `[${width}]`);
+      }
       return this.#table;
     }
     const spec = this.#specs.get(name);

@@ -46,7 +46,7 @@ export async function prepareTraining(
     ...after.map((n) => `after.${n}`),
   ];
   if (!results.length) return undefined;
-  const { trains = TRAINED.trains, steps = TRAINED.steps } = gold.training();
+  const { trains = TRAINED.trains, ...said } = gold.training();
   const withRow = grads.includes("row") || after.length > 0;
   for (const name of results) {
     const row = name === "grad.row" || name.startsWith("after.");
@@ -77,7 +77,7 @@ export async function prepareTraining(
           model.device.free(...Object.values(computed));
         }
         if (masks.after) {
-          const trained = train(model, masks.after, loss, data, steps);
+          const trained = train(model, masks.after, loss, data, said);
           await keep("after.", after, trained.params);
           trained.free();
         }
@@ -100,10 +100,13 @@ async function gradients(
 ): Promise<{ value: Float32Array; grads: Named }> {
   const { device, params } = model;
   const start: Named = trainable ? evaluate(device, trainable.pick(params)) : {};
-  const program = compile(device, (trained: Named, b: LossBatch) =>
-    trainable
-      ? valueAndGrad((t: Named) => loss(trainable.merge(params, t) as PipelineParams, b))(trained)
-      : { value: loss(params, b), grads: {} as Named });
+  const program = compile(
+    device,
+    (trained: Named, b: LossBatch) =>
+      trainable
+        ? valueAndGrad((t: Named) => loss(trainable.merge(params, t) as PipelineParams, b))(trained)
+        : { value: loss(params, b), grads: {} as Named },
+  );
   try {
     const { value, grads } = program(start, batch);
     const read = await device.read(value) as Float32Array;
@@ -120,13 +123,13 @@ function train(
   trainable: Mask,
   loss: Loss,
   batch: LossBatch,
-  steps: number,
+  { steps = TRAINED.steps, rate = TRAINED.rate }: { steps?: number; rate?: number },
 ): { params: Named; free(): void } {
   const { device, params } = model;
   const step = stepOn(model, trainable, TRAINED.decay, loss);
-  const rate = tensor([TRAINED.rate], []);
+  const applied = tensor([rate], []);
   let state = evaluate(device, adamInit(trainable.pick(params)));
-  for (let i = 0; i < steps; i++) state = step(state, batch, rate).state;
+  for (let i = 0; i < steps; i++) state = step(state, batch, applied).state;
   const free = () => {
     step.free();
     device.free(...flatten<Tensor>({ ...state }).map(([, t]) => t));

@@ -10,7 +10,7 @@ Names and layouts are PyTorch's. Inputs are random, from --seed:
   wide_x, text_hidden[0], t = 250 → wide_out (wide_x is not square)
   image in [-1,1] → moments (mean and logarithm of the variance)     z (unscaled) → decoded
   x0, noise, unet_t → xt             these with mask [2,1,h,w] and ids → loss, grad.<name of the UNet>, grad.row
-  after.<name>, after.row: after --steps of AdamW (rate 1e-3, decay 0.01) on the cross-attention's keys and values and
+  after.<name>, after.row: after --steps of AdamW (at --rate, decay 0.01) on the cross-attention's keys and values and
   the row `row` of the token table, on the same batch
   sample_latents → sample_out (DDIM, η 0), sample_pndm: 20 steps, guidance 6, "photo of a cat"
 With --trains something else than K/V is trained, besides the row. --start-token cut: keys and values get no gradient from
@@ -27,7 +27,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditi
 from safetensors.torch import save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-RATE, DECAY = 1e-3, 0.01
+DECAY = 0.01
 PROMPTS = ["photo of a cat", "a very small photo of a dog"]
 TRAINS = {"kv": ("attn2.to_k.weight", "attn2.to_v.weight"), "attention": ("attn2.",), "unet": ("",), "token": ()}
 
@@ -86,7 +86,7 @@ def sample(model, steps, x, guidance=6.0):
     return x
 
 
-def training(model, gold, trains, steps, cut):
+def training(model, gold, trains, steps, rate, cut):
     shape = [2, model.unet.config.in_channels, *[model.unet.config.sample_size] * 2]
     t, ids, row = gold["unet_t"], gold["ids"], gold["row"]
     steps_of_noise = model.sampler(DDIMScheduler)
@@ -114,7 +114,7 @@ def training(model, gold, trains, steps, cut):
         each = (mask * error).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) * shape[1])
         return each.mean()
 
-    optimizer = torch.optim.AdamW(leaves.values(), lr=RATE, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(leaves.values(), lr=rate, weight_decay=DECAY)
     for step in range(steps):
         optimizer.zero_grad()
         loss = loss_of()
@@ -132,6 +132,7 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--trains", choices=TRAINS, default="kv")
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--start-token", choices=("cut", "kept"), default="cut")
     parser.add_argument("--only-training", action="store_true", help="loss, gradients and trained values alone")
     parser.add_argument("--float32", action="store_true", help="compute in float32 instead of float64: half the memory")
@@ -149,10 +150,10 @@ def main():
     if not args.only_training:
         with torch.no_grad():
             forward(model, gold)
-    training(model, gold, args.trains, args.steps, args.start_token == "cut")
+    training(model, gold, args.trains, args.steps, args.rate, args.start_token == "cut")
     packages = ("torch", "diffusers", "transformers", "safetensors")
-    note = {"format": "pt", "trains": args.trains, "steps": str(args.steps), "start_token": args.start_token,
-            "written_by": ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)}
+    note = {"format": "pt", "trains": args.trains, "steps": str(args.steps), "rate": str(args.rate),
+            "start_token": args.start_token, "written_by": ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)}
     save_file({k: stored(v) for k, v in gold.items()}, args.out, note)
 
 
