@@ -185,7 +185,14 @@ export {
   type TrainOptions,
   type TrainReport,
 } from "./concepts/train.ts";
-export { customDiffusionMask, type Trains } from "./concepts/trains.ts";
+export { customDiffusionMask } from "./concepts/trains.ts";
+export {
+  type Method,
+  type MethodChoices,
+  type MethodPreset,
+  METHODS,
+  type Trains,
+} from "./concepts/methods.ts";
 
 // Whether this machine computes a model as PyTorch does.
 export {

@@ -19,8 +19,10 @@ export function plannedMemory(
   { settings, addTokens, classes }: TrainPlan,
 ): number {
   const { batch, size } = settings;
-  const trainable = customDiffusionMask(model, Object.keys(addTokens));
-  const step = trainingStep(model, trainable, settings.decay);
+  const { trains, freezeTokens, decay, cutStartToken } = settings;
+  const tokens = freezeTokens ? [] : Object.keys(addTokens);
+  const trainable = customDiffusionMask(model, tokens, trains);
+  const step = trainingStep(model, trainable, decay, cutStartToken);
   const state = adamInit(trainable.pick(model.params));
   const targets = targetsOf(batch, classes.length);
   const cells = size / vaeFactor(model.config.vae);

@@ -9,8 +9,10 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import { fingerprint } from "../files/fingerprint.ts";
 import { openModelFolder } from "../files/folder.ts";
+import { toEngine, toFile } from "../models/layout.ts";
+import { engineShape, fileShape } from "../models/params.ts";
 import type { Concept } from "./batches.ts";
-import type { Delta, DeltaWeight } from "./delta.ts";
+import type { Delta, DeltaWeight, TrainedWeight } from "./delta.ts";
 import { INITIALIZERS } from "./defaults.ts";
 
 /** Whether a path is the token table of a text encoder. */
@@ -29,10 +31,13 @@ export async function deltaOf(
   for (const path of trainable.paths) {
     const t = trained[path];
     const data = await pipeline.device.read(t) as Float32Array;
-    if (!isTable(path)) weights.set(path, { shape: t.shape, data });
-    else {for (let i = 0; i < t.shape[0]; i++) {
-        embeddings.push(data.slice(i * t.shape[1], (i + 1) * t.shape[1]));
-      }}
+    if (isTable(path)) embeddings.push(...rowsOf(data, t.shape[1]));
+    else weights.set(path, asStored({ shape: t.shape, data }));
+  }
+  const named = concepts.flatMap((c) => c.token ? pipeline.tokenIds(c.token) : []);
+  if (named.length && !embeddings.length) { // They did not train.
+    const data = await tokenRows(pipeline, named);
+    embeddings.push(...rowsOf(data, data.length / named.length));
   }
   const tokens = concepts.filter((c) => c.token).map(({ token, className, initializer }, i) => ({
     token,
@@ -41,6 +46,26 @@ export async function deltaOf(
   }));
   const base = await fingerprint(await openModelFolder(pipeline.folder));
   return { base, tokens, embeddings, weights, notes };
+}
+
+const rowsOf = (data: Float32Array, width: number): Float32Array[] =>
+  Array.from({ length: data.length / width }, (_, i) => data.slice(i * width, (i + 1) * width));
+
+/** A weight in the layout of files: convolutions are turned from HWIO to OIHW. */
+function asStored({ shape, data }: TrainedWeight): TrainedWeight {
+  if (shape.length !== 4) return { shape, data };
+  const stored = fileShape(shape, "conv");
+  return { shape: stored, data: toFile(data, stored) };
+}
+
+/** A weight in the engine's layout; factors are of matrices, which have but one. */
+export function asHeld(w: DeltaWeight): DeltaWeight {
+  const { shape } = w;
+  if (shape.length !== 4) return w;
+  const held = engineShape({ shape, layout: "conv" });
+  if ("data" in w) return { shape: held, data: toEngine(w.data, shape) };
+  if ("change" in w) return { shape: held, change: toEngine(w.change, shape) };
+  return w;
 }
 
 /** The rows of some tokens in a pipeline's table, on the host. */

@@ -28,14 +28,23 @@ export type StepBatch = {
   readonly key: Tensor;
 };
 
-/** Mean over the batch of the masked mean squared error: target and regularization pictures weigh the same. */
-export function stepLoss(model: Pipeline, params: PipelineParams, batch: StepBatch): Tensor {
+/**
+ * Mean over the batch of the masked mean squared error: target and regularization pictures weigh the same.
+ *
+ * @param cutStartToken no gradient reaches keys and values from position 0
+ */
+export function stepLoss(
+  model: Pipeline,
+  params: PipelineParams,
+  batch: StepBatch,
+  cutStartToken = true,
+): Tensor {
   const own = vaeEncode(model.config.vae, params.vae, batch.pixels);
   const { mean, logvar, ids, mask, key } = batch;
   const posterior = mean && logvar
     ? { mean: concat([own.mean, mean], 0), logvar: concat([own.logvar, logvar], 0) }
     : own;
-  return diffusionLoss(model, params, { posterior, ids, mask, key }, { cutStartToken: true });
+  return diffusionLoss(model, params, { posterior, ids, mask, key }, { cutStartToken });
 }
 
 /** Makes the tensors of a host batch. */

@@ -17,6 +17,7 @@ import { TRAINING } from "./defaults.ts";
 import type { Delta } from "./delta.ts";
 import { deltaOf } from "./delta_weights.ts";
 import { encodeRegularization } from "./latents.ts";
+import type { Trains } from "./methods.ts";
 import { type StepBatch, stepBatch, stepLoss } from "./step.ts";
 import { customDiffusionMask } from "./trains.ts";
 import type { Checkpoint } from "./checkpoints.ts";
@@ -29,6 +30,12 @@ export interface TrainOptions {
   readonly regularization: readonly CaptionedPicture[];
   /** Optimizer steps. Default 250 for each concept. */
   readonly steps?: number;
+  /** What trains beside the new tokens. Default "kv": the cross-attention's keys and values. */
+  readonly trains?: Trains;
+  /** New tokens keep the rows that they start from. */
+  readonly freezeTokens?: boolean;
+  /** No gradient reaches keys and values from the start token (default). */
+  readonly cutStartToken?: boolean;
   /** AdamW's rate as applied. Default 1e-5 × batch. */
   readonly rate?: number;
   /** Pictures a step, half of them regularization. Default 8. */
@@ -72,12 +79,17 @@ export interface TrainReport {
 type Step<B = StepBatch> = Compiled<[AdamState, B, Tensor], { state: AdamState; loss: Tensor }>;
 
 /** The compiled training step: state and batch in, new state and loss out, in place. */
-export function trainingStep(pipeline: Pipeline, trainable: Mask, decay: number): Step {
+export function trainingStep(
+  pipeline: Pipeline,
+  trainable: Mask,
+  decay: number,
+  cutStartToken = true,
+): Step {
   return stepOn(
     pipeline,
     trainable,
     decay,
-    (params, b: StepBatch) => stepLoss(pipeline, params, b),
+    (params, b: StepBatch) => stepLoss(pipeline, params, b, cutStartToken),
   );
 }
 
@@ -102,8 +114,9 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
   const decay = options.decay ?? TRAINING.decay;
   const steps = options.steps ?? TRAINING.steps * concepts.length;
   const rate = tensor([options.rate ?? TRAINING.rate], []);
+  const { trains = "kv", freezeTokens = false, cutStartToken = true } = options;
   const tokens = concepts.map((c) => c.token).filter(Boolean);
-  const trainable = customDiffusionMask(pipeline, tokens);
+  const trainable = customDiffusionMask(pipeline, freezeTokens ? [] : tokens, trains);
   const factor = vaeFactor(pipeline.config.vae);
   const batches: BatchOptions = {
     seed,
@@ -115,7 +128,7 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
     flip: options.flip,
   };
   const latents = await encodeRegularization(pipeline, regularization, batches.size);
-  const step = trainingStep(pipeline, trainable, decay);
+  const step = trainingStep(pipeline, trainable, decay, cutStartToken);
   const fresh = options.resume?.state ?? adamInit(trainable.pick(pipeline.params));
   let state = evaluate(pipeline.device, fresh);
   let done = options.resume?.step ?? 0;
@@ -135,6 +148,7 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
   }
   const notes = {
     kind: "trained",
+    ...{ trains, freezeTokens, cutStartToken },
     ...batches,
     rate: options.rate ?? TRAINING.rate,
     decay,

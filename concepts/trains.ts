@@ -1,15 +1,10 @@
 /**
- * What trains: Custom Diffusion's choice, and those of the methods that the paper compares it with (§4.1, tables 1 and
- * 2). Each is a mask over the parameter tree; nothing else about training differs.
+ * What trains, as a mask over the parameter tree: Custom Diffusion's choice, and those of the methods that the paper
+ * compares it with.
  */
 import { type Mask, mask, rows, type Selection } from "../autograd/mask.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
-
-/**
- * What trains, beside the rows of the new tokens: the cross-attention's keys and values, all of its parameters, the
- * whole UNet, or nothing.
- */
-export type Trains = "kv" | "attention" | "unet" | "token";
+import type { Trains } from "./methods.ts";
 
 /** Patterns of parameter names by what trains. */
 const PATTERNS: Readonly<Record<Trains, readonly string[]>> = {
@@ -18,9 +13,6 @@ const PATTERNS: Readonly<Record<Trains, readonly string[]>> = {
   unet: ["unet.**"],
   token: [],
 };
-
-/** All choices. */
-export const TRAINS = Object.keys(PATTERNS) as readonly Trains[];
 
 /**
  * The parameters that Custom Diffusion trains: cross-attention keys and values, and the tokens' rows.

@@ -7,7 +7,7 @@ import { openSafetensors, type TensorSource } from "../../files/safetensors.ts";
 import { tensor } from "../../ops/leaf.ts";
 import { expand, permute, reshape } from "../../ops/movement.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { TRAINS, type Trains } from "../trains.ts";
+import { TRAINS, type Trains } from "../methods.ts";
 
 /** A golden file. Close it when done. */
 export class Gold {

@@ -8,7 +8,8 @@ import { unetSpecs } from "../../models/unet.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { flatten } from "../../tensor/tree.ts";
 import { isTable } from "../delta_weights.ts";
-import { trainingMask, type Trains } from "../trains.ts";
+import type { Trains } from "../methods.ts";
+import { trainingMask } from "../trains.ts";
 import type { Gold } from "./gold.ts";
 
 /** What a name stands for. */
