@@ -167,6 +167,18 @@ Deno.test("verify: layouts that PyTorch users write besides are taken: a mask wi
     tensors.set("after.row", { ...after, shape: [1, ...after.shape] });
   }, async (path) => verifyModel(await model("sd1"), path));
   assertEquals(found.tensors.filter((t) => !t.passed), []);
+  const other = await withChanged("sd1_kv", ({ tensors }) => {
+    const kv = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight";
+    tensors.set(`grad.unet.${kv}`, tensors.get(`grad.${kv}`)!);
+    const { data } = tensors.get("mask")!;
+    const every = Float32Array.from(
+      { length: 512 },
+      (_, i) => Number(data[Math.floor(i / 256) * 64 + i % 64]),
+    );
+    tensors.set("mask", { dtype: "F32", shape: [2, 4, 8, 8], data: every });
+  }, async (path) => verifyModel(await model("sd1"), path));
+  assertEquals(other.tensors.filter((t) => !t.passed), []);
+  assertEquals(other.tensors.length, found.tensors.length + 2 * KV + 1);
 });
 
 const REFUSED: readonly [what: string, change: Change, message: RegExp][] = [
@@ -205,7 +217,7 @@ const REFUSED: readonly [what: string, change: Change, message: RegExp][] = [
   [
     "ids beyond the vocabulary",
     ({ tensors }) => tensors.get("ids")!.data[5] = 70n,
-    /"ids" \(I64\) holds 70; expected whole numbers from 0 to 62/,
+    /"ids" \(I64\) holds 70; expected whole numbers from 0 to 64/,
   ],
   [
     "timesteps beyond the schedule",

@@ -77,17 +77,25 @@ export class Gold {
     return tensor(await this.real(name), shape);
   }
 
-  /** A mask over latents, `[B, 1, h, w]` or `[B, h, w]`, as `[B, h, w]`. */
-  async mask(name: string, [b, h, w]: readonly number[]): Promise<Tensor> {
+  /** A mask over latents, `[B, 1, h, w]`, `[B, h, w]`, or the same for each of their channels, as `[B, h, w]`. */
+  async mask(name: string, [b, h, w, c]: readonly number[]): Promise<Tensor> {
     const shape = this.shape(name).join();
-    if (shape !== [b, 1, h, w].join() && shape !== [b, h, w].join()) {
+    const channels = shape === [b, c, h, w].join() ? c : 1;
+    if (channels === 1 && shape !== [b, 1, h, w].join() && shape !== [b, h, w].join()) {
       throw this.misshapen(name, `[${b},1,${h},${w}]`);
     }
     const kind = this.source.tensors.get(name)!.dtype;
     const values = kind === "BOOL" || kind === "U8"
       ? Float32Array.from((await this.source.read(name)).data as Uint8Array)
       : await this.real(name);
-    return tensor(values, [b, h, w]);
+    const cells = h * w,
+      first = (i: number) => Math.floor(i / cells) * cells * channels + i % cells;
+    const plane = Float32Array.from({ length: b * cells }, (_, i) => values[first(i)]);
+    const at = (i: number) => Math.floor(i / (cells * channels)) * cells + i % cells;
+    if (values.some((v, i) => v !== plane[at(i)])) {
+      throw this.fault(`tensor "${name}" differs between channels`, "It must be the same for all");
+    }
+    return tensor(plane, [b, h, w]);
   }
 
   /** Whole numbers below a bound. */

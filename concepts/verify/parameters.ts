@@ -12,6 +12,11 @@ import type { Trains } from "../methods.ts";
 import { trainingMask } from "../trains.ts";
 import type { Gold } from "./gold.ts";
 
+const UNET = "unet.";
+
+/** A UNet's own name; a file may write the component before it. */
+const bare = (name: string): string => name.startsWith(UNET) ? name.slice(UNET.length) : name;
+
 /** What a name stands for. */
 export class GoldParameters {
   readonly #specs: ParameterSpecs;
@@ -47,13 +52,13 @@ export class GoldParameters {
 
   /** The value of one, in the file's layout. */
   async read(name: string, values: Named): Promise<Float32Array> {
-    const spec = this.#specs.get(name);
+    const spec = this.#specs.get(bare(name));
     const data = await this.model.device.read(values[this.#pathOf(name)]) as Float32Array;
     return spec?.layout === "conv" ? toFile(data, spec.shape) : data;
   }
 
   #pathOf(name: string): string {
-    return name === "row" ? this.#table : `unet.${name}`;
+    return name === "row" ? this.#table : UNET + bare(name);
   }
 
   /** The path of a name, once the file's tensor has its shape. */
@@ -66,7 +71,7 @@ export class GoldParameters {
       }
       return this.#table;
     }
-    const spec = this.#specs.get(name);
+    const spec = this.#specs.get(bare(name));
     if (!spec) {
       throw gold.fault(
         `holds "${tensor}", and the model's UNet has no parameter of that name`,
@@ -80,4 +85,4 @@ export class GoldParameters {
 
 /** Names of the keys and values, as the UNet calls them. */
 export const keysAndValues = (model: Pipeline): string[] =>
-  trainingMask(model, "kv", []).paths.map((path) => path.slice("unet.".length));
+  trainingMask(model, "kv", []).paths.map((path) => bare(path));

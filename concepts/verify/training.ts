@@ -140,7 +140,7 @@ function train(
 async function batchOf({ config, schedule }: Pipeline, gold: Gold): Promise<LossBatch> {
   const { unet, text_encoder: text } = config;
   const latents = await gold.maps("x0", unet.inChannels, 2 ** (unet.channels.length - 1));
-  const [b, h, w] = latents.shape;
+  const [b] = latents.shape;
   gold.expect("noise", gold.shape("x0"));
   const ids = await gold.ids("ids", text.vocabulary, text.positions);
   if (ids.shape[0] !== b) throw gold.misshapen("ids", `[${b},T], as many rows as x0`);
@@ -148,7 +148,7 @@ async function batchOf({ config, schedule }: Pipeline, gold: Gold): Promise<Loss
     latents,
     noise: await gold.maps("noise", unet.inChannels),
     timesteps: await gold.timesteps("unet_t", b, schedule.trainSteps),
-    mask: await gold.mask("mask", [b, h, w]),
+    mask: await gold.mask("mask", latents.shape),
     ids,
   };
 }

@@ -34,7 +34,7 @@ def randomize(model):
 
 def tokenizer(length, pad):
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
-    merges = ["d o", "do g</w>", "c a", "ca t</w>", "o f</w>", "p h", "ph o", "t o</w>", "pho to</w>"]
+    merges = ["d o", "do g</w>", "c a", "ca t</w>", "o f</w>", "p h", "ph o", "t o</w>", "pho to</w>", "k t", "kt n"]
     entries = letters + [f"{c}</w>" for c in letters] + [m.replace(" ", "") for m in merges]
     vocab = {e: i for i, e in enumerate([*entries, "<|startoftext|>", "<|endoftext|>"])}
     return CLIPTokenizer(vocab=vocab, merges=[tuple(m.split()) for m in merges], pad_token=pad, model_max_length=length)
