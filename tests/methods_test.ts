@@ -171,7 +171,7 @@ async function commands(): Promise<string[][]> {
     );
 }
 
-Deno.test("the commands of docs/methods.md run as they stand, and their deltas make pictures", async () => {
+Deno.test("the commands of docs/methods.md run as they stand, and a delta of the whole UNet makes pictures", async () => {
   const folder = await Deno.makeTempDir(), before = Deno.cwd();
   const run = async (args: string[]) => {
     const out: string[] = [], err: string[] = [];
@@ -197,7 +197,7 @@ Deno.test("the commands of docs/methods.md run as they stand, and their deltas m
     for (const args of all) {
       const { code, out, err } = await run(args);
       assertEquals(code, 0, `moongate ${args.join(" ")}\n${err}`);
-      if (!["all", "inversion"].includes(args.at(-1)!)) continue;
+      if (args.at(-1) !== "all") continue;
       const made = await run(
         ["generate", "--model", "sd", "--delta", out[0], "photo of a <new1> dog", "-q"],
       );
