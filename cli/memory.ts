@@ -22,7 +22,7 @@ export function plannedMemory(
   const { trains, freezeTokens, decay, cutStartToken } = settings;
   const tokens = freezeTokens ? [] : Object.keys(addTokens);
   const trainable = customDiffusionMask(model, tokens, trains);
-  const step = trainingStep(model, trainable, decay, cutStartToken);
+  const step = trainingStep(model, trainable, decay, { cutStartToken });
   const state = adamInit(trainable.pick(model.params));
   const targets = targetsOf(batch, classes.length);
   const cells = size / vaeFactor(model.config.vae);

@@ -28,16 +28,18 @@ export type StepBatch = {
   readonly key: Tensor;
 };
 
-/**
- * Mean over the batch of the masked mean squared error: target and regularization pictures weigh the same.
- *
- * @param cutStartToken no gradient reaches keys and values from position 0
- */
+/** What a step computes. */
+export interface StepOptions {
+  /** No gradient reaches keys and values from the start token (default). */
+  readonly cutStartToken?: boolean;
+}
+
+/** Mean over the batch of the masked mean squared error: target and regularization pictures weigh the same. */
 export function stepLoss(
   model: Pipeline,
   params: PipelineParams,
   batch: StepBatch,
-  cutStartToken = true,
+  { cutStartToken = true }: StepOptions = {},
 ): Tensor {
   const own = vaeEncode(model.config.vae, params.vae, batch.pixels);
   const { mean, logvar, ids, mask, key } = batch;

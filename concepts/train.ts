@@ -3,14 +3,13 @@
  * the cross-attention layers and the rows of the new tokens train; that is a mask over the parameter tree, and the step
  * is an ordinary function of tensors, compiled once and replayed.
  */
-import { compile, type Compiled, evaluate } from "../compile/compile.ts";
+import { evaluate } from "../compile/compile.ts";
 import { flatten } from "../tensor/tree.ts";
 import type { Mask } from "../autograd/mask.ts";
-import { adamInit, type AdamState, adamw } from "../autograd/optimizer.ts";
-import { valueAndGrad } from "../autograd/grad.ts";
+import { adamInit, type AdamState } from "../autograd/optimizer.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";
+import type { Pipeline } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { type BatchOptions, type CaptionedPicture, type Concept, makeBatch } from "./batches.ts";
 import { TRAINING } from "./defaults.ts";
@@ -18,7 +17,8 @@ import type { Delta } from "./delta.ts";
 import { deltaOf } from "./delta_weights.ts";
 import { encodeRegularization } from "./latents.ts";
 import type { Trains } from "./methods.ts";
-import { type StepBatch, stepBatch, stepLoss } from "./step.ts";
+import { type OptimizerStep, optimizerStep } from "./optimize.ts";
+import { type StepBatch, stepBatch, stepLoss, type StepOptions } from "./step.ts";
 import { customDiffusionMask } from "./trains.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 
@@ -76,36 +76,19 @@ export interface TrainReport {
   readonly state: AdamState;
 }
 
-type Step<B = StepBatch> = Compiled<[AdamState, B, Tensor], { state: AdamState; loss: Tensor }>;
-
 /** The compiled training step: state and batch in, new state and loss out, in place. */
 export function trainingStep(
   pipeline: Pipeline,
   trainable: Mask,
   decay: number,
-  cutStartToken = true,
-): Step {
-  return stepOn(
+  options: StepOptions = {},
+): OptimizerStep<StepBatch> {
+  return optimizerStep(
     pipeline,
     trainable,
     decay,
-    (params, b: StepBatch) => stepLoss(pipeline, params, b, cutStartToken),
+    (params, b: StepBatch) => stepLoss(pipeline, params, b, options),
   );
-}
-
-/** The same on any loss. */
-export function stepOn<B>(
-  pipeline: Pipeline,
-  trainable: Mask,
-  decay: number,
-  loss: (params: PipelineParams, batch: B) => Tensor,
-): Step<B> {
-  return compile(pipeline.device, (state: AdamState, batch: B, rate: Tensor) => {
-    const { value, grads } = valueAndGrad((trained: AdamState["params"]) =>
-      loss(trainable.merge(pipeline.params, trained) as PipelineParams, batch)
-    )(state.params);
-    return { state: adamw(state, grads, { rate, decay }), loss: value };
-  }, { donate: [0] });
 }
 
 /** Trains concepts into a delta. The pipeline must know the tokens already (`loadPipeline` with `addTokens`). */
@@ -128,7 +111,7 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
     flip: options.flip,
   };
   const latents = await encodeRegularization(pipeline, regularization, batches.size);
-  const step = trainingStep(pipeline, trainable, decay, cutStartToken);
+  const step = trainingStep(pipeline, trainable, decay, { cutStartToken });
   const fresh = options.resume?.state ?? adamInit(trainable.pick(pipeline.params));
   let state = evaluate(pipeline.device, fresh);
   let done = options.resume?.step ?? 0;
