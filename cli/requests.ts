@@ -213,7 +213,7 @@ export interface VerifyRequest {
 }
 
 /** What `verify` found: as data, as lines for people, and the tensors that are too far off. */
-export interface Verified extends Inspected {
+export interface Findings extends Inspected {
   /** Their names. */
   wrong: string[];
 }

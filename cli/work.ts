@@ -8,13 +8,13 @@ import type {
   ConvertRequest,
   DemoRequest,
   EvaluateRequest,
+  Findings,
   GenerateRequest,
   Inspected,
   InspectRequest,
   MergeRequest,
   TrainRequest,
   Ui,
-  Verified,
   VerifyRequest,
 } from "./requests.ts";
 
@@ -47,7 +47,7 @@ export const evaluate = async (request: EvaluateRequest, ui: Ui): Promise<string
   (await import("./work_evaluate.ts")).evaluate(request, ui);
 
 /** Computes what PyTorch computed again. */
-export const verify = async (request: VerifyRequest, ui: Ui): Promise<Verified> =>
+export const verify = async (request: VerifyRequest, ui: Ui): Promise<Findings> =>
   (await import("./work_verify.ts")).verify(request, ui);
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */

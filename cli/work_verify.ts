@@ -5,12 +5,12 @@ import { gpu } from "../device/adapter.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { Interrupted } from "./interrupt.ts";
 import { inspectModel } from "./model.ts";
-import type { Ui, Verified, VerifyRequest } from "./requests.ts";
+import type { Findings, Ui, VerifyRequest } from "./requests.ts";
 import { columns } from "./table.ts";
 import { loading } from "./work_train.ts";
 
 /** Computes a golden file again and says how far off each tensor is. */
-export async function verify({ model, gold }: VerifyRequest, ui: Ui): Promise<Verified> {
+export async function verify({ model, gold }: VerifyRequest, ui: Ui): Promise<Findings> {
   const { folder, base } = await inspectModel(model);
   // What is no golden file should show before a model is loaded.
   (await Gold.open(gold))[Symbol.dispose]();
