@@ -194,12 +194,27 @@ export {
 } from "./concepts/merge.ts";
 export { type MergedDelta, mergeDeltas, type MergeDeltasOptions } from "./concepts/merge_deltas.ts";
 export {
-  customDiffusionMask,
   trainConcepts,
   TrainingError,
   type TrainOptions,
   type TrainReport,
 } from "./concepts/train.ts";
+export { customDiffusionMask } from "./concepts/trains.ts";
+export {
+  type Method,
+  type MethodChoices,
+  type MethodPreset,
+  METHODS,
+  type Trains,
+} from "./concepts/methods.ts";
+
+// Whether this machine computes a model as PyTorch does.
+export {
+  type Verification,
+  type Verified,
+  verifyModel,
+  type VerifyOptions,
+} from "./concepts/verify/verify.ts";
 
 // Evaluation: how well pictures show what they should.
 export type { Features } from "./evaluate/features.ts";

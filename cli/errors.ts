@@ -10,9 +10,28 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
+/** This machine computes something else than PyTorch. */
+export class VerificationError extends Error {
+  /** Always "VerificationError". */
+  override readonly name = "VerificationError";
+
+  /**
+   * @param gold the golden file
+   * @param wrong names of the tensors that differ
+   */
+  constructor(gold: string, wrong: readonly string[]) {
+    const shown = wrong.slice(0, 5).join(", ") + (wrong.length > 5 ? ", …" : "");
+    super(
+      `${gold}: ${wrong.length} of its tensors come out otherwise here: ${shown}. Either the file is of ` +
+        "another model, or this adapter computes wrong: `moongate doctor` shows which it is",
+    );
+  }
+}
+
 /** Errors whose message is written for the user: what is wrong, where, what to do. */
 const known = new Set([
   "UsageError",
+  "VerificationError",
   "FileError",
   "AdapterError",
   "DeviceError",

@@ -16,6 +16,7 @@ import { mergeCommand } from "./merge.ts";
 import { prepareGpu } from "./platform.ts";
 import { trainCommand } from "./train.ts";
 import type { Context } from "./verb.ts";
+import { verifyCommand } from "./verify.ts";
 import * as work from "./work.ts";
 
 /**
@@ -43,6 +44,7 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
     inspectCommand,
     compressCommand,
     evaluateCommand,
+    verifyCommand,
     demoCommand,
     doctorCommand,
   ];

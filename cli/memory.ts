@@ -2,7 +2,8 @@
 import { adamInit } from "../autograd/optimizer.ts";
 import { targetsOf } from "../concepts/batches.ts";
 import type { StepBatch } from "../concepts/step.ts";
-import { customDiffusionMask, trainingStep } from "../concepts/train.ts";
+import { trainingStep } from "../concepts/train.ts";
+import { customDiffusionMask } from "../concepts/trains.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
@@ -18,8 +19,10 @@ export function plannedMemory(
   { settings, addTokens, classes }: TrainPlan,
 ): number {
   const { batch, size } = settings;
-  const trainable = customDiffusionMask(model, Object.keys(addTokens));
-  const step = trainingStep(model, trainable, settings.decay);
+  const { trains, freezeTokens, decay, cutStartToken } = settings;
+  const tokens = freezeTokens ? [] : Object.keys(addTokens);
+  const trainable = customDiffusionMask(model, tokens, trains);
+  const step = trainingStep(model, trainable, decay, { cutStartToken });
   const state = adamInit(trainable.pick(model.params));
   const targets = targetsOf(batch, classes.length);
   const cells = size / vaeFactor(model.config.vae);

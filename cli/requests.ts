@@ -6,6 +6,7 @@
 import type { SamplerName } from "../diffusion/sampler_names.ts";
 import type { CompressTarget } from "../concepts/compress.ts";
 import type { DeltaFormatName } from "../concepts/formats/format.ts";
+import type { Method, Trains } from "../concepts/methods.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { Progress } from "./progress.ts";
 
@@ -31,12 +32,21 @@ export interface TrainRequest {
   out: string;
   /** Regularization folders by class word; classes without one get generated pictures. */
   regularization: { name: string; path: string }[];
-  /** How many regularization pictures are generated for a class without a folder; 0: none, all of a batch are targets. */
-  priorImages: number;
+  /** Which of the paper's methods; its numbers are the defaults of those below. */
+  method: Method;
+  /** What trains beside the new words; undefined: the method's. */
+  trains?: Trains;
+  /** New words keep the rows that they start from; undefined: the method's. */
+  freezeTokens?: boolean;
+  /**
+   * How many regularization pictures are generated for a class without a folder; 0: none, all of a batch are targets.
+   * Undefined: the method's.
+   */
+  priorImages?: number;
   /** Caption template, `{}` stands for the concept's words; undefined: the model's default, as of all numbers below. */
   caption?: string;
-  /** Vocabulary entries that the new words start from, in order. */
-  initializers: string[];
+  /** Vocabulary entries that the new words start from, in order; undefined: the method's. */
+  initializers?: string[];
   /** Optimizer steps; by default so many for each concept. */
   steps?: number;
   /** Target pictures a step; as many regularization pictures come with them. */
@@ -209,6 +219,20 @@ export interface EvaluateRequest {
   out: string;
   /** A file for the numbers. */
   json?: string;
+}
+
+/** `moongate verify` */
+export interface VerifyRequest {
+  /** The model's folder. */
+  model: string;
+  /** What PyTorch computed with it. */
+  gold: string;
+}
+
+/** What `verify` found: as data, as lines for people, and the tensors that are too far off. */
+export interface Findings extends Inspected {
+  /** Their names. */
+  wrong: string[];
 }
 
 /** `moongate demo` */

@@ -1,5 +1,7 @@
 /** `moongate train`: teaches concepts from a few pictures each. */
 import { type Command, Option } from "npm:commander@15.1.0";
+import { INITIALIZERS } from "../concepts/defaults.ts";
+import { METHOD_NAMES, TRAINS } from "../concepts/methods.ts";
 import { UsageError } from "./errors.ts";
 import { concept, distinctConcepts, memory, named, real, repeated, side, whole } from "./parse.ts";
 import type { ConceptRequest, TrainRequest } from "./requests.ts";
@@ -11,6 +13,7 @@ export function trainCommand(context: Context): Command {
     'moongate train --model ./stable-diffusion-v1-5 --concept "<new1> dog=./photos/my-dog" --out my-dog',
     'moongate train --model ./sd --concept "<new1> dog=./dog" --concept "<new2> chair=./chair" --out both',
     'moongate train --model ./sd --concept "<new1> art=./paintings" --caption "painting in the style of {}" --out art',
+    'moongate train --model ./sd --method dreambooth --concept "<new1> dog=./photos" --out dreambooth',
     "moongate train --model ./sd --concept … --out my-dog --resume",
   ], ["model", "concept", "out"])
     .option("--model <folder>", "the model: a diffusers folder")
@@ -30,12 +33,33 @@ export function trainCommand(context: Context): Command {
       'pictures with captions of a class: "dog=./dogs"; generated where left out; repeatable',
       repeated(named),
     )
-    .option("--prior-images <n>", "regularization pictures generated for a class", whole(0), 200)
+    .option(
+      "--prior-images <n>",
+      "regularization pictures generated for a class (default: 200; textual-inversion: none)",
+      whole(0),
+    )
     .option("--size <pixels>", "side of the training pictures (default: the model's)", side(8))
     .option("--no-flip", "do not mirror pictures (text, faces with a parting)")
     .option("--no-augment", "do not draw sizes and places")
     .optionsGroup("Training (a model folder may set other defaults in its moongate.json):")
-    .option("--steps <n>", "optimizer steps (default: 250 for each concept)", whole(1))
+    .addOption(
+      new Option(
+        "--method <name>",
+        "Custom Diffusion, the same with the whole UNet, or what the paper compares it with",
+      ).choices(METHOD_NAMES).default("custom"),
+    )
+    .addOption(
+      new Option(
+        "--trains <what>",
+        "beside the new words: keys and values, all of the cross-attention, the UNet, or no more (default: the method's)",
+      ).choices(TRAINS),
+    )
+    .option("--freeze-tokens", "new words keep the rows that they start from")
+    .option(
+      "--steps <n>",
+      "optimizer steps (default: 250 for each concept, or the method's)",
+      whole(1),
+    )
     .option(
       "--batch <n>",
       "target pictures a step; as many regularization ones join (default: 4)",
@@ -43,7 +67,7 @@ export function trainCommand(context: Context): Command {
     )
     .option(
       "--learning-rate <x>",
-      "for each example; multiplied by the whole batch (default: 1e-5)",
+      "for each example; multiplied by the whole batch (default: 1e-5, or the method's)",
       real(0, 1, true),
     )
     .option("--weight-decay <x>", "decoupled, on what is trained (default: 0.01)", real(0, 1))
@@ -111,12 +135,12 @@ function trainRequest(
     );
   }
   const tokens = concept.reduce((sum, { tokens }) => sum + tokens.length, 0);
-  const initializers = initializer ?? ["ktn", "pll", "ucd"];
+  const initializers = initializer ?? INITIALIZERS;
   if (tokens > initializers.length) {
     throw new UsageError(
       `${tokens} new words need as many initializers, but there are ${initializers.length} ` +
         `(${initializers.join(", ")}). Add --initializer for each`,
     );
   }
-  return { ...flags, resume, concepts: concept, regularization, initializers };
+  return { ...flags, resume, concepts: concept, regularization, initializers: initializer };
 }

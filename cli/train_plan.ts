@@ -4,7 +4,7 @@
  */
 import type { CaptionedPicture, Concept } from "../concepts/batches.ts";
 import { CHECKPOINT_FILE } from "../concepts/checkpoints.ts";
-import { INITIALIZERS } from "../concepts/defaults.ts";
+import { initializerOf, METHODS, type Trains } from "../concepts/methods.ts";
 import { fill } from "../concepts/prompts.ts";
 import { readRegularization } from "../concepts/regularization.ts";
 import { FileError } from "../files/errors.ts";
@@ -36,8 +36,13 @@ export interface TrainPlan {
   addTokens: Record<string, string>;
   /** One for each class. */
   classes: ClassSet[];
+  /** Regularization pictures to make for a class that has none. */
+  priorImages: number;
   /** Numbers, with defaults filled in; `batch` counts targets and regularization pictures. */
   settings: {
+    trains: Trains;
+    freezeTokens: boolean;
+    cutStartToken: boolean;
     steps: number;
     rate: number;
     batch: number;
@@ -55,7 +60,11 @@ export interface TrainPlan {
 /** Checks a request and reads its pictures. Touches nothing but the folder `out`, and that last. */
 export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
   const model = await inspectModel(request.model);
-  const { training } = model.defaults;
+  const preset = METHODS[request.method];
+  const training = model.defaults.methods[request.method];
+  const trains = request.trains ?? preset.trains;
+  const freezeTokens = request.freezeTokens ?? preset.freezeTokens;
+  checkTrains(request, trains, freezeTokens);
   const size = sideFor(model, request.size);
   const batch = request.batch === undefined ? training.batch : 2 * request.batch;
   const template = request.caption ?? training.template;
@@ -67,7 +76,8 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
     const initializer = token ? addTokens[token] : undefined;
     concepts.push({ token, className: category, pictures, captions, initializer });
   }
-  const classes = await readClasses(request, size, template);
+  const priorImages = request.priorImages ?? preset.priorImages;
+  const classes = await readClasses(request, size, template, priorImages);
   const checkpoint = await prepareOut(request.out, request.resume);
   const rate = request.learningRate === undefined ? training.rate : request.learningRate * batch;
   return {
@@ -75,7 +85,9 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
     concepts,
     addTokens,
     classes,
+    priorImages,
     settings: {
+      ...{ trains, freezeTokens, cutStartToken: preset.cutStartToken },
       steps: request.steps ?? training.steps * concepts.length,
       rate,
       batch,
@@ -88,6 +100,21 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
     },
     checkpoint,
   };
+}
+
+/** Refuses a run in which nothing would train. */
+function checkTrains(request: TrainRequest, trains: Trains, freezeTokens: boolean): void {
+  if (trains !== "token") return;
+  const without = request.concepts.find(({ tokens }) => !tokens.length);
+  if (without) {
+    throw new UsageError(
+      `"${without.words}" has no new word, and nothing else would train. ` +
+        `Give it one: "<new1> ${without.words}=…"`,
+    );
+  }
+  if (freezeTokens) {
+    throw new UsageError("--freeze-tokens leaves nothing to train: the new words alone were to");
+  }
 }
 
 /** Checks the new words, what they start from, and the class words. */
@@ -103,7 +130,9 @@ function newTokens(request: TrainRequest, model: ModelFacts): Record<string, str
       );
     }
     for (const token of tokens) {
-      const initializer = request.initializers[pairs.length] ?? INITIALIZERS[pairs.length];
+      const order = pairs.length;
+      const initializer = request.initializers?.[order] ??
+        initializerOf(request.method, category, order, (e) => tokenizer.rawId(e) !== undefined);
       if (tokenizer.rawId(initializer) === undefined) {
         throw new TokenError(
           token,
@@ -135,6 +164,7 @@ async function readClasses(
   request: TrainRequest,
   size: number,
   template: string,
+  priorImages: number,
 ): Promise<ClassSet[]> {
   const classes: ClassSet[] = [];
   for (const category of new Set(request.concepts.map((c) => c.category))) {
@@ -147,7 +177,7 @@ async function readClasses(
     const pictures = folder === undefined
       ? undefined
       : await readRegularization(folder, prompt, square);
-    if (pictures || request.priorImages > 0) classes.push({ category, prompt, pictures });
+    if (pictures || priorImages > 0) classes.push({ category, prompt, pictures });
   }
   return classes;
 }

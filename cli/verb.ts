@@ -18,6 +18,7 @@ export type Work = Pick<
   | "architecture"
   | "compress"
   | "evaluate"
+  | "verify"
   | "demo"
 >;
 

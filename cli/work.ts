@@ -9,12 +9,14 @@ import type {
   ConvertRequest,
   DemoRequest,
   EvaluateRequest,
+  Findings,
   GenerateRequest,
   Inspected,
   InspectRequest,
   MergeRequest,
   TrainRequest,
   Ui,
+  VerifyRequest,
 } from "./requests.ts";
 
 /** Teaches concepts; gives the path of the delta. */
@@ -48,6 +50,10 @@ export const architecture = async (request: ArchitectureRequest): Promise<Inspec
 /** Scores pictures; gives the path of the report. */
 export const evaluate = async (request: EvaluateRequest, ui: Ui): Promise<string> =>
   (await import("./work_evaluate.ts")).evaluate(request, ui);
+
+/** Computes what PyTorch computed again. */
+export const verify = async (request: VerifyRequest, ui: Ui): Promise<Findings> =>
+  (await import("./work_verify.ts")).verify(request, ui);
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
 export const demo = async (request: DemoRequest, ui: Ui): Promise<string> =>

@@ -86,7 +86,7 @@ async function teach(
 /** Regularization pictures of all classes: those that were read, and those that the model makes now. */
 async function regularize(
   request: TrainRequest,
-  { model: facts, classes, settings }: TrainPlan,
+  { model: facts, classes, settings, priorImages }: TrainPlan,
   model: Pipeline,
   ui: Ui,
 ): Promise<CaptionedPicture[]> {
@@ -98,7 +98,7 @@ async function regularize(
       continue;
     }
     const { steps, guidance } = facts.defaults.sampling;
-    const count = request.priorImages;
+    const count = priorImages;
     ui.progress.start(`pictures of "${prompt}"`, count);
     const folder = `${request.out}/regularization/${category.replace(/[^\p{L}\p{N}]+/gu, "-")}`;
     const recipe = { prompt, count, seed: settings.seed, steps, guidance, base: facts.base };
@@ -118,7 +118,7 @@ async function regularize(
 /** What decides a run's result, one line each: a checkpoint can only be resumed by the same. */
 async function describeRun(
   request: TrainRequest,
-  { model, concepts, settings, classes }: TrainPlan,
+  { model, concepts, settings, classes, addTokens, priorImages }: TrainPlan,
 ): Promise<string> {
   const { steps: _, ...numbers } = settings; // A run may be made longer.
   const given = classes.flatMap(({ pictures }) => pictures?.map((p) => p.picture.data) ?? []);
@@ -127,9 +127,10 @@ async function describeRun(
     base: model.base,
     precision: request.precision,
     concepts: request.concepts.map(({ words, photos }) => `${words}=${photos}`).join(", "),
-    initializers: request.initializers.join(", "),
+    method: request.method,
+    initializers: Object.values(addTokens).join(", "),
     regularization: classes.map(({ category, pictures }) =>
-      `${category}: ${pictures ? `${pictures.length} given` : `${request.priorImages} made`}`
+      `${category}: ${pictures ? `${pictures.length} given` : `${priorImages} made`}`
     ).join(", "),
     "pictures' contents": await digest(concepts.flatMap((c) => c.pictures.map((p) => p.data))),
     "regularization's contents": await digest(given),

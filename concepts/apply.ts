@@ -8,6 +8,7 @@
 import { evaluate } from "../compile/compile.ts";
 import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
+import { fileShape } from "../models/params.ts";
 import { add, mul, sub } from "../ops/arithmetic.ts";
 import { cast } from "../ops/compare.ts";
 import { replaceRows } from "../ops/embedding.ts";
@@ -18,7 +19,7 @@ import { sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten, mapTree } from "../tensor/tree.ts";
 import type { Delta, DeltaWeight } from "./delta.ts";
-import { isSecond, isTable } from "./delta_weights.ts";
+import { asHeld, isSecond, isTable } from "./delta_weights.ts";
 
 /** A delta and how much of it is wanted. */
 export interface AppliedDelta {
@@ -94,7 +95,8 @@ function sharesOf(pipeline: Pipeline, stack: readonly AppliedDelta[]): Map<strin
     if (!Number.isFinite(strength)) {
       throw new RangeError(`${name}: strength ${strength} is no number`);
     }
-    for (const [path, weight] of delta.weights) {
+    for (const [path, stored] of delta.weights) {
+      const weight = asHeld(stored);
       const t = known.get(path);
       if (!t) {
         throw new FileError(
@@ -106,7 +108,9 @@ function sharesOf(pipeline: Pipeline, stack: readonly AppliedDelta[]): Map<strin
       if (!fits(weight.shape, t, path)) {
         throw new FileError(
           name,
-          `holds "${path}" as [${weight.shape}], the model has [${t.shape}]`,
+          `holds "${path}" as [${stored.shape}], the model has [${
+            stored.shape.length === 4 && t.shape.length === 4 ? fileShape(t.shape, "conv") : t.shape
+          }]`,
           "It is of another model",
         );
       }

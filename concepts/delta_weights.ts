@@ -9,8 +9,10 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import { fingerprint } from "../files/fingerprint.ts";
 import { openModelFolder } from "../files/folder.ts";
+import { toEngine, toFile } from "../models/layout.ts";
+import { engineShape, fileShape } from "../models/params.ts";
 import type { Concept } from "./batches.ts";
-import type { Delta, DeltaWeight } from "./delta.ts";
+import type { Delta, DeltaWeight, TrainedWeight } from "./delta.ts";
 import { INITIALIZERS } from "./defaults.ts";
 
 /** Whether a path is the token table of a text encoder. */
@@ -32,12 +34,14 @@ export async function deltaOf(
   for (const path of trainable.paths) {
     const t = trained[path];
     const data = await pipeline.device.read(t) as Float32Array;
-    if (!isTable(path)) weights.set(path, { shape: t.shape, data });
-    else {
-      const into = isSecond(path) ? embeddings2 : embeddings;
-      for (let i = 0; i < t.shape[0]; i++) {
-        into.push(data.slice(i * t.shape[1], (i + 1) * t.shape[1]));
-      }
+    if (!isTable(path)) weights.set(path, asStored({ shape: t.shape, data }));
+    else (isSecond(path) ? embeddings2 : embeddings).push(...rowsOf(data, t.shape[1]));
+  }
+  const named = concepts.flatMap((c) => c.token ? pipeline.tokenIds(c.token) : []);
+  if (named.length && !embeddings.length) { // They did not train.
+    for (const path of tablesOf(pipeline)) {
+      const data = await tokenRows(pipeline, named, path);
+      (isSecond(path) ? embeddings2 : embeddings).push(...rowsOf(data, data.length / named.length));
     }
   }
   const tokens = concepts.filter((c) => c.token).map(({ token, className, initializer }, i) => ({
@@ -50,9 +54,37 @@ export async function deltaOf(
   return { base, tokens, embeddings, ...second, weights, notes };
 }
 
-/** The rows of some tokens in a pipeline's table, on the host. */
-export async function tokenRows(pipeline: Pipeline, ids: readonly number[]): Promise<Float32Array> {
-  const table = flatten<Tensor>({ ...pipeline.params }).find(([path]) => isTable(path))![1];
+const rowsOf = (data: Float32Array, width: number): Float32Array[] =>
+  Array.from({ length: data.length / width }, (_, i) => data.slice(i * width, (i + 1) * width));
+
+/** A weight in the layout of files: convolutions are turned from HWIO to OIHW. */
+function asStored({ shape, data }: TrainedWeight): TrainedWeight {
+  if (shape.length !== 4) return { shape, data };
+  const stored = fileShape(shape, "conv");
+  return { shape: stored, data: toFile(data, stored) };
+}
+
+/** A weight in the engine's layout; factors are of matrices, which have but one. */
+export function asHeld(w: DeltaWeight): DeltaWeight {
+  const { shape } = w;
+  if (shape.length !== 4) return w;
+  const held = engineShape({ shape, layout: "conv" });
+  if ("data" in w) return { shape: held, data: toEngine(w.data, shape) };
+  if ("change" in w) return { shape: held, change: toEngine(w.change, shape) };
+  return w;
+}
+
+/** Paths of a pipeline's token tables: one for each text encoder. */
+export const tablesOf = (pipeline: Pipeline): string[] =>
+  flatten<Tensor>({ ...pipeline.params }).map(([path]) => path).filter(isTable);
+
+/** The rows of some tokens in one of a pipeline's token tables, on the host. Default: the first. */
+export async function tokenRows(
+  pipeline: Pipeline,
+  ids: readonly number[],
+  path: string = tablesOf(pipeline)[0],
+): Promise<Float32Array> {
+  const table = new Map(flatten<Tensor>({ ...pipeline.params })).get(path)!;
   const picked = evaluate(
     pipeline.device,
     cast(embedding(table, tensor([...ids], undefined, "u32")), "f32"),

@@ -127,6 +127,14 @@ function checkDeltas(deltas: readonly Delta[]): void {
       }
       seen.add(token);
     }
+    const other = [...d.weights.keys()].find((k) => !isKeyOrValue(k));
+    if (other !== undefined) {
+      throw new FileError(
+        `delta ${i + 1}`,
+        `changes "${other}", which is no key or value matrix of the cross-attention`,
+        "Only deltas of those can be merged: they alone are functions of the text",
+      );
+    }
     const differs = [...deltas[0].weights.keys()].find((k) => !d.weights.has(k));
     if (differs || d.weights.size !== deltas[0].weights.size) {
       throw new FileError(
@@ -136,6 +144,8 @@ function checkDeltas(deltas: readonly Delta[]): void {
     }
   }
 }
+
+const isKeyOrValue = (path: string): boolean => /\.attn2\.to_[kv]\.weight$/.test(path);
 
 /** The base pipeline with the embeddings of all deltas, and none of their matrices. */
 function withTokens(pipeline: Pipeline, deltas: readonly Delta[]) {

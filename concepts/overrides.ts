@@ -4,6 +4,7 @@
  *     {
  *       "training": { "rate": 1e-3, "steps": 250 },
  *       "sampling": { "steps": 20, "guidance": 3, "eta": 0 },
+ *       "methods": { "textual-inversion": { "rate": 5e-3 } },
  *       "merging": { "ridge": 1e-2 }
  *     }
  *
@@ -14,6 +15,7 @@ import { SAMPLER_NAMES, type SamplerChoice } from "../diffusion/samplers.ts";
 import { FileError } from "../files/errors.ts";
 import { isObject, type JsonObject, readJsonObject } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
+import { type Method, METHOD_NAMES, methodDefaults } from "./methods.ts";
 import { MERGING, OVERRIDES_FILE, SAMPLING, TRAINING, type TrainingDefaults } from "./defaults.ts";
 
 /** Hyper-parameters of sampling. */
@@ -32,8 +34,10 @@ export interface MergingDefaults {
 
 /** Hyper-parameters for one model. */
 export interface ModelDefaults {
-  /** Of teaching it concepts. */
+  /** Of teaching it concepts by Custom Diffusion. */
   readonly training: TrainingDefaults;
+  /** Of teaching it concepts by each method. */
+  readonly methods: Readonly<Record<Method, TrainingDefaults>>;
   /** Of sampling from it. */
   readonly sampling: SamplingDefaults;
   /** Of merging deltas. */
@@ -68,18 +72,33 @@ const RULES: Readonly<Record<string, Readonly<Record<string, (v: unknown) => boo
 export async function modelDefaults(folder: string): Promise<ModelDefaults> {
   const path = `${folder}/${OVERRIDES_FILE}`;
   const said = await isFile(path) ? await readJsonObject(path) : {};
-  for (const [part, values] of Object.entries(said)) checkPart(path, part, values);
+  const { methods = {}, ...parts } = said;
+  for (const [part, values] of Object.entries(parts)) checkPart(path, part, values);
+  checkMethods(path, methods);
+  const training = { ...TRAINING, ...said.training as Partial<TrainingDefaults> | undefined };
+  const own = methods as Partial<Record<Method, Partial<TrainingDefaults>>>;
+  const of = METHOD_NAMES.map((name) => [name, methodDefaults(name, training, own[name])] as const);
   return {
-    training: { ...TRAINING, ...said.training as Partial<TrainingDefaults> | undefined },
+    training,
+    methods: Object.fromEntries(of) as Record<Method, TrainingDefaults>,
     sampling: { ...SAMPLING, ...said.sampling as Partial<SamplingDefaults> | undefined },
     merging: { ...MERGING, ...said.merging as Partial<MergingDefaults> | undefined },
   };
 }
 
+function checkMethods(path: string, methods: unknown): void {
+  const known = `It takes ${METHOD_NAMES.join(", ")}`;
+  if (!isObject(methods)) throw new FileError(path, 'has "methods", which says nothing', known);
+  for (const [name, values] of Object.entries(methods)) {
+    if (METHOD_NAMES.some((m) => m === name)) checkPart(path, `methods.${name}`, values);
+    else throw new FileError(path, `names the method ${JSON.stringify(name)}`, known);
+  }
+}
+
 function checkPart(path: string, part: string, values: unknown): void {
-  const rules = RULES[part];
+  const rules = part.startsWith("methods.") ? RULES.training : RULES[part];
   if (!rules || !isObject(values)) {
-    const known = Object.keys(RULES).join(", ");
+    const known = [...Object.keys(RULES), "methods"].join(", ");
     throw new FileError(
       path,
       `has ${JSON.stringify(part)}, which says nothing`,

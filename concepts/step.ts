@@ -28,14 +28,25 @@ export type StepBatch = {
   readonly key: Tensor;
 };
 
+/** What a step computes. */
+export interface StepOptions {
+  /** No gradient reaches keys and values from the start token (default). */
+  readonly cutStartToken?: boolean;
+}
+
 /** Mean over the batch of the masked mean squared error: target and regularization pictures weigh the same. */
-export function stepLoss(model: Pipeline, params: PipelineParams, batch: StepBatch): Tensor {
+export function stepLoss(
+  model: Pipeline,
+  params: PipelineParams,
+  batch: StepBatch,
+  { cutStartToken = true }: StepOptions = {},
+): Tensor {
   const own = vaeEncode(model.config.vae, params.vae, batch.pixels);
   const { mean, logvar, ids, mask, key } = batch;
   const posterior = mean && logvar
     ? { mean: concat([own.mean, mean], 0), logvar: concat([own.logvar, logvar], 0) }
     : own;
-  return diffusionLoss(model, params, { posterior, ids, mask, key }, { cutStartToken: true });
+  return diffusionLoss(model, params, { posterior, ids, mask, key }, { cutStartToken });
 }
 
 /** Makes the tensors of a host batch. */

@@ -3,21 +3,23 @@
  * the cross-attention layers and the rows of the new tokens train; that is a mask over the parameter tree, and the step
  * is an ordinary function of tensors, compiled once and replayed.
  */
-import { compile, type Compiled, evaluate } from "../compile/compile.ts";
+import { evaluate } from "../compile/compile.ts";
 import { flatten } from "../tensor/tree.ts";
-import { type Mask, mask, rows } from "../autograd/mask.ts";
-import { adamInit, type AdamState, adamw } from "../autograd/optimizer.ts";
-import { valueAndGrad } from "../autograd/grad.ts";
+import type { Mask } from "../autograd/mask.ts";
+import { adamInit, type AdamState } from "../autograd/optimizer.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";
+import type { Pipeline } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { type BatchOptions, type CaptionedPicture, type Concept, makeBatch } from "./batches.ts";
 import { TRAINING } from "./defaults.ts";
 import type { Delta } from "./delta.ts";
 import { deltaOf } from "./delta_weights.ts";
 import { encodeRegularization } from "./latents.ts";
-import { type StepBatch, stepBatch, stepLoss } from "./step.ts";
+import type { Trains } from "./methods.ts";
+import { type OptimizerStep, optimizerStep } from "./optimize.ts";
+import { type StepBatch, stepBatch, stepLoss, type StepOptions } from "./step.ts";
+import { customDiffusionMask } from "./trains.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 
 /** What to train on, and how. */
@@ -28,6 +30,12 @@ export interface TrainOptions {
   readonly regularization: readonly CaptionedPicture[];
   /** Optimizer steps. Default 250 for each concept. */
   readonly steps?: number;
+  /** What trains beside the new tokens. Default "kv": the cross-attention's keys and values. */
+  readonly trains?: Trains;
+  /** New tokens keep the rows that they start from. */
+  readonly freezeTokens?: boolean;
+  /** No gradient reaches keys and values from the start token (default). */
+  readonly cutStartToken?: boolean;
   /** AdamW's rate as applied. Default 1e-5 × batch. */
   readonly rate?: number;
   /** Pictures a step, half of them regularization. Default 8. */
@@ -68,30 +76,19 @@ export interface TrainReport {
   readonly state: AdamState;
 }
 
-type Step = Compiled<[AdamState, StepBatch, Tensor], { state: AdamState; loss: Tensor }>;
-
-/** The parameters that Custom Diffusion trains: cross-attention keys and values, and the tokens' rows. */
-export function customDiffusionMask(pipeline: Pipeline, tokens: readonly string[]): Mask {
-  const ids = tokens.flatMap((t) => pipeline.tokenIds(t));
-  const encoders = pipeline.config.text_encoder_2
-    ? ["text_encoder", "text_encoder_2"]
-    : ["text_encoder"];
-  const tables = encoders.map((part) => [`${part}.**.token_embedding.weight`, rows(ids)]);
-  return mask(pipeline.params, {
-    "unet.**.attn2.to_k.weight": true,
-    "unet.**.attn2.to_v.weight": true,
-    ...(ids.length ? Object.fromEntries(tables) : {}),
-  });
-}
-
 /** The compiled training step: state and batch in, new state and loss out, in place. */
-export function trainingStep(pipeline: Pipeline, trainable: Mask, decay: number): Step {
-  return compile(pipeline.device, (state: AdamState, batch: StepBatch, rate: Tensor) => {
-    const { value, grads } = valueAndGrad((trained: AdamState["params"]) =>
-      stepLoss(pipeline, trainable.merge(pipeline.params, trained) as PipelineParams, batch)
-    )(state.params);
-    return { state: adamw(state, grads, { rate, decay }), loss: value };
-  }, { donate: [0] });
+export function trainingStep(
+  pipeline: Pipeline,
+  trainable: Mask,
+  decay: number,
+  options: StepOptions = {},
+): OptimizerStep<StepBatch> {
+  return optimizerStep(
+    pipeline,
+    trainable,
+    decay,
+    (params, b: StepBatch) => stepLoss(pipeline, params, b, options),
+  );
 }
 
 /** Trains concepts into a delta. The pipeline must know the tokens already (`loadPipeline` with `addTokens`). */
@@ -100,8 +97,9 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
   const decay = options.decay ?? TRAINING.decay;
   const steps = options.steps ?? TRAINING.steps * concepts.length;
   const rate = tensor([options.rate ?? TRAINING.rate], []);
+  const { trains = "kv", freezeTokens = false, cutStartToken = true } = options;
   const tokens = concepts.map((c) => c.token).filter(Boolean);
-  const trainable = customDiffusionMask(pipeline, tokens);
+  const trainable = customDiffusionMask(pipeline, freezeTokens ? [] : tokens, trains);
   const factor = vaeFactor(pipeline.config.vae);
   const batches: BatchOptions = {
     seed,
@@ -113,7 +111,7 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
     flip: options.flip,
   };
   const latents = await encodeRegularization(pipeline, regularization, batches.size);
-  const step = trainingStep(pipeline, trainable, decay);
+  const step = trainingStep(pipeline, trainable, decay, { cutStartToken });
   const fresh = options.resume?.state ?? adamInit(trainable.pick(pipeline.params));
   let state = evaluate(pipeline.device, fresh);
   let done = options.resume?.step ?? 0;
@@ -133,6 +131,7 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
   }
   const notes = {
     kind: "trained",
+    ...{ trains, freezeTokens, cutStartToken },
     ...batches,
     rate: options.rate ?? TRAINING.rate,
     decay,

@@ -28,18 +28,22 @@ export interface LossModel {
 
 /** One step's data. */
 export interface LossBatch {
-  /** Pictures, NHWC `[B, H, W, 3]` in [−1, 1]; or instead `posterior`. */
+  /** Pictures, NHWC `[B, H, W, 3]` in [−1, 1]; or instead `posterior` or `latents`. */
   readonly pixels?: Tensor;
   /** What the autoencoder says of the pictures, where that was computed before. */
   readonly posterior?: Posterior;
+  /** Latents as the UNet sees them, without noise, `[B, h, w, c]`. */
+  readonly latents?: Tensor;
   /** Captions, u32 `[B, T]`; `[B, 2, T]` of models with two text encoders. */
   readonly ids: Tensor;
   /** 1 in the valid region of each latent, else 0: `[B, h, w]`. All of it where left out. */
   readonly mask?: Tensor;
   /** Factor of each sample's loss, `[B]`. 1 where left out. */
   readonly weights?: Tensor;
-  /** Key of all random draws of the step, u32 `[2]`. */
-  readonly key: Tensor;
+  /** Key of all random draws of the step, u32 `[2]`; not needed where nothing is drawn. */
+  readonly key?: Tensor;
+  /** Noise of unit variance for the latents, `[B, h, w, c]`; drawn from the key where left out. */
+  readonly noise?: Tensor;
   /** Timesteps, u32 `[B]`; drawn uniformly from the key where left out. */
   readonly timesteps?: Tensor;
 }
@@ -63,10 +67,14 @@ export function diffusionLoss(
   const { config, schedule } = model;
   const clean = latents(config, params, batch);
   const [b, h, w] = clean.shape;
-  const t = batch.timesteps ?? drawTimesteps(schedule, batch.key, b);
-  const noise = randomNormal(batch.key, clean.shape, { stream: STREAMS.noise });
-  const [signalOf, noiseOf, cleanInTarget, noiseInTarget] = coefficients(schedule, t);
-  const noisy = add(mul(signalOf, clean), mul(noiseOf, noise));
+  const t = batch.timesteps ?? drawTimesteps(schedule, keyOf(batch), b);
+  const noise = batch.noise ?? randomNormal(keyOf(batch), clean.shape, { stream: STREAMS.noise });
+  if (noise.shape.join() !== clean.shape.join()) {
+    const fault = `the noise is ${show(noise.spec)}, the latents are ${show(clean.spec)}`;
+    throw new ShapeError("diffusionLoss", fault);
+  }
+  const noisy = noisedLatents(schedule, clean, noise, t);
+  const [, , cleanInTarget, noiseInTarget] = coefficients(schedule, t);
   const wanted = schedule.prediction === "epsilon"
     ? noise
     : add(mul(cleanInTarget, clean), mul(noiseInTarget, noise));
@@ -90,6 +98,24 @@ export function diffusionLoss(
 }
 
 /**
+ * Latents at timesteps: √ᾱ · clean + √(1−ᾱ) · noise (Ho et al. 2020, eq. 4).
+ *
+ * @param clean `[B, h, w, c]`
+ * @param noise of unit variance, `[B, h, w, c]`
+ * @param t timesteps, u32 `[B]`
+ * @returns `[B, h, w, c]`
+ */
+export function noisedLatents(
+  schedule: NoiseSchedule,
+  clean: Tensor,
+  noise: Tensor,
+  t: Tensor,
+): Tensor {
+  const [signalOf, noiseOf] = coefficients(schedule, t);
+  return add(mul(signalOf, clean), mul(noiseOf, noise));
+}
+
+/**
  * Mean squared error of each sample over the elements that its mask keeps.
  *
  * @param a NHWC `[B, h, w, c]`
@@ -106,11 +132,19 @@ export function maskedError(a: Tensor, b: Tensor, mask?: Tensor): Tensor {
 
 /** The pictures' latents, drawn from their posteriors. */
 function latents(config: PipelineConfig, params: PipelineParams, batch: LossBatch): Tensor {
-  const { pixels, key } = batch;
+  const { pixels } = batch;
+  if (batch.latents) return batch.latents;
   const posterior = batch.posterior ?? (pixels && vaeEncode(config.vae, params.vae, pixels));
-  if (!posterior) throw new TypeError("diffusionLoss: the batch has neither pixels nor posterior");
-  const noise = randomNormal(key, posterior.mean.shape, { stream: STREAMS.posterior });
+  if (!posterior) {
+    throw new TypeError("diffusionLoss: the batch has neither pixels, posterior nor latents");
+  }
+  const noise = randomNormal(keyOf(batch), posterior.mean.shape, { stream: STREAMS.posterior });
   return toLatent(config.vae, posterior, noise);
+}
+
+function keyOf({ key }: LossBatch): Tensor {
+  if (!key) throw new TypeError("diffusionLoss: something has to be drawn, and there is no key");
+  return key;
 }
 
 /** `b` timesteps, each as likely, u32 `[b]`. */

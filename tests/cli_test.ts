@@ -31,6 +31,7 @@ async function run(args: string[], work: Partial<Work> = {}) {
       architecture: note({ facts: { tensors: {} }, lines: ["tensors"] }),
       compress: note("small.safetensors"),
       evaluate: note("evaluation/report.html"),
+      verify: note({ facts: { passed: true }, lines: ["all agree"], wrong: [] }),
       demo: note("demo.png"),
       ...work,
     },
@@ -55,8 +56,8 @@ Deno.test("train: a concept is words, new words, class and folder; the rest is t
     out: "o",
     concepts: [{ words: "<new1> dog", tokens: ["<new1>"], category: "dog", photos: "./my=dog" }],
     regularization: [],
-    priorImages: 200,
-    initializers: ["ktn", "pll", "ucd"],
+    method: "custom",
+    initializers: undefined,
     flip: true,
     augment: true,
     precision: "f32",
@@ -70,7 +71,8 @@ Deno.test("train: a concept is words, new words, class and folder; the rest is t
 Deno.test("train: every flag arrives", async () => {
   const flags =
     "--steps 7 --batch 2 --learning-rate 2e-4 --weight-decay 0 --size 64 --no-flip --no-augment " +
-    "--precision f16 --memory 6GB --save-every 3 --log-every 1 --seed 0 --resume --initializer sks --prior-images 9 -q";
+    "--precision f16 --memory 6GB --save-every 3 --log-every 1 --seed 0 --resume --initializer sks --prior-images 9 -q " +
+    "--method custom-all --trains attention --freeze-tokens";
   const { request, code } = await run([
     ...train,
     "--regularization",
@@ -94,6 +96,9 @@ Deno.test("train: every flag arrives", async () => {
     resume: true,
     initializers: ["sks"],
     priorImages: 9,
+    method: "custom-all",
+    trains: "attention",
+    freezeTokens: true,
     regularization: [{ name: "dog", path: "./dogs" }],
   };
   const got = request as Record<string, unknown>;

@@ -241,7 +241,7 @@ for (const [engine, run] of Object.entries(ENGINES)) {
   });
 }
 
-Deno.test("loss: a mask of another shape and a batch without pictures are refused", async () => {
+Deno.test("loss: a mask or noise of another shape, and a batch without pictures or key, are refused", async () => {
   const { model, params } = await smallModel();
   const batch = await picturesAndMask();
   const mask = symbolic([2, 8, 12]);
@@ -250,6 +250,10 @@ Deno.test("loss: a mask of another shape and a batch without pictures are refuse
   assertThrows(
     () => diffusionLoss(model, params, without),
     TypeError,
-    "neither pixels nor posterior",
+    "neither pixels, posterior nor latents",
   );
+  const { key: _key, timesteps: _t, ...keyless } = batch;
+  assertThrows(() => diffusionLoss(model, params, keyless), TypeError, "there is no key");
+  const given = { ...without, latents: symbolic([2, 4, 6, 3]), noise: symbolic([2, 4, 6, 2]) };
+  assertThrows(() => diffusionLoss(model, params, given), ShapeError, "the noise is [2,4,6,2]");
 });
