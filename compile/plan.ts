@@ -4,7 +4,7 @@
  * in different slabs. Everything is known before anything is allocated.
  */
 import { Tensor } from "../tensor/tensor.ts";
-import { byteSize } from "../tensor/shape.ts";
+import { byteSize, show } from "../tensor/shape.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
 
 /** Where a value lies. */
@@ -53,7 +53,7 @@ interface Interval {
   last: number;
 }
 
-/** Plans a program. Throws when one value is larger than a slab may be. */
+/** Plans a program. Throws {@linkcode BindingError} when a kernel would bind more than the adapter can. */
 export function planMemory(request: PlanRequest): MemoryPlan {
   const { dispatches, donations } = request;
   const intervals = new Map<Tensor | Scratch, Interval>();
@@ -77,17 +77,40 @@ export function planMemory(request: PlanRequest): MemoryPlan {
       intervals.delete(result);
     }
   }
-  const largest = Math.max(0, ...[...intervals.values()].map((i) => bytesOf(i.memory)));
-  if (largest > request.maxBinding) {
-    throw new RangeError(
-      `one value of ${largest} bytes is more than the adapter binds (${request.maxBinding})`,
-    );
-  }
+  refuseLarge(dispatches, Math.min(request.maxBinding, request.maxSlab));
   return {
     ...place([...intervals.values()], conflicts(dispatches), request.maxSlab),
     inPlace,
     lowerBound: busiest(intervals.values()),
   };
+}
+
+/** A kernel would have to bind more at once than the adapter can. */
+export class BindingError extends RangeError {
+  /** Always "BindingError". */
+  override name = "BindingError";
+  /** @param bytes of the value; `limit` of a binding */
+  constructor(readonly what: string, readonly bytes: number, readonly limit: number) {
+    super(
+      `${what} takes ${bytes} bytes, more than the ${limit} that this adapter binds at once. ` +
+        `Smaller pictures, smaller batches or f16 take less`,
+    );
+  }
+}
+
+/** Refuses values, and arguments such as weights, that no kernel here could bind. */
+function refuseLarge(dispatches: readonly LoweredDispatch[], limit: number): void {
+  for (const { buffers, label } of dispatches) {
+    for (const { memory, window } of buffers) {
+      const bytes = window?.bytes ?? bytesOf(memory);
+      if (bytes <= limit) continue;
+      const { name } = (isScratch(memory) ? {} : memory.node.attrs ?? {}) as { name?: unknown };
+      const what = isScratch(memory)
+        ? `scratch memory of ${label}`
+        : `${typeof name === "string" ? name : `a value of ${label}`} ${show(memory.spec)}`;
+      throw new BindingError(what, bytes, limit);
+    }
+  }
 }
 
 /** Whether `result` may be written over `argument`: nothing reads the argument later, or elsewhere in that dispatch. */
