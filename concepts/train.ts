@@ -6,18 +6,23 @@
 import { compile, type Compiled, evaluate } from "../compile/compile.ts";
 import { flatten } from "../tensor/tree.ts";
 import { type Mask, mask, rows } from "../autograd/mask.ts";
-import { adamInit, type AdamState, adamw } from "../autograd/optimizer.ts";
-import { valueAndGrad } from "../autograd/grad.ts";
+import { adamInit, type AdamState } from "../autograd/optimizer.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";
+import type { Pipeline } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { type BatchOptions, type CaptionedPicture, type Concept, makeBatch } from "./batches.ts";
 import { TRAINING } from "./defaults.ts";
 import type { Delta } from "./delta.ts";
 import { deltaOf } from "./delta_weights.ts";
 import { encodeRegularization } from "./latents.ts";
-import { type StepBatch, stepBatch, stepLoss } from "./step.ts";
+import {
+  type StepBatch,
+  stepBatch,
+  stepFunction,
+  type StepLayout,
+  type StepModel,
+} from "./step.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 
 /** What to train on, and how. */
@@ -81,13 +86,14 @@ export function customDiffusionMask(pipeline: Pipeline, tokens: readonly string[
 }
 
 /** The compiled training step: state and batch in, new state and loss out, in place. */
-export function trainingStep(pipeline: Pipeline, trainable: Mask, decay: number): Step {
-  return compile(pipeline.device, (state: AdamState, batch: StepBatch, rate: Tensor) => {
-    const { value, grads } = valueAndGrad((trained: AdamState["params"]) =>
-      stepLoss(pipeline, trainable.merge(pipeline.params, trained) as PipelineParams, batch)
-    )(state.params);
-    return { state: adamw(state, grads, { rate, decay }), loss: value };
-  }, { donate: [0] });
+export function trainingStep(
+  pipeline: StepModel & Pick<Pipeline, "device">,
+  trainable: Mask,
+  decay: number,
+  layout: StepLayout = {},
+): Step {
+  const step = stepFunction(pipeline, trainable, decay, layout);
+  return compile(pipeline.device, step, { donate: [0] });
 }
 
 /** Trains concepts into a delta. The pipeline must know the tokens already (`loadPipeline` with `addTokens`). */

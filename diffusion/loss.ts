@@ -4,7 +4,7 @@
  * appendix B).
  */
 import type { Tensor } from "../tensor/tensor.ts";
-import { ShapeError, show } from "../tensor/shape.ts";
+import { type Shape, ShapeError, show } from "../tensor/shape.ts";
 import { add, div, maximum, mul, square, sub } from "../ops/arithmetic.ts";
 import { cast } from "../ops/compare.ts";
 import { embedding } from "../ops/embedding.ts";
@@ -42,6 +42,8 @@ export interface LossBatch {
   readonly key: Tensor;
   /** Timesteps, u32 `[B]`; drawn uniformly from the key where left out. */
   readonly timesteps?: Tensor;
+  /** Set where this is a part of a batch: samples from `first` on, of `of`. Each draws what it would in the whole. */
+  readonly part?: { readonly first: number; readonly of: number };
 }
 
 /** Which draw of a step's key is which. */
@@ -63,8 +65,8 @@ export function diffusionLoss(
   const { config, schedule } = model;
   const clean = latents(config, params, batch);
   const [b, h, w] = clean.shape;
-  const t = batch.timesteps ?? drawTimesteps(schedule, batch.key, b);
-  const noise = randomNormal(batch.key, clean.shape, { stream: STREAMS.noise });
+  const t = batch.timesteps ?? drawTimesteps(schedule, batch, b);
+  const noise = normal(batch, clean.shape, STREAMS.noise);
   const [signalOf, noiseOf, cleanInTarget, noiseInTarget] = coefficients(schedule, t);
   const noisy = add(mul(signalOf, clean), mul(noiseOf, noise));
   const wanted = schedule.prediction === "epsilon"
@@ -103,16 +105,33 @@ export function maskedError(a: Tensor, b: Tensor, mask?: Tensor): Tensor {
 
 /** The pictures' latents, drawn from their posteriors. */
 function latents(config: PipelineConfig, params: PipelineParams, batch: LossBatch): Tensor {
-  const { pixels, key } = batch;
+  const { pixels } = batch;
   const posterior = batch.posterior ?? (pixels && vaeEncode(config.vae, params.vae, pixels));
   if (!posterior) throw new TypeError("diffusionLoss: the batch has neither pixels nor posterior");
-  const noise = randomNormal(key, posterior.mean.shape, { stream: STREAMS.posterior });
+  const noise = normal(batch, posterior.mean.shape, STREAMS.posterior);
   return toLatent(config.vae, posterior, noise);
 }
 
+/** The samples of this part, of what is drawn for a whole batch. */
+function drawn(
+  { part }: LossBatch,
+  [b, ...rest]: Shape,
+  draw: (shape: Shape) => Tensor,
+): Tensor {
+  if (!part) return draw([b, ...rest]);
+  return slice(draw([part.of, ...rest]), 0, part.first, part.first + b);
+}
+
+const normal = (batch: LossBatch, shape: Shape, stream: number): Tensor =>
+  drawn(batch, shape, (all) => randomNormal(batch.key, all, { stream }));
+
 /** `b` timesteps, each as likely, u32 `[b]`. */
-function drawTimesteps({ trainSteps }: NoiseSchedule, key: Tensor, b: number): Tensor {
-  const u = randomUniform(key, [b], { stream: STREAMS.timesteps });
+function drawTimesteps({ trainSteps }: NoiseSchedule, batch: LossBatch, b: number): Tensor {
+  const u = drawn(
+    batch,
+    [b],
+    (all) => randomUniform(batch.key, all, { stream: STREAMS.timesteps }),
+  );
   // u < 1, and so is u·N < N in f32 for every N below 2^24: truncation stays in range.
   return cast(mul(u, trainSteps), "u32");
 }

@@ -12,6 +12,7 @@ import { flatten, unflatten } from "../tensor/tree.ts";
 import { toEngine, toFile, toFloats } from "./layout.ts";
 import {
   engineShape,
+  heldAs,
   ParameterError,
   type ParameterSpec,
   type ParameterSpecs,
@@ -119,7 +120,7 @@ export async function loadComponent(
   const leaves: [string, Tensor][] = [];
   for (const [name, stored] of locate(source, specs, config)) {
     const spec = specs.get(name)!;
-    const type = spec.shape.length > 1 ? dtype : "f32";
+    const type = heldAs(spec, dtype);
     const floats = toFloats((await source.read(stored)).data, type);
     const data = spec.layout === "conv" ? toEngine(floats, spec.shape) : floats;
     leaves.push([name, device.upload(data, engineShape(spec), type)]);
