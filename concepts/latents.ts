@@ -6,7 +6,7 @@ import { compile } from "../compile/compile.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
-import { vaeEncode } from "../models/vae.ts";
+import { type Posterior, vaeEncode } from "../models/vae.ts";
 import { augment, drawAugmentation } from "./augment.ts";
 import type { CaptionedPicture, HostBatch } from "./batches.ts";
 import { hostRandom } from "./random.ts";
@@ -29,6 +29,14 @@ const ENCODED_AT_ONCE = 512 * 512;
 export const encodedTogether = (size: number): number =>
   Math.max(1, Math.floor(ENCODED_AT_ONCE / size ** 2));
 
+/** How many pictures of the set to encode at once. */
+export const setTogether = (size: number): number => Math.min(AT_ONCE, encodedTogether(size));
+
+/** Pictures to their posteriors. */
+export const encodingOf =
+  ({ config, params }: Pick<Pipeline, "config" | "params">) => (pixels: Tensor): Posterior =>
+    vaeEncode(config.vae, params.vae, pixels);
+
 /** Encodes every picture of the set, upright and mirrored, at side `size`. */
 export async function encodeRegularization(
   pipeline: Pipeline,
@@ -36,7 +44,7 @@ export async function encodeRegularization(
   size: number,
 ): Promise<LatentSet> {
   const { device, config, params } = pipeline;
-  const encode = compile(device, (pixels: Tensor) => vaeEncode(config.vae, params.vae, pixels));
+  const encode = compile(device, encodingOf({ config, params }));
   const pictures = set.flatMap(({ picture }) =>
     [false, true].map((flip) => {
       const draw = drawAugmentation(hostRandom(0), { size, factor: 1, sizes: false, flip: false });
@@ -46,7 +54,7 @@ export async function encodeRegularization(
   const mean: Float32Array[] = [];
   const logvar: Float32Array[] = [];
   let shape: readonly number[] = [];
-  const some = Math.min(AT_ONCE, encodedTogether(size));
+  const some = setTogether(size);
   for (let at = 0; at < pictures.length; at += some) {
     const part = pictures.slice(at, at + some);
     const pixels = new Float32Array(some * size * size * 3);

@@ -41,6 +41,18 @@ export interface StepLayout {
   readonly parts?: number;
 }
 
+/** What a step computes beside its layout. */
+export interface StepOptions extends StepLayout {
+  /** No gradient reaches keys and values from the start token (default). */
+  readonly cutStartToken?: boolean;
+}
+
+/**
+ * Parts that a plan needs to see: the first encodes the most pictures, the second shows what is carried along, and every
+ * further one takes the same memory.
+ */
+export const PLANNED_PARTS = 2;
+
 /** A training step that is not compiled: `(state, batch, rate)` to the new state and the loss. */
 export type StepFunction = (
   state: AdamState,
@@ -54,22 +66,24 @@ export type StepModel = LossModel & { readonly params: PipelineParams };
 /**
  * The training step of a model.
  *
+ * @param traced how many of the parts to trace: all of them, but for {@linkcode PLANNED_PARTS}
  * @throws RangeError when the batch cannot be cut into that many equal parts
  */
 export function stepFunction(
   model: StepModel,
   trainable: Mask,
   decay: number,
-  layout: StepLayout = {},
+  options: StepOptions = {},
+  traced = options.parts ?? 1,
 ): StepFunction {
-  const { parts = 1 } = layout;
+  const { parts = 1 } = options;
   return (state, batch, rate) => {
     let loss: Tensor | undefined;
     let grads: Record<string, Tensor> = {};
-    for (let part = 0; part < parts; part++) {
+    for (let part = 0; part < Math.min(parts, traced); part++) {
       const one = valueAndGrad((trained: AdamState["params"]) => {
         const params = trainable.merge(model.params, trained) as PipelineParams;
-        return mul(stepLoss(model, params, batch, layout, part), 1 / parts);
+        return mul(stepLoss(model, params, batch, options, part), 1 / parts);
       })(state.params);
       loss = loss ? add(loss, one.value) : one.value;
       const sums = Object.entries(one.grads).map(([k, g]) =>
@@ -84,13 +98,13 @@ export function stepFunction(
 /**
  * Mean over the batch of the masked mean squared error: target and regularization pictures weigh the same.
  *
- * @param part which of `layout.parts` parts of the batch: the mean over that part alone
+ * @param part which of `options.parts` parts of the batch: the mean over that part alone
  */
 export function stepLoss(
   model: LossModel,
   params: PipelineParams,
   batch: StepBatch,
-  { checkpoint: recompute = false, parts = 1 }: StepLayout = {},
+  { checkpoint: recompute = false, parts = 1, cutStartToken = true }: StepOptions = {},
   part = 0,
 ): Tensor {
   const [of] = batch.ids.shape;
@@ -104,7 +118,7 @@ export function stepLoss(
     mask: mine(batch.mask),
     key: batch.key,
     part: parts === 1 ? undefined : { first, of },
-  }, { cutStartToken: true, wrap: recompute ? (_, block) => checkpoint(block) : undefined });
+  }, { cutStartToken, wrap: recompute ? (_, block) => checkpoint(block) : undefined });
 }
 
 /** Posteriors of samples `from … to` of a batch: targets are encoded here, the regularization set's are known. */

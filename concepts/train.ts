@@ -10,18 +10,27 @@ import { adamInit, type AdamState } from "../autograd/optimizer.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
+import { MemoryError, memorySize, showSize } from "../device/memory.ts";
 import { vaeFactor } from "../models/vae.ts";
-import { type BatchOptions, type CaptionedPicture, type Concept, makeBatch } from "./batches.ts";
+import {
+  type BatchOptions,
+  type CaptionedPicture,
+  type Concept,
+  makeBatch,
+  targetsOf,
+} from "./batches.ts";
 import { TRAINING } from "./defaults.ts";
 import type { Delta } from "./delta.ts";
 import { deltaOf } from "./delta_weights.ts";
 import { encodeRegularization } from "./latents.ts";
+import { fitStep, type StepShape } from "./memory.ts";
 import {
   type StepBatch,
   stepBatch,
   stepFunction,
   type StepLayout,
   type StepModel,
+  type StepOptions,
 } from "./step.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 
@@ -49,6 +58,13 @@ export interface TrainOptions {
   readonly flip?: boolean;
   /** Side of the training pictures. Default: the model's own. */
   readonly size?: number;
+  /**
+   * GPU memory to stay within, weights included: `"6GB"`, or bytes. The step is then cut into parts, and parts of the
+   * model computed again, as far as is needed; what is learnt is the same but for rounding. Default: no limit.
+   */
+  readonly memory?: string | number;
+  /** How a step is laid out; chosen by `memory` where left out. */
+  readonly layout?: StepLayout;
   /** Go on from here. */
   readonly resume?: Checkpoint;
   /** Steps between two reports (each reads the loss). Default 10. */
@@ -90,13 +106,18 @@ export function trainingStep(
   pipeline: StepModel & Pick<Pipeline, "device">,
   trainable: Mask,
   decay: number,
-  layout: StepLayout = {},
+  options: StepOptions = {},
 ): Step {
-  const step = stepFunction(pipeline, trainable, decay, layout);
+  const step = stepFunction(pipeline, trainable, decay, options);
   return compile(pipeline.device, step, { donate: [0] });
 }
 
-/** Trains concepts into a delta. The pipeline must know the tokens already (`loadPipeline` with `addTokens`). */
+/**
+ * Trains concepts into a delta. The pipeline must know the tokens already (`loadPipeline` with `addTokens`).
+ *
+ * @throws MemoryError before any work where `memory` is too little, saying what is needed
+ * @throws BindingError before any work where the adapter cannot bind what the smallest plan needs
+ */
 export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): Promise<Delta> {
   const { concepts, regularization, seed = 0, reportEvery = 10 } = options;
   const decay = options.decay ?? TRAINING.decay;
@@ -114,8 +135,13 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
     augment: options.augment,
     flip: options.flip,
   };
+  const layout = options.layout ?? layoutWithin(pipeline, trainable, options.memory, {
+    batch: batches.batch,
+    targets: targetsOf(batches.batch, regularization.length),
+    size: batches.size,
+  });
   const latents = await encodeRegularization(pipeline, regularization, batches.size);
-  const step = trainingStep(pipeline, trainable, decay);
+  const step = trainingStep(pipeline, trainable, decay, layout);
   const fresh = options.resume?.state ?? adamInit(trainable.pick(pipeline.params));
   let state = evaluate(pipeline.device, fresh);
   let done = options.resume?.step ?? 0;
@@ -145,6 +171,28 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
   step.free();
   pipeline.device.free(...flatten<Tensor>({ ...state }).map(([, t]) => t));
   return delta;
+}
+
+/** The layout that keeps what the device holds within a budget. What it holds already is counted in. */
+function layoutWithin(
+  pipeline: Pipeline,
+  trainable: Mask,
+  memory: string | number | undefined,
+  shape: StepShape,
+): StepLayout {
+  const { profile, buffers } = pipeline.device;
+  const budget = memory === undefined ? Infinity : memorySize(memory);
+  try {
+    return fitStep(profile, pipeline, trainable, shape, budget - buffers.allocated).layout;
+  } catch (error) {
+    if (!(error instanceof MemoryError)) throw error;
+    const needed = buffers.allocated + error.needed;
+    throw new MemoryError(
+      `training needs ${showSize(needed)} of GPU memory, and ${showSize(budget)} are allowed: ` +
+        `${error.message}, and the device holds ${showSize(buffers.allocated)} already`,
+      needed,
+    );
+  }
 }
 
 /** The loss is no longer a number. */

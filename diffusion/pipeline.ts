@@ -11,8 +11,9 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { type ClipTextConfig, clipTextConfig } from "../models/clip_text.ts";
 import { loadComponent, type LoadOptions } from "../models/load.ts";
-import type { ParameterTree } from "../models/params.ts";
+import { type ParameterTree, symbolicParameters } from "../models/params.ts";
 import { addTokens, withRows } from "../models/new_tokens.ts";
+import { parameterSpecs } from "../models/specs.ts";
 import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
 import { type UNetConfig, unetConfig } from "../models/unet.ts";
 import { type VaeConfig, vaeConfig } from "../models/vae.ts";
@@ -129,6 +130,17 @@ export async function loadPipeline(
       return tensor(Uint32Array.from(ids), [prompts.length, length]);
     },
     free: () => device.free(...flatten<Tensor>(params).map(([, t]) => t)),
+  };
+}
+
+/** Parameters of a model that hold nothing: enough to plan what it would take, before anything is loaded. */
+export function sketchParams(config: PipelineConfig, dtype: "f32" | "f16"): PipelineParams {
+  const component = (c: UNetConfig | VaeConfig | ClipTextConfig) =>
+    symbolicParameters(parameterSpecs(c), dtype);
+  return {
+    text_encoder: component(config.text_encoder),
+    vae: component(config.vae),
+    unet: component(config.unet),
   };
 }
 
