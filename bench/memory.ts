@@ -9,11 +9,11 @@ import { mask, rows } from "../autograd/mask.ts";
 import {
   describeLayout,
   planTrainingMemory,
-  type Precision,
   type TrainingPlan,
   type TrainingShape,
 } from "../concepts/memory.ts";
 import { MemoryError, showSize } from "../device/memory.ts";
+import type { Precision } from "../diffusion/memory.ts";
 import { noiseSchedule } from "../diffusion/schedule.ts";
 import { architectureNamed } from "../models/architectures.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";

@@ -7,7 +7,8 @@ import type { AdamState } from "../autograd/optimizer.ts";
 import { draft, type ProgramBytes } from "../compile/draft.ts";
 import { BindingError } from "../compile/plan.ts";
 import { MemoryError, showSize } from "../device/memory.ts";
-import { type PipelineConfig, type PipelineParams, sketchParams } from "../diffusion/pipeline.ts";
+import { planWithin, type Precision } from "../diffusion/memory.ts";
+import type { PipelineConfig, PipelineParams } from "../diffusion/pipeline.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { input } from "../ops/leaf.ts";
@@ -92,9 +93,6 @@ export function stepMemory(
 const held = (leaves: readonly (readonly [string, Tensor])[]): number =>
   leaves.reduce((sum, [, t]) => sum + Math.max(16, Math.ceil(byteSize(t.spec) / 16) * 16), 0);
 
-/** Bytes of a model's weights. */
-export const weightBytes = (params: PipelineParams): number => held(flatten<Tensor>({ ...params }));
-
 /**
  * Layouts of a batch, the fastest first: a batch cut into parts costs little time as long as a part keeps the device
  * busy, computing the forward pass again costs about a third more.
@@ -149,9 +147,6 @@ export function describeLayout(
   return checkpoint ? `${cut}, blocks computed again in the backward pass` : cut;
 }
 
-/** Element type of the frozen weights. */
-export type Precision = "f32" | "f16";
-
 /** What is to be trained, before anything of it is loaded. */
 export interface TrainingShape extends StepShape {
   /** Configs of the model's components; the text encoder's vocabulary counts new tokens. */
@@ -184,28 +179,9 @@ export function planTrainingMemory(
   budget = Infinity,
   precisions: readonly Precision[] = ["f32"],
 ): TrainingPlan {
-  let needed = Infinity;
-  let words = "";
-  for (const precision of precisions) {
-    if (precision === "f16" && !profile.f16) continue;
-    const params = sketchParams(shape.config, precision);
-    const weights = weightBytes(params);
-    const model: StepModel = { config: shape.config, schedule: shape.schedule, params };
-    try {
-      const step = fitStep(profile, model, shape.trains(params), shape, budget - weights);
-      return { ...step, precision, weights, total: weights + step.total };
-    } catch (error) {
-      if (!(error instanceof MemoryError)) throw error;
-      if (weights + error.needed >= needed) continue;
-      needed = weights + error.needed;
-      words = `${error.message}, the weights take ${showSize(weights)} in ${precision}`;
-    }
-  }
-  if (needed === Infinity) throw new MemoryError("the adapter has no f16", needed);
-  throw new MemoryError(
-    `training needs ${showSize(needed)} of GPU memory, and ${
-      showSize(budget)
-    } are allowed: ${words}`,
-    needed,
-  );
+  const { config, schedule } = shape;
+  return planWithin(profile, config, budget, precisions, "training", (params, room) => {
+    const model: StepModel = { config, schedule, params };
+    return fitStep(profile, model, shape.trains(params), shape, room);
+  });
 }
