@@ -1,56 +1,104 @@
-/** How much GPU memory a training step will take, from its plan: known before anything of it is allocated. */
-import { adamInit } from "../autograd/optimizer.ts";
+/** What `--memory` makes of a run: precision and layout, planned before the model is loaded. */
 import { targetsOf } from "../concepts/batches.ts";
-import type { StepBatch } from "../concepts/step.ts";
-import { customDiffusionMask, trainingStep } from "../concepts/train.ts";
-import { tensor } from "../ops/leaf.ts";
-import type { Pipeline } from "../diffusion/pipeline.ts";
-import { vaeFactor } from "../models/vae.ts";
-import { byteSize } from "../tensor/shape.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { flatten } from "../tensor/tree.ts";
+import { describeLayout, planTrainingMemory, type TrainingPlan } from "../concepts/memory.ts";
+import { customDiffusionMask } from "../concepts/train.ts";
+import { BindingError } from "../compile/plan.ts";
+import { MemoryError, showSize } from "../device/memory.ts";
+import { planSamplingMemory, type Precision, type SamplingPlan } from "../diffusion/memory.ts";
+import type { PipelineConfig } from "../diffusion/pipeline.ts";
+import { clipTextConfig } from "../models/clip_text.ts";
+import { unetConfig } from "../models/unet.ts";
+import { vaeConfig, vaeFactor } from "../models/vae.ts";
+import type { AdapterProfile } from "../tensor/kernel.ts";
 import { UsageError } from "./errors.ts";
+import type { ModelFacts } from "./model.ts";
 import type { TrainPlan } from "./train_plan.ts";
 
-/** Bytes that training will hold: weights, optimizer state, and the step's own memory. */
-export function plannedMemory(
-  model: Pipeline,
-  { settings, addTokens, classes }: TrainPlan,
-): number {
-  const { batch, size } = settings;
-  const trainable = customDiffusionMask(model, Object.keys(addTokens));
-  const step = trainingStep(model, trainable, settings.decay);
-  const state = adamInit(trainable.pick(model.params));
-  const targets = targetsOf(batch, classes.length);
-  const cells = size / vaeFactor(model.config.vae);
-  const zeros = (...shape: number[]) =>
-    tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
-  const latent = () => zeros(batch - targets, cells, cells, model.config.vae.latentChannels);
-  const data: StepBatch = {
-    pixels: zeros(targets, size, size, 3),
-    ...(batch > targets ? { mean: latent(), logvar: latent() } : {}),
-    ids: model.tokenize(Array.from({ length: batch }, () => "")),
-    mask: zeros(batch, cells, cells),
-    key: tensor(new Uint32Array(2), [2]),
-  };
-  const { memory } = step.plan(state, data, tensor([0], []));
-  const held = flatten<Tensor>({ ...state }).reduce((sum, [, t]) => sum + byteSize(t.spec), 0);
-  step.free();
-  const own = memory.slabs.reduce((sum, bytes) => sum + bytes, 0);
-  return model.device.buffers.allocated + held + own;
+/** What a user allows. */
+export interface MemoryRequest {
+  /** Of the weights; undefined: f32, or f16 where `memory` asks for it. */
+  readonly precision?: Precision;
+  /** Bytes; undefined: no limit. */
+  readonly memory?: number;
 }
 
-/** Refuses a run that would not fit into `budget` bytes. */
-export function checkMemory(model: Pipeline, plan: TrainPlan, budget: number): void {
-  const needed = plannedMemory(model, plan);
-  if (needed <= budget) return;
-  const show = (bytes: number) =>
-    bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
-  throw new UsageError(
-    `training at ${plan.settings.size} pixels in batches of ${plan.settings.batch} takes ` +
-      `${show(needed)} of GPU memory, and --memory allows ${
-        show(budget)
-      }. Lower --batch or --size, ` +
-      `or keep the weights in --precision f16`,
+/** Precisions in the order in which they are tried. */
+const precisions = ({ precision, memory }: MemoryRequest): readonly Precision[] =>
+  precision ? [precision] : memory === undefined ? ["f32"] : ["f32", "f16"];
+
+/** The configs of a model that knows its new words. */
+function configOf({ folder, tokenizer }: ModelFacts): PipelineConfig {
+  const text = clipTextConfig(folder.config("text_encoder"));
+  return {
+    unet: unetConfig(folder.config("unet")),
+    vae: vaeConfig(folder.config("vae")),
+    text_encoder: { ...text, vocabulary: Math.max(text.vocabulary, tokenizer.size) },
+  };
+}
+
+/**
+ * How to train: in what precision, and in which layout.
+ *
+ * @throws UsageError saying what would be needed
+ */
+export function planTrainingWithin(
+  profile: AdapterProfile,
+  { model, settings, addTokens, classes }: TrainPlan,
+  request: MemoryRequest,
+): TrainingPlan {
+  const { batch, size } = settings;
+  const shape = {
+    config: configOf(model),
+    schedule: model.schedule,
+    trains: (params: Parameters<typeof customDiffusionMask>[0]["params"]) =>
+      customDiffusionMask(
+        { params, tokenIds: (word) => model.tokenizer.idsOf(word) },
+        Object.keys(addTokens),
+      ),
+    batch,
+    targets: targetsOf(batch, classes.length),
+    size,
+  };
+  return orUsage(
+    "Lower --batch or --size, or allow --precision f16",
+    () => planTrainingMemory(profile, shape, request.memory, precisions(request)),
   );
+}
+
+/** A training plan in words. */
+export const describePlan = (batch: number, { precision, layout, total }: TrainingPlan): string =>
+  `memory: ${showSize(total)} planned, weights in ${precision}, ${describeLayout(batch, layout)}`;
+
+/**
+ * How to sample: in what precision, and how many pictures at once.
+ *
+ * @throws UsageError saying what would be needed
+ */
+export function planSamplingWithin(
+  profile: AdapterProfile,
+  facts: ModelFacts,
+  sampled: { batch: number; width: number; height: number; guidance: number; image: boolean },
+  request: MemoryRequest,
+): SamplingPlan {
+  const config = configOf(facts);
+  const factor = vaeFactor(config.vae);
+  const shape = {
+    batch: sampled.batch,
+    cells: [sampled.height / factor, sampled.width / factor] as const,
+    guided: sampled.guidance !== 1,
+    image: sampled.image,
+  };
+  return orUsage(
+    "Ask for smaller pictures, or allow --precision f16",
+    () => planSamplingMemory(profile, config, shape, request.memory, precisions(request)),
+  );
+}
+
+function orUsage<T>(advice: string, plan: () => T): T {
+  try {
+    return plan();
+  } catch (error) {
+    if (!(error instanceof MemoryError || error instanceof BindingError)) throw error;
+    throw new UsageError(`${error.message}. ${advice}`, { cause: error });
+  }
 }

@@ -2,7 +2,7 @@
  * What a program would take, from shapes alone: it is traced and planned for an adapter's limits, and nothing is
  * allocated, so that a model of any size can be planned before it is loaded.
  */
-import { type HostArray } from "../tensor/dtype.ts";
+import type { HostArray } from "../tensor/dtype.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { byteSize } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";

@@ -89,7 +89,13 @@ export function planMemory(request: PlanRequest): MemoryPlan {
 export class BindingError extends RangeError {
   /** Always "BindingError". */
   override name = "BindingError";
-  /** @param bytes of the value; `limit` of a binding */
+  /**
+   * Puts the message together.
+   *
+   * @param what a value, by what holds it
+   * @param bytes that it takes
+   * @param limit bytes of one binding
+   */
   constructor(readonly what: string, readonly bytes: number, readonly limit: number) {
     super(
       `${what} takes ${bytes} bytes, more than the ${limit} that this adapter binds at once. ` +

@@ -92,7 +92,10 @@ export interface TrainReport {
 type Step = Compiled<[AdamState, StepBatch, Tensor], { state: AdamState; loss: Tensor }>;
 
 /** The parameters that Custom Diffusion trains: cross-attention keys and values, and the tokens' rows. */
-export function customDiffusionMask(pipeline: Pipeline, tokens: readonly string[]): Mask {
+export function customDiffusionMask(
+  pipeline: Pick<Pipeline, "params" | "tokenIds">,
+  tokens: readonly string[],
+): Mask {
   const ids = tokens.flatMap((t) => pipeline.tokenIds(t));
   return mask(pipeline.params, {
     "unet.**.attn2.to_k.weight": true,

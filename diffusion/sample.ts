@@ -114,7 +114,7 @@ export class Sampler {
   /** The most pictures at once that `memory` allows, beside what the device holds but for this sampler's programs. */
   #batchWithin(batch: number, options: SampleOptions): number {
     this.free();
-    const { device, config } = this.model;
+    const { device } = this.model;
     const { memory = Infinity, guidance = 6 } = options;
     const [h, w] = this.#latentShape(options);
     const shape = { batch, cells: [h, w] as const, guided: guidance !== 1, image: !!options.image };

@@ -58,7 +58,6 @@ Deno.test("train: a concept is words, new words, class and folder; the rest is t
     initializers: ["ktn", "pll", "ucd"],
     flip: true,
     augment: true,
-    precision: "f32",
     saveEvery: 50,
     logEvery: 10,
     seed: 42,
