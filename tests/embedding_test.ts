@@ -131,6 +131,8 @@ Deno.test("a table larger than the adapter binds is read through windows, and an
   const half: Spec = { shape: [40, 16], dtype: "f16" };
   await checkOp([half, u32(4)], embedding, { device, values, forwardOnly: true });
   const look = (e: Tensor, r: Tensor, i: Tensor) => embedding(replaceRows(e, r, [39, 2]), i);
+  const mixed = { device, values: [undefined, undefined, ids], wrt: [1], tolerance: 2e-5 };
+  await checkOp([half, f32(2, 16), u32(4)], look, mixed);
   const specs = [f32(40, 12), f32(2, 12), u32(4)];
   await checkOp(specs, look, { device, values: [undefined, undefined, ids], wrt: [1] });
   const table = input(f32(40, 12), 0, "token_embedding.weight");
