@@ -2,6 +2,7 @@
  * What a program would take, from shapes alone: it is traced and planned for an adapter's limits, and nothing is
  * allocated, so that a model of any size can be planned before it is loaded.
  */
+import { bufferSize } from "../device/memory.ts";
 import type { HostArray } from "../tensor/dtype.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { byteSize } from "../tensor/shape.ts";
@@ -59,7 +60,7 @@ export function programBytes(blueprint: Blueprint, uploads: readonly number[]): 
   const { memory, tape } = blueprint;
   const aligned = (bytes: number) => Math.ceil(bytes / 256) * 256;
   const constants = tape.filter((n) => n.op.name === "constant").map((n) =>
-    Math.max(16, (n.attrs as { data: HostArray }).data.byteLength)
+    bufferSize((n.attrs as { data: HostArray }).data.byteLength)
   );
   const sum = (each: readonly number[]) => each.reduce((a, b) => a + b, 0);
   const data = sum(uploads.map(aligned)) + sum(constants);

@@ -8,16 +8,14 @@ import { draft, type ProgramBytes } from "../compile/draft.ts";
 import { BindingError } from "../compile/plan.ts";
 import { MemoryError, showSize } from "../device/memory.ts";
 import { idsShape } from "../diffusion/conditions.ts";
-import { planWithin, type Precision } from "../diffusion/memory.ts";
+import { planWithin, type Precision, weightBytes } from "../diffusion/memory.ts";
 import type { PipelineConfig, PipelineParams } from "../diffusion/pipeline.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { input } from "../ops/leaf.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
-import { byteSize, type Shape } from "../tensor/shape.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { flatten } from "../tensor/tree.ts";
+import type { Shape } from "../tensor/shape.ts";
 import { encodingOf, setTogether } from "./latents.ts";
 import {
   PLANNED_PARTS,
@@ -77,7 +75,7 @@ export function stepMemory(
   const state: AdamState = { params: named(), m: named(), v: named(), corrections };
   const step = stepFunction(model, trainable, 0.01, { ...layout, cutStartToken }, PLANNED_PARTS);
   const { bytes } = draft(profile, step, [state, data, some([])], { donate: [0], hosted: [1, 2] });
-  const trained = held(flatten<Tensor>({ ...state }));
+  const trained = weightBytes({ ...state });
   // The set is encoded before there is a state; its program is gone when training begins.
   const encoding = batch > targets
     ? draft(
@@ -89,10 +87,6 @@ export function stepMemory(
     : 0;
   return { layout, trained, step: bytes, total: Math.max(trained + bytes.total, encoding) };
 }
-
-/** Bytes of tensors in buffers of their own. */
-const held = (leaves: readonly (readonly [string, Tensor])[]): number =>
-  leaves.reduce((sum, [, t]) => sum + Math.max(16, Math.ceil(byteSize(t.spec) / 16) * 16), 0);
 
 /**
  * Layouts of a batch, the fastest first: a batch cut into parts costs little time as long as a part keeps the device

@@ -1,4 +1,4 @@
-/** Sizes of memory as people write them, and the refusal of what does not fit. */
+/** Sizes of memory as people write them and as buffers have them, and the refusal of what does not fit. */
 
 /** A budget is too small for what was asked; the message says what would be needed. */
 export class MemoryError extends Error {
@@ -30,6 +30,9 @@ export function memorySize(size: string | number): number {
   const power = "KMGT".indexOf(unit.toUpperCase()) + 1;
   return Math.round(Number(number) * (binary ? 1024 : 1000) ** power);
 }
+
+/** Bytes of the buffer that holds so many. */
+export const bufferSize = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
 
 /** Bytes for people, rounded up: what is needed must not look smaller than it is. */
 export const showSize = (bytes: number): string =>

@@ -1,7 +1,7 @@
 /** How much GPU memory sampling takes, planned from shapes, and how many pictures at once fit into a budget. */
 import { draft } from "../compile/draft.ts";
 import { BindingError } from "../compile/plan.ts";
-import { MemoryError, showSize } from "../device/memory.ts";
+import { bufferSize, MemoryError, showSize } from "../device/memory.ts";
 import { SIZE_NUMBERS, unet } from "../models/unet.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { input } from "../ops/leaf.ts";
@@ -9,7 +9,7 @@ import type { DType } from "../tensor/dtype.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { byteSize, type Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { flatten } from "../tensor/tree.ts";
+import { flatten, type Tree } from "../tensor/tree.ts";
 import { encodersOf, idsShape } from "./conditions.ts";
 import { numbersFor, samplingStep } from "./denoise.ts";
 import { type PipelineConfig, type PipelineParams, sketchParams } from "./pipeline.ts";
@@ -18,12 +18,9 @@ import { decoding, encoding, starting } from "./stages.ts";
 /** Element type of weights. */
 export type Precision = "f32" | "f16";
 
-/** Bytes of a model's weights, each in a buffer of its own. */
-export const weightBytes = (params: PipelineParams): number =>
-  flatten<Tensor>({ ...params }).reduce(
-    (sum, [, t]) => sum + Math.max(16, Math.ceil(byteSize(t.spec) / 16) * 16),
-    0,
-  );
+/** Bytes of tensors, a model's weights for one, each in a buffer of its own. */
+export const weightBytes = (tree: Tree<Tensor>): number =>
+  flatten<Tensor>(tree).reduce((sum, [, t]) => sum + bufferSize(byteSize(t.spec)), 0);
 
 /** What is sampled, as far as memory depends on it. */
 export interface SamplingShape {
@@ -174,7 +171,7 @@ export function planWithin<T extends { readonly total: number }>(
   for (const precision of precisions) {
     if (precision === "f16" && !profile.f16) continue;
     const params = sketchParams(config, precision);
-    const weights = weightBytes(params);
+    const weights = weightBytes({ ...params });
     try {
       const found = fit(params, budget - weights);
       return { ...found, precision, weights, total: weights + found.total };

@@ -7,10 +7,18 @@ import { evaluate } from "../compile/compile.ts";
 import { BindingError } from "../compile/plan.ts";
 import { layouts, planTrainingMemory, stepMemory, type TrainingShape } from "../concepts/memory.ts";
 import { interpret } from "../compile/interpret.ts";
-import { type StepBatch, stepFunction, type StepModel, trainingStep } from "../concepts/step.ts";
+import type { Trains } from "../concepts/methods.ts";
+import {
+  type StepBatch,
+  stepFunction,
+  type StepLayout,
+  type StepModel,
+  trainingStep,
+} from "../concepts/step.ts";
 import { trainingMask } from "../concepts/trains.ts";
 import type { Device } from "../device/device.ts";
 import { MemoryError, memorySize, showSize } from "../device/memory.ts";
+import { idsShape } from "../diffusion/conditions.ts";
 import { planSamplingMemory, type Precision, weightBytes } from "../diffusion/memory.ts";
 import { type PipelineParams, sketchParams } from "../diffusion/pipeline.ts";
 import { clipTextConfig } from "../models/clip_text.ts";
@@ -75,6 +83,25 @@ function small() {
   return { ...customDiffusion(4, 16), config, trains };
 }
 
+/** The same with a second text encoder and added conditions, as Stable Diffusion XL has them, and what trains. */
+function smallXL(trains: Trains) {
+  const shape = small();
+  const { text_encoder: one } = shape.config;
+  const config = {
+    ...shape.config,
+    text_encoder_2: { ...one, width: 8, heads: 2, projection: 6, projects: true },
+    unet: {
+      ...shape.config.unet,
+      contextWidth: one.width + 8,
+      added: { sizeWidth: 4, pooledWidth: 6 },
+    },
+  };
+  return {
+    ...{ ...shape, config },
+    trains: (params: PipelineParams) => trainingMask({ config, params }, trains, [19]),
+  };
+}
+
 /** The parameters of a shape on a device, made by a hash of their names. */
 function uploaded(device: Device, { config }: TrainingShape, dtype: "f32" | "f16") {
   const component = (c: ModelConfig) =>
@@ -101,7 +128,7 @@ function batchOf(
     pixels: f32(targets, size, size, 3),
     mean: f32(batch - targets, cells, cells, 4),
     logvar: f32(batch - targets, cells, cells, 4),
-    ids: leaf({ shape: [batch, 7], dtype: "u32" }),
+    ids: leaf({ shape: idsShape(config, batch), dtype: "u32" }),
     mask: f32(batch, cells, cells),
     key: leaf({ shape: [2], dtype: "u32" }),
   };
@@ -121,8 +148,8 @@ function feedsFor(model: StepModel, batch: StepBatch): Map<Tensor, Float64Array>
   return feeds;
 }
 
-Deno.test("every layout of a step is the same step", () => {
-  const shape = small();
+/** A step in several layouts: loss and first moments of each, which hold the gradients. */
+function assertSameStep(shape: TrainingShape, tried: readonly StepLayout[]) {
   const model: StepModel = { ...shape, params: sketchParams(shape.config, "f32") };
   const trainable = shape.trains(model.params);
   const batch = batchOf(shape, (spec) => input(spec, 0));
@@ -135,12 +162,11 @@ Deno.test("every layout of a step is the same step", () => {
     }),
   );
   const zeros = adamInit(trained);
-  const results = layouts(shape.batch).map((layout) => {
+  const results = tried.map((layout) => {
     const step = stepFunction(model, trainable, 0.01, layout);
     const { state, loss } = step(zeros, batch, tensor([1e-3], []));
     return { layout, values: interpret([loss, ...Object.values(state.m)], feeds) };
   });
-  assertEquals(results.map((r) => r.layout.parts), [1, 2, 4, 1, 2, 4]);
   const [first, ...others] = results;
   for (const { layout, values } of others) {
     values.forEach((v, i) => {
@@ -149,6 +175,18 @@ Deno.test("every layout of a step is the same step", () => {
     });
   }
   assert(first.values.every((v) => v.some((x) => x !== 0)), "every gradient is something");
+}
+
+Deno.test("every layout of a step is the same step", () => {
+  const tried = layouts(4);
+  assertEquals(tried.map((layout) => layout.parts), [1, 2, 4, 1, 2, 4]);
+  assertSameStep(small(), tried);
+});
+
+Deno.test("every layout is the same step for two text encoders, and whatever trains", () => {
+  for (const trains of ["unet", "token"] as const) {
+    assertSameStep(smallXL(trains), [{}, { parts: 4 }, { parts: 2, checkpoint: true }]);
+  }
 });
 
 Deno.test("weights in f16 reach only kernels that are tested with them", () => {
@@ -156,7 +194,9 @@ Deno.test("weights in f16 reach only kernels that are tested with them", () => {
   const params = sketchParams(shape.config, "f16");
   const model: StepModel = { ...shape, params };
   const trainable = shape.trains(params);
-  const batch = batchOf(shape, (spec) => input(spec, 0));
+  // Captions that are shorter than the model's longest, so that places are cut too.
+  const ids = input({ shape: [shape.batch, 5], dtype: "u32" }, 0);
+  const batch = { ...batchOf(shape, (spec) => input(spec, 0)), ids };
   const step = stepFunction(model, trainable, 0.01);
   const start = adamInit(trainable.pick(params));
   const { state, loss } = step(start, batch, tensor([1e-3], []));
@@ -207,7 +247,7 @@ Deno.test("a step takes the memory that was planned", async () => {
   const before = device.buffers.allocated;
   const params = uploaded(device, shape, "f32");
   const model = { ...shape, device, params };
-  assertEquals(device.buffers.allocated - before, weightBytes(params));
+  assertEquals(device.buffers.allocated - before, weightBytes({ ...params }));
   const trainable = shape.trains(params);
   const state = evaluate(device, adamInit(trainable.pick(params)));
   const batch = batchOf(shape, ({ shape, dtype }) => {
@@ -219,7 +259,7 @@ Deno.test("a step takes the memory that was planned", async () => {
     const planned = stepMemory(device.profile, model, trainable, shape, layout);
     const step = trainingStep(model, trainable, 0.01, layout);
     step.program(state, batch, tensor([1e-3], []));
-    const held = device.buffers.allocated - before - weightBytes(params);
+    const held = device.buffers.allocated - before - weightBytes({ ...params });
     // A plan sees two parts of a batch; what lies beside each other in the others may leave other gaps.
     if (layout.parts === 4) assert(Math.abs(held / planned.total - 1) < 0.05, `${held} held`);
     else assertEquals(held, planned.total);
