@@ -21,18 +21,18 @@ export async function spectrumPlot(
   }));
 }
 
-/** Every layer's change, and the mean of each group (paper Figure 3). */
+/** Every layer's change as a line, and the mean of each group in red (paper Figure 3). */
 export function changesPlot(layers: readonly LayerChange[]): Promise<string> {
   const data = layers.filter((l) => Number.isFinite(l.change));
   return draw((Plot) => ({
     ...{ width: 700, height: 400, marginLeft: 60 },
-    x: { domain: LAYER_GROUPS, label: null },
+    fx: { domain: LAYER_GROUPS, label: null },
     y: { label: "relative change", grid: true },
     marks: [
-      Plot.dot(data, Plot.dodgeX("middle", { fx: "group", y: "change", r: 2.5, fill: "gray" })),
+      Plot.tickY(data, { fx: "group", y: "change", strokeOpacity: 0.4 }),
       Plot.tickY(
         data,
-        Plot.groupZ({ y: "mean" }, { fx: "group", y: "change", stroke: "crimson", strokeWidth: 2 }),
+        Plot.groupZ({ y: "mean" }, { fx: "group", y: "change", stroke: "crimson", strokeWidth: 3 }),
       ),
       Plot.ruleY([0]),
     ],

@@ -56,7 +56,7 @@ Deno.test("moongate analyse: a delta against its model, and a model against itse
     );
     assert(groups["cross-attention"].change > 0);
     assertEquals([groups["self-attention"].change, groups.other.change], [0, 0]);
-    assertMatch(await Deno.readTextFile(plot), /^<svg.*<circle/s);
+    assertMatch(await Deno.readTextFile(plot), /^<svg.*crimson/s);
     assertMatch(await run(MODEL, MODEL), /cross-attention +\d+ +\d+ +0\.00/);
   });
 });
