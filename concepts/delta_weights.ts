@@ -1,11 +1,5 @@
 /** From parameters on a device to a delta on the host: what was trained, and rows of the token table. */
 import type { Mask, Trained } from "../autograd/mask.ts";
-import { evaluate } from "../compile/compile.ts";
-import { cast } from "../ops/compare.ts";
-import { embedding } from "../ops/embedding.ts";
-import { tensor } from "../ops/leaf.ts";
-import { flatten } from "../tensor/tree.ts";
-import type { Tensor } from "../tensor/tensor.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import { fingerprint } from "../files/fingerprint.ts";
 import { openModelFolder } from "../files/folder.ts";
@@ -48,16 +42,4 @@ export async function deltaOf(
   const base = await fingerprint(await openModelFolder(pipeline.folder));
   const second = embeddings2.length ? { embeddings2 } : {};
   return { base, tokens, embeddings, ...second, weights, notes };
-}
-
-/** The rows of some tokens in a pipeline's table, on the host. */
-export async function tokenRows(pipeline: Pipeline, ids: readonly number[]): Promise<Float32Array> {
-  const table = flatten<Tensor>({ ...pipeline.params }).find(([path]) => isTable(path))![1];
-  const picked = evaluate(
-    pipeline.device,
-    cast(embedding(table, tensor([...ids], undefined, "u32")), "f32"),
-  );
-  const data = await pipeline.device.read(picked) as Float32Array;
-  pipeline.device.free(picked);
-  return data;
 }
