@@ -182,6 +182,17 @@ export {
 export { changeNorm, factoredChange, trainedWeight, weightChange } from "./concepts/changes.ts";
 export { type Svd, svd } from "./concepts/svd.ts";
 export {
+  type GroupChange,
+  groupChanges,
+  LAYER_GROUPS,
+  type LayerChange,
+  layerChanges,
+  type LayerGroup,
+  layerGroup,
+  type ParameterPair,
+} from "./concepts/analyse.ts";
+export { type RareToken, type RareTokenOptions, rareTokens } from "./concepts/rare_tokens.ts";
+export {
   compressDelta,
   type Compressed,
   type CompressOptions,

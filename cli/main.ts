@@ -3,6 +3,7 @@
  */
 import { Command, CommanderError } from "npm:commander@15.1.0";
 import settings from "../deno.json" with { type: "json" };
+import { analyseCommand } from "./analyse.ts";
 import { compressCommand } from "./compress.ts";
 import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
@@ -43,6 +44,7 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
     convertCommand,
     inspectCommand,
     compressCommand,
+    analyseCommand,
     evaluateCommand,
     verifyCommand,
     demoCommand,

@@ -1,4 +1,5 @@
 /** Plots as SVG files, drawn without a browser. The libraries are loaded when a plot is asked for. */
+import { LAYER_GROUPS, type LayerChange } from "../concepts/analyse.ts";
 
 /** Singular values of each matrix, each beside its largest, and where each was cut (paper Figure 12). */
 export async function spectrumPlot(
@@ -16,6 +17,24 @@ export async function spectrumPlot(
     marks: [
       Plot.line(points, { x: "i", y: "value", z: "matrix", strokeOpacity: 0.4 }),
       Plot.dot(cuts, { x: "i", y: "value", r: 3, fill: "crimson", title: "matrix" }),
+    ],
+  }));
+}
+
+/** Every layer's change as a line, and the mean of each group in red (paper Figure 3). */
+export function changesPlot(layers: readonly LayerChange[]): Promise<string> {
+  const data = layers.filter((l) => Number.isFinite(l.change));
+  return draw((Plot) => ({
+    ...{ width: 700, height: 400, marginLeft: 60 },
+    fx: { domain: LAYER_GROUPS, label: null },
+    y: { label: "relative change", grid: true },
+    marks: [
+      Plot.tickY(data, { fx: "group", y: "change", strokeOpacity: 0.4 }),
+      Plot.tickY(
+        data,
+        Plot.groupZ({ y: "mean" }, { fx: "group", y: "change", stroke: "crimson", strokeWidth: 3 }),
+      ),
+      Plot.ruleY([0]),
     ],
   }));
 }

@@ -159,6 +159,16 @@ export interface ConvertRequest {
   tokens?: string[];
 }
 
+/** `moongate analyse` */
+export interface AnalyseRequest {
+  /** The model that was fine-tuned. */
+  before: string;
+  /** A delta, or a whole model. */
+  after: string;
+  /** A file for the plot. */
+  plot?: string;
+}
+
 /** `moongate compress` */
 export interface CompressRequest {
   /** A delta file or folder, of any format. */

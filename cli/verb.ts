@@ -16,6 +16,7 @@ export type Work = Pick<
   | "convert"
   | "inspect"
   | "architecture"
+  | "analyse"
   | "compress"
   | "evaluate"
   | "verify"

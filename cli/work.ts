@@ -4,6 +4,7 @@
  * Each is loaded when it is called, so that `--help` and `doctor` start at once.
  */
 import type {
+  AnalyseRequest,
   ArchitectureRequest,
   CompressRequest,
   ConvertRequest,
@@ -34,6 +35,10 @@ export const merge = async (request: MergeRequest, ui: Ui): Promise<string> =>
 /** Writes a delta in another format; gives the paths. */
 export const convert = async (request: ConvertRequest, ui: Ui): Promise<string[]> =>
   (await import("./work_convert.ts")).convert(request, ui);
+
+/** Says how much each layer changed. */
+export const analyse = async (request: AnalyseRequest): Promise<Inspected> =>
+  (await import("./work_analyse.ts")).analyse(request);
 
 /** Cuts the small singular values of a delta; gives the path of the new one. */
 export const compress = async (request: CompressRequest, ui: Ui): Promise<string> =>

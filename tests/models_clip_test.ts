@@ -80,10 +80,11 @@ Deno.test("CLIP: embedPrompts is the projection of the pooled feature", () => {
 });
 
 Deno.test("CLIP: a prompt is pooled at its first end token, and its features do not depend on what follows", () => {
-  const run = (row: number[]) =>
-    interpret(
-      Object.values(clipText(config.text, params, tensor(Uint32Array.from(row), [1, row.length]))),
-    );
+  const run = (row: number[]) => {
+    const ids = tensor(Uint32Array.from(row), [1, row.length]);
+    const { hidden, pooled } = clipText(config.text, params, ids);
+    return interpret([hidden, pooled]);
+  };
   const [long, pooled] = run([22, 4, 9, 23, 23, 23]);
   const [other, same] = run([22, 4, 9, 23, 1, 2]);
   const width = config.text.width;

@@ -1,5 +1,6 @@
 /** The tokenizer with CLIP's own vocabulary, on 20,000 texts: the ids are those of transformers (`golden/tokenizer_clip.py`). */
 import { assertEquals } from "@std/assert";
+import { clipTokenizer } from "../files/clip_vocabulary.ts";
 import { loadTokenizer, type Tokenizer, type TokenizerParts } from "../models/tokenizer.ts";
 import golden from "./golden/tokenizer_clip.json" with { type: "json" };
 import recipe from "./golden/tokenizer_texts.json" with { type: "json" };
@@ -12,29 +13,7 @@ interface Source {
   length?: number[];
 }
 
-const merges = await readMerges();
-
-async function readMerges(): Promise<string[]> {
-  const file = await Deno.open(new URL("./golden/clip_merges.txt.gz", import.meta.url));
-  const text = await new Response(file.readable.pipeThrough(new DecompressionStream("gzip")))
-    .text();
-  return text.trimEnd().split("\n");
-}
-
-/** Bytes, bytes that end a word, merges, start and end: CLIP's 49,408 entries. */
-function vocabulary(): Record<string, number> {
-  const range = (from: number, to: number) =>
-    Array.from({ length: to - from }, (_, i) => String.fromCodePoint(from + i));
-  const kept = [...range(33, 127), ...range(161, 173), ...range(174, 256)];
-  const symbols = [...kept, ...range(256, 256 + 256 - kept.length)];
-  const entries = [
-    ...symbols,
-    ...symbols.map((s) => `${s}</w>`),
-    ...merges.map((m) => m.replace(" ", "")),
-    ...["<|startoftext|>", "<|endoftext|>"],
-  ];
-  return Object.fromEntries(entries.map((entry, id) => [entry, id]));
-}
+const { vocab, merges } = await clipTokenizer("!");
 
 /** The texts that the script made, by the same recipe. */
 function* texts(): Generator<string> {
@@ -45,7 +24,7 @@ function* texts(): Generator<string> {
   };
   const sources: Record<string, Source> = recipe.sources;
   const part = ({ merges: words, list, ranges, length }: Source): string => {
-    if (words) return merges[draw(merges.length)].replaceAll(/ |<\/w>/g, "");
+    if (words) return String(merges[draw(merges.length)]).replaceAll(/ |<\/w>/g, "");
     if (list) return list[draw(list.length)];
     const [low, high] = length!;
     let made = "";
@@ -74,7 +53,7 @@ async function digest(lines: string[]): Promise<string> {
 }
 
 async function configured(config: TokenizerParts["config"]): Promise<Tokenizer> {
-  const tokenizer = await loadTokenizer({ vocab: vocabulary(), merges, config });
+  const tokenizer = await loadTokenizer({ vocab, merges, config });
   recipe.added.forEach((token, i) => assertEquals(tokenizer.addToken(token), 49408 + i));
   return tokenizer;
 }

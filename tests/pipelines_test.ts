@@ -1,4 +1,4 @@
-/** Stable Diffusion XL from a folder that diffusers wrote (`golden/sdxl.py`): features, latents, pictures, new words. */
+/** Whole models from folders that diffusers wrote (`golden/pipelines.py`): features, latents, pictures, new words. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { evaluate } from "../compile/compile.ts";
 import { withDelta } from "../concepts/apply.ts";
@@ -8,8 +8,8 @@ import { trainConcepts } from "../concepts/train.ts";
 import { conceptMask, customDiffusionMask } from "../concepts/trains.ts";
 import { MemoryError } from "../device/memory.ts";
 import { promptFeatures } from "../diffusion/conditions.ts";
-import { planSamplingMemory } from "../diffusion/memory.ts";
-import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
+import { planSamplingMemory, weightBytes } from "../diffusion/memory.ts";
+import { loadPipeline, type Pipeline, sketchParams } from "../diffusion/pipeline.ts";
 import { generate, type LatentOptions, Sampler } from "../diffusion/sample.ts";
 import { FileError } from "../files/errors.ts";
 import { openSafetensors } from "../files/safetensors.ts";
@@ -20,16 +20,16 @@ import { flatten } from "../tensor/tree.ts";
 import { assertNear, toNHWC } from "./models_golden.ts";
 import { testDevice } from "./support/check.ts";
 
-const FOLDER = new URL("./golden/sdxl", import.meta.url).pathname;
-const golden = await openSafetensors(
-  await Deno.readFile(new URL("./golden/sdxl.safetensors", import.meta.url)),
-);
+type Name = "sd2" | "sdxl";
+const GOLDEN = new URL("./golden", import.meta.url).pathname;
+const FOLDER = `${GOLDEN}/sdxl`;
 const PROMPTS = ["photo of a dog", "a cat, a dog"];
 const OPTIONS = { steps: 4, guidance: 4 };
 const device = await testDevice();
 const grey = { width: 16, height: 16, data: new Uint8Array(16 * 16 * 3).fill(99) };
 
-async function stored(name: string) {
+async function stored(model: Name, name: string) {
+  const golden = await openSafetensors(await Deno.readFile(`${GOLDEN}/${model}.safetensors`));
   const { shape, data } = await golden.read(name);
   const floats = data as Float32Array;
   if (shape.length !== 4) return { shape, data: floats };
@@ -38,10 +38,11 @@ async function stored(name: string) {
 }
 
 async function using(
+  name: Name,
   work: (model: Pipeline) => Promise<void>,
   addTokens: Record<string, string> = {},
 ) {
-  const model = await loadPipeline(device, FOLDER, { addTokens });
+  const model = await loadPipeline(device, `${GOLDEN}/${name}`, { addTokens });
   try {
     await work(model);
   } finally {
@@ -49,44 +50,66 @@ async function using(
   }
 }
 
-async function assertFeatures(model: Pipeline, prompts: string[], prefix: string) {
+async function assertFeatures(name: Name, model: Pipeline, prompts: string[], prefix: string) {
   const { context, pooled } = promptFeatures(model.config, model.params, model.tokenize(prompts));
-  const made = evaluate(device, [context, pooled!]);
-  for (const [i, name] of ["embeds", "pooled"].entries()) {
-    const actual = await device.read(made[i]) as Float32Array;
-    assertNear(actual, (await stored(prefix + name)).data, 1e-4, name);
+  const made = evaluate(device, { embeds: context, ...(pooled && { pooled }) });
+  assertEquals(Object.keys(made).length, name === "sdxl" ? 2 : 1);
+  for (const [part, t] of Object.entries(made)) {
+    const actual = await device.read(t) as Float32Array;
+    assertNear(actual, (await stored(name, prefix + part)).data, 1e-4, part);
+    device.free(t);
   }
-  device.free(...made);
 }
 
+/** Latents of both prompts from the golden's noise. */
+async function latents(name: Name, model: Pipeline, sampler: Sampler, options: LatentOptions) {
+  const { data, shape } = await stored(name, "noise");
+  const given = { ...OPTIONS, noise: tensor(data, shape), ...options };
+  const made = await sampler.latents(PROMPTS, given);
+  const values = await model.device.read(made) as Float32Array;
+  device.free(made);
+  return values;
+}
+
+Deno.test("SD 2: features, those of a new word, and latents by v-prediction are those of diffusers", async () => {
+  await using("sd2", async (model) => {
+    assertEquals([model.tokenizer.pad, model.schedule.prediction], [0, "v_prediction"]);
+    await assertFeatures("sd2", model, PROMPTS, "");
+    const sampler = new Sampler(model);
+    for (
+      const [expected, options] of [["zeros", {}], ["negative", { negative: "a photo" }]] as const
+    ) {
+      const made = await latents("sd2", model, sampler, { sampler: "ddim", ...options });
+      assertNear(made, (await stored("sd2", expected)).data, 1e-3, expected);
+    }
+    sampler.free();
+  });
+  await using("sd2", async (model) => {
+    await assertFeatures("sd2", model, ["photo of a <new1> dog"], "new.");
+  }, { "<new1>": "dog</w>" });
+});
+
 Deno.test("XL: both encoders' features of prompts, and those of a new word, are those of diffusers", async () => {
-  await using(async (model) => {
+  await using("sdxl", async (model) => {
     const [pads, pads2] = [model.tokenizer, model.tokenizer2!].map((t) => t.pad);
     assertEquals([pads, pads2], [model.tokenizer.eos, 0]);
     assertEquals(model.tokenize(PROMPTS).shape, [2, 2, 14]);
-    await assertFeatures(model, PROMPTS, "");
+    await assertFeatures("sdxl", model, PROMPTS, "");
   });
-  await using(async (model) => {
-    await assertFeatures(model, ["photo of a <new1> dog"], "new.");
+  await using("sdxl", async (model) => {
+    await assertFeatures("sdxl", model, ["photo of a <new1> dog"], "new.");
   }, { "<new1>": "dog</w>" });
 });
 
 Deno.test("XL: latents from given noise are those of diffusers, with and without a negative prompt, cut and uncut", async () => {
-  await using(async (model) => {
+  await using("sdxl", async (model) => {
     const sampler = new Sampler(model);
-    const noise = await stored("noise");
-    const walk = async (options: LatentOptions) => {
-      const given = { ...OPTIONS, noise: tensor(noise.data, noise.shape), ...options };
-      const latents = await sampler.latents(PROMPTS, given);
-      const data = await device.read(latents) as Float32Array;
-      device.free(latents);
-      return data;
-    };
+    const walk = (options: LatentOptions) => latents("sdxl", model, sampler, options);
     const zeros = await walk({});
-    assertNear(zeros, (await stored("zeros")).data, 1e-3, "without");
+    assertNear(zeros, (await stored("sdxl", "zeros")).data, 1e-3, "without");
     const cut = { original: [40, 24], topLeft: [3, 5], target: [16, 16] } as const;
     const negative = await walk({ negative: "a photo", cut });
-    assertNear(negative, (await stored("negative")).data, 1e-3, "with");
+    assertNear(negative, (await stored("sdxl", "negative")).data, 1e-3, "with");
     const size = Math.max(...zeros.map(Math.abs));
     const apart = (x: Float32Array, y: Float32Array) =>
       Math.max(...x.map((v, i) => Math.abs(v - y[i]))) / size;
@@ -97,24 +120,24 @@ Deno.test("XL: latents from given noise are those of diffusers, with and without
 });
 
 Deno.test("XL: pictures are what diffusers decodes, at the model's own size, and repeat with their seed", async () => {
-  await using(async (model) => {
+  await using("sdxl", async (model) => {
     const pictures = await generate(model, PROMPTS, { ...OPTIONS, seed: 3 });
     assertEquals(pictures.map((p) => [p.width, p.height]), [[16, 16], [16, 16]]);
     assertEquals(await generate(model, PROMPTS, { ...OPTIONS, seed: 3 }), pictures);
-    const { shape, data } = await stored("zeros");
-    const latents = tensor(data.slice(0, data.length / 2), [1, ...shape.slice(1)]);
+    const { shape, data } = await stored("sdxl", "zeros");
+    const first = tensor(data.slice(0, data.length / 2), [1, ...shape.slice(1)]);
     const { vae } = model.config;
-    const y = evaluate(device, vaeDecode(vae, model.params.vae, fromLatent(vae, latents)));
+    const y = evaluate(device, vaeDecode(vae, model.params.vae, fromLatent(vae, first)));
     const decoded = (await device.read(y) as Float32Array)
       .map((v) => Math.min(1, Math.max(0, v / 2 + 0.5)));
     device.free(y);
-    const expected = (await stored("picture")).data;
+    const expected = (await stored("sdxl", "picture")).data;
     assertNear(decoded, expected.subarray(0, decoded.length), 1e-3, "the picture");
   });
 });
 
 Deno.test("XL: V* trains in both encoders, its delta goes back into both, and two deltas merge", async () => {
-  await using(async (model) => {
+  await using("sdxl", async (model) => {
     const paths = [...customDiffusionMask(model, ["<new1>"]).paths];
     assertEquals(paths.filter((p) => p.endsWith("token_embedding.weight")).length, 2);
     const delta = await trainConcepts(model, {
@@ -158,7 +181,7 @@ Deno.test("XL: V* trains in both encoders, its delta goes back into both, and tw
 
 Deno.test("XL: training and sampling take the memory that was planned from the folder's configs", async () => {
   const before = device.buffers.allocated;
-  await using(async (model) => {
+  await using("sdxl", async (model) => {
     const { config, schedule, tokenIds } = model;
     const sampled = { batch: 2, cells: [8, 8], guided: true, image: false } as const;
     const planned = planSamplingMemory(device.profile, config, sampled);
@@ -187,6 +210,17 @@ Deno.test("XL: training and sampling take the memory that was planned from the f
     await trainConcepts(model, { ...fixed, memory: needed });
     await assertRejects(() => trainConcepts(model, { ...fixed, memory: needed - 1 }), MemoryError);
   }, { "<new1>": "dog</w>" });
+});
+
+Deno.test("XL: weights in f16 leave the autoencoder's in f32, as force_upcast asks", async () => {
+  if (!device.profile.f16) return;
+  const model = await loadPipeline(device, FOLDER, { dtype: "f16" });
+  const types = (part: string) =>
+    new Set(flatten<Tensor>(model.params[part]).map(([, t]) => t.dtype));
+  assertEquals([types("vae"), types("unet")], [new Set(["f32"]), new Set(["f16", "f32"])]);
+  const planned = sketchParams(model.config, "f16");
+  assertEquals(weightBytes({ ...model.params }), weightBytes({ ...planned }));
+  model.free();
 });
 
 Deno.test("XL: a folder whose parts don't fit is refused with what doesn't", async () => {

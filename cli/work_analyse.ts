@@ -1,0 +1,82 @@
+/** The work of `moongate analyse`: two models, or a model and a delta, read a parameter at a time. No GPU. */
+import {
+  groupChanges,
+  LAYER_GROUPS,
+  layerChanges,
+  type ParameterPair,
+} from "../concepts/analyse.ts";
+import { trainedWeight } from "../concepts/changes.ts";
+import { openBase } from "../concepts/formats/base.ts";
+import { openDelta } from "../concepts/formats/load.ts";
+import { writeFileAtomic } from "../files/atomic.ts";
+import { FileError } from "../files/errors.ts";
+import { openModelFolder } from "../files/folder.ts";
+import type { TensorSource } from "../files/safetensors.ts";
+import { UNET } from "../concepts/formats/names.ts";
+import { changesPlot } from "./plot.ts";
+import type { AnalyseRequest, Inspected } from "./requests.ts";
+import { columns } from "./table.ts";
+
+/** How many layers the table shows. */
+const SHOWN = 12;
+
+/** Compares; gives every layer's change, and a table of groups and of what changed most. */
+export async function analyse({ before, after, plot }: AnalyseRequest): Promise<Inspected> {
+  const folder = await openModelFolder(before);
+  using source = await folder.weights("unet");
+  const { read, close } = await reader(before, after, source);
+  try {
+    const layers = await layerChanges(source.tensors.keys(), read);
+    const groups = groupChanges(layers);
+    if (plot !== undefined) await writeFileAtomic(plot, await changesPlot(layers));
+    const most = layers.toSorted((a, b) => b.change - a.change).filter((l) => l.change > 0);
+    return {
+      facts: { before, after, groups, layers },
+      lines: [
+        ...columns([
+          ["group", "layers", "parameters", "mean change"],
+          ...LAYER_GROUPS.map((g) => [
+            g,
+            String(groups[g].layers),
+            String(groups[g].parameters),
+            groups[g].change.toPrecision(3),
+          ]),
+        ]),
+        "",
+        ...columns([
+          ["what changed most", "change"],
+          ...most.slice(0, SHOWN).map(({ layer, change }) => [layer, change.toPrecision(3)]),
+        ]),
+        ...most.length > SHOWN ? [`and ${most.length - SHOWN} more`] : [],
+      ],
+    };
+  } finally {
+    close();
+  }
+}
+
+/** Reads parameters of the UNet before and after, from a delta or from another model. */
+async function reader(before: string, after: string, source: TensorSource) {
+  const other = await openModelFolder(after).catch((error) => {
+    if (error instanceof FileError) return undefined;
+    throw error;
+  });
+  if (!other) {
+    using base = await openBase(before);
+    const { path, delta } = await openDelta(after, { layers: base.layers });
+    base.check(path, delta);
+    const read = async (name: string): Promise<ParameterPair> => {
+      const from = await source.readFloat32(name), w = delta.weights.get(UNET + name);
+      return [from, w && trainedWeight(w, from).data];
+    };
+    return { read, close: () => {} };
+  }
+  const tuned = await other.weights("unet");
+  const read = async (name: string): Promise<ParameterPair> => {
+    if (tuned.tensors.has(name)) {
+      return [await source.readFloat32(name), await tuned.readFloat32(name)];
+    }
+    throw new FileError(after, `has no parameter "${name}"`, "It is another kind of model");
+  };
+  return { read, close: () => tuned.close() };
+}
