@@ -1,5 +1,5 @@
 /**
- * The tables of `docs/memory.md`: what a training step of Stable Diffusion 1.5 takes and what each budget chooses, planned
+ * The tables of `docs/memory.md`: what a training step of Stable Diffusion takes and what each budget chooses, planned
  * from shapes for the limits of a GPU. Nothing is allocated and no GPU is needed.
  *
  *     deno task memory            # prints them
@@ -70,12 +70,18 @@ export function customDiffusion(
 }
 
 const GB = 1e9;
-const BUDGETS = [4, 6, 8, 12, 24];
 
-/** A plan, or undefined where none fits. */
-function plan(batch: number, budget: number, precisions: readonly Precision[]) {
+/** What is tabled for several budgets, in GB. */
+const TABLED = [
+  ["Stable Diffusion 1.5, batch of 1", customDiffusion(1, 512), [4, 6, 8, 12, 24]],
+  ["Stable Diffusion 1.5, batch of 8", customDiffusion(8, 512), [4, 6, 8, 12, 24]],
+  ["SDXL at 1024×1024, batch of 1", customDiffusion(1, 1024, "sdxl"), [12, 16, 24]],
+] as const;
+
+/** A plan, or what is needed where none fits. */
+function plan(shape: TrainingShape, budget: number, precisions: readonly Precision[]) {
   try {
-    return planTrainingMemory(GPU, customDiffusion(batch, 512), budget, precisions);
+    return planTrainingMemory(GPU, shape, budget, precisions);
   } catch (error) {
     if (error instanceof MemoryError) return error;
     throw error;
@@ -93,7 +99,7 @@ function chosen(batch: number, found: TrainingPlan | MemoryError): string[] {
 
 /** The tables, in Markdown. */
 export function tables(): string {
-  const one = plan(1, Infinity, ["f16"]) as TrainingPlan;
+  const one = plan(customDiffusion(1, 512), Infinity, ["f16"]) as TrainingPlan;
   const { step } = one;
   const parts = [
     ["frozen weights in f16 (UNet, text encoder, autoencoder)", one.weights],
@@ -108,10 +114,13 @@ export function tables(): string {
     ["one picture of 512×512", "MB"],
     parts.map(([name, bytes]) => [name, (bytes / 1e6).toFixed(1)]),
   );
-  const budgets = [1, 8].map((batch) =>
+  const budgets = TABLED.map(([name, shape, sizes]) =>
     table(
-      [`budget, batch of ${batch}`, "weights", "how", "planned"],
-      BUDGETS.map((gb) => [`${gb} GB`, ...chosen(batch, plan(batch, gb * GB, ["f32", "f16"])!)]),
+      [`budget: ${name}`, "weights", "how", "planned"],
+      sizes.map((gb) => [
+        `${gb} GB`,
+        ...chosen(shape.batch, plan(shape, gb * GB, ["f32", "f16"])),
+      ]),
     )
   );
   return [breakdown, ...budgets].join("\n\n");

@@ -169,6 +169,7 @@ Deno.test("comparisons, casts and floor give the same integers as the definition
 Deno.test("f16 storage computes in f32 and rounds once", async () => {
   await checkOp([f16(4, 8)], (x) => activation.silu(mul(x, 3)));
   await checkOp([f16(5), f32(5)], (x, y) => mul(compare.cast(x, "f32"), y));
+  await checkOp([f16(5, 4)], (x) => compare.cast(move.slice(x, 0, 0, 3), "f32"));
 });
 
 Deno.test("movement: any chain of reshape, permute, slice, pad and expand equals its definition", async () => {

@@ -209,7 +209,7 @@ Deno.test("weights in f16 reach only kernels that are tested with them", () => {
   const readers = tapeOf(results).filter((n) =>
     n.inputs.some((t) => t.dtype === "f16" && t.node.op.name === "input")
   );
-  // conv_test, matmul_test, embedding_test; a cast is an expression (elementwise_test).
+  // conv_test, matmul_test, embedding_test; a cast and a slice are expressions (elementwise_test).
   assertEquals([...new Set(readers.map((n) => n.op.name))].sort(), [
     "cast",
     "conv2d",
@@ -217,10 +217,11 @@ Deno.test("weights in f16 reach only kernels that are tested with them", () => {
     "embedding",
     "embeddingRows",
     "matmul",
+    "slice",
   ]);
   // What trains and everything that is computed is f32.
   const halves = tapeOf(results).flatMap((n) => n.outputs.filter((t) => t.dtype === "f16"));
-  assert(halves.every((t) => ["input", "embedding"].includes(t.node.op.name)));
+  assert(halves.every((t) => ["input", "slice", "embedding"].includes(t.node.op.name)));
   assert(results.every((t) => t.dtype === "f32"));
 });
 
