@@ -21,6 +21,9 @@ export { gpu, type GpuOptions } from "./device/adapter.ts";
 export { type AdapterFacts, Device } from "./device/device.ts";
 export { Guard } from "./device/guard.ts";
 export { AdapterError, DeviceError, OutOfMemoryError } from "./device/errors.ts";
+export { MemoryError } from "./device/memory.ts";
+export { BindingError } from "./compile/plan.ts";
+export type { ProgramBytes } from "./compile/draft.ts";
 
 // Tensors and trees of them.
 export type { DType, HostArray } from "./tensor/dtype.ts";
@@ -140,6 +143,13 @@ export type { SamplingConfig, Spacing } from "./diffusion/sampling_config.ts";
 export type { SamplerName } from "./diffusion/sampler_names.ts";
 export { generate, type LatentOptions, type SampleOptions, Sampler } from "./diffusion/sample.ts";
 export type { Cut } from "./diffusion/conditions.ts";
+export {
+  planSamplingMemory,
+  type Precision,
+  type SamplingMemory,
+  type SamplingPlan,
+  type SamplingShape,
+} from "./diffusion/memory.ts";
 export { SAMPLER_NAMES, type SamplerChoice } from "./diffusion/samplers.ts";
 
 // Concepts: training, deltas, merging.
@@ -204,6 +214,15 @@ export {
   type MergeSolverOptions,
 } from "./concepts/merge.ts";
 export { type MergedDelta, mergeDeltas, type MergeDeltasOptions } from "./concepts/merge_deltas.ts";
+export {
+  layouts,
+  planTrainingMemory,
+  type StepMemory,
+  type StepShape,
+  type TrainingPlan,
+  type TrainingShape,
+} from "./concepts/memory.ts";
+export type { StepLayout } from "./concepts/step.ts";
 export {
   trainConcepts,
   TrainingError,

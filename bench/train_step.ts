@@ -11,7 +11,7 @@ import { TRAINING } from "../concepts/defaults.ts";
 import { encodeRegularization } from "../concepts/latents.ts";
 import type { Pixels } from "../concepts/resample.ts";
 import { stepBatch } from "../concepts/step.ts";
-import { trainingStep } from "../concepts/train.ts";
+import { trainingStep } from "../concepts/step.ts";
 import { customDiffusionMask } from "../concepts/trains.ts";
 import { gpu } from "../device/adapter.ts";
 import type { LoweredDispatch } from "../compile/lower.ts";

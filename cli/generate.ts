@@ -1,7 +1,7 @@
 /** `moongate generate`: pictures from prompts, with or without taught concepts. */
-import type { Command } from "npm:commander@15.1.0";
+import { type Command, Option } from "npm:commander@15.1.0";
 import { UsageError } from "./errors.ts";
-import { real, whole } from "./parse.ts";
+import { memory, real, whole } from "./parse.ts";
 import type { GenerateRequest } from "./requests.ts";
 import { deltaRequests, type GivenDelta, promptsGiven, withSampling } from "./sampling_flags.ts";
 import { type Context, verb, withUi } from "./verb.ts";
@@ -33,6 +33,13 @@ export function generateCommand(context: Context): Command {
       whole(0, 2 ** 32 - 1),
       42,
     )
+    .addOption(
+      new Option(
+        "--precision <type>",
+        "of the weights (default: f32; f16 where --memory asks for it)",
+      ).choices(["f32", "f16"]),
+    )
+    .option("--memory <size>", 'GPU memory to stay within, "6GB" (default: no limit)', memory)
     .option("--plain", "take prompts without a taught word, too")
     .option("--out <folder>", "where the pictures go", "pictures")
     .option("-q, --quiet", "no progress")

@@ -1,59 +1,132 @@
-/** How much GPU memory a training step will take, from its plan: known before anything of it is allocated. */
-import { adamInit } from "../autograd/optimizer.ts";
+/** What `--memory` makes of a run: precision and layout, planned before the model is loaded. */
 import { targetsOf } from "../concepts/batches.ts";
-import type { StepBatch } from "../concepts/step.ts";
-import { trainingStep } from "../concepts/train.ts";
-import { customDiffusionMask } from "../concepts/trains.ts";
-import { tensor } from "../ops/leaf.ts";
-import type { Pipeline } from "../diffusion/pipeline.ts";
+import type { Delta } from "../concepts/delta.ts";
+import { describeLayout, planTrainingMemory, type TrainingPlan } from "../concepts/memory.ts";
+import { conceptMask } from "../concepts/trains.ts";
+import { BindingError } from "../compile/plan.ts";
+import { MemoryError, showSize } from "../device/memory.ts";
+import { planSamplingMemory, type Precision, type SamplingPlan } from "../diffusion/memory.ts";
+import {
+  knowing,
+  type PipelineConfig,
+  pipelineConfig,
+  type PipelineParams,
+} from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
-import { byteSize } from "../tensor/shape.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { flatten } from "../tensor/tree.ts";
+import type { AdapterProfile } from "../tensor/kernel.ts";
+import { sizeOf } from "../tensor/shape.ts";
 import { UsageError } from "./errors.ts";
+import type { ModelFacts } from "./model.ts";
 import type { TrainPlan } from "./train_plan.ts";
 
-/** Bytes that training will hold: weights, optimizer state, and the step's own memory. */
-export function plannedMemory(
-  model: Pipeline,
-  { settings, addTokens, classes }: TrainPlan,
-): number {
-  const { batch, size } = settings;
-  const { trains, freezeTokens, decay, cutStartToken } = settings;
-  const tokens = freezeTokens ? [] : Object.keys(addTokens);
-  const trainable = customDiffusionMask(model, tokens, trains);
-  const step = trainingStep(model, trainable, decay, { cutStartToken });
-  const state = adamInit(trainable.pick(model.params));
-  const targets = targetsOf(batch, classes.length);
-  const cells = size / vaeFactor(model.config.vae);
-  const zeros = (...shape: number[]) =>
-    tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
-  const latent = () => zeros(batch - targets, cells, cells, model.config.vae.latentChannels);
-  const data: StepBatch = {
-    pixels: zeros(targets, size, size, 3),
-    ...(batch > targets ? { mean: latent(), logvar: latent() } : {}),
-    ids: model.tokenize(Array.from({ length: batch }, () => "")),
-    mask: zeros(batch, cells, cells),
-    key: tensor(new Uint32Array(2), [2]),
-  };
-  const { memory } = step.plan(state, data, tensor([0], []));
-  const held = flatten<Tensor>({ ...state }).reduce((sum, [, t]) => sum + byteSize(t.spec), 0);
-  step.free();
-  const own = memory.slabs.reduce((sum, bytes) => sum + bytes, 0);
-  return model.device.buffers.allocated + held + own;
+/** What a user allows. */
+export interface MemoryRequest {
+  /** Of the weights; undefined: f32, or f16 where `memory` asks for it. */
+  readonly precision?: Precision;
+  /** Bytes; undefined: no limit. */
+  readonly memory?: number;
 }
 
-/** Refuses a run that would not fit into `budget` bytes. */
-export function checkMemory(model: Pipeline, plan: TrainPlan, budget: number): void {
-  const needed = plannedMemory(model, plan);
-  if (needed <= budget) return;
-  const show = (bytes: number) =>
-    bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
-  throw new UsageError(
-    `training at ${plan.settings.size} pixels in batches of ${plan.settings.batch} takes ` +
-      `${show(needed)} of GPU memory, and --memory allows ${
-        show(budget)
-      }. Lower --batch or --size, ` +
-      `or keep the weights in --precision f16`,
+/** Precisions in the order in which they are tried. */
+const precisions = ({ precision, memory }: MemoryRequest): readonly Precision[] =>
+  precision ? [precision] : memory === undefined ? ["f32"] : ["f32", "f16"];
+
+/** The configs of a model that knows its new words. */
+function configOf({ folder, tokenizer }: ModelFacts): PipelineConfig {
+  const stated = pipelineConfig(folder);
+  const { text_encoder: one, text_encoder_2: other } = stated;
+  return {
+    ...stated,
+    text_encoder: knowing(one, tokenizer),
+    ...(other && { text_encoder_2: knowing(other, tokenizer) }),
+  };
+}
+
+/**
+ * How to train: in what precision, and in which layout.
+ *
+ * @throws UsageError saying what would be needed
+ */
+export function planTrainingWithin(
+  profile: AdapterProfile,
+  { model, concepts, settings, classes }: TrainPlan,
+  request: MemoryRequest,
+): TrainingPlan {
+  const { batch, size, cutStartToken } = settings;
+  const config = configOf(model);
+  const tokenIds = (word: string) => model.tokenizer.idsOf(word);
+  const shape = {
+    ...{ config, schedule: model.schedule },
+    trains: (params: PipelineParams) =>
+      conceptMask({ config, params, tokenIds }, concepts, settings),
+    ...{ batch, targets: targetsOf(batch, classes.length), size, cutStartToken },
+  };
+  return orUsage(
+    "Lower --batch or --size, or allow --precision f16",
+    () => planTrainingMemory(profile, shape, request.memory, precisions(request)),
   );
+}
+
+/** A training plan in words. */
+export const describePlan = (batch: number, { precision, layout, total }: TrainingPlan): string =>
+  `memory: ${showSize(total)} planned, weights in ${precision}, ${describeLayout(batch, layout)}`;
+
+/** What is to be sampled. */
+export interface Sampled {
+  readonly batch: number;
+  readonly width: number;
+  readonly height: number;
+  readonly guidance: number;
+  readonly image: boolean;
+  readonly deltas: readonly Delta[];
+}
+
+/** Bytes that deltas hold beside the model: the parameters that they change, in f32, and token tables with new rows. */
+function deltaBytes(
+  { text_encoder: one, text_encoder_2: other }: PipelineConfig,
+  deltas: readonly Delta[],
+): number {
+  const changed = new Map(
+    deltas.flatMap(({ weights }) =>
+      [...weights].map(([path, { shape }]) => [path, sizeOf(shape)] as const)
+    ),
+  );
+  const tables = deltas.some((d) => d.tokens.length) ? [one, ...other ? [other] : []] : [];
+  const values = [...changed.values(), ...tables.map((t) => t.vocabulary * t.width)];
+  return 4 * values.reduce((a, b) => a + b, 0);
+}
+
+/**
+ * How to sample: in what precision, and how many pictures at once.
+ *
+ * @throws UsageError saying what would be needed
+ */
+export function planSamplingWithin(
+  profile: AdapterProfile,
+  facts: ModelFacts,
+  sampled: Sampled,
+  request: MemoryRequest,
+): SamplingPlan {
+  const config = configOf(facts);
+  const factor = vaeFactor(config.vae);
+  const shape = {
+    batch: sampled.batch,
+    cells: [sampled.height / factor, sampled.width / factor] as const,
+    guided: sampled.guidance !== 1,
+    image: sampled.image,
+    deltas: deltaBytes(config, sampled.deltas),
+  };
+  return orUsage(
+    "Ask for smaller pictures, or allow --precision f16",
+    () => planSamplingMemory(profile, config, shape, request.memory, precisions(request)),
+  );
+}
+
+function orUsage<T>(advice: string, plan: () => T): T {
+  try {
+    return plan();
+  } catch (error) {
+    if (!(error instanceof MemoryError || error instanceof BindingError)) throw error;
+    throw new UsageError(`${error.message}. ${advice}`, { cause: error });
+  }
 }

@@ -3,6 +3,7 @@
  */
 import { InvalidArgumentError } from "npm:commander@15.1.0";
 import { UsageError } from "./errors.ts";
+import { memorySize } from "../device/memory.ts";
 import type { ConceptRequest } from "./requests.ts";
 
 /** A whole number of at least `low`, and at most `high`. */
@@ -40,11 +41,11 @@ export function side(factor: number): (text: string) => number {
 
 /** A size of memory, as in "6GB", "900MB" or "4GiB"; gives bytes. */
 export function memory(text: string): number {
-  const found = /^(\d+(?:\.\d+)?)\s*([KMGT])(i?)B?$/i.exec(text.trim());
-  if (!found) throw new InvalidArgumentError('It must be a size such as "6GB" or "900MB".');
-  const [, number, unit, binary] = found;
-  const base = binary ? 1024 : 1000, power = "KMGT".indexOf(unit.toUpperCase()) + 1;
-  return Math.round(Number(number) * base ** power);
+  try {
+    return memorySize(text);
+  } catch {
+    throw new InvalidArgumentError('It must be a size such as "6GB" or "900MB".');
+  }
 }
 
 /** Collects a repeatable option. */

@@ -62,8 +62,8 @@ export interface TrainRequest {
   /** Draw sizes and places. */
   augment: boolean;
   /** What the frozen weights are kept in. */
-  precision: "f32" | "f16";
-  /** Bytes of GPU memory that training may plan for; undefined: what the adapter allows. */
+  precision?: "f32" | "f16";
+  /** Bytes of GPU memory to stay within, weights included; undefined: no limit. */
   memory?: number;
   /** Steps between checkpoints. */
   saveEvery: number;
@@ -115,6 +115,10 @@ export interface GenerateRequest {
   imageStrength?: number;
   /** Pictures sampled at once. */
   batch: number;
+  /** Element type of the weights; undefined: f32, or f16 where `memory` asks for it. */
+  precision?: "f32" | "f16";
+  /** Bytes of GPU memory to stay within, weights included; undefined: no limit. */
+  memory?: number;
   /** Random seed. */
   seed: number;
   /** The folder that the pictures go to. */

@@ -79,11 +79,12 @@ export function trainCommand(context: Context): Command {
     .option("--seed <n>", "random seed", whole(0), 42)
     .optionsGroup("Running:")
     .addOption(
-      new Option("--precision <type>", "of the frozen weights").choices(["f32", "f16"]).default(
-        "f32",
-      ),
+      new Option(
+        "--precision <type>",
+        "of the frozen weights (default: f32; f16 where --memory asks for it)",
+      ).choices(["f32", "f16"]),
     )
-    .option("--memory <size>", 'GPU memory to plan for, "6GB" (default: what there is)', memory)
+    .option("--memory <size>", 'GPU memory to stay within, "6GB" (default: no limit)', memory)
     .option("--save-every <n>", "steps between checkpoints", whole(1), 50)
     .option("--log-every <n>", "steps between readings of the loss", whole(1), 10)
     .option("--resume", "go on from the newest checkpoint in --out")

@@ -1,6 +1,7 @@
 /** The work of `moongate generate`: prompts to pictures, each in a file of its own as soon as it is made, and a sheet. */
 import { withDeltas } from "../concepts/apply.ts";
 import { gpu } from "../device/adapter.ts";
+import { showSize } from "../device/memory.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { FileError } from "../files/errors.ts";
 import { type Picture, readPicture } from "../files/image.ts";
@@ -10,6 +11,7 @@ import { sheet } from "../files/sheet.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { checkPrompts, openDeltas, overlap, tokensOf } from "./deltas.ts";
 import { Interrupted } from "./interrupt.ts";
+import { planSamplingWithin } from "./memory.ts";
 import { inspectModel, sideFor } from "./model.ts";
 import type { DeltaRequest, GenerateRequest, Ui } from "./requests.ts";
 import { samplingPlan } from "./sampling.ts";
@@ -42,8 +44,22 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
   const image = request.image === undefined ? undefined : await readPicture(request.image);
   await prepareOut(request.out);
   using device = await gpu();
+  const addTokens = tokensOf(deltas, facts);
+  const plan = planSamplingWithin(device.profile, facts, {
+    ...{ width, height, image: image !== undefined, guidance: options.guidance },
+    deltas: deltas.map((d) => d.delta),
+    batch: Math.min(request.batch, request.prompts.length * request.count),
+  }, request);
+  if (request.memory !== undefined) {
+    ui.progress.note(
+      `memory: ${
+        showSize(plan.total)
+      } planned, weights in ${plan.precision}, ${plan.batch} at a time`,
+    );
+  }
   const base = await loadPipeline(device, facts.folder, {
-    addTokens: tokensOf(deltas, facts),
+    addTokens,
+    dtype: plan.precision,
     onProgress: loading(ui),
   });
   const stack = deltas.map(({ path, delta }, i) => ({
@@ -62,7 +78,7 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
   );
   const sampler = new Sampler(model);
   const paths: string[] = [], pictures: Picture[] = [];
-  const batches = Math.ceil(wishes.length / request.batch);
+  const batches = Math.ceil(wishes.length / plan.batch);
   ui.progress.start("sample", batches * evaluations);
   try {
     for (let b = 0; b < batches; b++) {

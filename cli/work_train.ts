@@ -4,14 +4,16 @@ import { type Checkpoint, loadCheckpoint, saveCheckpoint } from "../concepts/che
 import { DELTA_FILE } from "../concepts/delta.ts";
 import { saveDelta } from "../concepts/formats/save.ts";
 import { generateRegularization } from "../concepts/regularization.ts";
+import type { StepLayout } from "../concepts/step.ts";
 import { trainConcepts } from "../concepts/train.ts";
 import { gpu } from "../device/adapter.ts";
+import type { Precision } from "../diffusion/memory.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { isFile } from "../files/paths.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { UsageError } from "./errors.ts";
-import { checkMemory } from "./memory.ts";
+import { describePlan, planTrainingWithin } from "./memory.ts";
 import { openMetrics } from "./metrics.ts";
 import type { TrainRequest, Ui } from "./requests.ts";
 import { planTraining, type TrainPlan } from "./train_plan.ts";
@@ -19,18 +21,22 @@ import { planTraining, type TrainPlan } from "./train_plan.ts";
 /** Teaches concepts; gives the path of the delta. */
 export async function train(request: TrainRequest, ui: Ui): Promise<string> {
   const plan = await planTraining(request);
-  const run = await describeRun(request, plan);
-  const resume = request.resume ? await findCheckpoint(plan, run, ui) : undefined;
   using device = await gpu();
+  const memory = planTrainingWithin(device.profile, plan, request);
+  const run = await describeRun(request, plan, memory.precision);
+  const resume = request.resume ? await findCheckpoint(plan, run, ui) : undefined;
+  if (request.memory !== undefined) {
+    ui.progress.note(describePlan(plan.settings.batch, memory));
+  }
   const model = await loadPipeline(device, plan.model.folder, {
     addTokens: plan.addTokens,
-    dtype: request.precision,
+    dtype: memory.precision,
     onProgress: loading(ui),
   });
   try {
     const regularization = await regularize(request, plan, model, ui);
-    if (request.memory !== undefined) checkMemory(model, plan, request.memory);
-    return await teach(request, plan, { model, regularization, run, resume }, ui);
+    const { layout } = memory;
+    return await teach(request, plan, { model, regularization, run, resume, layout }, ui);
   } catch (error) {
     if (ui.interrupt.requested && (error as Error).name === "AbortError") {
       ui.interrupt.saved(resumeCommand(ui));
@@ -45,12 +51,13 @@ interface Prepared {
   regularization: CaptionedPicture[];
   run: string;
   resume?: Checkpoint;
+  layout: StepLayout;
 }
 
 async function teach(
   request: TrainRequest,
   { concepts, settings, checkpoint }: TrainPlan,
-  { model, regularization, run, resume }: Prepared,
+  { model, regularization, run, resume, layout }: Prepared,
   ui: Ui,
 ): Promise<string> {
   const { progress, interrupt } = ui;
@@ -62,6 +69,7 @@ async function teach(
     concepts,
     regularization,
     resume,
+    layout,
     signal: interrupt.signal,
     reportEvery: commonDivisor(request.logEvery, request.saveEvery),
     async onReport({ step, loss, memory, state }) {
@@ -106,6 +114,7 @@ async function regularize(
     sets.push(
       ...await generateRegularization(sampler, folder, { ...recipe, size: settings.size }, {
         signal: ui.interrupt.signal,
+        memory: request.memory,
         onPicture: (done) => ui.progress.update(done),
       }),
     );
@@ -119,13 +128,14 @@ async function regularize(
 async function describeRun(
   request: TrainRequest,
   { model, concepts, settings, classes, addTokens, priorImages }: TrainPlan,
+  precision: Precision,
 ): Promise<string> {
   const { steps: _, ...numbers } = settings; // A run may be made longer.
   const given = classes.flatMap(({ pictures }) => pictures?.map((p) => p.picture.data) ?? []);
   return JSON.stringify({
     ...numbers,
     base: model.base,
-    precision: request.precision,
+    precision,
     concepts: request.concepts.map(({ words, photos }) => `${words}=${photos}`).join(", "),
     method: request.method,
     initializers: Object.values(addTokens).join(", "),

@@ -2,6 +2,7 @@
  * `compile` and `evaluate`: a pure function of tensors becomes a program that replays. The function is traced once per
  * combination of argument shapes; everything that changes from call to call must be an argument.
  */
+import type { AdapterProfile } from "../tensor/kernel.ts";
 import { type Node, tapeOf, Tensor } from "../tensor/tensor.ts";
 import { BYTES, type HostArray } from "../tensor/dtype.ts";
 import { show, sizeOf, type Spec } from "../tensor/shape.ts";
@@ -37,7 +38,8 @@ export interface Compiled<A extends unknown[], R> {
   free(): void;
 }
 
-interface Traced {
+/** @internal A call's program before it has memory. */
+export interface Traced {
   readonly blueprint: Blueprint;
   readonly inputs: Tensor[];
   readonly captured: DeviceStorage[];
@@ -69,7 +71,7 @@ export function compile<A extends unknown[], R>(
       known.set(
         key,
         t = traceCall(
-          device,
+          device.profile,
           fn as unknown as (...args: Tree<Tensor>[]) => Tree<Tensor>,
           args,
           options,
@@ -107,8 +109,9 @@ export function compile<A extends unknown[], R>(
   });
 }
 
-function traceCall(
-  device: Device,
+/** @internal Traces and plans one call: nothing is allocated, and of the device only its profile is asked. */
+export function traceCall(
+  profile: AdapterProfile,
   fn: (...args: Tree<Tensor>[]) => Tree<Tensor>,
   args: readonly Tree<Leaf>[],
   options: CompileOptions,
@@ -143,7 +146,7 @@ function traceCall(
   const captured = closed.map(deviceStorage);
   const all = [...inputs, ...closed];
   const drawn = blueprint(results, [...donated].map((p) => inputs[p]), {
-    profile: device.profile,
+    profile,
     fuse: options.fuse,
   });
   return { blueprint: drawn, inputs: all, captured, hosted, donated, shape };

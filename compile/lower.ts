@@ -1,6 +1,6 @@
 /** Fused steps → dispatches with WGSL, ready to be planned: every buffer is a tensor or a piece of scratch. */
 import type { Tensor } from "../tensor/tensor.ts";
-import type { AdapterProfile, BufferUse } from "../tensor/kernel.ts";
+import type { AdapterProfile, BufferUse, Window } from "../tensor/kernel.ts";
 import { epilogueOf, mapKernel, type TensorUse } from "./elementwise.ts";
 import { reduceKernel } from "./reduce.ts";
 import type { Step } from "./fuse.ts";
@@ -16,6 +16,8 @@ export interface LoweredUse {
   readonly memory: Tensor | Scratch;
   readonly access: "read" | "write";
   readonly type: string;
+  /** What is bound of it, where that is not all. */
+  readonly window?: Window;
 }
 
 /** One dispatch of the program. */
@@ -103,6 +105,7 @@ function lowerStep(step: Step, profile: AdapterProfile): LoweredDispatch[] {
       memory: memory(b),
       access: b.access,
       type: b.type,
+      window: b.window,
     })),
     body: d.body,
     grid: d.grid,
@@ -140,7 +143,9 @@ export function wgslOf(d: LoweredDispatch, same: (a: LoweredUse, b: LoweredUse) 
   const bindings: LoweredUse[] = [];
   let body = d.body;
   for (const use of d.buffers) {
-    const i = bindings.findIndex((b) => same(b, use) && b.type === use.type);
+    const i = bindings.findIndex((b) =>
+      same(b, use) && b.type === use.type && b.window?.offset === use.window?.offset
+    );
     if (i < 0) {
       // Read in two ways, one memory takes two bindings; WebGPU only forbids that where one of them writes.
       const other = bindings.find((b) => same(b, use));

@@ -4,7 +4,7 @@
  * in different slabs. Everything is known before anything is allocated.
  */
 import { Tensor } from "../tensor/tensor.ts";
-import { byteSize } from "../tensor/shape.ts";
+import { byteSize, show } from "../tensor/shape.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
 
 /** Where a value lies. */
@@ -53,7 +53,7 @@ interface Interval {
   last: number;
 }
 
-/** Plans a program. Throws when one value is larger than a slab may be. */
+/** Plans a program. Throws {@linkcode BindingError} when a kernel would bind more than the adapter can. */
 export function planMemory(request: PlanRequest): MemoryPlan {
   const { dispatches, donations } = request;
   const intervals = new Map<Tensor | Scratch, Interval>();
@@ -77,17 +77,46 @@ export function planMemory(request: PlanRequest): MemoryPlan {
       intervals.delete(result);
     }
   }
-  const largest = Math.max(0, ...[...intervals.values()].map((i) => bytesOf(i.memory)));
-  if (largest > request.maxBinding) {
-    throw new RangeError(
-      `one value of ${largest} bytes is more than the adapter binds (${request.maxBinding})`,
-    );
-  }
+  refuseLarge(dispatches, Math.min(request.maxBinding, request.maxSlab));
   return {
     ...place([...intervals.values()], conflicts(dispatches), request.maxSlab),
     inPlace,
     lowerBound: busiest(intervals.values()),
   };
+}
+
+/** A kernel would have to bind more at once than the adapter can. */
+export class BindingError extends RangeError {
+  /** Always "BindingError". */
+  override name = "BindingError";
+  /**
+   * Puts the message together.
+   *
+   * @param what a value, by what holds it
+   * @param bytes that it takes
+   * @param limit bytes of one binding
+   */
+  constructor(readonly what: string, readonly bytes: number, readonly limit: number) {
+    super(
+      `${what} takes ${bytes} bytes, more than the ${limit} that this adapter binds at once. ` +
+        `Smaller pictures, smaller batches or f16 take less`,
+    );
+  }
+}
+
+/** Refuses values, and arguments such as weights, that no kernel here could bind. */
+function refuseLarge(dispatches: readonly LoweredDispatch[], limit: number): void {
+  for (const { buffers, label } of dispatches) {
+    for (const { memory, window } of buffers) {
+      const bytes = window?.bytes ?? bytesOf(memory);
+      if (bytes <= limit) continue;
+      const { name } = (isScratch(memory) ? {} : memory.node.attrs ?? {}) as { name?: unknown };
+      const what = isScratch(memory)
+        ? `scratch memory of ${label}`
+        : `${typeof name === "string" ? name : `a value of ${label}`} ${show(memory.spec)}`;
+      throw new BindingError(what, bytes, limit);
+    }
+  }
 }
 
 /** Whether `result` may be written over `argument`: nothing reads the argument later, or elsewhere in that dispatch. */
@@ -163,24 +192,26 @@ function place(
   maxSlab: number,
 ) {
   const places = new Map<Tensor | Scratch, Place>();
-  const slabs: { bytes: number; items: { interval: Interval; offset: number }[] }[] = [];
+  const slabs: Slab[] = [];
   for (const interval of intervals.sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
-    const enemies = apart.get(interval.memory);
+    const forbidden = new Set(
+      [...apart.get(interval.memory) ?? []].map((enemy) => places.get(enemy)?.slab),
+    );
     let best: { slab: number; offset: number; growth: number } | undefined;
     slabs.forEach((slab, k) => {
-      if (enemies && slab.items.some((it) => enemies.has(it.interval.memory))) return;
-      const offset = lowestGap(slab.items, interval);
+      if (forbidden.has(k)) return;
+      const offset = lowestGap(slab.items.during(interval), interval);
       const growth = Math.max(0, offset + interval.bytes - slab.bytes);
       if (offset + interval.bytes <= maxSlab && (!best || growth < best.growth)) {
         best = { slab: k, offset, growth };
       }
     });
     if (!best) {
-      slabs.push({ bytes: 0, items: [] });
+      slabs.push({ bytes: 0, items: new Timeline() });
       best = { slab: slabs.length - 1, offset: 0, growth: interval.bytes };
     }
     const slab = slabs[best.slab];
-    slab.items.push({ interval, offset: best.offset });
+    slab.items.add({ interval, offset: best.offset });
     slab.bytes = Math.max(slab.bytes, best.offset + interval.bytes);
     places.set(interval.memory, {
       slab: best.slab,
@@ -191,11 +222,50 @@ function place(
   return { places, slabs: slabs.map((s) => s.bytes) };
 }
 
+interface Slab {
+  bytes: number;
+  readonly items: Timeline;
+}
+
+interface Item {
+  readonly interval: Interval;
+  readonly offset: number;
+}
+
+/** What lies in a slab, by when: most values live for a few dispatches of thousands. */
+class Timeline {
+  /** Dispatches in a row whose items are kept together. */
+  static readonly #SPAN = 64;
+  readonly #spans = new Map<number, Item[]>();
+
+  add(item: Item): void {
+    for (const span of Timeline.#spansOf(item.interval)) {
+      const items = this.#spans.get(span);
+      if (items) items.push(item);
+      else this.#spans.set(span, [item]);
+    }
+  }
+
+  /** Items that live at any time of an interval. */
+  during(x: Interval): Item[] {
+    const found = new Set<Item>();
+    for (const span of Timeline.#spansOf(x)) {
+      for (const item of this.#spans.get(span) ?? []) {
+        if (item.interval.first <= x.last && x.first <= item.interval.last) found.add(item);
+      }
+    }
+    return [...found];
+  }
+
+  static *#spansOf({ first, last }: Interval) {
+    const end = Math.floor(last / Timeline.#SPAN);
+    for (let span = Math.floor(first / Timeline.#SPAN); span <= end; span++) yield span;
+  }
+}
+
 /** The lowest offset at which nothing that is alive at the same time lies. */
-function lowestGap(items: readonly { interval: Interval; offset: number }[], x: Interval): number {
-  const taken = items
-    .filter(({ interval: o }) => o.first <= x.last && x.first <= o.last)
-    .sort((a, b) => a.offset - b.offset);
+function lowestGap(alive: readonly Item[], x: Interval): number {
+  const taken = alive.toSorted((a, b) => a.offset - b.offset);
   let at = 0;
   for (const { interval, offset } of taken) {
     if (offset - at >= x.bytes) break;

@@ -239,9 +239,14 @@ export class Program {
           layout: r.pipeline.layout,
           entries: r.bindings.map((b, binding) => {
             const { buffer, offset, bytes } = this.#range(this.#root(b.memory));
+            const { offset: from, bytes: length } = b.window ?? { offset: 0, bytes };
             return {
               binding,
-              resource: { buffer, offset, size: Math.max(16, Math.ceil(bytes / 16) * 16) },
+              resource: {
+                buffer,
+                offset: offset + from,
+                size: Math.max(16, Math.ceil(length / 16) * 16),
+              },
             };
           }),
         }),

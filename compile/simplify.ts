@@ -3,7 +3,8 @@
  * nothing reaches disappears by itself, since the tape is defined by what the results reach.
  */
 import { append, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
-import { sameShape } from "../tensor/shape.ts";
+import type { HostArray } from "../tensor/dtype.ts";
+import { sameShape, show } from "../tensor/shape.ts";
 import { literalValue } from "../ops/leaf.ts";
 
 /** Rewrites the results so that equal computations are shared and identities are gone. */
@@ -19,7 +20,7 @@ export function simplify(results: readonly Tensor[]): Tensor[] {
       continue;
     }
     const key = node.op.lowering.kind === "leaf" && node.op.name !== "literal"
-      ? `#${node.id}`
+      ? constantKey(node) ?? `#${node.id}`
       : `${node.op.name}(${inputs.map((t) => `${t.node.id}.${t.index}`)})${keys.of(node.attrs)}:${
         node.outputs[0].dtype
       }`;
@@ -34,6 +35,14 @@ export function simplify(results: readonly Tensor[]): Tensor[] {
     node.outputs.forEach((t, i) => now.set(t, outputs[i]));
   }
   return results.map((t) => now.get(t)!);
+}
+
+/** Constants up to this many elements are compared by their values; tables of a model's own are made anew at each use. */
+const COMPARED = 4096;
+
+function constantKey({ op, attrs, outputs: [{ spec, size }] }: Node): string | undefined {
+  if (op.name !== "constant" || size > COMPARED) return undefined;
+  return `constant ${show(spec)}: ${(attrs as { data: HostArray }).data.join()}`;
 }
 
 /** The input that a node merely repeats, if it does. */

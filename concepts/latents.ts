@@ -6,7 +6,7 @@ import { compile } from "../compile/compile.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
-import { vaeEncode } from "../models/vae.ts";
+import { type Posterior, vaeEncode } from "../models/vae.ts";
 import { augment, drawAugmentation } from "./augment.ts";
 import type { CaptionedPicture, HostBatch } from "./batches.ts";
 import { hostRandom } from "./random.ts";
@@ -19,8 +19,23 @@ export interface LatentSet {
   readonly logvar: readonly Float32Array[];
 }
 
-/** Pictures encoded at a time. */
+/** The most pictures of the set encoded at a time. */
 const AT_ONCE = 8;
+
+/** Pixels that go through the autoencoder at once: its activations are the largest there are. */
+const ENCODED_AT_ONCE = 512 * 512;
+
+/** How many pictures of a side to encode at once. */
+export const encodedTogether = (size: number): number =>
+  Math.max(1, Math.floor(ENCODED_AT_ONCE / size ** 2));
+
+/** How many pictures of the set to encode at once. */
+export const setTogether = (size: number): number => Math.min(AT_ONCE, encodedTogether(size));
+
+/** Pictures to their posteriors. */
+export const encodingOf =
+  ({ config, params }: Pick<Pipeline, "config" | "params">) => (pixels: Tensor): Posterior =>
+    vaeEncode(config.vae, params.vae, pixels);
 
 /** Encodes every picture of the set, upright and mirrored, at side `size`. */
 export async function encodeRegularization(
@@ -29,7 +44,7 @@ export async function encodeRegularization(
   size: number,
 ): Promise<LatentSet> {
   const { device, config, params } = pipeline;
-  const encode = compile(device, (pixels: Tensor) => vaeEncode(config.vae, params.vae, pixels));
+  const encode = compile(device, encodingOf({ config, params }));
   const pictures = set.flatMap(({ picture }) =>
     [false, true].map((flip) => {
       const draw = drawAugmentation(hostRandom(0), { size, factor: 1, sizes: false, flip: false });
@@ -39,15 +54,16 @@ export async function encodeRegularization(
   const mean: Float32Array[] = [];
   const logvar: Float32Array[] = [];
   let shape: readonly number[] = [];
-  for (let at = 0; at < pictures.length; at += AT_ONCE) {
-    const part = pictures.slice(at, at + AT_ONCE);
-    const pixels = new Float32Array(AT_ONCE * size * size * 3);
+  const some = setTogether(size);
+  for (let at = 0; at < pictures.length; at += some) {
+    const part = pictures.slice(at, at + some);
+    const pixels = new Float32Array(some * size * size * 3);
     part.forEach((p, i) => pixels.set(p, i * p.length));
-    const posterior = encode(tensor(pixels, [AT_ONCE, size, size, 3]));
+    const posterior = encode(tensor(pixels, [some, size, size, 3]));
     shape = posterior.mean.shape.slice(1);
     for (const [from, to] of [[posterior.mean, mean], [posterior.logvar, logvar]] as const) {
       const all = await device.read(from) as Float32Array;
-      const each = all.length / AT_ONCE;
+      const each = all.length / some;
       part.forEach((_, i) => to.push(all.slice(i * each, (i + 1) * each)));
     }
   }

@@ -3,30 +3,59 @@ import { compile, type Compiled } from "../compile/compile.ts";
 import { valueAndGrad } from "../autograd/grad.ts";
 import type { Mask } from "../autograd/mask.ts";
 import { type AdamState, adamw } from "../autograd/optimizer.ts";
-import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";
+import type { Device } from "../device/device.ts";
+import type { PipelineParams } from "../diffusion/pipeline.ts";
+import { add, mul } from "../ops/arithmetic.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
-/** `(state, batch, rate)` to the new state, in the memory of the old one, and the loss. */
-export type OptimizerStep<B> = Compiled<
-  [AdamState, B, Tensor],
-  { state: AdamState; loss: Tensor }
->;
+/** A step that is not compiled: `(state, batch, rate)` to the new state and the loss. */
+export type OptimizerStep<B> = (
+  state: AdamState,
+  batch: B,
+  rate: Tensor,
+) => { state: AdamState; loss: Tensor };
+
+/** A compiled step, whose new state lies in the memory of the old one. */
+export type CompiledStep<B> = Compiled<[AdamState, B, Tensor], ReturnType<OptimizerStep<B>>>;
+
+/** How the loss of a batch is taken apart. */
+export interface LossParts {
+  /** Parts whose mean is the loss, computed one after the other. Default 1. */
+  readonly parts?: number;
+  /** How many of them to trace: all of them, but for planning. */
+  readonly traced?: number;
+}
 
 /**
- * Compiles a step that trains what a mask selects.
+ * A step that trains what a mask selects.
  *
- * @param loss of all parameters and a batch, a scalar
+ * @param loss of all parameters and one part of a batch, a scalar
  */
 export function optimizerStep<B>(
-  { device, params }: Pick<Pipeline, "device" | "params">,
+  params: PipelineParams,
   trainable: Mask,
   decay: number,
-  loss: (params: PipelineParams, batch: B) => Tensor,
+  loss: (params: PipelineParams, batch: B, part: number) => Tensor,
+  { parts = 1, traced = parts }: LossParts = {},
 ): OptimizerStep<B> {
-  return compile(device, (state: AdamState, batch: B, rate: Tensor) => {
-    const { value, grads } = valueAndGrad((trained: AdamState["params"]) =>
-      loss(trainable.merge(params, trained) as PipelineParams, batch)
-    )(state.params);
-    return { state: adamw(state, grads, { rate, decay }), loss: value };
-  }, { donate: [0] });
+  return (state, batch, rate) => {
+    let sum: Tensor | undefined;
+    let grads: Record<string, Tensor> = {};
+    for (let part = 0; part < Math.min(parts, traced); part++) {
+      const one = valueAndGrad((trained: AdamState["params"]) => {
+        const merged = trainable.merge(params, trained) as PipelineParams;
+        return mul(loss(merged, batch, part), 1 / parts);
+      })(state.params);
+      sum = sum ? add(sum, one.value) : one.value;
+      const sums = Object.entries(one.grads).map(([k, g]) =>
+        [k, grads[k] ? add(grads[k], g) : g] as const
+      );
+      grads = Object.fromEntries(sums);
+    }
+    return { state: adamw(state, grads, { rate, decay }), loss: sum! };
+  };
 }
+
+/** Compiles a step for a device. */
+export const compileStep = <B>(device: Device, step: OptimizerStep<B>): CompiledStep<B> =>
+  compile(device, step, { donate: [0] });

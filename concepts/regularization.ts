@@ -86,6 +86,8 @@ export interface GenerateOptions {
   readonly signal?: AbortSignal;
   /** Pictures sampled at once. */
   readonly batch?: number;
+  /** Bytes of GPU memory to stay within. */
+  readonly memory?: number;
 }
 
 /**
@@ -101,7 +103,7 @@ export async function generateRegularization(
   await Deno.mkdir(folder, { recursive: true });
   const { count, ...recipe } = set;
   const kept = await keptPictures(folder, JSON.stringify(recipe));
-  const { batch = 4, signal, onPicture } = options;
+  const { batch = 4, memory, signal, onPicture } = options;
   for (let at = kept; at < count; at += batch) {
     onPicture?.(at);
     const seeds = Array.from({ length: batch }, (_, i) => (set.seed + at + i) % 2 ** 32);
@@ -113,6 +115,7 @@ export async function generateRegularization(
       width: set.size,
       height: set.size,
       batch,
+      memory,
       signal,
     });
     for (const [i, picture] of made.slice(0, count - at).entries()) {

@@ -10,16 +10,23 @@ import { adamInit, type AdamState } from "../autograd/optimizer.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
+import { MemoryError, memorySize, showSize } from "../device/memory.ts";
 import { vaeFactor } from "../models/vae.ts";
-import { type BatchOptions, type CaptionedPicture, type Concept, makeBatch } from "./batches.ts";
+import {
+  type BatchOptions,
+  type CaptionedPicture,
+  type Concept,
+  makeBatch,
+  targetsOf,
+} from "./batches.ts";
 import { TRAINING } from "./defaults.ts";
 import type { Delta } from "./delta.ts";
 import { deltaOf } from "./delta_weights.ts";
 import { encodeRegularization } from "./latents.ts";
+import { fitStep, type StepShape } from "./memory.ts";
 import type { Trains } from "./methods.ts";
-import { type OptimizerStep, optimizerStep } from "./optimize.ts";
-import { type StepBatch, stepBatch, stepLoss, type StepOptions } from "./step.ts";
-import { customDiffusionMask } from "./trains.ts";
+import { stepBatch, type StepLayout, trainingStep } from "./step.ts";
+import { conceptMask } from "./trains.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 
 /** What to train on, and how. */
@@ -52,6 +59,13 @@ export interface TrainOptions {
   readonly flip?: boolean;
   /** Side of the training pictures. Default: the model's own. */
   readonly size?: number;
+  /**
+   * GPU memory to stay within, weights included: `"6GB"`, or bytes. The step is then cut into parts, and parts of the
+   * model computed again, as far as is needed; what is learnt is the same but for rounding. Default: no limit.
+   */
+  readonly memory?: string | number;
+  /** How a step is laid out; chosen by `memory` where left out. */
+  readonly layout?: StepLayout;
   /** Go on from here. */
   readonly resume?: Checkpoint;
   /** Steps between two reports (each reads the loss). Default 10. */
@@ -76,30 +90,19 @@ export interface TrainReport {
   readonly state: AdamState;
 }
 
-/** The compiled training step: state and batch in, new state and loss out, in place. */
-export function trainingStep(
-  pipeline: Pipeline,
-  trainable: Mask,
-  decay: number,
-  options: StepOptions = {},
-): OptimizerStep<StepBatch> {
-  return optimizerStep(
-    pipeline,
-    trainable,
-    decay,
-    (params, b: StepBatch) => stepLoss(pipeline, params, b, options),
-  );
-}
-
-/** Trains concepts into a delta. The pipeline must know the tokens already (`loadPipeline` with `addTokens`). */
+/**
+ * Trains concepts into a delta. The pipeline must know the tokens already (`loadPipeline` with `addTokens`).
+ *
+ * @throws MemoryError before any work where `memory` is too little, saying what is needed
+ * @throws BindingError before any work where the adapter cannot bind what the smallest plan needs
+ */
 export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): Promise<Delta> {
   const { concepts, regularization, seed = 0, reportEvery = 10 } = options;
   const decay = options.decay ?? TRAINING.decay;
   const steps = options.steps ?? TRAINING.steps * concepts.length;
   const rate = tensor([options.rate ?? TRAINING.rate], []);
   const { trains = "kv", freezeTokens = false, cutStartToken = true } = options;
-  const tokens = concepts.map((c) => c.token).filter(Boolean);
-  const trainable = customDiffusionMask(pipeline, freezeTokens ? [] : tokens, trains);
+  const trainable = conceptMask(pipeline, concepts, { trains, freezeTokens });
   const factor = vaeFactor(pipeline.config.vae);
   const batches: BatchOptions = {
     seed,
@@ -110,8 +113,14 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
     augment: options.augment,
     flip: options.flip,
   };
+  const layout = options.layout ?? layoutWithin(pipeline, trainable, options.memory, {
+    batch: batches.batch,
+    targets: targetsOf(batches.batch, regularization.length),
+    size: batches.size,
+    cutStartToken,
+  });
   const latents = await encodeRegularization(pipeline, regularization, batches.size);
-  const step = trainingStep(pipeline, trainable, decay, { cutStartToken });
+  const step = trainingStep(pipeline, trainable, decay, { ...layout, cutStartToken });
   const fresh = options.resume?.state ?? adamInit(trainable.pick(pipeline.params));
   let state = evaluate(pipeline.device, fresh);
   let done = options.resume?.step ?? 0;
@@ -142,6 +151,28 @@ export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): 
   step.free();
   pipeline.device.free(...flatten<Tensor>({ ...state }).map(([, t]) => t));
   return delta;
+}
+
+/** The layout that keeps what the device holds within a budget. What it holds already is counted in. */
+function layoutWithin(
+  pipeline: Pipeline,
+  trainable: Mask,
+  memory: string | number | undefined,
+  shape: StepShape,
+): StepLayout {
+  const { profile, buffers } = pipeline.device;
+  const budget = memory === undefined ? Infinity : memorySize(memory);
+  try {
+    return fitStep(profile, pipeline, trainable, shape, budget - buffers.allocated).layout;
+  } catch (error) {
+    if (!(error instanceof MemoryError)) throw error;
+    const needed = buffers.allocated + error.needed;
+    throw new MemoryError(
+      `training needs ${showSize(needed)} of GPU memory, and ${showSize(budget)} are allowed: ` +
+        `${error.message}, and the device holds ${showSize(buffers.allocated)} already`,
+      needed,
+    );
+  }
 }
 
 /** The loss is no longer a number. */

@@ -4,7 +4,7 @@
  */
 import { type Mask, mask, rows, type Selection } from "../autograd/mask.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
-import type { Trains } from "./methods.ts";
+import type { MethodChoices, Trains } from "./methods.ts";
 
 /** Patterns of parameter names by what trains. */
 const PATTERNS: Readonly<Record<Trains, readonly string[]>> = {
@@ -22,15 +22,29 @@ const PATTERNS: Readonly<Record<Trains, readonly string[]>> = {
  * @throws TypeError when nothing would train
  */
 export function customDiffusionMask(
-  pipeline: Pipeline,
+  pipeline: Pick<Pipeline, "config" | "params" | "tokenIds">,
   tokens: readonly string[],
   trains: Trains = "kv",
 ): Mask {
   return trainingMask(pipeline, trains, tokens.flatMap((t) => pipeline.tokenIds(t)));
 }
 
+/** What training of concepts changes: their tokens too, unless those are frozen. */
+export function conceptMask(
+  pipeline: Pick<Pipeline, "config" | "params" | "tokenIds">,
+  concepts: readonly { readonly token: string }[],
+  { trains = "kv", freezeTokens = false }: Partial<Pick<MethodChoices, "trains" | "freezeTokens">>,
+): Mask {
+  const tokens = concepts.map((c) => c.token).filter(Boolean);
+  return customDiffusionMask(pipeline, freezeTokens ? [] : tokens, trains);
+}
+
 /** The same with rows of the token table by number. */
-export function trainingMask(pipeline: Pipeline, trains: Trains, ids: readonly number[]): Mask {
+export function trainingMask(
+  pipeline: Pick<Pipeline, "config" | "params">,
+  trains: Trains,
+  ids: readonly number[],
+): Mask {
   const patterns: Record<string, Selection> = {};
   for (const pattern of PATTERNS[trains]) patterns[pattern] = true;
   const encoders = ["text_encoder", ...pipeline.config.text_encoder_2 ? ["text_encoder_2"] : []];

@@ -6,6 +6,7 @@ import type { HostArray } from "../tensor/dtype.ts";
 import type { Storage } from "../ops/leaf.ts";
 import type { Guard } from "./guard.ts";
 import { DeviceError, OutOfMemoryError } from "./errors.ts";
+import { bufferSize } from "./memory.ts";
 
 /** A range of a GPU buffer that holds a tensor's value. */
 export class DeviceStorage implements Storage {
@@ -49,7 +50,7 @@ export class Buffers {
         `${label} needs ${bytes} bytes in one buffer; the adapter allows ${profile.maxBuffer}`,
       );
     }
-    const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+    const size = bufferSize(bytes);
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     const buffer = this.device.guarded(
       `allocating ${size} bytes for ${label}`,

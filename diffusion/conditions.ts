@@ -3,13 +3,26 @@
  * XL adds to the time embedding.
  */
 import type { Tensor } from "../tensor/tensor.ts";
-import { ShapeError, show } from "../tensor/shape.ts";
+import { type Shape, ShapeError, show } from "../tensor/shape.ts";
 import { tensor } from "../ops/leaf.ts";
 import { concat, reshape, slice } from "../ops/movement.ts";
 import { clipText, projectText } from "../models/clip_text.ts";
 import type { ParameterTree } from "../models/params.ts";
-import type { AddedConditions, UNetConfig } from "../models/unet.ts";
-import type { PipelineConfig } from "./pipeline.ts";
+import { type AddedConditions, SIZE_NUMBERS, type UNetConfig } from "../models/unet.ts";
+import type { PipelineConfig, PipelineParams } from "./pipeline.ts";
+
+/** Text encoders by name. */
+export type Encoders = { readonly [component: string]: ParameterTree };
+
+/** The text encoders among a model's components. */
+export const encodersOf = (params: PipelineParams): Encoders =>
+  Object.fromEntries(Object.entries(params).filter(([part]) => part.startsWith("text_encoder")));
+
+/** Extents of the token ids of so many prompts: `[prompts, T]`, or `[prompts, 2, T]` for two encoders. */
+export function idsShape({ text_encoder, text_encoder_2 }: PipelineConfig, prompts: number): Shape {
+  const length = Math.min(text_encoder.positions, text_encoder_2?.positions ?? Infinity);
+  return [prompts, ...(text_encoder_2 ? [2] : []), length];
+}
 
 /** What prompts say. */
 export interface PromptFeatures {
@@ -28,7 +41,7 @@ export interface PromptFeatures {
  */
 export function promptFeatures(
   config: Pick<PipelineConfig, "text_encoder" | "text_encoder_2">,
-  params: { readonly [component: string]: ParameterTree },
+  params: Encoders,
   ids: Tensor,
 ): PromptFeatures {
   const second = config.text_encoder_2;
@@ -65,8 +78,11 @@ export function addedConditions(
   if (!config.added || !pooled) return undefined;
   const numbers = [...original, ...topLeft, ...target];
   const [b] = pooled.shape;
-  const rows = Float32Array.from({ length: b * numbers.length }, (_, i) => numbers[i % 6]);
-  return { pooled, sizes: tensor(rows, [b, numbers.length]) };
+  const rows = Float32Array.from(
+    { length: b * SIZE_NUMBERS },
+    (_, i) => numbers[i % SIZE_NUMBERS],
+  );
+  return { pooled, sizes: tensor(rows, [b, SIZE_NUMBERS]) };
 }
 
 /** A picture that is all there ever was of it. */

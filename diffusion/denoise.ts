@@ -42,19 +42,20 @@ export interface Walk extends TrajectoryOptions {
 }
 
 /** The sample, and slots for what samplers remember. */
-interface State {
+export interface SamplingState {
   readonly x: Tensor;
   readonly slots: readonly Tensor[];
 }
 
-type Step = (
+/** A step that is not compiled. */
+export type SamplingFunction = (
   params: ParameterTree,
-  state: State,
+  state: SamplingState,
   context: Tensor,
   noise: readonly Tensor[],
   numbers: Tensor,
   added: Readonly<Record<string, Tensor>>,
-) => State;
+) => SamplingState;
 
 /** A model that is asked what is in a noisy sample: `(config, params, x, timesteps [B], context, options)`. */
 export type Denoising = (
@@ -68,7 +69,7 @@ export type Denoising = (
 
 /** Samples latents of one UNet. Programs are compiled once for each batch size and shape. */
 export class Denoiser {
-  readonly #programs = new Map<string, Compiled<Parameters<Step>, State>>();
+  readonly #programs = new Map<string, Compiled<Parameters<SamplingFunction>, SamplingState>>();
   readonly #start: Compiled<[Start], Tensor>;
 
   /** @param model what is asked for an answer; {@linkcode unet} but in tests */
@@ -110,7 +111,7 @@ export class Denoiser {
       { length: memory.depth },
       () => this.device.upload(zeros, size, "f32"),
     );
-    let state: State = { x: this.#start(startWith(path, walk, keys(0))), slots };
+    let state: SamplingState = { x: this.#start(startWith(path, walk, keys(0))), slots };
     let owned: readonly Tensor[] = slots;
     try {
       for (const [i, plan] of path.steps.entries()) {
@@ -140,38 +141,48 @@ export class Denoiser {
     this.#programs.clear();
   }
 
-  #program(guided: boolean): Compiled<Parameters<Step>, State> {
+  #program(guided: boolean): Compiled<Parameters<SamplingFunction>, SamplingState> {
     const key = `${guided}`;
     let program = this.#programs.get(key);
     if (!program) {
-      program = compile(this.device, this.#step(guided), { donate: [1] });
+      program = compile(this.device, samplingStep(this.config, this.model, guided), {
+        donate: [1],
+      });
       this.#programs.set(key, program);
     }
     return program;
   }
-
-  #step(guided: boolean): Step {
-    return (params, { x, slots }, context, noise, numbers, { pooled, sizes }) => {
-      const n = (i: number) => slice(numbers, 0, i, i + 1);
-      const [timestep, guidance, input, ofX, ofModel, ofNoise, keptX, keptModel] = COLUMNS.map(n);
-      const shown = mul(x, input);
-      const added = pooled && sizes ? { pooled, sizes } : undefined;
-      const ask = (x: Tensor) =>
-        this.model(this.config, params, x, expand(timestep, [x.shape[0]]), context, { added });
-      const answer = guided ? guidedAnswer(ask, shown, guidance) : ask(shown);
-      let next = add(mul(x, ofX), mul(answer, ofModel));
-      if (noise.length) next = add(next, mul(draws(noise, x.shape.slice(1)), ofNoise));
-      const remembered = add(mul(x, keptX), mul(answer, keptModel));
-      const factor = (k: number) => n(COLUMNS.length + k);
-      const write = (k: number) => n(COLUMNS.length + slots.length + k);
-      slots.forEach((slot, k) => next = add(next, mul(slot, factor(k))));
-      return {
-        x: next,
-        slots: slots.map((slot, k) => where(greaterEqual(write(k), 1), remembered, slot)),
-      };
-    };
-  }
 }
+
+/** One step of a walk, with guidance or without: what {@linkcode Denoiser} compiles. */
+export function samplingStep(
+  config: UNetConfig,
+  model: Denoising,
+  guided: boolean,
+): SamplingFunction {
+  return (params, { x, slots }, context, noise, numbers, { pooled, sizes }) => {
+    const n = (i: number) => slice(numbers, 0, i, i + 1);
+    const [timestep, guidance, input, ofX, ofModel, ofNoise, keptX, keptModel] = COLUMNS.map(n);
+    const shown = mul(x, input);
+    const added = pooled && sizes ? { pooled, sizes } : undefined;
+    const ask = (x: Tensor) =>
+      model(config, params, x, expand(timestep, [x.shape[0]]), context, { added });
+    const answer = guided ? guidedAnswer(ask, shown, guidance) : ask(shown);
+    let next = add(mul(x, ofX), mul(answer, ofModel));
+    if (noise.length) next = add(next, mul(draws(noise, x.shape.slice(1)), ofNoise));
+    const remembered = add(mul(x, keptX), mul(answer, keptModel));
+    const factor = (k: number) => n(COLUMNS.length + k);
+    const write = (k: number) => n(COLUMNS.length + slots.length + k);
+    slots.forEach((slot, k) => next = add(next, mul(slot, factor(k))));
+    return {
+      x: next,
+      slots: slots.map((slot, k) => where(greaterEqual(write(k), 1), remembered, slot)),
+    };
+  };
+}
+
+/** How many numbers a step takes with so many slots. */
+export const numbersFor = (slots: number): number => COLUMNS.length + 2 * slots;
 
 /** What the numbers of a step begin with; behind them comes, for each slot, its factor, then whether it is written. */
 const COLUMNS = [0, 1, 2, 3, 4, 5, 6, 7];

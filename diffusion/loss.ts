@@ -4,7 +4,7 @@
  * appendix B).
  */
 import type { Tensor } from "../tensor/tensor.ts";
-import { ShapeError, show } from "../tensor/shape.ts";
+import { type Shape, ShapeError, show } from "../tensor/shape.ts";
 import { add, div, maximum, mul, square, sub } from "../ops/arithmetic.ts";
 import { cast } from "../ops/compare.ts";
 import { embedding } from "../ops/embedding.ts";
@@ -46,6 +46,8 @@ export interface LossBatch {
   readonly noise?: Tensor;
   /** Timesteps, u32 `[B]`; drawn uniformly from the key where left out. */
   readonly timesteps?: Tensor;
+  /** Set where this is a part of a batch: samples from `first` on, of `of`. Each draws what it would in the whole. */
+  readonly part?: { readonly first: number; readonly of: number };
 }
 
 /** Which draw of a step's key is which. */
@@ -67,8 +69,8 @@ export function diffusionLoss(
   const { config, schedule } = model;
   const clean = latents(config, params, batch);
   const [b, h, w] = clean.shape;
-  const t = batch.timesteps ?? drawTimesteps(schedule, keyOf(batch), b);
-  const noise = batch.noise ?? randomNormal(keyOf(batch), clean.shape, { stream: STREAMS.noise });
+  const t = batch.timesteps ?? drawTimesteps(schedule, batch, b);
+  const noise = batch.noise ?? normal(batch, clean.shape, STREAMS.noise);
   if (noise.shape.join() !== clean.shape.join()) {
     const fault = `the noise is ${show(noise.spec)}, the latents are ${show(clean.spec)}`;
     throw new ShapeError("diffusionLoss", fault);
@@ -138,18 +140,28 @@ function latents(config: PipelineConfig, params: PipelineParams, batch: LossBatc
   if (!posterior) {
     throw new TypeError("diffusionLoss: the batch has neither pixels, posterior nor latents");
   }
-  const noise = randomNormal(keyOf(batch), posterior.mean.shape, { stream: STREAMS.posterior });
+  const noise = normal(batch, posterior.mean.shape, STREAMS.posterior);
   return toLatent(config.vae, posterior, noise);
 }
 
-function keyOf({ key }: LossBatch): Tensor {
+/** What is drawn by the step's key: of a part of a batch, its samples of what is drawn for the whole. */
+function drawn(
+  { key, part }: LossBatch,
+  [b, ...rest]: Shape,
+  draw: (key: Tensor, shape: Shape) => Tensor,
+): Tensor {
   if (!key) throw new TypeError("diffusionLoss: something has to be drawn, and there is no key");
-  return key;
+  if (!part) return draw(key, [b, ...rest]);
+  return slice(draw(key, [part.of, ...rest]), 0, part.first, part.first + b);
 }
 
+const normal = (batch: LossBatch, shape: Shape, stream: number): Tensor =>
+  drawn(batch, shape, (key, all) => randomNormal(key, all, { stream }));
+
 /** `b` timesteps, each as likely, u32 `[b]`. */
-function drawTimesteps({ trainSteps }: NoiseSchedule, key: Tensor, b: number): Tensor {
-  const u = randomUniform(key, [b], { stream: STREAMS.timesteps });
+function drawTimesteps({ trainSteps }: NoiseSchedule, batch: LossBatch, b: number): Tensor {
+  const stream = STREAMS.timesteps;
+  const u = drawn(batch, [b], (key, all) => randomUniform(key, all, { stream }));
   // u < 1, and so is u·N < N in f32 for every N below 2^24: truncation stays in range.
   return cast(mul(u, trainSteps), "u32");
 }

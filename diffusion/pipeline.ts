@@ -11,8 +11,9 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { type ClipTextConfig, clipTextConfig } from "../models/clip_text.ts";
 import { loadComponent, type LoadOptions } from "../models/load.ts";
-import type { ParameterTree } from "../models/params.ts";
+import { type ParameterTree, symbolicParameters } from "../models/params.ts";
 import { addTokens, type NewRow, withRows } from "../models/new_tokens.ts";
+import { parameterSpecs } from "../models/specs.ts";
 import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
 import { type UNetConfig, unetConfig } from "../models/unet.ts";
 import { type VaeConfig, vaeConfig } from "../models/vae.ts";
@@ -93,36 +94,27 @@ export async function loadPipeline(
 ): Promise<Pipeline> {
   const { variant, dtype } = options;
   const opened = typeof folder === "string" ? await openModelFolder(folder, { variant }) : folder;
-  const file = (component: string) => `${opened.folder(component)}/config.json`;
-  const unet = unetConfig(opened.config("unet"), file("unet"));
-  const vae = vaeConfig(opened.config("vae"), file("vae"));
+  const stated = pipelineConfig(opened);
   const schedule = noiseSchedule(
     opened.config("scheduler"),
     `${opened.folder("scheduler")}/scheduler_config.json`,
   );
-  const two = opened.components.includes("text_encoder_2");
-  const words = [await wordsOf(opened, "", options.addTokens)];
-  if (two) words.push(await wordsOf(opened, "_2", options.addTokens));
+  const words = [await wordsOf(opened, "", stated.text_encoder, options.addTokens)];
+  if (stated.text_encoder_2) {
+    words.push(await wordsOf(opened, "_2", stated.text_encoder_2, options.addTokens));
+  }
   const [{ tokenizer, config: text_encoder }, second] = words;
-  const config: PipelineConfig = {
-    unet,
-    vae,
-    text_encoder,
-    ...(second && {
-      text_encoder_2: second.config,
-      zeroEmpty: opened.index.force_zeros_for_empty_prompt !== false,
-    }),
-  };
+  const config = { ...stated, text_encoder, ...(second && { text_encoder_2: second.config }) };
   checkFit(opened.path, config, words);
 
   const load = async (
     component: string,
-    config: UNetConfig | VaeConfig | ClipTextConfig,
+    config: ComponentConfig,
     rows: readonly NewRow[] = [],
   ) => {
     using source = await opened.weights(component);
     const progress: LoadOptions = {
-      dtype: config.kind === "vae" && config.forceUpcast ? "f32" : dtype,
+      dtype: heldIn(config, dtype),
       onProgress: (done, total) => options.onProgress?.(component, done, total),
     };
     return await loadComponent(device, withRows(source, rows), config, progress);
@@ -130,8 +122,8 @@ export async function loadPipeline(
   const params = {
     text_encoder: await load("text_encoder", text_encoder, words[0].rows),
     ...(second && { text_encoder_2: await load("text_encoder_2", second.config, second.rows) }),
-    vae: await load("vae", vae),
-    unet: await load("unet", unet),
+    vae: await load("vae", config.vae),
+    unet: await load("unet", config.unet),
   } as PipelineParams;
   const length = Math.min(...words.map((w) => Math.min(w.tokenizer.maxLength, w.config.positions)));
   return {
@@ -151,6 +143,29 @@ export async function loadPipeline(
   };
 }
 
+/** The configs of a model folder, with the vocabularies that its files have. @throws FileError naming what is wrong */
+export function pipelineConfig(folder: ModelFolder): PipelineConfig {
+  const component = <C>(name: string, read: (config: unknown, file: string) => C) =>
+    read(folder.config(name), `${folder.folder(name)}/config.json`);
+  return {
+    unet: component("unet", unetConfig),
+    vae: component("vae", vaeConfig),
+    text_encoder: component("text_encoder", clipTextConfig),
+    ...(folder.components.includes("text_encoder_2") && {
+      text_encoder_2: component("text_encoder_2", clipTextConfig),
+      zeroEmpty: folder.index.force_zeros_for_empty_prompt !== false,
+    }),
+  };
+}
+
+/** A text encoder's config with room for all that its tokenizer knows. */
+export const knowing = (config: ClipTextConfig, { size, eos }: Tokenizer): ClipTextConfig => ({
+  ...config,
+  vocabulary: Math.max(config.vocabulary, size),
+  // Configs that say 2 leave the end token open; the tokenizer knows it.
+  endToken: eos,
+});
+
 /** A text encoder and its tokenizer, both with the new words. */
 interface Words {
   readonly config: ClipTextConfig;
@@ -161,22 +176,38 @@ interface Words {
 async function wordsOf(
   folder: ModelFolder,
   suffix: "" | "_2",
+  config: ClipTextConfig,
   added: Readonly<Record<string, string>> = {},
 ): Promise<Words> {
-  const part = `text_encoder${suffix}`;
-  const config = clipTextConfig(folder.config(part), `${folder.folder(part)}/config.json`);
   const tokenizer = await loadTokenizer(await folder.tokenizer(`tokenizer${suffix}`));
   if (tokenizer.baseSize > config.vocabulary) {
     throw new FileError(
       folder.path,
-      `its tokenizer${suffix} has ${tokenizer.baseSize} tokens, its ${part} ${config.vocabulary}`,
+      `its tokenizer${suffix} has ${tokenizer.baseSize} tokens, ` +
+        `its text_encoder${suffix} ${config.vocabulary}`,
       "Tokenizer and text encoder are of different models",
     );
   }
   const rows = addTokens(tokenizer, added);
-  const vocabulary = Math.max(config.vocabulary, tokenizer.size);
-  // Configs that say 2 leave the end token open; the tokenizer knows it.
-  return { config: { ...config, vocabulary, endToken: tokenizer.eos }, tokenizer, rows };
+  return { config: knowing(config, tokenizer), tokenizer, rows };
+}
+
+type ComponentConfig = UNetConfig | VaeConfig | ClipTextConfig;
+
+/** Element type of a component's weights: an autoencoder that overflows in f16 stays in f32. */
+const heldIn = (config: ComponentConfig, dtype: "f32" | "f16" = "f32"): "f32" | "f16" =>
+  config.kind === "vae" && config.forceUpcast ? "f32" : dtype;
+
+/** Parameters of a model that hold nothing: enough to plan what it would take, before anything is loaded. */
+export function sketchParams(config: PipelineConfig, dtype: "f32" | "f16"): PipelineParams {
+  const component = (c: ComponentConfig) => symbolicParameters(parameterSpecs(c), heldIn(c, dtype));
+  const { text_encoder_2: second } = config;
+  return {
+    text_encoder: component(config.text_encoder),
+    ...(second && { text_encoder_2: component(second) }),
+    vae: component(config.vae),
+    unet: component(config.unet),
+  } as PipelineParams;
 }
 
 /** Refuses folders whose parts are of different models. */

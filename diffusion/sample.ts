@@ -1,23 +1,27 @@
 /** Prompts to pictures: the text encoder, the walk from noise, and the autoencoder, a batch of prompts at a time. */
 import { compile, type Compiled } from "../compile/compile.ts";
+import { memorySize } from "../device/memory.ts";
 import type { Picture } from "../files/picture.ts";
 import { fitted } from "../files/resize.ts";
-import { add, maximum, minimum, mul } from "../ops/arithmetic.ts";
+import { mul } from "../ops/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
-import { reshape, slice } from "../ops/movement.ts";
+import { slice } from "../ops/movement.ts";
 import {
   addedConditions,
   type Cut,
+  type Encoders,
+  encodersOf,
   type PromptFeatures,
-  promptFeatures,
   uncut,
 } from "./conditions.ts";
 import type { Pipeline, PipelineConfig } from "./pipeline.ts";
 import type { ParameterTree } from "../models/params.ts";
-import { fromLatent, toLatent, vaeDecode, vaeEncode, vaeFactor } from "../models/vae.ts";
+import { vaeFactor } from "../models/vae.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Denoiser } from "./denoise.ts";
+import { fitSampling } from "./memory.ts";
 import type { SamplerChoice } from "./samplers.ts";
+import { decoding, encoding, starting } from "./stages.ts";
 
 /** Options of {@linkcode Sampler.generate}. */
 export interface SampleOptions extends SamplerChoice {
@@ -44,6 +48,8 @@ export interface SampleOptions extends SamplerChoice {
   readonly strength?: number;
   /** The most pictures sampled at once. Default 4. */
   readonly batch?: number;
+  /** GPU memory to stay within, weights included: `"6GB"`, or bytes. Fewer pictures are sampled at once. */
+  readonly memory?: string | number;
   /** Called when a step has been handed to the GPU, counting the steps of all batches. */
   readonly onStep?: (done: number, total: number) => void;
   /** Stops the walk between two steps. */
@@ -55,9 +61,6 @@ export interface LatentOptions extends SampleOptions {
   /** Noise to start from instead of the seeds' own: `[prompts, h, w, c]` of unit variance. */
   readonly noise?: Tensor;
 }
-
-/** Text encoders by name. */
-type Encoders = Readonly<Record<string, ParameterTree>>;
 
 /** Samples pictures from a model and keeps the compiled programs for the next time. */
 export class Sampler {
@@ -75,23 +78,13 @@ export class Sampler {
   constructor(readonly model: Pipeline) {
     const { device, config } = model;
     this.#denoiser = new Denoiser(device, config.unet);
-    this.#encode = compile(device, (params, ids, kept) => {
-      const { context, pooled } = promptFeatures(config, params, ids);
-      if (!pooled) return { context: mul(context, reshape(kept, [-1, 1, 1])) };
-      return { context: mul(context, reshape(kept, [-1, 1, 1])), pooled: mul(pooled, kept) };
-    });
+    this.#encode = compile(device, encoding(config));
     this.#rows = compile(
       device,
       (x) => Array.from({ length: x.shape[0] }, (_, i) => mul(slice(x, 0, i, i + 1), 1)),
     );
-    this.#decode = compile(device, (params, z) => {
-      const y = vaeDecode(config.vae, params, fromLatent(config.vae, z));
-      return mul(minimum(maximum(add(mul(y, 0.5), 0.5), 0), 1), 255);
-    });
-    this.#latent = compile(device, (params, pixels) => {
-      const posterior = vaeEncode(config.vae, params, pixels);
-      return toLatent(config.vae, posterior);
-    });
+    this.#decode = compile(device, decoding(config));
+    this.#latent = compile(device, starting(config));
   }
 
   /**
@@ -99,19 +92,24 @@ export class Sampler {
    *
    * @param params the model's own by default
    * @throws RangeError for options that make no sense
+   * @throws MemoryError before any work where `memory` is too little, saying what is needed
    */
   async generate(
     prompts: readonly string[],
     options: SampleOptions = {},
     params = this.model.params,
   ): Promise<Picture[]> {
-    const { seed = 0, batch = 4 } = options;
+    const { seed = 0 } = options;
+    let { batch = 4 } = options;
     if (!Number.isSafeInteger(batch) || batch < 1) {
       throw new RangeError(`batch is ${batch}: it must be a positive whole number`);
     }
     const seeds = prompts.map((_, i) => typeof seed === "number" ? seed + i : seed[i]);
     if (options.strength !== undefined && !options.image) {
       throw new RangeError(`strength is ${options.strength}, but there is no image to start from`);
+    }
+    if (options.memory !== undefined && prompts.length) {
+      batch = this.#batchWithin(Math.min(batch, prompts.length), options);
     }
     // Batches of one size, so that there is one program; the last is filled up and cut.
     const batches = Math.ceil(prompts.length / batch);
@@ -129,6 +127,17 @@ export class Sampler {
       pictures.push(...made.slice(0, prompts.length - at));
     }
     return pictures;
+  }
+
+  /** The most pictures at once that `memory` allows, beside what the device holds but for this sampler's programs. */
+  #batchWithin(batch: number, options: SampleOptions): number {
+    this.free();
+    const { device } = this.model;
+    const { memory = Infinity, guidance = 6 } = options;
+    const [h, w] = this.#latentShape(options);
+    const shape = { batch, cells: [h, w] as const, guided: guidance !== 1, image: !!options.image };
+    const room = memorySize(memory) - device.buffers.allocated;
+    return fitSampling(device.profile, this.model, shape, room).batch;
   }
 
   /** Gives back the memory of all programs. */
@@ -178,10 +187,11 @@ export class Sampler {
     const all = [...negatives, ...prompts];
     const nothing = this.model.config.zeroEmpty && negative === "" ? negatives.length : 0;
     const kept = Float32Array.from(all, (_, i) => i < nothing ? 0 : 1);
-    const encoders = Object.fromEntries(
-      Object.entries(params).filter(([part]) => part.startsWith("text_encoder")),
+    return this.#encode(
+      encodersOf(params),
+      this.model.tokenize(all),
+      tensor(kept, [all.length, 1]),
     );
-    return this.#encode(encoders, this.model.tokenize(all), tensor(kept, [all.length, 1]));
   }
 
   async #batch(

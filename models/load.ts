@@ -13,6 +13,7 @@ import { flatten, unflatten } from "../tensor/tree.ts";
 import { engineRows, type Floats, toFile, toFloats } from "./layout.ts";
 import {
   engineShape,
+  heldAs,
   ParameterError,
   type ParameterSpec,
   type ParameterSpecs,
@@ -126,7 +127,7 @@ export async function loadComponent(
   try {
     for (const [name, stored] of locate(source, specs, config)) {
       const spec = specs.get(name)!;
-      const type = spec.shape.length > 1 ? dtype : "f32";
+      const type = heldAs(spec, dtype);
       const parts = partsOf(source, stored, spec, type, place);
       leaves.push([name, await device.uploadParts(parts, engineShape(spec), type)]);
       onProgress?.(leaves.length, specs.size);

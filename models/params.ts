@@ -7,7 +7,7 @@
  */
 import { Tensor } from "../tensor/tensor.ts";
 import { sameShape, type Shape } from "../tensor/shape.ts";
-import { type Branch, isLeaf } from "../tensor/tree.ts";
+import { type Branch, isLeaf, unflatten } from "../tensor/tree.ts";
 import { input } from "../ops/leaf.ts";
 
 /** Parameters as nested objects; a leaf's dotted path is its name in the checkpoint. */
@@ -53,6 +53,21 @@ export function fileShape(shape: Shape, layout: Layout): Shape {
   if (layout === "plain") return shape;
   const [h, w, i, o] = shape;
   return [o, i, h, w];
+}
+
+/** Element type in which a parameter is held: vectors (biases, scales of norms) are f32 always. */
+export const heldAs = (spec: ParameterSpec, dtype: "f32" | "f16"): "f32" | "f16" =>
+  spec.shape.length > 1 ? dtype : "f32";
+
+/** Parameters that hold nothing: enough to trace and plan with. */
+export function symbolicParameters(
+  specs: ParameterSpecs,
+  dtype: "f32" | "f16" = "f32",
+): ParameterTree {
+  return unflatten([...specs].map(([name, spec]) => {
+    const held = { shape: engineShape(spec), dtype: heldAs(spec, dtype) };
+    return [name, input(held, 0, name)] as const;
+  }));
 }
 
 /** A place in a parameter tree. Models take a tree or such a place; they read tensors with {@linkcode Parameters.take}. */

@@ -3,6 +3,7 @@
  * so the sums have fixed bits: a short pass links equal ids, so that nobody scans all positions for every column.
  */
 import {
+  type AdapterProfile,
   assertIterations,
   type BufferUse,
   type Dispatch,
@@ -12,7 +13,8 @@ import {
   type KernelPlan,
   storageType,
 } from "../tensor/kernel.ts";
-import { sizeOf, type Spec } from "../tensor/shape.ts";
+import { BYTES } from "../tensor/dtype.ts";
+import { byteSize, sizeOf, type Spec } from "../tensor/shape.ts";
 
 /** Which rows of a table are replaced; row `j` of the replacement stands for table row `rowIds[j]`. */
 export interface RowIds {
@@ -53,16 +55,60 @@ const widthOf = (d: number): 1 | 4 => d % 4 === 0 ? 4 : 1;
 const valueType = (d: number): string => storageType("f32", widthOf(d));
 const rowType = (table: Spec): string => storageType(table.dtype, widthOf(table.shape.at(-1)!));
 
+/**
+ * A table as input 0, in as many windows as the adapter needs to bind it: CLIP's takes 152 MB in f32, and software
+ * adapters bind 134.
+ */
+class Table {
+  readonly buffers: readonly BufferUse[];
+  readonly #firsts: readonly number[];
+  readonly #steps: number;
+  constructor(readonly spec: Spec, { maxBinding }: AdapterProfile) {
+    const [v, d] = spec.shape;
+    this.#steps = d / widthOf(d);
+    const row = d * BYTES[spec.dtype];
+    const type = rowType(spec);
+    // Rows whose end is aligned as bindings must be; one window where all of it can be bound.
+    const grain = ALIGN / greatestCommonDivisor(row, ALIGN);
+    const whole = Math.floor(maxBinding / row / grain) * grain;
+    const rows = byteSize(spec) <= maxBinding ? v : Math.max(grain, whole);
+    this.#firsts = Array.from({ length: Math.ceil(v / rows) }, (_, i) => i * rows);
+    this.buffers = this.#firsts.length === 1
+      ? [read("table", 0, type)]
+      : this.#firsts.map((first, i) => ({
+        ...read(`table${i}`, 0, type),
+        window: { offset: first * row, bytes: (Math.min(v, first + rows) - first) * row },
+      }));
+  }
+
+  /** Statements after which `value` is the step of row `id` at `column`. */
+  take(): string {
+    const type = valueType(this.spec.shape[1]);
+    const at = (name: string, first: number) =>
+      `${type}(${name}[(id - ${first}u) * ${this.#steps}u + column])`;
+    if (this.buffers.length === 1) return `value = ${at("table", 0)};`;
+    return this.buffers.map(({ name }, i) => {
+      const test = i + 1 < this.buffers.length ? `if (id < ${this.#firsts[i + 1]}u) ` : "";
+      return `${test}{ value = ${at(name, this.#firsts[i])}; }`;
+    }).join(" else ");
+  }
+}
+
+/** The strictest alignment that WebGPU may ask of a binding. */
+const ALIGN = 256;
+const greatestCommonDivisor = (a: number, b: number): number =>
+  b ? greatestCommonDivisor(b, a % b) : a;
+
 /** Statements after which `value` is the step of row `id` at `column`, taken from `rows` where `id` is replaced. */
-function pickRow(table: Spec, rowIds: readonly number[]): string {
-  const d = table.shape[1];
+function pickRow(table: Table, rowIds: readonly number[]): string {
+  const d = table.spec.shape[1];
   const steps = d / widthOf(d);
   const type = valueType(d);
   const tests = rowIds.map((id, j) => `if (id == ${id}u) { other = ${j}u; }`).join(" ");
   return `var other = ${rowIds.length}u; ${tests}
   var value = ${type}();
   if (other < ${rowIds.length}u) { value = ${type}(rows[other * ${steps}u + column]); }
-  else { value = ${type}(table[id * ${steps}u + column]); }`;
+  else { ${table.take()} }`;
 }
 
 /** Output `[…, d]` from a table and ids. */
@@ -70,8 +116,9 @@ export function embeddingKernel(ctx: KernelContext<undefined>): KernelPlan {
   const [table, ids] = ctx.inputs;
   const [v, d] = table.shape;
   const steps = d / widthOf(d);
+  const from = new Table(table, ctx.profile);
   const buffers = [
-    read("table", 0, rowType(table)),
+    ...from.buffers,
     read("ids", 1, "u32"),
     ...ctx.epilogue.buffers,
   ];
@@ -83,7 +130,9 @@ export function embeddingKernel(ctx: KernelContext<undefined>): KernelPlan {
         buffers,
         `let column = t % ${steps}u;
   let id = min(ids[t / ${steps}u], ${v - 1}u);
-  ${ctx.epilogue.store(`t * ${widthOf(d)}u`, `${valueType(d)}(table[id * ${steps}u + column])`)}`,
+  var value = ${valueType(d)}();
+  ${from.take()}
+  ${ctx.epilogue.store(`t * ${widthOf(d)}u`, "value")}`,
       ),
     ],
   };
@@ -94,8 +143,9 @@ export function embeddingRowsKernel(ctx: KernelContext<RowIds>): KernelPlan {
   const [table, rows, ids] = ctx.inputs;
   const [v, d] = table.shape;
   const steps = d / widthOf(d);
+  const from = new Table(table, ctx.profile);
   const buffers = [
-    read("table", 0, rowType(table)),
+    ...from.buffers,
     read("rows", 1, rowType(rows)),
     read("ids", 2, "u32"),
     ...ctx.epilogue.buffers,
@@ -108,7 +158,7 @@ export function embeddingRowsKernel(ctx: KernelContext<RowIds>): KernelPlan {
         buffers,
         `let column = t % ${steps}u;
   let id = min(ids[t / ${steps}u], ${v - 1}u);
-  ${pickRow(table, ctx.attrs.rowIds)}
+  ${pickRow(from, ctx.attrs.rowIds)}
   ${ctx.epilogue.store(`t * ${widthOf(d)}u`, "value")}`,
       ),
     ],
@@ -120,8 +170,9 @@ export function replaceRowsKernel(ctx: KernelContext<RowIds>): KernelPlan {
   const [table, rows] = ctx.inputs;
   const [v, d] = table.shape;
   const steps = d / widthOf(d);
+  const from = new Table(table, ctx.profile);
   const buffers = [
-    read("table", 0, rowType(table)),
+    ...from.buffers,
     read("rows", 1, rowType(rows)),
     ...ctx.epilogue.buffers,
   ];
@@ -132,7 +183,7 @@ export function replaceRowsKernel(ctx: KernelContext<RowIds>): KernelPlan {
       buffers,
       `let column = t % ${steps}u;
   let id = t / ${steps}u;
-  ${pickRow(table, ctx.attrs.rowIds)}
+  ${pickRow(from, ctx.attrs.rowIds)}
   ${ctx.epilogue.store(`t * ${widthOf(d)}u`, "value")}`,
     )],
   };

@@ -61,7 +61,6 @@ Deno.test("train: a concept is words, new words, class and folder; the rest is t
     initializers: undefined,
     flip: true,
     augment: true,
-    precision: "f32",
     saveEvery: 50,
     logEvery: 10,
     seed: 42,

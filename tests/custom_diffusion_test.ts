@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { compile, evaluate } from "../compile/compile.ts";
-import { trainingStep } from "../concepts/train.ts";
+import { trainingStep } from "../concepts/step.ts";
 import { customDiffusionMask } from "../concepts/trains.ts";
 import { stepLoss } from "../concepts/step.ts";
 import { adamInit } from "../autograd/optimizer.ts";

@@ -7,6 +7,9 @@ import { sum } from "../ops/reduce.ts";
 import { input, tensor } from "../ops/leaf.ts";
 import { compile, evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
+import { BindingError } from "../compile/plan.ts";
+import { blueprint } from "../compile/trace.ts";
+import { Device } from "../device/device.ts";
 import { vjp } from "../autograd/grad.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { ShapeError, type Spec } from "../tensor/shape.ts";
@@ -117,4 +120,23 @@ Deno.test("wrong tables, ids and rows are refused by name", () => {
   assertThrows(() => replaceRows(e, r, [0, 4]), ShapeError, "row 4 of a table of 4 rows");
   assertThrows(() => replaceRows(e, r, [1, 1]), ShapeError, "replaced twice");
   assertThrows(() => replaceRows(e, r, [1]), ShapeError, "1 rows of a table");
+});
+
+Deno.test("a table larger than the adapter binds is read through windows, and any other use of it is refused by name", async () => {
+  const { gpu, profile, facts } = await testDevice();
+  const device = new Device(gpu, { ...profile, maxBinding: 800 }, facts);
+  const ids = Float64Array.from({ length: 4 }, (_, i) => [0, 15, 16, 39][i]);
+  const values = [undefined, ids];
+  await checkOp([f32(40, 12), u32(4)], embedding, { device, values, forwardOnly: true });
+  const half: Spec = { shape: [40, 16], dtype: "f16" };
+  await checkOp([half, u32(4)], embedding, { device, values, forwardOnly: true });
+  const look = (e: Tensor, r: Tensor, i: Tensor) => embedding(replaceRows(e, r, [39, 2]), i);
+  const mixed = { device, values: [undefined, undefined, ids], wrt: [1], tolerance: 2e-5 };
+  await checkOp([half, f32(2, 16), u32(4)], look, mixed);
+  const specs = [f32(40, 12), f32(2, 12), u32(4)];
+  await checkOp(specs, look, { device, values: [undefined, undefined, ids], wrt: [1] });
+  const table = input(f32(40, 12), 0, "token_embedding.weight");
+  const words = "token_embedding.weight [40,12]f32 takes 1920 bytes, more than the 800 that this";
+  const plan = () => blueprint([mul(table, 2)], [], { profile: device.profile });
+  assertThrows(plan, BindingError, words);
 });

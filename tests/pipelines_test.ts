@@ -3,9 +3,12 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { evaluate } from "../compile/compile.ts";
 import { withDelta } from "../concepts/apply.ts";
 import { mergeDeltas } from "../concepts/merge_deltas.ts";
+import { planTrainingMemory } from "../concepts/memory.ts";
 import { trainConcepts } from "../concepts/train.ts";
-import { customDiffusionMask } from "../concepts/trains.ts";
+import { conceptMask, customDiffusionMask } from "../concepts/trains.ts";
+import { MemoryError } from "../device/memory.ts";
 import { promptFeatures } from "../diffusion/conditions.ts";
+import { planSamplingMemory } from "../diffusion/memory.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { generate, type LatentOptions, Sampler } from "../diffusion/sample.ts";
 import { FileError } from "../files/errors.ts";
@@ -23,6 +26,7 @@ const FOLDER = `${GOLDEN}/sdxl`;
 const PROMPTS = ["photo of a dog", "a cat, a dog"];
 const OPTIONS = { steps: 4, guidance: 4 };
 const device = await testDevice();
+const grey = { width: 16, height: 16, data: new Uint8Array(16 * 16 * 3).fill(99) };
 
 async function stored(model: Name, name: string) {
   const golden = await openSafetensors(await Deno.readFile(`${GOLDEN}/${model}.safetensors`));
@@ -136,7 +140,6 @@ Deno.test("XL: V* trains in both encoders, its delta goes back into both, and tw
   await using("sdxl", async (model) => {
     const paths = [...customDiffusionMask(model, ["<new1>"]).paths];
     assertEquals(paths.filter((p) => p.endsWith("token_embedding.weight")).length, 2);
-    const grey = { width: 16, height: 16, data: new Uint8Array(16 * 16 * 3).fill(99) };
     const delta = await trainConcepts(model, {
       concepts: [{ token: "<new1>", className: "dog", pictures: [grey] }],
       regularization: [],
@@ -183,6 +186,39 @@ Deno.test("XL: weights in f16 leave the autoencoder's in f32, as force_upcast as
     new Set(flatten<Tensor>(model.params[part]).map(([, t]) => t.dtype));
   assertEquals([types("vae"), types("unet")], [new Set(["f32"]), new Set(["f16", "f32"])]);
   model.free();
+});
+
+Deno.test("XL: training and sampling take the memory that was planned from the folder's configs", async () => {
+  const before = device.buffers.allocated;
+  await using("sdxl", async (model) => {
+    const { config, schedule, tokenIds } = model;
+    const sampled = { batch: 2, cells: [8, 8], guided: true, image: false } as const;
+    const planned = planSamplingMemory(device.profile, config, sampled);
+    assertEquals(device.buffers.allocated - before, planned.weights);
+    const sampler = new Sampler(model);
+    await sampler.generate(PROMPTS, { ...OPTIONS, batch: 2 });
+    const programs = device.buffers.allocated - before - planned.weights;
+    const room = planned.total - planned.weights;
+    assert(programs <= room && programs > room / 2, `${programs} of ${room}`);
+    sampler.free();
+    const concepts = [{ token: "<new1>", className: "dog", pictures: [grey] }];
+    const choice = { trains: "unet", freezeTokens: true } as const;
+    const plan = planTrainingMemory(device.profile, {
+      ...{ config, schedule, batch: 2, targets: 2, size: 16 },
+      trains: (params) => conceptMask({ config, params, tokenIds }, concepts, choice),
+    });
+    const fixed = { concepts, regularization: [], steps: 1, batch: 2 };
+    let held = 0;
+    await trainConcepts(model, {
+      ...{ ...fixed, ...choice, layout: plan.layout },
+      onReport: ({ memory }) => void (held = memory - before),
+    });
+    assertEquals(held, plan.total);
+    const refused = trainConcepts(model, { ...fixed, memory: 1000 });
+    const { needed } = await assertRejects(() => refused, MemoryError, "in its smallest plan");
+    await trainConcepts(model, { ...fixed, memory: needed });
+    await assertRejects(() => trainConcepts(model, { ...fixed, memory: needed - 1 }), MemoryError);
+  }, { "<new1>": "dog</w>" });
 });
 
 Deno.test("XL: a folder whose parts don't fit is refused with what doesn't", async () => {

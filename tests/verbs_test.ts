@@ -251,7 +251,7 @@ Deno.test("folders, settings and machines that cannot do it", async () => {
     const small = ["--memory", "1MB", "--prior-images", "0"];
     await refused(
       `${folder}/m`,
-      /takes \d+ MB of GPU memory, and --memory allows 1 MB/,
+      /training needs \d+ MB of GPU memory, and 1 MB are allowed: .* in its smallest plan/,
       ...training(`${folder}/m`),
       ...small,
     );

@@ -11,7 +11,7 @@ import type { Pipeline, PipelineParams } from "../../diffusion/pipeline.ts";
 import { tensor } from "../../ops/leaf.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { flatten } from "../../tensor/tree.ts";
-import { optimizerStep } from "../optimize.ts";
+import { compileStep, optimizerStep } from "../optimize.ts";
 import { DERIVED, FORWARD } from "./forward.ts";
 import type { Gold } from "./gold.ts";
 import { GoldParameters } from "./parameters.ts";
@@ -126,7 +126,7 @@ function train(
   { steps = TRAINED.steps, rate = TRAINED.rate }: { steps?: number; rate?: number },
 ): { params: Named; free(): void } {
   const { device, params } = model;
-  const step = optimizerStep(model, trainable, TRAINED.decay, loss);
+  const step = compileStep(device, optimizerStep(params, trainable, TRAINED.decay, loss));
   const applied = tensor([rate], []);
   let state = evaluate(device, adamInit(trainable.pick(params)));
   for (let i = 0; i < steps; i++) state = step(state, batch, applied).state;

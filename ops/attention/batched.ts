@@ -1,8 +1,8 @@
 /**
  * Attention on software adapters: scores are written to scratch memory and everything is a matrix product by register
  * tiles of 8 × 8. Such adapters fetch every lane's operand on its own, so what counts is multiply-adds per load (4 in
- * these tiles, 1 in a row-by-row kernel), and they compile just in time, so small loops beat unrolled ones. Sequences
- * there are short; {@linkcode batchedFits} bounds the scratch, and longer ones stream.
+ * these tiles, 1 in a row-by-row kernel), and they compile just in time, so small loops beat unrolled ones. Long
+ * sequences go head by head, so that the scratch stays small; what does not fit even so streams.
  */
 import {
   type AdapterProfile,
@@ -36,21 +36,40 @@ const WORKGROUP = 16;
 const SCORE_BYTES = 64 << 20;
 
 const padded = (n: number) => Math.ceil(n / TILE) * TILE;
-const scoreBytes = (p: Problem) => p.B * p.H * padded(p.T) * padded(p.S) * 4;
+/** Bytes of the scores of one head of one sample. */
+const headBytes = (p: Problem) => padded(p.T) * padded(p.S) * 4;
 
-/** Whether the scores of this problem may be written out. */
+/** Whether the scores of this problem may be written out, a few heads at a time. */
 export function batchedFits(p: Problem, profile: AdapterProfile): boolean {
-  return p.D % 4 === 0 && scoreBytes(p) <= Math.min(SCORE_BYTES, profile.maxBinding);
+  return p.D % 4 === 0 && headBytes(p) <= Math.min(SCORE_BYTES, profile.maxBinding);
+}
+
+/** Heads, counted over all samples, whose scores are in memory at one time. */
+interface Part extends Problem {
+  readonly first: number;
+  readonly heads: number;
+}
+
+/** The problem in parts whose scores fit together. */
+function partsOf(p: Problem, profile: AdapterProfile): Part[] {
+  const all = p.B * p.H;
+  const most = Math.floor(Math.min(SCORE_BYTES, profile.maxBinding) / headBytes(p));
+  const heads = Math.ceil(all / Math.ceil(all / Math.min(all, most)));
+  return Array.from({ length: Math.ceil(all / heads) }, (_, i) => {
+    const first = i * heads;
+    return { ...p, first, heads: Math.min(heads, all - first) };
+  });
 }
 
 /** Scores, their softmax in place, and the product with v. */
 export function batchedForward(p: Problem, ctx: KernelContext<AttentionAttrs>): KernelPlan {
-  const rows = p.B * p.H * padded(p.T);
   const read = (n: InputName) => inputUse(n, ctx.inputs, 4);
   const out = ctx.outputs[0];
+  const parts = partsOf(p, ctx.profile);
+  const { heads } = parts[0];
   return {
-    scratch: [scoreBytes(p), rows * 4],
-    dispatches: [
+    scratch: [heads * headBytes(p), heads * padded(p.T) * 4],
+    dispatches: parts.flatMap((p) => [
       scores(p, [read("q"), read("k"), score("SCORES", 0, "write")]),
       softmax(p, [
         score("SCORES", 0, "write"),
@@ -63,7 +82,7 @@ export function batchedForward(p: Problem, ctx: KernelContext<AttentionAttrs>): 
         read("v"),
         { name: "OUT", ref: { output: 0 }, access: "write", type: storageType(out.dtype, 4) },
       ]),
-    ],
+    ]),
   };
 }
 
@@ -73,7 +92,7 @@ export function batchedGrad(p: Problem, ctx: KernelContext<AttentionGradAttrs>):
   const read = (n: InputName) => inputUse(n, ctx.inputs, 4);
   const needsWeights = wanted.includes("v");
   const needsScores = wanted.includes("q") || wanted.includes("k");
-  const product = (w: Operand, output: number): Dispatch => {
+  const product = (p: Part, w: Operand, output: number): Dispatch => {
     const { dtype } = ctx.outputs[output];
     const out: BufferUse = {
       name: "OUT",
@@ -87,9 +106,11 @@ export function batchedGrad(p: Problem, ctx: KernelContext<AttentionGradAttrs>):
       ? transposedTimes(p, "attention dSᵀ·q", "Q", dtype, [factor, read("q"), out])
       : transposedTimes(p, "attention Pᵀ·g", "G", dtype, [factor, read("g"), out]);
   };
+  const parts = partsOf(p, ctx.profile);
+  const bytes = parts[0].heads * headBytes(p);
   return {
-    scratch: [needsWeights ? scoreBytes(p) : 0, needsScores ? scoreBytes(p) : 0],
-    dispatches: [
+    scratch: [needsWeights ? bytes : 0, needsScores ? bytes : 0],
+    dispatches: parts.flatMap((p) => [
       scoreGradients(p, needsWeights, needsScores, [
         ...(needsScores
           ? (["q", "k", "v", "g", "lse", "delta"] as const)
@@ -97,8 +118,8 @@ export function batchedGrad(p: Problem, ctx: KernelContext<AttentionGradAttrs>):
         ...(needsWeights ? [score("WEIGHTS", 0, "write")] : []),
         ...(needsScores ? [score("SCORES", 1, "write")] : []),
       ]),
-      ...wanted.map(product),
-    ],
+      ...wanted.map((w, i) => product(p, w, i)),
+    ]),
   };
 }
 
@@ -111,7 +132,7 @@ const score = (name: string, scratch: number, access: "read" | "write"): BufferU
 
 /** Common to all kernels: constants, and the decoding of a flat index into coordinates (innermost first). */
 function kernel(
-  p: Problem,
+  p: Part,
   label: string,
   extents: readonly (readonly [name: string, extent: number])[],
   buffers: readonly BufferUse[],
@@ -135,6 +156,7 @@ function kernel(
     flops,
     body: `const T = ${p.T}u; const S = ${p.S}u; const H = ${p.H}u;
 // Vectors of four in a row of one head, in a row of all heads, and in a padded row of scores; padded rows of scores.
+const FIRST = ${p.first}u; // Scores are those of heads from here on, counted over all samples.
 const DV = ${p.D / 4}u; const ROW = ${p.H * p.D / 4}u; const SV = ${padded(p.S) / 4}u; const TP = ${
       padded(p.T)
     }u;
@@ -147,17 +169,17 @@ ${body}
   };
 }
 
-const tiles = (p: Problem) =>
-  [["tileS", padded(p.S) / TILE], ["tileT", padded(p.T) / TILE], ["bh", p.B * p.H]] as const;
+const tiles = (p: Part) =>
+  [["tileS", padded(p.S) / TILE], ["tileT", padded(p.T) / TILE], ["bh", p.heads]] as const;
 
 /** Where the tile's rows of q (or g) and of k (or v) begin; rows past the end repeat the last one. */
 const tileRows = `  let s0 = tileS * ${TILE}u; let t0 = tileT * ${TILE}u;
-  let b = bh / H; let h = bh % H;
+  let b = (bh + FIRST) / H; let h = (bh + FIRST) % H;
 ${repeat(TILE, (i) => `  let qr${i} = (b * T + min(t0 + ${i}u, T - 1u)) * ROW + h * DV;`)}
 ${repeat(TILE, (j) => `  let kr${j} = (b * S + min(s0 + ${j}u, S - 1u)) * ROW + h * DV;`)}`;
 
 /** A tile of products of rows of two matrices, as f32 variables `name{i}_{j}`. */
-function tileProduct(p: Problem, name: string, left: string, right: string): string {
+function tileProduct(p: Part, name: string, left: string, right: string): string {
   assertIterations("attention scores", p.D / 4);
   return `${repeat(TILE, (i) => `  ${repeat(TILE, (j) => `var ${name}${i}_${j} = 0.0;`, " ")}`)}
   for (var d = 0u; d < DV; d++) {
@@ -175,7 +197,7 @@ ${
 }
 
 /** Whether score (i, j) of a tile exists and may be attended to; undefined when all of them do. */
-function allowed(p: Problem, i: number, j: number, paddedRows: boolean): string | undefined {
+function allowed(p: Part, i: number, j: number, paddedRows: boolean): string | undefined {
   const tests = [
     ...(p.S % TILE ? [`s0 + ${j}u < S`] : []),
     ...(paddedRows && p.T % TILE ? [`t0 + ${i}u < T`] : []),
@@ -192,7 +214,7 @@ const storeTile = (buffer: string, value: (i: number, j: number) => string): str
       return `  ${buffer}[(bh * TP + t0 + ${i}u) * SV + tileS * 2u + ${half}u] = vec4<f32>(${lanes});`;
     }));
 
-function scores(p: Problem, buffers: readonly BufferUse[]): Dispatch {
+function scores(p: Part, buffers: readonly BufferUse[]): Dispatch {
   const body = `${tileRows}
 ${tileProduct(p, "x", "Q", "K")}
 ${
@@ -202,10 +224,10 @@ ${
       return test ? `select(${MASKED}, ${value}, ${test})` : value;
     })
   }`;
-  return kernel(p, "attention q·kᵀ", tiles(p), buffers, 2 * p.B * p.H * p.T * p.S * p.D, body);
+  return kernel(p, "attention q·kᵀ", tiles(p), buffers, 2 * p.heads * p.T * p.S * p.D, body);
 }
 
-function softmax(p: Problem, buffers: readonly BufferUse[]): Dispatch {
+function softmax(p: Part, buffers: readonly BufferUse[]): Dispatch {
   assertIterations("attention softmax", padded(p.S) / 2);
   const body = `  let row = (bh * TP + t) * SV;
   var most4 = vec4<f32>(${MASKED});
@@ -219,13 +241,13 @@ function softmax(p: Problem, buffers: readonly BufferUse[]): Dispatch {
   }
   let total = (sum4.x + sum4.y) + (sum4.z + sum4.w);
   FACTOR[bh * TP + t] = 1.0 / total;
-  SUM[((bh / H) * T + t) * H + bh % H] = most + log(total);`;
-  return kernel(p, "attention softmax", [["t", p.T], ["bh", p.B * p.H]], buffers, 0, body);
+  SUM[((bh + FIRST) / H * T + t) * H + (bh + FIRST) % H] = most + log(total);`;
+  return kernel(p, "attention softmax", [["t", p.T], ["bh", p.heads]], buffers, 0, body);
 }
 
 /** The weights P and the derivative dS of the scores, each zero where a score is masked or padding. */
 function scoreGradients(
-  p: Problem,
+  p: Part,
   weights: boolean,
   scores: boolean,
   buffers: readonly BufferUse[],
@@ -251,16 +273,16 @@ ${repeat(TILE, (i) => `  let delta${i} = DELTA[at${i}];`)}
 ${storeTile("SCORES", (i, j) => `x${i}_${j} * (y${i}_${j} - delta${i}) * ${f32(p.scale)}`)}`
       : ""
   }`;
-  const flops = 2 * (scores ? 2 : 1) * p.B * p.H * p.T * p.S * p.D;
+  const flops = 2 * (scores ? 2 : 1) * p.heads * p.T * p.S * p.D;
   return kernel(p, "attention scores again", tiles(p), buffers, flops, body);
 }
 
 /** Vectors of a row that one invocation computes in a product. */
-const vectors = (p: Problem): 1 | 2 => p.D % 8 === 0 ? 2 : 1;
+const vectors = (p: Part): 1 | 2 => p.D % 8 === 0 ? 2 : 1;
 
 /** SCORES · right: rows of queries. With a FACTOR buffer, each row times its factor. */
 function times(
-  p: Problem,
+  p: Part,
   label: string,
   right: string,
   dtype: string,
@@ -270,7 +292,7 @@ function times(
   const normalised = buffers.some((b) => b.name === "FACTOR");
   assertIterations(label, padded(p.S) / 4);
   const rowOf = (c: number) => p.S % TILE ? `min(s * 4u + ${c}u, S - 1u)` : `(s * 4u + ${c}u)`;
-  const body = `  let b = bh / H; let h = bh % H;
+  const body = `  let b = (bh + FIRST) / H; let h = (bh + FIRST) % H;
   let own = bh * TP * SV + tileT * ${TILE}u * SV;
   let base = b * S * ROW + h * DV + tileD * ${n}u;
 ${repeat(TILE, (i) => `  ${repeat(n, (j) => `var a${i}_${j} = vec4<f32>();`, " ")}`)}
@@ -304,14 +326,14 @@ ${
   }`;
   const extents = [["tileD", p.D / 4 / n], ["tileT", padded(p.T) / TILE], [
     "bh",
-    p.B * p.H,
+    p.heads,
   ]] as const;
-  return kernel(p, label, extents, buffers, 2 * p.B * p.H * p.T * p.S * p.D, body);
+  return kernel(p, label, extents, buffers, 2 * p.heads * p.T * p.S * p.D, body);
 }
 
 /** SCORESᵀ · right: rows of keys. */
 function transposedTimes(
-  p: Problem,
+  p: Part,
   label: string,
   right: string,
   dtype: string,
@@ -320,7 +342,7 @@ function transposedTimes(
   const n = vectors(p);
   assertIterations(label, p.T);
   const lane = (i: number) => `w${i >> 2}.${"xyzw"[i & 3]}`;
-  const body = `  let b = bh / H; let h = bh % H;
+  const body = `  let b = (bh + FIRST) / H; let h = (bh + FIRST) % H;
   let own = bh * TP * SV + tileS * 2u;
   let base = b * T * ROW + h * DV + tileD * ${n}u;
 ${repeat(TILE, (i) => `  ${repeat(n, (j) => `var a${i}_${j} = vec4<f32>();`, " ")}`)}
@@ -341,7 +363,7 @@ ${
   }`;
   const extents = [["tileD", p.D / 4 / n], ["tileS", padded(p.S) / TILE], [
     "bh",
-    p.B * p.H,
+    p.heads,
   ]] as const;
-  return kernel(p, label, extents, buffers, 2 * p.B * p.H * p.T * p.S * p.D, body);
+  return kernel(p, label, extents, buffers, 2 * p.heads * p.T * p.S * p.D, body);
 }

@@ -1,0 +1,132 @@
+/**
+ * The tables of `docs/memory.md`: what a training step of Stable Diffusion 1.5 takes and what each budget chooses, planned
+ * from shapes for the limits of a GPU. Nothing is allocated and no GPU is needed.
+ *
+ *     deno task memory            # prints them
+ *     deno task memory --write    # puts them into docs/memory.md
+ */
+import {
+  describeLayout,
+  planTrainingMemory,
+  type TrainingPlan,
+  type TrainingShape,
+} from "../concepts/memory.ts";
+import { trainingMask } from "../concepts/trains.ts";
+import { MemoryError, showSize } from "../device/memory.ts";
+import type { Precision } from "../diffusion/memory.ts";
+import type { PipelineConfig } from "../diffusion/pipeline.ts";
+import { noiseSchedule } from "../diffusion/schedule.ts";
+import { architectureNamed } from "../models/architectures.ts";
+import type { AdapterProfile } from "../tensor/kernel.ts";
+
+/** The limits of NVIDIA's Vulkan driver as Deno reports them. */
+export const GPU: AdapterProfile = {
+  software: false,
+  f16: true,
+  subgroups: true,
+  subgroupSize: 32,
+  workgroupStorage: 49152,
+  maxInvocations: 1024,
+  maxBinding: 2147483644,
+  maxStorageBuffers: 16,
+  maxBuffer: 4292870144,
+};
+
+/** The first new token of any Stable Diffusion. */
+export const NEW_TOKEN = 49408;
+
+/** A named Stable Diffusion that knows one new token. */
+export function taught(name: "sd15" | "sdxl"): PipelineConfig {
+  const config = architectureNamed(name) as unknown as PipelineConfig;
+  const vocabulary = NEW_TOKEN + 1;
+  const { text_encoder: one, text_encoder_2: other } = config;
+  return {
+    ...config,
+    text_encoder: { ...one, vocabulary },
+    ...(other && { text_encoder_2: { ...other, vocabulary } }),
+  };
+}
+
+/** Custom Diffusion of one concept, at Stable Diffusion 1.5 by default. */
+export function customDiffusion(
+  batch: number,
+  size: number,
+  name: "sd15" | "sdxl" = "sd15",
+): TrainingShape {
+  const config = taught(name);
+  return {
+    config,
+    schedule: noiseSchedule({
+      beta_schedule: "scaled_linear",
+      beta_start: 0.00085,
+      beta_end: 0.012,
+      num_train_timesteps: 1000,
+    }, "scheduler_config.json"),
+    trains: (params) => trainingMask({ config, params }, "kv", [NEW_TOKEN]),
+    batch,
+    targets: Math.ceil(batch / 2),
+    size,
+  };
+}
+
+const GB = 1e9;
+const BUDGETS = [4, 6, 8, 12, 24];
+
+/** A plan, or undefined where none fits. */
+function plan(batch: number, budget: number, precisions: readonly Precision[]) {
+  try {
+    return planTrainingMemory(GPU, customDiffusion(batch, 512), budget, precisions);
+  } catch (error) {
+    if (error instanceof MemoryError) return error;
+    throw error;
+  }
+}
+
+const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+const table = (head: readonly string[], body: readonly string[][]) =>
+  [row(head), row(head.map(() => "---")), ...body.map(row)].join("\n");
+
+function chosen(batch: number, found: TrainingPlan | MemoryError): string[] {
+  if (found instanceof MemoryError) return ["none", "", `at least ${showSize(found.needed)}`];
+  return [found.precision, describeLayout(batch, found.layout), showSize(found.total)];
+}
+
+/** The tables, in Markdown. */
+export function tables(): string {
+  const one = plan(1, Infinity, ["f16"]) as TrainingPlan;
+  const { step } = one;
+  const parts = [
+    ["frozen weights in f16 (UNet, text encoder, autoencoder)", one.weights],
+    ["trained parameters and both moments, f32", one.trained],
+    ["activations alive at the busiest dispatch", step.activations],
+    ["scratch of kernels there", step.scratch],
+    ["gaps between values", step.gaps],
+    ["the step's data and constants", step.data],
+    ["**in all**", one.total],
+  ] as const;
+  const breakdown = table(
+    ["one picture of 512×512", "MB"],
+    parts.map(([name, bytes]) => [name, (bytes / 1e6).toFixed(1)]),
+  );
+  const budgets = [1, 8].map((batch) =>
+    table(
+      [`budget, batch of ${batch}`, "weights", "how", "planned"],
+      BUDGETS.map((gb) => [`${gb} GB`, ...chosen(batch, plan(batch, gb * GB, ["f32", "f16"])!)]),
+    )
+  );
+  return [breakdown, ...budgets].join("\n\n");
+}
+
+const BEGIN = "<!-- deno task memory -->";
+const END = "<!-- end -->";
+
+if (import.meta.main) {
+  const made = tables();
+  console.log(made);
+  if (Deno.args.includes("--write")) {
+    const path = new URL("../docs/memory.md", import.meta.url);
+    const before = await Deno.readTextFile(path);
+    const [head, rest] = before.split(BEGIN);
+    await Deno.writeTextFile(path, `${head}${BEGIN}\n\n${made}\n\n${END}${rest.split(END)[1]}`);
+  }
+}

@@ -1,0 +1,191 @@
+/** How much GPU memory sampling takes, planned from shapes, and how many pictures at once fit into a budget. */
+import { draft } from "../compile/draft.ts";
+import { BindingError } from "../compile/plan.ts";
+import { bufferSize, MemoryError, showSize } from "../device/memory.ts";
+import { SIZE_NUMBERS, unet } from "../models/unet.ts";
+import { vaeFactor } from "../models/vae.ts";
+import { input } from "../ops/leaf.ts";
+import type { DType } from "../tensor/dtype.ts";
+import type { AdapterProfile } from "../tensor/kernel.ts";
+import { byteSize, type Shape } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatten, type Tree } from "../tensor/tree.ts";
+import { encodersOf, idsShape } from "./conditions.ts";
+import { numbersFor, samplingStep } from "./denoise.ts";
+import { type PipelineConfig, type PipelineParams, sketchParams } from "./pipeline.ts";
+import { decoding, encoding, starting } from "./stages.ts";
+
+/** Element type of weights. */
+export type Precision = "f32" | "f16";
+
+/** Bytes of tensors, a model's weights for one, each in a buffer of its own. */
+export const weightBytes = (tree: Tree<Tensor>): number =>
+  flatten<Tensor>(tree).reduce((sum, [, t]) => sum + bufferSize(byteSize(t.spec)), 0);
+
+/** What is sampled, as far as memory depends on it. */
+export interface SamplingShape {
+  /** Pictures at once. */
+  readonly batch: number;
+  /** Height and width of a latent. */
+  readonly cells: readonly [h: number, w: number];
+  /** Whether the model is asked with and without the prompt. */
+  readonly guided: boolean;
+  /** Whether it starts from a picture. */
+  readonly image: boolean;
+  /** Bytes of weights that deltas hold beside the model's own. Default 0. */
+  readonly deltas?: number;
+}
+
+/** What is held beside the weights while pictures are sampled, in bytes. */
+export interface SamplingMemory {
+  /** Pictures at once. */
+  readonly batch: number;
+  /** Each program's slabs and data; all of them are kept until the last picture is made. */
+  readonly programs: Readonly<Record<"text" | "denoiser" | "decoder" | "encoder", number>>;
+  /** All of it. */
+  readonly total: number;
+}
+
+/** Samplers remember up to this many earlier answers. */
+const SLOTS = 4;
+
+/** What sampling would take. @throws BindingError where the adapter cannot bind it */
+export function samplingMemory(
+  profile: AdapterProfile,
+  { config, params }: { readonly config: PipelineConfig; readonly params: PipelineParams },
+  { batch, cells: [h, w], guided, image, deltas = 0 }: SamplingShape,
+): SamplingMemory {
+  const { unet: { inChannels, contextWidth, added }, vae } = config;
+  const some = (shape: Shape, dtype: DType = "f32") => input({ shape, dtype }, 0);
+  const asked = guided ? 2 * batch : batch;
+  const ids = idsShape(config, asked);
+  const latents = [batch, h, w, inChannels];
+  const state = { x: some(latents), slots: Array.from({ length: SLOTS }, () => some(latents)) };
+  const keys = Array.from({ length: batch }, () => some([2], "u32"));
+  const context = some([asked, ids.at(-1)!, contextWidth]);
+  const told: Record<string, Tensor> = added
+    ? { pooled: some([asked, added.pooledWidth]), sizes: some([asked, SIZE_NUMBERS]) }
+    : {};
+  const numbers = some([numbersFor(SLOTS)]);
+  const bytes = <A extends unknown[]>(
+    fn: (...args: A) => unknown,
+    args: A,
+    donate: number[] = [],
+  ) => draft(profile, fn, args, { donate, hosted: [] }).bytes.total;
+  const side = vaeFactor(vae);
+  const programs = {
+    text: bytes(encoding(config), [encodersOf(params), some(ids, "u32"), some([asked, 1])]),
+    denoiser: bytes(
+      samplingStep(config.unet, unet, guided),
+      [params.unet, state, context, keys, numbers, told],
+      [1],
+    ),
+    decoder: bytes(decoding(config), [params.vae, some([1, h, w, inChannels])]),
+    encoder: image
+      ? bytes(starting(config), [params.vae, some([1, h * side, w * side, vae.inChannels])])
+      : 0,
+  };
+  const held = (1 + SLOTS) * 4 * batch * h * w * inChannels + deltas;
+  const total = Object.values(programs).reduce((a, b) => a + b, held);
+  return { batch, programs, total };
+}
+
+/**
+ * The most pictures at once, up to `shape.batch`, whose plan takes at most `room` bytes.
+ *
+ * @throws MemoryError where one picture takes more
+ * @throws BindingError where the adapter cannot bind what one picture needs
+ */
+export function fitSampling(
+  profile: AdapterProfile,
+  model: { readonly config: PipelineConfig; readonly params: PipelineParams },
+  shape: SamplingShape,
+  room = Infinity,
+): SamplingMemory {
+  let last: SamplingMemory | BindingError | undefined;
+  for (let batch = shape.batch; batch >= 1; batch = batch === 1 ? 0 : Math.ceil(batch / 2)) {
+    try {
+      last = samplingMemory(profile, model, { ...shape, batch });
+      if (last.total <= room) return last;
+    } catch (error) {
+      if (!(error instanceof BindingError)) throw error;
+      last = error;
+    }
+  }
+  if (last instanceof BindingError) throw last;
+  const [h, w] = shape.cells.map((n) => n * vaeFactor(model.config.vae));
+  throw new MemoryError(
+    `one picture of ${w}×${h} pixels takes ${showSize(last!.total)} beside the weights`,
+    last!.total,
+  );
+}
+
+/** How pictures are to be sampled. */
+export interface SamplingPlan extends SamplingMemory {
+  /** Element type of the weights. */
+  readonly precision: Precision;
+  /** Bytes of the weights. */
+  readonly weights: number;
+}
+
+/**
+ * Chooses precision and batch, before a model is loaded, so that sampling fits into a budget.
+ *
+ * @param budget bytes of GPU memory, weights included
+ * @param precisions those that are allowed, in the order of preference
+ * @throws MemoryError saying what is needed and what the smallest plan is
+ * @throws BindingError where the adapter cannot bind what one picture needs
+ */
+export function planSamplingMemory(
+  profile: AdapterProfile,
+  config: PipelineConfig,
+  shape: SamplingShape,
+  budget = Infinity,
+  precisions: readonly Precision[] = ["f32"],
+): SamplingPlan {
+  return planWithin(
+    profile,
+    config,
+    budget,
+    precisions,
+    "sampling",
+    (params, room) => fitSampling(profile, { config, params }, shape, room),
+  );
+}
+
+/**
+ * The first precision in which what `fit` finds for the room beside the weights fits into a budget.
+ *
+ * @param fit throws MemoryError where nothing fits
+ */
+export function planWithin<T extends { readonly total: number }>(
+  profile: AdapterProfile,
+  config: PipelineConfig,
+  budget: number,
+  precisions: readonly Precision[],
+  what: string,
+  fit: (params: PipelineParams, room: number) => T,
+): T & { readonly precision: Precision; readonly weights: number } {
+  let needed = Infinity;
+  let words = "this adapter has no f16";
+  for (const precision of precisions) {
+    if (precision === "f16" && !profile.f16) continue;
+    const params = sketchParams(config, precision);
+    const weights = weightBytes({ ...params });
+    try {
+      const found = fit(params, budget - weights);
+      return { ...found, precision, weights, total: weights + found.total };
+    } catch (error) {
+      if (!(error instanceof MemoryError)) throw error;
+      if (weights + error.needed >= needed) continue;
+      needed = weights + error.needed;
+      words = `${error.message}, the weights take ${showSize(weights)} in ${precision}`;
+    }
+  }
+  throw new MemoryError(
+    `${what} needs ${showSize(needed)} of GPU memory, and ${
+      showSize(budget)
+    } are allowed: ${words}`,
+    needed,
+  );
+}
