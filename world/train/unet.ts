@@ -14,6 +14,7 @@ import { unet, unetSpecs } from "../../models/unet.ts";
 import { toLatent, vaeEncode } from "../../models/vae.ts";
 import { add, mul, square, sub } from "../../ops/arithmetic.ts";
 import { tensor } from "../../ops/leaf.ts";
+import { upsampleNearest } from "../../ops/movement.ts";
 import { randomNormal } from "../../ops/random.ts";
 import { mean } from "../../ops/reduce.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -82,7 +83,9 @@ export async function trainUnet(place: Workplace): Promise<void> {
       const sample = add(mul(x, factors.signal), mul(noise, factors.noise));
       const answer = unet(configs.unet, params, sample, timesteps, hidden);
       const wanted = add(mul(x, factors.wantedSignal), mul(noise, factors.wantedNoise));
-      return { loss: mean(mul(square(sub(answer, wanted)), weights)) };
+      // A patch is one latent of the miniature's autoencoder, and several of one that shrinks less.
+      const each = upsampleNearest(weights, answer.shape[1] / weights.shape[1]);
+      return { loss: mean(mul(square(sub(answer, wanted)), each)) };
     },
     batch(step) {
       const random = drawsOf(place, "unet", step);
