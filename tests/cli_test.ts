@@ -25,6 +25,8 @@ async function run(args: string[], work: Partial<Work> = {}) {
     work: {
       train: note("my-dog/delta.safetensors"),
       generate: note(["a.png", "b.png"]),
+      edit: note(["source.png", "edited.png", "sheet.png"]),
+      attention: note("attention.png"),
       merge: note("both.safetensors"),
       convert: note(["lora.safetensors", "new1.safetensors"]),
       inspect: note({ facts: { kind: "delta" }, lines: ["a delta"] }),
@@ -44,6 +46,25 @@ async function run(args: string[], work: Partial<Work> = {}) {
     count: requests.length,
   };
 }
+
+Deno.test("edit and attention: sampling is asked for as in generate; weights are words and numbers", async () => {
+  const sampling = ["--model", "sd", "--delta", "dog", "--strength", "0.5", "--steps", "9"];
+  const edit = ["edit", ...sampling, "--from", "a cat", "--to", "a cap"];
+  const weights = ["--weight", "a cap=-2", "--weight", "b=c=0.5"];
+  const { request, out } = await run([...edit, ...weights, "--cross", "1", "--self", "0"]);
+  assertEquals(out, "source.png\nedited.png\nsheet.png");
+  const asked = {
+    ...{ model: "sd", deltas: [{ path: "dog", strength: 0.5 }], steps: 9 },
+    ...{ count: 1, batch: 1, negative: "", seed: 42 },
+  };
+  assertEquals(request, {
+    ...asked,
+    ...{ from: "a cat", to: "a cap", weights: { "a cap": -2, "b=c": 0.5 } },
+    ...{ crossSteps: 1, selfSteps: 0, out: "edited" },
+  });
+  const shown = await run(["attention", ...sampling, "a cat"]);
+  assertEquals(shown.request, { ...asked, prompts: ["a cat"], out: "attention.png" });
+});
 
 const train = ["train", "--model", "sd", "--out", "o", "--concept", "<new1> dog=./my=dog"];
 
