@@ -5,13 +5,14 @@ import { FileError } from "../files/errors.ts";
 import { isFolder } from "../files/paths.ts";
 import { writePng } from "../files/png.ts";
 import type { AttentionRequest, Ui } from "./requests.ts";
-import { lookThrough, openSampled, stopped } from "./sampled.ts";
+import { lookThrough, openSampled, prepareOut, stopped } from "./sampled.ts";
 
 /** Makes the sheet; gives its path. */
 export async function attention(request: AttentionRequest, ui: Ui): Promise<string> {
   const { out, batch, negative } = request;
   const sampled = await lookThrough(request, request.prompts, true, ui);
   if (await isFolder(out)) throw new FileError(out, "is a folder where a PNG file is expected");
+  await prepareOut(out.replace(/[^/\\]*$/, "") || ".");
   using device = await gpu();
   const model = await openSampled(device, sampled, request, ui);
   const { width, height, notes, plan: { options, evaluations } } = sampled;
@@ -32,7 +33,7 @@ export async function attention(request: AttentionRequest, ui: Ui): Promise<stri
       );
     }
   } catch (error) {
-    throw stopped(error, ui, `nothing was written`);
+    throw stopped(error, ui, "nothing was written");
   }
   ui.progress.stop();
   const picture = attentionSheet(maps, { zoom: width < 128 ? 2 : 1 });

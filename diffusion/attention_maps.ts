@@ -49,6 +49,7 @@ export async function attentionMaps(
   prompts: readonly string[],
   options: AttentionMapOptions = {},
 ): Promise<AttentionMaps[]> {
+  if (!prompts.length) return [];
   const sampler = samplerOf(model);
   const [height, width] = sampler.latentShape(options);
   const length = model.tokenize(prompts).shape.at(-1)!;

@@ -118,6 +118,7 @@ export async function editPrompt(
   const choices = { crossSteps, selfSteps, weights, alignment };
   const plan = planEdit(model.tokenizer, length, from, to, choices);
   const seeds = typeof seed === "number" ? [seed] : seed;
+  if (!seeds.length) return [];
   const prompts = [from, to].flatMap((prompt) => seeds.map(() => prompt));
   const { pictures } = await samplerOf(model).watch(
     prompts,

@@ -4,6 +4,9 @@ import { evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
 import type { AttentionHook } from "../models/attention_hook.ts";
 import { unet, unetConfig, unetSpecs } from "../models/unet.ts";
+import { promptToPrompt } from "../diffusion/prompt_edit.ts";
+import { refinementMap } from "../diffusion/token_alignment.ts";
+import { tensor } from "../ops/leaf.ts";
 import { expand, slice } from "../ops/movement.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { assertNear, goldenParams, goldenTensor, openGolden, toNHWC } from "./models_golden.ts";
@@ -53,8 +56,20 @@ Deno.test("a hook sees the probabilities that diffusers' processors see, in ever
 
 Deno.test("probabilities that a hook puts in their place are used as in diffusers", () => {
   const y = ask(() => (p) => expand(slice(p, 0, 0, 1), p.shape));
+  // The same by the hook of an edit: the first picture is the source, the second the edited one, of the same words.
+  const map = refinementMap([[1, 2], [3]], [[1, 2], [3]], 5);
+  const on = tensor([1]);
+  const edit = promptToPrompt({
+    given: {
+      ...{ cross: on, self: on, from: tensor(map.from, [5, 5]), own: tensor(map.own) },
+      weights: tensor([1, 1, 1, 1, 1]),
+    },
+    ...{ pictures: 2, latent: [4, 8], record: () => {} },
+  });
   const { shape, data } = gold.get("injected");
-  assertNear(interpret([y])[0], toNHWC(data, shape), 1e-4, "the result");
+  for (const answer of interpret([y, ask(edit)])) {
+    assertNear(answer, toNHWC(data, shape), 1e-4, "the result");
+  }
 });
 
 Deno.test("without a hook, or where it gives nothing, a model is the same operations", () => {
