@@ -47,25 +47,6 @@ async function run(args: string[], work: Partial<Work> = {}) {
   };
 }
 
-Deno.test("edit and attention: sampling is asked for as in generate; weights are words and numbers", async () => {
-  const sampling = ["--model", "sd", "--delta", "dog", "--strength", "0.5", "--steps", "9"];
-  const edit = ["edit", ...sampling, "--from", "a cat", "--to", "a cap"];
-  const weights = ["--weight", "a cap=-2", "--weight", "b=c=0.5"];
-  const { request, out } = await run([...edit, ...weights, "--cross", "1", "--self", "0"]);
-  assertEquals(out, "source.png\nedited.png\nsheet.png");
-  const asked = {
-    ...{ model: "sd", deltas: [{ path: "dog", strength: 0.5 }], steps: 9 },
-    ...{ count: 1, batch: 1, negative: "", seed: 42 },
-  };
-  assertEquals(request, {
-    ...asked,
-    ...{ from: "a cat", to: "a cap", weights: { "a cap": -2, "b=c": 0.5 } },
-    ...{ crossSteps: 1, selfSteps: 0, out: "edited" },
-  });
-  const shown = await run(["attention", ...sampling, "a cat"]);
-  assertEquals(shown.request, { ...asked, prompts: ["a cat"], out: "attention.png" });
-});
-
 const train = ["train", "--model", "sd", "--out", "o", "--concept", "<new1> dog=./my=dog"];
 
 Deno.test("train: a concept is words, new words, class and folder; the rest is the method's default", async () => {

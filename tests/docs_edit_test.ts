@@ -1,6 +1,7 @@
 // The commands of docs/edit.md, run as they stand (with few steps) on a model and a delta of their names; and refusals.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../cli/main.ts";
+import * as work from "../cli/work.ts";
 import { saveDelta } from "../concepts/formats/save.ts";
 import { openBase } from "../concepts/formats/base.ts";
 import { readPicture } from "../files/image.ts";
@@ -13,6 +14,34 @@ async function moongate(...args: string[]) {
   const code = await main(args, { out: (l) => out.push(l), err: (l) => err.push(l) });
   return { code, out, err: err.join("\n") };
 }
+
+Deno.test("edit and attention: sampling is asked for as in generate; weights are words and numbers", async () => {
+  const requests: unknown[] = [], out: string[] = [];
+  const note = <T>(answer: T) => (request: unknown) => {
+    requests.push(request);
+    return Promise.resolve(answer);
+  };
+  const run = (args: string[]) =>
+    main(args, {
+      out: (line) => out.push(line),
+      work: { ...work, edit: note(["source.png", "sheet.png"]), attention: note("maps.png") },
+    });
+  const sampling = ["--model", "sd", "--delta", "dog", "--strength", "0.5", "--steps", "9", "-q"];
+  const weights = ["--weight", "a cap=-2", "--weight", "b=c=0.5"];
+  const shares = ["--cross", "1", "--self", "0"];
+  await run(["edit", ...sampling, "--from", "a cat", "--to", "a cap", ...weights, ...shares]);
+  await run(["attention", ...sampling, "a cat"]);
+  assertEquals(out, ["source.png", "sheet.png", "maps.png"]);
+  const asked = {
+    ...{ model: "sd", deltas: [{ path: "dog", strength: 0.5 }], steps: 9 },
+    ...{ count: 1, batch: 1, negative: "", seed: 42 },
+  };
+  assertEquals(requests, [{
+    ...asked,
+    ...{ from: "a cat", to: "a cap", weights: { "a cap": -2, "b=c": 0.5 } },
+    ...{ crossSteps: 1, selfSteps: 0, out: "edited" },
+  }, { ...asked, prompts: ["a cat"], out: "attention.png" }]);
+});
 
 Deno.test("the commands of docs/edit.md run as they stand, and what makes no sense is refused", async () => {
   const folder = await Deno.makeTempDir(), model = await randomFolder(), before = Deno.cwd();
