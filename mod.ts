@@ -145,8 +145,8 @@ export type { SamplerName } from "./diffusion/sampler_names.ts";
 export { generate, type LatentOptions, type SampleOptions, Sampler } from "./diffusion/sample.ts";
 export {
   type AttentionMapOptions,
-  attentionMaps,
   type AttentionMaps,
+  attentionMaps,
   attentionSheet,
   type WordMap,
 } from "./diffusion/attention_maps.ts";
