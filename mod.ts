@@ -134,6 +134,7 @@ export type {
   UNetConfig,
   UNetOptions,
 } from "./models/unet.ts";
+export type { AttentionHook, AttentionSite, ProbabilityMap } from "./models/attention_hook.ts";
 export type { Posterior, VaeConfig } from "./models/vae.ts";
 export { ParameterError, type ParameterTree } from "./models/params.ts";
 export { TokenError, Tokenizer, type TokenizerParts, type WholeToken } from "./models/tokenizer.ts";
@@ -142,6 +143,19 @@ export type { NoiseSchedule, Prediction } from "./diffusion/schedule.ts";
 export type { SamplingConfig, Spacing } from "./diffusion/sampling_config.ts";
 export type { SamplerName } from "./diffusion/sampler_names.ts";
 export { generate, type LatentOptions, type SampleOptions, Sampler } from "./diffusion/sample.ts";
+export {
+  type AttentionMapOptions,
+  type AttentionMaps,
+  attentionMaps,
+  attentionSheet,
+  type WordMap,
+} from "./diffusion/attention_maps.ts";
+export {
+  type EditChoices,
+  type EditedPicture,
+  type EditOptions,
+  editPrompt,
+} from "./diffusion/prompt_edit.ts";
 export type { Cut } from "./diffusion/conditions.ts";
 export {
   planSamplingMemory,

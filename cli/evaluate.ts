@@ -8,6 +8,7 @@ import {
   type GivenDelta,
   promptsGiven,
   type SamplingFlags,
+  withPromptsFrom,
   withSampling,
 } from "./sampling_flags.ts";
 import { type Context, verb, withUi } from "./verb.ts";
@@ -35,7 +36,7 @@ export function evaluateCommand(context: Context): Command {
     .option("--scorer <folder>", "the CLIP to score with (default: the model's own clip/)")
     .option("--dino <folder>", "a DINO (ViT-S/16) to measure image alignment with, too")
     .option("--model <folder>", "the model to generate with");
-  return withSampling(command, deltas)
+  return withSampling(withPromptsFrom(command), deltas)
     .option(
       "--seed <n>",
       "random seed of a prompt's first picture, and of the intervals",

@@ -3,7 +3,13 @@ import { type Command, Option } from "npm:commander@15.1.0";
 import { UsageError } from "./errors.ts";
 import { memory, real, whole } from "./parse.ts";
 import type { GenerateRequest } from "./requests.ts";
-import { deltaRequests, type GivenDelta, promptsGiven, withSampling } from "./sampling_flags.ts";
+import {
+  deltaRequests,
+  type GivenDelta,
+  promptsGiven,
+  withPromptsFrom,
+  withSampling,
+} from "./sampling_flags.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 
 /** The command. */
@@ -19,7 +25,7 @@ export function generateCommand(context: Context): Command {
   ], ["model"])
     .argument("[prompts...]", "what to show; one argument is one prompt")
     .option("--model <folder>", "the model: a diffusers folder");
-  return withSampling(command, deltas)
+  return withSampling(withPromptsFrom(command), deltas)
     .option("--negative <text>", "what should not be in the picture", "")
     .option("--image <file>", "a picture to start from instead of noise: its middle")
     .option(

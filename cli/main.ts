@@ -4,10 +4,12 @@
 import { Command, CommanderError } from "npm:commander@15.1.0";
 import settings from "../deno.json" with { type: "json" };
 import { analyseCommand } from "./analyse.ts";
+import { attentionCommand } from "./attention.ts";
 import { compressCommand } from "./compress.ts";
 import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
+import { editCommand } from "./edit.ts";
 import { report } from "./errors.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { generateCommand } from "./generate.ts";
@@ -40,6 +42,8 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
   const verbs = [
     trainCommand,
     generateCommand,
+    editCommand,
+    attentionCommand,
     mergeCommand,
     convertCommand,
     inspectCommand,

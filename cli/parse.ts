@@ -86,6 +86,16 @@ export function named(text: string): { name: string; path: string } {
   return { name, path };
 }
 
+/** Words and a factor, as in "party hat=2". */
+export function weight(text: string): { words: string; factor: number } {
+  const cut = text.lastIndexOf("="), words = text.slice(0, cut).trim();
+  const factor = cut < 0 || !text.slice(cut + 1).trim() ? NaN : Number(text.slice(cut + 1));
+  if (!words || !Number.isFinite(factor)) {
+    throw new InvalidArgumentError('It must look like "hat=2": words of the prompt and a number.');
+  }
+  return { words, factor };
+}
+
 /** Refuses concepts that share a new word or a whole name. */
 export function distinctConcepts(concepts: ConceptRequest[]): void {
   const seen = new Map<string, string>();

@@ -127,6 +127,34 @@ export interface GenerateRequest {
   plain: boolean;
 }
 
+/** What all verbs that sample are asked for. */
+export type SampledRequest = Omit<
+  GenerateRequest,
+  "prompts" | "image" | "imageStrength" | "precision" | "memory" | "plain"
+>;
+
+/** `moongate edit` */
+export interface EditRequest extends SampledRequest {
+  /** The prompt of the picture that is edited. */
+  from: string;
+  /** The prompt that it is edited to. */
+  to: string;
+  /** Factors on the attention to words of `to`. */
+  weights: Record<string, number>;
+  /** Share of the steps in which attention to the prompt is taken over. */
+  crossSteps: number;
+  /** Share of the steps in which attention of pixels to one another is. */
+  selfSteps: number;
+  /** How the prompts are aligned; undefined: as suits them. */
+  alignment?: "replace" | "refine";
+}
+
+/** `moongate attention` */
+export interface AttentionRequest extends SampledRequest {
+  /** At least one. */
+  prompts: string[];
+}
+
 /** `moongate merge` */
 export interface MergeRequest {
   /** The model's folder: the weights before any concept, and the text encoder. */

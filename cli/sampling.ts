@@ -2,7 +2,7 @@
 import { chosenSampler, type SamplerChoice, trajectory } from "../diffusion/samplers.ts";
 import { UsageError } from "./errors.ts";
 import type { ModelFacts } from "./model.ts";
-import type { GenerateRequest } from "./requests.ts";
+import type { GenerateRequest, SampledRequest } from "./requests.ts";
 
 /** How far a walk goes from a picture. */
 const STRENGTH = 0.8;
@@ -21,8 +21,10 @@ export interface SamplingPlan {
   readonly notes: Record<string, string>;
 }
 
+type Walked = SampledRequest & Partial<Pick<GenerateRequest, "image" | "imageStrength">>;
+
 /** @throws UsageError for what makes no sense, or not together */
-export function samplingPlan(facts: ModelFacts, request: GenerateRequest): SamplingPlan {
+export function samplingPlan(facts: ModelFacts, request: Walked): SamplingPlan {
   const own = facts.defaults.sampling;
   const { steps = own.steps, guidance = own.guidance } = request;
   const strength = request.image === undefined ? undefined : request.imageStrength ?? STRENGTH;
@@ -50,7 +52,7 @@ export function samplingPlan(facts: ModelFacts, request: GenerateRequest): Sampl
 }
 
 /** Asking for a sampler or an eta puts the model's own choice aside; its eta still holds for a DDIM without one. */
-function choice(own: SamplerChoice, { sampler, eta }: GenerateRequest): SamplerChoice {
+function choice(own: SamplerChoice, { sampler, eta }: Walked): SamplerChoice {
   if (sampler === undefined && eta === undefined) return { sampler: own.sampler, eta: own.eta };
   return { sampler, eta: eta ?? (sampler === "ddim" ? own.eta : undefined) };
 }

@@ -24,7 +24,6 @@ export function withSampling(command: Command, deltas: GivenDelta[]): Command {
       "how much of the --delta before it: 0 none, 1 as it was taught (default: 1)",
       (text) => giveStrength(deltas, text),
     )
-    .option("--prompts-from <file>", "more prompts, one a line")
     .option("-n, --count <n>", "pictures for each prompt", whole(1), 1)
     .option("--steps <n>", "sampling steps (default: 50, or the model's own)", whole(1, 1000))
     .option(
@@ -42,6 +41,10 @@ export function withSampling(command: Command, deltas: GivenDelta[]): Command {
     .option("--height <pixels>", "height, where it is not the width", side(8))
     .option("--batch <n>", "pictures made at once", whole(1), 1);
 }
+
+/** Adds the flag of the verbs that take many prompts. */
+export const withPromptsFrom = (command: Command): Command =>
+  command.option("--prompts-from <file>", "more prompts, one a line");
 
 /**
  * A `--delta`, with the `--strength` that followed it.

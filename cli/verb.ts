@@ -12,6 +12,8 @@ export type Work = Pick<
   typeof work,
   | "train"
   | "generate"
+  | "edit"
+  | "attention"
   | "merge"
   | "convert"
   | "inspect"

@@ -6,9 +6,11 @@
 import type {
   AnalyseRequest,
   ArchitectureRequest,
+  AttentionRequest,
   CompressRequest,
   ConvertRequest,
   DemoRequest,
+  EditRequest,
   EvaluateRequest,
   Findings,
   GenerateRequest,
@@ -27,6 +29,14 @@ export const train = async (request: TrainRequest, ui: Ui): Promise<string> =>
 /** Samples pictures; gives their paths. */
 export const generate = async (request: GenerateRequest, ui: Ui): Promise<string[]> =>
   (await import("./work_generate.ts")).generate(request, ui);
+
+/** Edits pictures by their prompts; gives their paths. */
+export const edit = async (request: EditRequest, ui: Ui): Promise<string[]> =>
+  (await import("./work_edit.ts")).edit(request, ui);
+
+/** Shows where pictures attend to each word; gives the sheet's path. */
+export const attention = async (request: AttentionRequest, ui: Ui): Promise<string> =>
+  (await import("./work_attention.ts")).attention(request, ui);
 
 /** Merges deltas; gives the path of the merged one. */
 export const merge = async (request: MergeRequest, ui: Ui): Promise<string> =>

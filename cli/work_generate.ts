@@ -1,21 +1,13 @@
 /** The work of `moongate generate`: prompts to pictures, each in a file of its own as soon as it is made, and a sheet. */
-import { withDeltas } from "../concepts/apply.ts";
 import { gpu } from "../device/adapter.ts";
 import { showSize } from "../device/memory.ts";
 import { Sampler } from "../diffusion/sample.ts";
-import { FileError } from "../files/errors.ts";
 import { type Picture, readPicture } from "../files/image.ts";
-import { isFile } from "../files/paths.ts";
 import { writePng } from "../files/png.ts";
 import { sheet } from "../files/sheet.ts";
-import { loadPipeline } from "../diffusion/pipeline.ts";
-import { checkPrompts, openDeltas, overlap, tokensOf } from "./deltas.ts";
-import { Interrupted } from "./interrupt.ts";
 import { planSamplingWithin } from "./memory.ts";
-import { inspectModel, sideFor } from "./model.ts";
-import type { DeltaRequest, GenerateRequest, Ui } from "./requests.ts";
-import { samplingPlan } from "./sampling.ts";
-import { loading } from "./work_train.ts";
+import type { GenerateRequest, Ui } from "./requests.ts";
+import { lookThrough, openSampled, prepareOut, stopped } from "./sampled.ts";
 
 /** One picture to make. */
 interface Wish {
@@ -25,26 +17,12 @@ interface Wish {
 
 /** Samples pictures; gives their paths, and last that of the sheet. */
 export async function generate(request: GenerateRequest, ui: Ui): Promise<string[]> {
-  const facts = await inspectModel(request.model);
-  const deltas = await openDeltas(request.deltas.map((d) => d.path), facts);
-  checkPrompts(request.prompts, deltas, facts, request.plain);
-  const both = overlap(deltas);
-  if (both) {
-    ui.progress.note(
-      `${both[0]} and ${
-        both[1]
-      } change the same weights: the changes are added. \`moongate merge\` ` +
-        "makes one delta of them that keeps what each does to its own words",
-    );
-  }
-  const size = sideFor(facts, request.size);
-  const width = sideFor(facts, request.width ?? size, "--width");
-  const height = sideFor(facts, request.height ?? size, "--height");
-  const { options, evaluations, notes: how } = samplingPlan(facts, request);
+  const sampled = await lookThrough(request, request.prompts, request.plain, ui);
+  const { facts, deltas, width, height, notes } = sampled;
+  const { options, evaluations } = sampled.plan;
   const image = request.image === undefined ? undefined : await readPicture(request.image);
   await prepareOut(request.out);
   using device = await gpu();
-  const addTokens = tokensOf(deltas, facts);
   const plan = planSamplingWithin(device.profile, facts, {
     ...{ width, height, image: image !== undefined, guidance: options.guidance },
     deltas: deltas.map((d) => d.delta),
@@ -57,22 +35,7 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
       } planned, weights in ${plan.precision}, ${plan.batch} at a time`,
     );
   }
-  const base = await loadPipeline(device, facts.folder, {
-    addTokens,
-    dtype: plan.precision,
-    onProgress: loading(ui),
-  });
-  const stack = deltas.map(({ path, delta }, i) => ({
-    delta,
-    name: path,
-    strength: request.deltas[i].strength,
-  }));
-  const model = withDeltas(base, stack);
-  const notes = {
-    ...how,
-    ...(request.negative && { negative: request.negative }),
-    ...(deltas.length && { delta: request.deltas.map(nameOf).join(", ") }),
-  };
+  const model = await openSampled(device, sampled, request, ui, plan.precision);
   const wishes = request.prompts.flatMap((prompt) =>
     Array.from({ length: request.count }, (_, i) => ({ prompt, seed: request.seed + i }))
   );
@@ -100,9 +63,7 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
       }
     }
   } catch (error) {
-    if (!ui.interrupt.requested || (error as Error).name !== "AbortError") throw error;
-    ui.progress.note(`stopped: ${paths.length} of ${wishes.length} pictures are in ${request.out}`);
-    throw new Interrupted();
+    throw stopped(error, ui, `${paths.length} of ${wishes.length} pictures are in ${request.out}`);
   }
   ui.progress.stop();
   const path = `${request.out}/sheet.png`;
@@ -125,19 +86,6 @@ function sheetOf(request: GenerateRequest, pictures: Picture[], width: number): 
   const labels = rows.map((row) => row.map((_, i) => String(request.seed + i)));
   return sheet(rows, { titles: request.prompts, labels, zoom: width < 128 ? 3 : 1 });
 }
-
-async function prepareOut(out: string): Promise<void> {
-  if (await isFile(out)) throw new FileError(out, "is a file where a folder is expected");
-  try {
-    await Deno.mkdir(out, { recursive: true });
-  } catch (error) {
-    throw FileError.from(error, out, "making it");
-  }
-}
-
-/** A delta's name for notes: the folder's or file's, and its strength where it is another than 1. */
-const nameOf = ({ path, strength }: DeltaRequest): string =>
-  path.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1)! + (strength === 1 ? "" : ` × ${strength}`);
 
 /** A prompt as a file name. */
 const slug = (prompt: string): string =>

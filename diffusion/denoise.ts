@@ -11,8 +11,11 @@ import { concat, expand, slice } from "../ops/movement.ts";
 import { greaterEqual, where } from "../ops/compare.ts";
 import { foldIn, keyFromSeed, randomNormal } from "../ops/random.ts";
 import { type AddedConditions, unet, type UNetConfig } from "../models/unet.ts";
+import type { AttentionHook } from "../models/attention_hook.ts";
 import type { ParameterTree } from "../models/params.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { type Shape, sizeOf } from "../tensor/shape.ts";
+import type { AttentionControl, HookMaker } from "./attention_control.ts";
 import type { NoiseSchedule } from "./schedule.ts";
 import { trajectory, type TrajectoryOptions } from "./samplers.ts";
 import type { SamplingStep, Trajectory } from "./trajectory.ts";
@@ -39,12 +42,26 @@ export interface Walk extends TrajectoryOptions {
    */
   readonly onStep?: (done: number, steps: number, sample: Tensor) => void | Promise<void>;
   readonly signal?: AbortSignal;
+  /** Sees and changes what the model attends to. */
+  readonly attention?: AttentionControl;
 }
 
 /** The sample, and slots for what samplers remember. */
 export interface SamplingState {
   readonly x: Tensor;
   readonly slots: readonly Tensor[];
+  /** What an {@linkcode AttentionControl} records, summed over the steps so far; one tensor or none. */
+  readonly recorded: readonly Tensor[];
+}
+
+/** Where a walk ended. The caller owns its tensors. */
+export interface WalkEnd {
+  /** Latents as the UNet sees them, `[B, h, w, c]`. */
+  readonly latents: Tensor;
+  /** What was recorded of attention, summed over the steps. */
+  readonly recorded?: Tensor;
+  /** How often the model was asked. */
+  readonly steps: number;
 }
 
 /** A step that is not compiled. */
@@ -55,6 +72,7 @@ export type SamplingFunction = (
   noise: readonly Tensor[],
   numbers: Tensor,
   added: Readonly<Record<string, Tensor>>,
+  hooked: Readonly<Record<string, Tensor>>,
 ) => SamplingState;
 
 /** A model that is asked what is in a noisy sample: `(config, params, x, timesteps [B], context, options)`. */
@@ -64,12 +82,14 @@ export type Denoising = (
   x: Tensor,
   timesteps: Tensor,
   context: Tensor,
-  options: { readonly added?: AddedConditions },
+  options: { readonly added?: AddedConditions; readonly attention?: AttentionHook },
 ) => Tensor;
+
+type SamplingProgram = Compiled<Parameters<SamplingFunction>, SamplingState>;
 
 /** Samples latents of one UNet. Programs are compiled once for each batch size and shape. */
 export class Denoiser {
-  readonly #programs = new Map<string, Compiled<Parameters<SamplingFunction>, SamplingState>>();
+  readonly #programs = new Map<HookMaker | undefined, Map<boolean, SamplingProgram>>();
   readonly #start: Compiled<[Start], Tensor>;
 
   /** @param model what is asked for an answer; {@linkcode unet} but in tests */
@@ -94,6 +114,18 @@ export class Denoiser {
     schedule: NoiseSchedule,
     walk: Walk,
   ): Promise<Tensor> {
+    const { latents, recorded } = await this.walk(params, context, schedule, walk);
+    if (recorded) this.device.free(recorded);
+    return latents;
+  }
+
+  /** Like {@linkcode Denoiser.run}, for walks that record what the model attends to. */
+  async walk(
+    params: ParameterTree,
+    context: Tensor,
+    schedule: NoiseSchedule,
+    walk: Walk,
+  ): Promise<WalkEnd> {
     const roots = walk.seeds.map(keyFromSeed);
     if ((walk.picture === undefined) !== (walk.strength === undefined)) {
       throw new RangeError("a walk from a picture takes both picture and strength");
@@ -104,15 +136,16 @@ export class Denoiser {
     const memory = new Memory(path.steps);
     const noisy = path.steps.some(({ noise }) => noise > 0);
     const fresh = (i: number) => !noisy ? [] : walk.freshNoise ? [walk.freshNoise[i]] : keys(i + 1);
-    const step = this.#program(walk.guidance !== 1);
     const size = [roots.length, ...walk.shape];
-    const zeros = new Float32Array(size.reduce((a, b) => a * b));
-    const slots = Array.from(
-      { length: memory.depth },
-      () => this.device.upload(zeros, size, "f32"),
-    );
-    let state: SamplingState = { x: this.#start(startWith(path, walk, keys(0))), slots };
-    let owned: readonly Tensor[] = slots;
+    const zeros = (shape: Shape) =>
+      this.device.upload(new Float32Array(sizeOf(shape)), shape, "f32");
+    const { attention } = walk;
+    let state: SamplingState = {
+      x: this.#start(startWith(path, walk, keys(0))),
+      slots: Array.from({ length: memory.depth }, () => zeros(size)),
+      recorded: attention?.recorded ? [zeros(attention.recorded)] : [],
+    };
+    let owned: readonly Tensor[] = [...state.slots, ...state.recorded];
     try {
       for (const [i, plan] of path.steps.entries()) {
         walk.signal?.throwIfAborted();
@@ -120,8 +153,11 @@ export class Denoiser {
           ...[plan.timestep, walk.guidance, plan.input, plan.x, plan.model, plan.noise],
           ...memory.next(plan),
         );
-        state = step(params, state, context, fresh(i), tensor(numbers), { ...walk.added });
-        owned = [state.x, ...state.slots];
+        const hooked = attention?.at(i, path.steps.length);
+        const step = this.#program(walk.guidance !== 1, hooked && attention?.hook);
+        const added = { ...walk.added };
+        state = step(params, state, context, fresh(i), tensor(numbers), added, { ...hooked });
+        owned = [state.x, ...state.slots, ...state.recorded];
         await walk.onStep?.(i + 1, path.steps.length, state.x);
         // Lets signals and timers through; the GPU works on meanwhile.
         await new Promise((resolve) => setTimeout(resolve));
@@ -131,24 +167,27 @@ export class Denoiser {
       throw error;
     }
     this.device.free(...state.slots);
-    return state.x;
+    return { latents: state.x, recorded: state.recorded.at(0), steps: path.steps.length };
   }
 
   /** Gives back the memory of all programs. */
   free(): void {
     this.#start.free();
-    for (const program of this.#programs.values()) program.free();
+    for (const programs of this.#programs.values()) {
+      for (const program of programs.values()) program.free();
+    }
     this.#programs.clear();
   }
 
-  #program(guided: boolean): Compiled<Parameters<SamplingFunction>, SamplingState> {
-    const key = `${guided}`;
-    let program = this.#programs.get(key);
+  #program(guided: boolean, hook: HookMaker | undefined): SamplingProgram {
+    let programs = this.#programs.get(hook);
+    if (!programs) this.#programs.set(hook, programs = new Map());
+    let program = programs.get(guided);
     if (!program) {
-      program = compile(this.device, samplingStep(this.config, this.model, guided), {
+      program = compile(this.device, samplingStep(this.config, this.model, guided, hook), {
         donate: [1],
       });
-      this.#programs.set(key, program);
+      programs.set(guided, program);
     }
     return program;
   }
@@ -159,14 +198,22 @@ export function samplingStep(
   config: UNetConfig,
   model: Denoising,
   guided: boolean,
+  hook?: HookMaker,
 ): SamplingFunction {
-  return (params, { x, slots }, context, noise, numbers, { pooled, sizes }) => {
+  return (params, { x, slots, recorded }, context, noise, numbers, { pooled, sizes }, hooked) => {
     const n = (i: number) => slice(numbers, 0, i, i + 1);
     const [timestep, guidance, input, ofX, ofModel, ofNoise, keptX, keptModel] = COLUMNS.map(n);
     const shown = mul(x, input);
     const added = pooled && sizes ? { pooled, sizes } : undefined;
+    const seen: Tensor[] = [];
+    const attention = hook?.({
+      given: hooked,
+      pictures: x.shape[0],
+      latent: [x.shape[1], x.shape[2]],
+      record: (value) => void seen.push(value),
+    });
     const ask = (x: Tensor) =>
-      model(config, params, x, expand(timestep, [x.shape[0]]), context, { added });
+      model(config, params, x, expand(timestep, [x.shape[0]]), context, { added, attention });
     const answer = guided ? guidedAnswer(ask, shown, guidance) : ask(shown);
     let next = add(mul(x, ofX), mul(answer, ofModel));
     if (noise.length) next = add(next, mul(draws(noise, x.shape.slice(1)), ofNoise));
@@ -177,6 +224,9 @@ export function samplingStep(
     return {
       x: next,
       slots: slots.map((slot, k) => where(greaterEqual(write(k), 1), remembered, slot)),
+      recorded: seen.length
+        ? recorded.map((sum) => add(sum, mul(seen.reduce((a, b) => add(a, b)), 1 / seen.length)))
+        : recorded,
     };
   };
 }

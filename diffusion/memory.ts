@@ -60,7 +60,8 @@ export function samplingMemory(
   const asked = guided ? 2 * batch : batch;
   const ids = idsShape(config, asked);
   const latents = [batch, h, w, inChannels];
-  const state = { x: some(latents), slots: Array.from({ length: SLOTS }, () => some(latents)) };
+  const slots = Array.from({ length: SLOTS }, () => some(latents));
+  const state = { x: some(latents), slots, recorded: [] };
   const keys = Array.from({ length: batch }, () => some([2], "u32"));
   const context = some([asked, ids.at(-1)!, contextWidth]);
   const told: Record<string, Tensor> = added
@@ -77,7 +78,7 @@ export function samplingMemory(
     text: bytes(encoding(config), [encodersOf(params), some(ids, "u32"), some([asked, 1])]),
     denoiser: bytes(
       samplingStep(config.unet, unet, guided),
-      [params.unet, state, context, keys, numbers, told],
+      [params.unet, state, context, keys, numbers, told, {}],
       [1],
     ),
     decoder: bytes(decoding(config), [params.vae, some([1, h, w, inChannels])]),

@@ -18,7 +18,8 @@ import type { Pipeline, PipelineConfig } from "./pipeline.ts";
 import type { ParameterTree } from "../models/params.ts";
 import { vaeFactor } from "../models/vae.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { Denoiser } from "./denoise.ts";
+import type { AttentionControl } from "./attention_control.ts";
+import { Denoiser, type WalkEnd } from "./denoise.ts";
 import { fitSampling } from "./memory.ts";
 import type { SamplerChoice } from "./samplers.ts";
 import { decoding, encoding, starting } from "./stages.ts";
@@ -60,6 +61,15 @@ export interface SampleOptions extends SamplerChoice {
 export interface LatentOptions extends SampleOptions {
   /** Noise to start from instead of the seeds' own: `[prompts, h, w, c]` of unit variance. */
   readonly noise?: Tensor;
+  /** @internal Sees and changes what the model attends to. */
+  readonly attention?: AttentionControl;
+}
+
+/** @internal Pictures, and what was recorded while they were sampled. */
+export interface Watched {
+  readonly pictures: Picture[];
+  /** The mean over the steps of what {@linkcode AttentionControl} records. */
+  readonly recorded?: Float32Array;
 }
 
 /** Samples pictures from a model and keeps the compiled programs for the next time. */
@@ -134,7 +144,7 @@ export class Sampler {
     this.free();
     const { device } = this.model;
     const { memory = Infinity, guidance = 6 } = options;
-    const [h, w] = this.#latentShape(options);
+    const [h, w] = this.latentShape(options);
     const shape = { batch, cells: [h, w] as const, guided: guidance !== 1, image: !!options.image };
     const room = memorySize(memory) - device.buffers.allocated;
     return fitSampling(device.profile, this.model, shape, room).batch;
@@ -157,8 +167,39 @@ export class Sampler {
     options: LatentOptions = {},
     params = this.model.params,
   ): Promise<Tensor> {
+    const { latents, recorded } = await this.#walk(prompts, options, params);
+    if (recorded) this.model.device.free(recorded);
+    return latents;
+  }
+
+  /**
+   * @internal Pictures of all prompts in one batch, and what was recorded of attention.
+   *
+   * @throws RangeError for options that make no sense
+   */
+  async watch(
+    prompts: readonly string[],
+    options: LatentOptions = {},
+    params = this.model.params,
+  ): Promise<Watched> {
+    const { device } = this.model;
+    const { latents, recorded, steps } = await this.#walk(prompts, options, params);
+    try {
+      const pictures = await this.#decoded(latents, params);
+      const sums = recorded && await device.read(recorded) as Float32Array;
+      return { pictures, recorded: sums?.map((v) => v / steps) };
+    } finally {
+      device.free(latents, ...recorded ? [recorded] : []);
+    }
+  }
+
+  async #walk(
+    prompts: readonly string[],
+    options: LatentOptions,
+    params: Pipeline["params"],
+  ): Promise<WalkEnd> {
     const { sampler, eta, steps = 50, guidance = 6, onStep, signal, noise, seed = 0 } = options;
-    const shape = this.#latentShape(options);
+    const shape = this.latentShape(options);
     const prompted = this.#prompted(prompts, options, params);
     const { unet, vae } = this.model.config;
     const [height, width] = [shape[0] * vaeFactor(vae), shape[1] * vaeFactor(vae)];
@@ -170,8 +211,8 @@ export class Sampler {
     };
     const seeds = prompts.map((_, i) => typeof seed === "number" ? seed + i : seed[i]);
     const how = { sampler, eta, steps, guidance, onStep, signal };
-    return await this.#denoiser.run(params.unet, prompted.context, this.model.schedule, {
-      ...{ shape, seeds, added, noise },
+    return await this.#denoiser.walk(params.unet, prompted.context, this.model.schedule, {
+      ...{ shape, seeds, added, noise, attention: options.attention },
       ...how,
       ...start,
     });
@@ -202,15 +243,19 @@ export class Sampler {
     const { device } = this.model;
     const latents = await this.latents(prompts, options, params);
     try {
-      const pictures: Picture[] = [];
-      // One at a time: the autoencoder's activations are the largest there are.
-      for (const z of this.#rows(latents)) {
-        pictures.push(await this.#picture(this.#decode(params.vae, z)));
-      }
-      return pictures;
+      return await this.#decoded(latents, params);
     } finally {
       device.free(latents);
     }
+  }
+
+  async #decoded(latents: Tensor, params: Pipeline["params"]): Promise<Picture[]> {
+    const pictures: Picture[] = [];
+    // One at a time: the autoencoder's activations are the largest there are.
+    for (const z of this.#rows(latents)) {
+      pictures.push(await this.#picture(this.#decode(params.vae, z)));
+    }
+    return pictures;
   }
 
   async #picture(pixels: Tensor): Promise<Picture> {
@@ -227,7 +272,8 @@ export class Sampler {
     return this.#latent(params.vae, tensor(pixels, [1, height, width, 3]));
   }
 
-  #latentShape({ width, height }: SampleOptions): [number, number, number] {
+  /** @internal A latent's height, width and channels for such options. @throws RangeError for sides that make no sense */
+  latentShape({ width, height }: SampleOptions): [number, number, number] {
     const { unet, vae } = this.model.config;
     const factor = vaeFactor(vae);
     const grain = factor * 2 ** (unet.channels.length - 1);
@@ -255,7 +301,12 @@ export function generate(
   prompts: readonly string[],
   options: SampleOptions = {},
 ): Promise<Picture[]> {
+  return samplerOf(model).generate(prompts, options, model.params);
+}
+
+/** @internal The sampler whose programs are kept with the model's config. */
+export function samplerOf(model: Pipeline): Sampler {
   let sampler = samplers.get(model.config);
   if (!sampler) samplers.set(model.config, sampler = new Sampler(model));
-  return sampler.generate(prompts, options, model.params);
+  return sampler;
 }

@@ -123,13 +123,32 @@ export class Tokenizer {
 
   /** Ids of a word or phrase as it stands in the middle of a text, without start and end. */
   idsOf(words: string): number[] {
-    const [asWritten, lower] = this.#cuts;
-    return cut(words, asWritten).flatMap((part) => {
-      if (typeof part !== "string") return part;
-      return cut(normalized(part), lower).flatMap((piece) =>
-        typeof piece === "string" ? this.#pairs.encode(piece) : piece
-      );
+    return this.#pieces(words).flatMap((piece) =>
+      typeof piece === "string" ? this.#pairs.encode(piece) : piece
+    );
+  }
+
+  /** The same ids word by word: a word is what ends where a text may be cut, so punctuation is one, too. */
+  wordsOf(text: string): number[][] {
+    return this.#pieces(text).flatMap((piece) => {
+      if (typeof piece !== "string") return [[piece]];
+      const words: number[][] = [];
+      let open: number[] = [];
+      for (const id of this.#pairs.encode(piece)) {
+        if (!open.length) words.push(open);
+        open.push(id);
+        if (this.#names.get(id)?.endsWith("</w>")) open = [];
+      }
+      return words;
     });
+  }
+
+  /** Ids of whole tokens, and the normalized text between them. */
+  #pieces(text: string): (string | number)[] {
+    const [asWritten, lower] = this.#cuts;
+    return cut(text, asWritten).flatMap((part) =>
+      typeof part === "string" ? cut(normalized(part), lower) : part
+    );
   }
 
   /**

@@ -8,6 +8,7 @@ import { geglu } from "../ops/activation.ts";
 import { attention } from "../ops/attention.ts";
 import { cutGradient } from "../ops/gradient.ts";
 import { reshape } from "../ops/movement.ts";
+import { type AttentionHook, type AttentionSite, hookedAttention } from "./attention_hook.ts";
 import { convLayer, groupNormLayer, layerNormLayer, linearLayer } from "./layers.ts";
 import type { Parameters } from "./params.ts";
 
@@ -21,6 +22,8 @@ export interface TransformerOptions {
   readonly linearProjection: boolean;
   /** No gradient reaches keys and values of the prompt from position 0: Custom Diffusion §1.3 of the reference code. */
   readonly cutStartToken: boolean;
+  /** Sees and changes what is attended to. */
+  readonly attention?: AttentionHook;
 }
 
 const NORM_EPS = 1e-6;
@@ -45,20 +48,23 @@ export function spatialTransformer(
   const normed = groupNormLayer(p.at("norm"), x, options.groups, NORM_EPS);
   let tokens = reshape(project("proj_in", normed), [b, h * w, c]);
   for (let i = 0; i < options.depth; i++) {
-    tokens = block(p.at(`transformer_blocks.${i}`), tokens, context, options);
+    tokens = block(p.at(`transformer_blocks.${i}`), tokens, context, [h, w], options);
   }
   return add(x, project("proj_out", reshape(tokens, [b, h, w, c])));
 }
 
-function block(p: Parameters, x: Tensor, context: Tensor, options: TransformerOptions): Tensor {
+function block(
+  p: Parameters,
+  x: Tensor,
+  context: Tensor,
+  cells: AttentionSite["cells"],
+  options: TransformerOptions,
+): Tensor {
   const c = x.shape[2];
   const norm = (name: string, t: Tensor) => layerNormLayer(p.at(name), t, LAYER_NORM_EPS);
   const own = norm("norm1", x);
-  let y = add(x, attend(p.at("attn1"), own, own, options.heads, false));
-  y = add(
-    y,
-    attend(p.at("attn2"), norm("norm2", y), context, options.heads, options.cutStartToken),
-  );
+  let y = add(x, attend(p.at("attn1"), own, own, { kind: "self", cells }, options));
+  y = add(y, attend(p.at("attn2"), norm("norm2", y), context, { kind: "cross", cells }, options));
   const gated = geglu(linearLayer(p.at("ff.net.0.proj"), norm("norm3", y), 8 * c));
   return add(y, linearLayer(p.at("ff.net.2"), gated, c));
 }
@@ -68,17 +74,19 @@ function attend(
   p: Parameters,
   x: Tensor,
   source: Tensor,
-  heads: number,
-  cutStart: boolean,
+  where: Omit<AttentionSite, "path">,
+  { heads, cutStartToken, attention: hook }: TransformerOptions,
 ): Tensor {
   const [b, t, c] = x.shape;
   const s = source.shape[1];
   const split = (y: Tensor, length: number) => reshape(y, [b, length, heads, c / heads]);
   const fromSource = (name: string) => {
     const y = linearLayer(p.at(name), source, c, { bias: false });
-    return split(cutStart ? cutGradient(y, 1, 0) : y, s);
+    return split(cutStartToken && where.kind === "cross" ? cutGradient(y, 1, 0) : y, s);
   };
   const q = split(linearLayer(p.at("to_q"), x, c, { bias: false }), t);
-  const y = attention(q, fromSource("to_k"), fromSource("to_v"));
+  const [k, v] = [fromSource("to_k"), fromSource("to_v")];
+  const map = hook?.({ path: p.path, ...where });
+  const y = map ? hookedAttention(q, k, v, map) : attention(q, k, v);
   return linearLayer(p.at("to_out.0"), reshape(y, [b, t, c]), c);
 }

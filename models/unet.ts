@@ -8,6 +8,7 @@ import { silu } from "../ops/activation.ts";
 import { add } from "../ops/arithmetic.ts";
 import { input } from "../ops/leaf.ts";
 import { concat, reshape } from "../ops/movement.ts";
+import type { AttentionHook } from "./attention_hook.ts";
 import { convLayer, groupNormLayer } from "./layers.ts";
 import { declare, Parameters, type ParameterSpecs, type ParameterTree } from "./params.ts";
 import { downsample, resnet, upsample } from "./resnet.ts";
@@ -39,6 +40,8 @@ export interface UNetOptions {
   readonly cutStartToken?: boolean;
   /** Called for each residual and transformer block, by its parameters' path: to checkpoint it, for one. */
   readonly wrap?: (name: string, block: Block) => Block;
+  /** Sees and changes what is attended to. Layers that it does not concern are computed as without it. */
+  readonly attention?: AttentionHook;
 }
 
 /**
@@ -118,7 +121,7 @@ function blocks(
   p: Parameters,
   time: Tensor,
   context: Tensor,
-  { wrap = (_, block) => block, cutStartToken = false }: UNetOptions,
+  { wrap = (_, block) => block, cutStartToken = false, attention }: UNetOptions,
 ) {
   const { groups, eps, linearProjection } = config;
   return {
@@ -127,7 +130,7 @@ function blocks(
     transformer: (path: string, x: Tensor, level: number) => {
       const heads = config.heads[level];
       const depth = config.depth[level];
-      const shape = { heads, depth, groups, linearProjection, cutStartToken };
+      const shape = { heads, depth, groups, linearProjection, cutStartToken, attention };
       return wrap(path, (x, context) => spatialTransformer(p.at(path), x, context, shape))(
         x,
         context,

@@ -25,6 +25,8 @@ async function run(args: string[], work: Partial<Work> = {}) {
     work: {
       train: note("my-dog/delta.safetensors"),
       generate: note(["a.png", "b.png"]),
+      edit: note(["source.png", "edited.png", "sheet.png"]),
+      attention: note("attention.png"),
       merge: note("both.safetensors"),
       convert: note(["lora.safetensors", "new1.safetensors"]),
       inspect: note({ facts: { kind: "delta" }, lines: ["a delta"] }),

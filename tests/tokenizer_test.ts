@@ -149,6 +149,7 @@ Deno.test("tokenizer: any text gives ids of the vocabulary, in the order of its 
       const ids = tokenizer.idsOf(`${a} <new1> ${b}`);
       assertEquals(ids, [...tokenizer.idsOf(a), 712, ...tokenizer.idsOf(b)]);
       assert(ids.every((id) => Number.isInteger(id) && id >= 0 && id < tokenizer.size));
+      assertEquals(tokenizer.wordsOf(`${a} <new1> ${b}`).flat(), ids);
       assertEquals(tokenizer.encode(a), [tokenizer.bos, ...tokenizer.idsOf(a), tokenizer.eos]);
     }),
     { numRuns: 500, seed: 5 },

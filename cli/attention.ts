@@ -1,0 +1,54 @@
+/** `moongate attention`: pictures, and where they attend to each word of their prompts. */
+import type { Command } from "npm:commander@15.1.0";
+import { whole } from "./parse.ts";
+import type { AttentionRequest } from "./requests.ts";
+import {
+  deltaRequests,
+  type GivenDelta,
+  promptsGiven,
+  withPromptsFrom,
+  withSampling,
+} from "./sampling_flags.ts";
+import { type Context, verb, withUi } from "./verb.ts";
+
+/** The command. */
+export function attentionCommand(context: Context): Command {
+  const deltas: GivenDelta[] = [];
+  const command = verb("attention", "Show where pictures attend to each word of their prompts.", [
+    'moongate attention --model ./sd --delta my-dog "a <new1> dog and a cat" --out maps.png',
+    'moongate attention --model ./sd "a dog and a cat" -n 4 --steps 30',
+  ], ["model"])
+    .argument("[prompts...]", "what to show; one argument is one prompt")
+    .option("--model <folder>", "the model: a diffusers folder");
+  return withSampling(withPromptsFrom(command), deltas)
+    .option("--negative <text>", "what should not be in the pictures", "")
+    .option(
+      "--seed <n>",
+      "random seed of a prompt's first picture; the next ones count on",
+      whole(0, 2 ** 32 - 1),
+      42,
+    )
+    .option("--out <file>", "the sheet of pictures and maps, a PNG", "attention.png")
+    .option("-q, --quiet", "no progress")
+    .action(async (prompts: string[], options: Flags) => {
+      const { promptsFrom, quiet = false, delta: _d, strength: _s, ...flags } = options;
+      const request: AttentionRequest = {
+        ...flags,
+        deltas: deltaRequests(deltas),
+        prompts: promptsGiven(
+          prompts,
+          promptsFrom,
+          'no prompt given. Say what to show: moongate attention … "a dog and a cat"',
+        ),
+      };
+      context.out(await withUi(context, quiet, (ui) => context.work.attention(request, ui)));
+    });
+}
+
+/** What commander gives beside the prompts and the deltas. */
+type Flags = Omit<AttentionRequest, "deltas" | "prompts"> & {
+  promptsFrom?: string;
+  delta?: unknown;
+  strength?: unknown;
+  quiet?: boolean;
+};

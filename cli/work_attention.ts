@@ -1,0 +1,45 @@
+/** The work of `moongate attention`: pictures and the maps of their words, on one sheet. */
+import { gpu } from "../device/adapter.ts";
+import { type AttentionMaps, attentionMaps, attentionSheet } from "../diffusion/attention_maps.ts";
+import { FileError } from "../files/errors.ts";
+import { isFolder } from "../files/paths.ts";
+import { writePng } from "../files/png.ts";
+import type { AttentionRequest, Ui } from "./requests.ts";
+import { lookThrough, openSampled, prepareOut, stopped } from "./sampled.ts";
+
+/** Makes the sheet; gives its path. */
+export async function attention(request: AttentionRequest, ui: Ui): Promise<string> {
+  const { out, batch, negative } = request;
+  const sampled = await lookThrough(request, request.prompts, true, ui);
+  if (await isFolder(out)) throw new FileError(out, "is a folder where a PNG file is expected");
+  await prepareOut(out.replace(/[^/\\]*$/, "") || ".");
+  using device = await gpu();
+  const model = await openSampled(device, sampled, request, ui);
+  const { width, height, notes, plan: { options, evaluations } } = sampled;
+  const wishes = request.prompts.flatMap((prompt) =>
+    Array.from({ length: request.count }, (_, i) => ({ prompt, seed: request.seed + i }))
+  );
+  const maps: AttentionMaps[] = [];
+  ui.progress.start("sample", Math.ceil(wishes.length / batch) * evaluations);
+  try {
+    for (let at = 0; at < wishes.length; at += batch) {
+      const part = wishes.slice(at, at + batch);
+      maps.push(
+        ...await attentionMaps(model, part.map((w) => w.prompt), {
+          ...{ ...options, width, height, negative, seed: part.map((w) => w.seed) },
+          onStep: (done) => ui.progress.update(at / batch * evaluations + done),
+          signal: ui.interrupt.signal,
+        }),
+      );
+    }
+  } catch (error) {
+    throw stopped(error, ui, "nothing was written");
+  }
+  ui.progress.stop();
+  const picture = attentionSheet(maps, { zoom: width < 128 ? 2 : 1 });
+  await writePng(out, picture, {
+    ...{ prompt: request.prompts.join("\n"), seed: String(request.seed) },
+    ...notes,
+  });
+  return out;
+}

@@ -1,0 +1,80 @@
+/** The work of `moongate edit`: pairs of pictures, each in files of its own as soon as it is made, and a sheet. */
+import { gpu } from "../device/adapter.ts";
+import { editPrompt, planEdit } from "../diffusion/prompt_edit.ts";
+import type { Picture } from "../files/picture.ts";
+import { writePng } from "../files/png.ts";
+import { sheet } from "../files/sheet.ts";
+import { loadTokenizer } from "../models/tokenizer.ts";
+import { UsageError } from "./errors.ts";
+import type { EditRequest, Ui } from "./requests.ts";
+import { lookThrough, openSampled, prepareOut, type Sampled, stopped } from "./sampled.ts";
+
+/** Edits pictures; gives their paths, and last that of the sheet. */
+export async function edit(request: EditRequest, ui: Ui): Promise<string[]> {
+  const { from, to, out, seed, count, negative } = request;
+  const sampled = await lookThrough(request, [from, to], true, ui);
+  await checkEdit(request, sampled);
+  await prepareOut(out);
+  using device = await gpu();
+  const model = await openSampled(device, sampled, request, ui);
+  const { width, height, notes, plan: { options, evaluations } } = sampled;
+  const { weights, crossSteps, selfSteps, alignment } = request;
+  const paths: string[] = [], pairs: Picture[][] = [];
+  const size = Math.max(1, Math.floor(request.batch / 2));
+  ui.progress.start("sample", Math.ceil(count / size) * evaluations);
+  try {
+    for (let at = 0; at < count; at += size) {
+      const seeds = Array.from({ length: Math.min(size, count - at) }, (_, i) => seed + at + i);
+      const made = await editPrompt(model, from, to, {
+        ...{ ...options, width, height, negative, seed: seeds },
+        ...{ weights, crossSteps, selfSteps, alignment },
+        onStep: (done) => ui.progress.update(at / size * evaluations + done),
+        signal: ui.interrupt.signal,
+      });
+      for (const [i, { source, edited }] of made.entries()) {
+        pairs.push([source, edited]);
+        const shown = { source: [source, from], edited: [edited, to] } as const;
+        for (const [name, [picture, prompt]] of Object.entries(shown)) {
+          const path = `${out}/${name}-${seeds[i]}.png`;
+          const editing = name === "edited" ? editNotes(request) : {};
+          await writePng(path, picture, { prompt, seed: String(seeds[i]), ...notes, ...editing });
+          paths.push(path);
+        }
+      }
+    }
+  } catch (error) {
+    throw stopped(error, ui, `${pairs.length} of ${count} pairs are in ${out}`);
+  }
+  ui.progress.stop();
+  const path = `${out}/sheet.png`;
+  const labels = pairs.map(() => [from, to]);
+  const titles = pairs.map((_, i) => count > 1 ? String(seed + i) : undefined);
+  await writePng(path, sheet(pairs, { titles, labels, zoom: width < 128 ? 3 : 1 }), {
+    ...notes,
+    ...editNotes(request),
+  });
+  return [...paths, path];
+}
+
+/** Finds what is wrong with an edit, with a tokenizer that knows the taught words. */
+async function checkEdit(request: EditRequest, { facts, deltas }: Sampled): Promise<void> {
+  const tokenizer = await loadTokenizer(await facts.folder.tokenizer());
+  for (const { token } of deltas.flatMap(({ delta }) => delta.tokens)) {
+    if (token && tokenizer.rawId(token) === undefined) tokenizer.addToken(token);
+  }
+  try {
+    planEdit(tokenizer, tokenizer.maxLength, request.from, request.to, request);
+  } catch (error) {
+    if (error instanceof RangeError) throw new UsageError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+const editNotes = ({ from, crossSteps, selfSteps, weights }: EditRequest) => ({
+  edited_from: from,
+  cross_steps: String(crossSteps),
+  self_steps: String(selfSteps),
+  ...(Object.keys(weights).length && {
+    weights: Object.entries(weights).map(([words, x]) => `${words}=${x}`).join(", "),
+  }),
+});

@@ -1,0 +1,40 @@
+/** Commands of the pages of docs/, and deltas for them to work on. */
+import type { Delta } from "../concepts/delta.ts";
+import { unetConfig, unetSpecs } from "../models/unet.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { MINIATURE } from "./models_folder.ts";
+import { uniform } from "./support/check.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname;
+
+/** Lines that begin with `moongate` in the shell blocks of a page's section, as arguments. */
+export async function pageCommands(page: string, section: string): Promise<string[][]> {
+  const text = await Deno.readTextFile(`${ROOT}docs/${page}`);
+  const [, part] = text.split(`\n## ${section}\n`);
+  const blocks = [...part.split(/^## /m)[0].matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, code]) =>
+    code
+  );
+  return blocks.join("").split("\n").filter((line) => line.startsWith("moongate ")).map((line) =>
+    [...line.matchAll(/"([^"]*)"|\S+/g)].map(([word, quoted]) => quoted ?? word).slice(1)
+  );
+}
+
+/** A delta of the miniature's architecture. */
+export async function someDelta(token: string, seed: number): Promise<Delta> {
+  const config = JSON.parse(await Deno.readTextFile(`${MINIATURE}/unet/config.json`));
+  const text = JSON.parse(await Deno.readTextFile(`${MINIATURE}/text_encoder/config.json`));
+  const draw = uniform(seed);
+  const random = (length: number) => Float32Array.from({ length }, () => 0.1 * draw());
+  const weights = new Map(
+    [...unetSpecs(unetConfig(config))].filter(([name]) => /attn2\.to_[kv]\./.test(name)).map(
+      ([name, { shape }]) => [`unet.${name}`, { shape, data: random(sizeOf(shape)) }] as const,
+    ),
+  );
+  return {
+    base: "",
+    tokens: [{ token, className: "dog", initializer: "" }],
+    embeddings: [random(text.hidden_size)],
+    weights,
+    notes: {},
+  };
+}
