@@ -10,7 +10,9 @@ import type { CaptionedPicture } from "./batches.ts";
 /** Text features by CLIP, one row of `size` numbers a text. A `ClipScorer` is one. */
 export interface PromptEncoder {
   /** One row a text, not normalized. */
-  prompts(texts: readonly string[]): Promise<{ readonly size: number; readonly data: Float64Array }>;
+  prompts(
+    texts: readonly string[],
+  ): Promise<{ readonly size: number; readonly data: Float64Array }>;
 }
 
 /** How many are chosen, and how near they must be. */

@@ -92,7 +92,8 @@ function checkHeader(header: Uint8Array, at: number, file: string): void {
   if (at > 0) {
     throw new FileError(file, `is damaged at byte ${at}`, "It is no whole tar archive");
   }
-  const packed = (header[0] === 0x1f && header[1] === 0x8b) || text(header.subarray(0, 3)) === "BZh";
+  const packed = (header[0] === 0x1f && header[1] === 0x8b) ||
+    text(header.subarray(0, 3)) === "BZh";
   throw new FileError(
     file,
     packed ? "is compressed" : "is no tar archive",
