@@ -14,6 +14,7 @@ import { inspectCommand } from "./inspect.ts";
 import { Interrupted, interrupted } from "./interrupt.ts";
 import { mergeCommand } from "./merge.ts";
 import { prepareGpu } from "./platform.ts";
+import { tokensCommand } from "./tokens.ts";
 import { trainCommand } from "./train.ts";
 import type { Context } from "./verb.ts";
 import { verifyCommand } from "./verify.ts";
@@ -43,6 +44,7 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
     convertCommand,
     inspectCommand,
     compressCommand,
+    tokensCommand,
     evaluateCommand,
     verifyCommand,
     demoCommand,

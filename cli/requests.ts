@@ -245,6 +245,20 @@ export interface EvaluateRequest {
   json?: string;
 }
 
+/** `moongate tokens` */
+export interface TokensRequest {
+  /** The model's folder. */
+  model: string;
+  /** A text file with a caption a line, or a collection of captioned pictures. */
+  captions: string;
+  /** Fewest occurrences. */
+  low: number;
+  /** Most occurrences. */
+  high: number;
+  /** How many lines to show. */
+  count: number;
+}
+
 /** `moongate verify` */
 export interface VerifyRequest {
   /** The model's folder. */

@@ -58,7 +58,7 @@ export function trainCommand(context: Context): Command {
     )
     .option(
       "--prior-similarity <x>",
-      `of CLIP between caption and class prompt, at least (default: ${CHOOSING.similarity})`,
+      `of CLIP between caption and class prompt, to be over (default: ${CHOOSING.similarity})`,
       real(-1, 1),
     )
     .option("--scorer <folder>", "the CLIP to choose with (default: the model's own clip/)")
@@ -103,7 +103,8 @@ export function trainCommand(context: Context): Command {
     .option("--weight-decay <x>", "decoupled, on what is trained (default: 0.01)", real(0, 1))
     .option(
       "--initializer <token>",
-      "vocabulary entry that a new word starts from, in order; repeatable (default: ktn, pll, ucd)",
+      "vocabulary entry that a new word starts from (see moongate tokens), or random; in order, " +
+        "repeatable (default: ktn, pll, ucd)",
       repeated((text) => text),
     )
     .option("--seed <n>", "random seed", whole(0), 42)

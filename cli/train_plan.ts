@@ -9,6 +9,7 @@ import { initializerOf, METHODS, type Trains } from "../concepts/methods.ts";
 import type { ClipFolder } from "../evaluate/clip.ts";
 import { FileError } from "../files/errors.ts";
 import { isFile, isFolder } from "../files/paths.ts";
+import { randomSeed } from "../models/new_tokens.ts";
 import { TokenError } from "../models/tokenizer.ts";
 import { UsageError } from "./errors.ts";
 import { inspectModel, inspectScorer, type ModelFacts, sideFor, unknownWords } from "./model.ts";
@@ -133,11 +134,11 @@ function newTokens(request: TrainRequest, model: ModelFacts): Record<string, str
       const order = pairs.length;
       const initializer = request.initializers?.[order] ??
         initializerOf(request.method, category, order, (e) => tokenizer.rawId(e) !== undefined);
-      if (tokenizer.rawId(initializer) === undefined) {
+      if (randomSeed(initializer) === undefined && tokenizer.rawId(initializer) === undefined) {
         throw new TokenError(
           token,
           `can't start from "${initializer}", which is no entry of this model's vocabulary. ` +
-            `Name another with --initializer`,
+            `Name another with --initializer ("moongate tokens" lists rare ones)`,
         );
       }
       tokenizer.addToken(token); // Throws when it is in the vocabulary already.

@@ -17,6 +17,7 @@ export type Work = Pick<
   | "inspect"
   | "architecture"
   | "compress"
+  | "tokens"
   | "evaluate"
   | "verify"
   | "demo"

@@ -29,6 +29,7 @@ async function run(args: string[], work: Partial<Work> = {}) {
       convert: note(["lora.safetensors", "new1.safetensors"]),
       inspect: note({ facts: { kind: "delta" }, lines: ["a delta"] }),
       architecture: note({ facts: { tensors: {} }, lines: ["tensors"] }),
+      tokens: note({ facts: { tokens: [] }, lines: ["--initializer"] }),
       compress: note("small.safetensors"),
       evaluate: note("evaluation/report.html"),
       verify: note({ facts: { passed: true }, lines: ["all agree"], wrong: [] }),
