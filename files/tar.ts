@@ -61,6 +61,10 @@ export async function* tarMembers(source: ByteSource): AsyncGenerator<TarMember>
     }
     name = size = undefined;
   }
+  // Some writers leave out the two blocks of zeros that end an archive, but none ends within a block.
+  if (at === source.size) return;
+  const short = at > 0 ? "is cut short" : "is no tar archive";
+  throw new FileError(source.name, short, at > 0 ? "Fetch it again" : undefined);
 }
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
