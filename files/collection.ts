@@ -5,7 +5,7 @@
 import { FileError } from "./errors.ts";
 import { decodePicture, listPictures, MASK_ENDING, readPicture } from "./image.ts";
 import { parseJsonObject, readText } from "./json.ts";
-import { isFile, namesIn } from "./paths.ts";
+import { namesIn } from "./paths.ts";
 import type { Picture } from "./picture.ts";
 import { fileSource } from "./source.ts";
 import { type TarMember, tarMembers } from "./tar.ts";
