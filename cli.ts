@@ -1,5 +1,5 @@
 /**
- * The `moongate` command: train, generate, merge, convert, inspect, evaluate, verify, demo, doctor.
+ * The `moongate` command: train, generate, merge, convert, inspect, tokens, evaluate, verify, demo, doctor.
  *
  *     deno run -A cli.ts --help
  *

@@ -205,7 +205,6 @@ export {
   layerGroup,
   type ParameterPair,
 } from "./concepts/analyse.ts";
-export { type RareToken, type RareTokenOptions, rareTokens } from "./concepts/rare_tokens.ts";
 export {
   compressDelta,
   type Compressed,
@@ -243,6 +242,15 @@ export {
   type TrainOptions,
   type TrainReport,
 } from "./concepts/train.ts";
+export {
+  type ChooseOptions,
+  chooseRegularization,
+  type ChosenSet,
+  type PromptEncoder,
+  rankCaptions,
+} from "./concepts/choose.ts";
+export { readRegularization } from "./concepts/regularization.ts";
+export { type RareToken, type RareTokenOptions, rareTokens } from "./concepts/rare_tokens.ts";
 export { customDiffusionMask } from "./concepts/trains.ts";
 export {
   type Method,
@@ -289,6 +297,7 @@ export type { VitConfig } from "./models/vit.ts";
 export { FileError } from "./files/errors.ts";
 export { fingerprint } from "./files/fingerprint.ts";
 export { type ModelFolder, openModelFolder } from "./files/folder.ts";
+export { type CaptionedFile, listCaptioned } from "./files/collection.ts";
 export { fitted, listPictures, type Picture, readPicture, resize, squared } from "./files/image.ts";
 export type { ResizeFilter } from "./files/resize.ts";
 export { readPngText, writePng } from "./files/png.ts";

@@ -17,6 +17,7 @@ import { inspectCommand } from "./inspect.ts";
 import { Interrupted, interrupted } from "./interrupt.ts";
 import { mergeCommand } from "./merge.ts";
 import { prepareGpu } from "./platform.ts";
+import { tokensCommand } from "./tokens.ts";
 import { trainCommand } from "./train.ts";
 import type { Context } from "./verb.ts";
 import { verifyCommand } from "./verify.ts";
@@ -49,6 +50,7 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
     inspectCommand,
     compressCommand,
     analyseCommand,
+    tokensCommand,
     evaluateCommand,
     verifyCommand,
     demoCommand,

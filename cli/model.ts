@@ -5,6 +5,7 @@
  */
 import { type ModelDefaults, modelDefaults } from "../concepts/overrides.ts";
 import { type NoiseSchedule, noiseSchedule } from "../diffusion/schedule.ts";
+import { type ClipFolder, inspectClip } from "../evaluate/clip.ts";
 import { fingerprint } from "../files/fingerprint.ts";
 import { type ModelFolder, openModelFolder } from "../files/folder.ts";
 import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
@@ -67,6 +68,17 @@ export function sideFor(
   throw new UsageError(
     `${flag} ${side}: this model takes multiples of ${grain} (its own is ${size})`,
   );
+}
+
+/** The CLIP that scores: the folder that is given, or the model's own `clip/`. */
+export async function inspectScorer(
+  { scorer, model }: { scorer?: string; model?: string },
+): Promise<ClipFolder> {
+  if (scorer !== undefined) return await inspectClip(scorer);
+  if (model === undefined) throw new UsageError("scoring takes --scorer, the folder of a CLIP");
+  const folder = await openModelFolder(model);
+  if (folder.components.includes("clip")) return await inspectClip(folder.folder("clip"));
+  throw new UsageError(`${model} holds no clip/ of its own: give --scorer, the folder of a CLIP`);
 }
 
 /** Vocabularies under this size are of whole words: what falls to pieces there is a word that the model never saw. */

@@ -18,8 +18,26 @@ export interface ConceptRequest {
   tokens: string[];
   /** The words that the model knows: "dog". */
   category: string;
-  /** A folder of pictures. */
+  /** Its pictures: a folder or another collection, with or without captions. */
   photos: string;
+  /** A file with a caption for each picture; undefined: what the collection says, or one of those below. */
+  captions?: string;
+  /** Caption of all pictures that have no own one; undefined: the template around the words. */
+  caption?: string;
+  /** What is asked of the model for the class, and its pictures' caption; undefined: the template around the class. */
+  classPrompt?: string;
+}
+
+/** Regularization pictures from the user's own collection. */
+export interface PriorRequest {
+  /** The collection. */
+  from: string;
+  /** At most so many for a class. */
+  count: number;
+  /** How similar captions must be to the class prompt: the cosine of CLIP's features. */
+  similarity: number;
+  /** The folder of the CLIP; undefined: the model's own. */
+  scorer?: string;
 }
 
 /** `moongate train` */
@@ -30,8 +48,10 @@ export interface TrainRequest {
   concepts: ConceptRequest[];
   /** The folder that the delta, the checkpoints and the metrics go to. */
   out: string;
-  /** Regularization folders by class word; classes without one get generated pictures. */
+  /** Regularization folders by class word. */
   regularization: { name: string; path: string }[];
+  /** Where pictures of classes without a folder are chosen from; undefined: the model makes them. */
+  prior?: PriorRequest;
   /** Which of the paper's methods; its numbers are the defaults of those below. */
   method: Method;
   /** What trains beside the new words; undefined: the method's. */
@@ -261,6 +281,20 @@ export interface EvaluateRequest {
   out: string;
   /** A file for the numbers. */
   json?: string;
+}
+
+/** `moongate tokens` */
+export interface TokensRequest {
+  /** The model's folder. */
+  model: string;
+  /** A text file with a caption a line, or a collection of captioned pictures. */
+  captions: string;
+  /** Fewest occurrences. */
+  low: number;
+  /** Most occurrences. */
+  high: number;
+  /** How many lines to show. */
+  count: number;
 }
 
 /** `moongate verify` */

@@ -1,10 +1,12 @@
 /** `moongate train`: teaches concepts from a few pictures each. */
 import { type Command, Option } from "npm:commander@15.1.0";
+import { CHOOSING } from "../concepts/choose.ts";
 import { INITIALIZERS } from "../concepts/defaults.ts";
 import { METHOD_NAMES, TRAINS } from "../concepts/methods.ts";
+import { type ListedConcepts, readConceptsList } from "./concepts_list.ts";
 import { UsageError } from "./errors.ts";
 import { concept, distinctConcepts, memory, named, real, repeated, side, whole } from "./parse.ts";
-import type { ConceptRequest, TrainRequest } from "./requests.ts";
+import type { ConceptRequest, PriorRequest, TrainRequest } from "./requests.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 
 /** The command; values not given stay at the method's defaults (the paper's and its authors'). */
@@ -14,13 +16,19 @@ export function trainCommand(context: Context): Command {
     'moongate train --model ./sd --concept "<new1> dog=./dog" --concept "<new2> chair=./chair" --out both',
     'moongate train --model ./sd --concept "<new1> art=./paintings" --caption "painting in the style of {}" --out art',
     'moongate train --model ./sd --method dreambooth --concept "<new1> dog=./photos" --out dreambooth',
+    'moongate train --model ./sd --concept "<new1> dog=./dog" --prior-from ./my-collection --out my-dog',
+    "moongate train --model ./sd --concepts-list concepts_list.json --out both",
     "moongate train --model ./sd --concept … --out my-dog --resume",
-  ], ["model", "concept", "out"])
+  ], ["model", "out"])
     .option("--model <folder>", "the model: a diffusers folder")
     .option(
       "--concept <words=folder>",
       'what to teach and its pictures: "<new1> dog=./photos"; again for more, taught together',
       repeated(concept),
+    )
+    .option(
+      "--concepts-list <file>",
+      "concepts as diffusers lists them, in JSON, in place of those",
     )
     .option("--out <folder>", "where the delta, checkpoints and metrics go")
     .optionsGroup("Pictures and captions:")
@@ -29,13 +37,35 @@ export function trainCommand(context: Context): Command {
       'caption, {} stands for the words (default: "photo of a {}")',
     )
     .option(
+      "--captions <file>",
+      "a caption a line for a concept's pictures, in order of their names; repeatable, in order of " +
+        "the concepts (default: a.txt beside a.jpg, else --caption)",
+      repeated((text) => text),
+    )
+    .option(
       "--regularization <class=folder>",
-      'pictures with captions of a class: "dog=./dogs"; generated where left out; repeatable',
+      'pictures with captions of a class: "dog=./dogs"; repeatable',
       repeated(named),
     )
     .option(
+      "--prior-from <path>",
+      "choose those of other classes from your captioned pictures: a folder, list or tar archive",
+    )
+    .option(
+      "--prior-count <n>",
+      `how many for a class, at most (default: ${CHOOSING.count})`,
+      whole(1),
+    )
+    .option(
+      "--prior-similarity <x>",
+      `of CLIP between caption and class prompt, to be over (default: ${CHOOSING.similarity})`,
+      real(-1, 1),
+    )
+    .option("--scorer <folder>", "the CLIP to choose with (default: the model's own clip/)")
+    .option(
       "--prior-images <n>",
-      "regularization pictures generated for a class (default: 200; textual-inversion: none)",
+      "regularization pictures to generate for a class that has none of those (default: 200; " +
+        "textual-inversion: none); 0 halves the default steps",
       whole(0),
     )
     .option("--size <pixels>", "side of the training pictures (default: the model's)", side(8))
@@ -73,7 +103,8 @@ export function trainCommand(context: Context): Command {
     .option("--weight-decay <x>", "decoupled, on what is trained (default: 0.01)", real(0, 1))
     .option(
       "--initializer <token>",
-      "vocabulary entry that a new word starts from, in order; repeatable (default: ktn, pll, ucd)",
+      "vocabulary entry that a new word starts from (see moongate tokens), or random; in order, " +
+        "repeatable (default: ktn, pll, ucd)",
       repeated((text) => text),
     )
     .option("--seed <n>", "random seed", whole(0), 42)
@@ -90,7 +121,16 @@ export function trainCommand(context: Context): Command {
     .option("--resume", "go on from the newest checkpoint in --out")
     .option("-q, --quiet", "no progress")
     .action(async (options: Flags) => {
-      const request = trainRequest(options);
+      const { concept, conceptsList } = options;
+      if ((concept === undefined) === (conceptsList === undefined)) {
+        throw new UsageError(
+          concept === undefined
+            ? "nothing to teach: give --concept, or --concepts-list"
+            : "--concepts-list stands in place of --concept: give one of them",
+        );
+      }
+      const listed = conceptsList === undefined ? undefined : await readConceptsList(conceptsList);
+      const request = trainRequest(options, listed);
       const path = await withUi(
         context,
         options.quiet ?? false,
@@ -102,9 +142,15 @@ export function trainCommand(context: Context): Command {
 
 /** What commander gives. */
 type Flags =
-  & Omit<TrainRequest, "concepts" | "initializers" | "regularization" | "resume">
+  & Omit<TrainRequest, "concepts" | "initializers" | "regularization" | "prior" | "resume">
   & {
-    concept: ConceptRequest[];
+    concept?: ConceptRequest[];
+    conceptsList?: string;
+    captions?: string[];
+    priorFrom?: string;
+    priorCount?: number;
+    priorSimilarity?: number;
+    scorer?: string;
     initializer?: string[];
     regularization?: TrainRequest["regularization"];
     resume?: boolean;
@@ -113,8 +159,12 @@ type Flags =
 
 /** The request that flags make; what no single flag can see is checked here. */
 function trainRequest(
-  { concept, initializer, resume = false, quiet: _, ...flags }: Flags,
+  { concept: given = [], initializer, resume = false, captions, quiet: _, ...rest }: Flags,
+  listed?: ListedConcepts,
 ): TrainRequest {
+  const { priorFrom, priorCount, priorSimilarity, scorer, conceptsList: _l, ...flags } = rest;
+  const prior = priorRequest(priorFrom, { priorCount, priorSimilarity, scorer });
+  const concept = withCaptions(listed?.concepts ?? given, captions);
   distinctConcepts(concept);
   for (const { words, tokens } of concept) {
     if (tokens.length <= 1) continue;
@@ -127,7 +177,12 @@ function trainRequest(
       } {} for the concept's words, as in "photo of a {}"`,
     );
   }
-  const regularization = flags.regularization ?? [];
+  const regularization = [
+    ...flags.regularization ?? [],
+    ...listed?.regularization.filter((l) =>
+      !flags.regularization?.some(({ name }) => name === l.name)
+    ) ?? [],
+  ];
   for (const { name } of regularization) {
     if (concept.some(({ category }) => category === name)) continue;
     const classes = concept.map(({ category }) => `"${category}"`).join(", ");
@@ -143,5 +198,45 @@ function trainRequest(
         `(${initializers.join(", ")}). Add --initializer for each`,
     );
   }
-  return { ...flags, resume, concepts: concept, regularization, initializers: initializer };
+  return {
+    ...flags,
+    resume,
+    concepts: concept,
+    regularization,
+    ...(prior && { prior }),
+    initializers: initializer,
+  };
+}
+
+/** Gives each concept its list of captions. */
+function withCaptions(concepts: ConceptRequest[], lists: string[] = []): ConceptRequest[] {
+  if (lists.length && lists.length !== concepts.length) {
+    throw new UsageError(
+      `--captions is given ${lists.length} times for ${concepts.length} concepts: once for each`,
+    );
+  }
+  return concepts.map((one, i) => lists.length ? { ...one, captions: lists[i] } : one);
+}
+
+function priorRequest(
+  from: string | undefined,
+  given: Pick<Flags, "priorCount" | "priorSimilarity" | "scorer">,
+): PriorRequest | undefined {
+  const { priorCount: count, priorSimilarity: similarity, scorer } = given;
+  if (from !== undefined) {
+    const numbers = {
+      count: count ?? CHOOSING.count,
+      similarity: similarity ?? CHOOSING.similarity,
+    };
+    return { from, ...numbers, ...(scorer !== undefined && { scorer }) };
+  }
+  const flag = count !== undefined
+    ? "--prior-count"
+    : similarity !== undefined
+    ? "--prior-similarity"
+    : scorer !== undefined
+    ? "--scorer"
+    : undefined;
+  if (flag === undefined) return undefined;
+  throw new UsageError(`${flag} is of choosing pictures: give --prior-from, what to choose from`);
 }

@@ -2,29 +2,19 @@
  * Everything about a training run that can be known before a GPU is asked for: the pictures are read, words and folders
  * are checked, and what is not given is taken from the model's defaults.
  */
-import type { CaptionedPicture, Concept } from "../concepts/batches.ts";
+import type { Concept } from "../concepts/batches.ts";
 import { CHECKPOINT_FILE } from "../concepts/checkpoints.ts";
+import { defaultSteps } from "../concepts/defaults.ts";
 import { initializerOf, METHODS, type Trains } from "../concepts/methods.ts";
-import { fill } from "../concepts/prompts.ts";
-import { readRegularization } from "../concepts/regularization.ts";
+import type { ClipFolder } from "../evaluate/clip.ts";
 import { FileError } from "../files/errors.ts";
-import { listPictures, type Picture, readPicture, resize } from "../files/image.ts";
 import { isFile, isFolder } from "../files/paths.ts";
-import { centreSquare } from "../files/picture.ts";
+import { randomSeed } from "../models/new_tokens.ts";
 import { TokenError } from "../models/tokenizer.ts";
 import { UsageError } from "./errors.ts";
-import { inspectModel, type ModelFacts, sideFor, unknownWords } from "./model.ts";
+import { inspectModel, inspectScorer, type ModelFacts, sideFor, unknownWords } from "./model.ts";
 import type { TrainRequest } from "./requests.ts";
-
-/** The regularization of one class: read from a folder, or still to be made. */
-export interface ClassSet {
-  /** "dog" */
-  category: string;
-  /** What is asked of the model, and every picture's caption unless it has its own. */
-  prompt: string;
-  /** Undefined where the model has to make it. */
-  pictures?: CaptionedPicture[];
-}
+import { type ClassSet, readClasses, readPhotos } from "./train_pictures.ts";
 
 /** A run that can start. */
 export interface TrainPlan {
@@ -38,6 +28,10 @@ export interface TrainPlan {
   classes: ClassSet[];
   /** Regularization pictures to make for a class that has none. */
   priorImages: number;
+  /** What captions of a collection are compared by; undefined where nothing is chosen from one. */
+  scorer?: ClipFolder;
+  /** Whether the steps were halved, since there is no regularization. */
+  halved: boolean;
   /** Numbers, with defaults filled in; `batch` counts targets and regularization pictures. */
   settings: {
     trains: Trains;
@@ -70,14 +64,19 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
   const template = request.caption ?? training.template;
   const addTokens = newTokens(request, model);
   const concepts: Concept[] = [];
-  for (const { words, tokens: [token = ""], category, photos } of request.concepts) {
-    const pictures = await readPhotos(photos, size);
-    const captions = pictures.map(() => fill(template, words));
+  for (const one of request.concepts) {
+    const { tokens: [token = ""], category } = one;
     const initializer = token ? addTokens[token] : undefined;
-    concepts.push({ token, className: category, pictures, captions, initializer });
+    const photos = await readPhotos(one, size, template);
+    concepts.push({ token, className: category, ...photos, initializer });
   }
   const priorImages = request.priorImages ?? preset.priorImages;
   const classes = await readClasses(request, size, template, priorImages);
+  const scorer = classes.some((c) => c.collection)
+    ? await inspectScorer({ scorer: request.prior?.scorer, model: request.model })
+    : undefined;
+  // Textual inversion is without regularization by itself: its steps are its own.
+  const regularized = classes.length > 0 || preset.priorImages === 0;
   const checkpoint = await prepareOut(request.out, request.resume);
   const rate = request.learningRate === undefined ? training.rate : request.learningRate * batch;
   return {
@@ -86,9 +85,11 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
     addTokens,
     classes,
     priorImages,
+    scorer,
+    halved: !regularized && request.steps === undefined,
     settings: {
       ...{ trains, freezeTokens, cutStartToken: preset.cutStartToken },
-      steps: request.steps ?? training.steps * concepts.length,
+      steps: request.steps ?? defaultSteps(training.steps, concepts.length, regularized),
       rate,
       batch,
       decay: request.weightDecay ?? training.decay,
@@ -133,11 +134,11 @@ function newTokens(request: TrainRequest, model: ModelFacts): Record<string, str
       const order = pairs.length;
       const initializer = request.initializers?.[order] ??
         initializerOf(request.method, category, order, (e) => tokenizer.rawId(e) !== undefined);
-      if (tokenizer.rawId(initializer) === undefined) {
+      if (randomSeed(initializer) === undefined && tokenizer.rawId(initializer) === undefined) {
         throw new TokenError(
           token,
           `can't start from "${initializer}", which is no entry of this model's vocabulary. ` +
-            `Name another with --initializer`,
+            `Name another with --initializer ("moongate tokens" lists rare ones)`,
         );
       }
       tokenizer.addToken(token); // Throws when it is in the vocabulary already.
@@ -145,41 +146,6 @@ function newTokens(request: TrainRequest, model: ModelFacts): Record<string, str
     }
   }
   return Object.fromEntries(pairs);
-}
-
-/** Zoomed-in examples are cut from pictures 1.4 times the side: more pixels would only cost memory. */
-const MOST_ZOOM = 1.4;
-
-async function readPhotos(folder: string, size: number): Promise<Picture[]> {
-  const most = Math.ceil(MOST_ZOOM * size);
-  const pictures: Picture[] = [];
-  for (const path of await listPictures(folder)) {
-    const square = centreSquare(await readPicture(path));
-    pictures.push(square.width > most ? resize(square, most, most) : square);
-  }
-  return pictures;
-}
-
-async function readClasses(
-  request: TrainRequest,
-  size: number,
-  template: string,
-  priorImages: number,
-): Promise<ClassSet[]> {
-  const classes: ClassSet[] = [];
-  for (const category of new Set(request.concepts.map((c) => c.category))) {
-    const prompt = fill(template, category);
-    const folder = request.regularization.find(({ name }) => name === category)?.path;
-    const square = (p: Picture) => {
-      const cut = centreSquare(p);
-      return cut.width === size ? cut : resize(cut, size, size);
-    };
-    const pictures = folder === undefined
-      ? undefined
-      : await readRegularization(folder, prompt, square);
-    if (pictures || priorImages > 0) classes.push({ category, prompt, pictures });
-  }
-  return classes;
 }
 
 /** Makes sure that the results can be written, and that no unfinished run is lost by it. Gives the checkpoint's path. */

@@ -20,6 +20,7 @@ export type Work = Pick<
   | "architecture"
   | "analyse"
   | "compress"
+  | "tokens"
   | "evaluate"
   | "verify"
   | "demo"

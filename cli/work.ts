@@ -17,6 +17,7 @@ import type {
   Inspected,
   InspectRequest,
   MergeRequest,
+  TokensRequest,
   TrainRequest,
   Ui,
   VerifyRequest,
@@ -61,6 +62,10 @@ export const inspect = async (request: InspectRequest): Promise<Inspected> =>
 /** Lists the parameters of an architecture. */
 export const architecture = async (request: ArchitectureRequest): Promise<Inspected> =>
   (await import("./work_architecture.ts")).architecture(request);
+
+/** Lists rare vocabulary entries. */
+export const tokens = async (request: TokensRequest): Promise<Inspected> =>
+  (await import("./work_tokens.ts")).tokens(request);
 
 /** Scores pictures; gives the path of the report. */
 export const evaluate = async (request: EvaluateRequest, ui: Ui): Promise<string> =>

@@ -1,17 +1,17 @@
 /** The work of `moongate evaluate`: pictures from a folder or fresh ones, their scores, and a report. */
 import { gpu } from "../device/adapter.ts";
 import { withoutTokens } from "../evaluate/alignment.ts";
-import { type ClipFolder, inspectClip, openClip } from "../evaluate/clip.ts";
+import { type ClipFolder, openClip } from "../evaluate/clip.ts";
 import { inspectDino, openDino } from "../evaluate/dino.ts";
 import { type Score, scorePictures } from "../evaluate/scores.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { FileError } from "../files/errors.ts";
-import { openModelFolder } from "../files/folder.ts";
 import { listPictures, type Picture, readPicture } from "../files/image.ts";
 import { readJsonObject } from "../files/json.ts";
 import { isFile, isFolder } from "../files/paths.ts";
 import { readPngText } from "../files/png.ts";
 import { UsageError } from "./errors.ts";
+import { inspectScorer } from "./model.ts";
 import { reportPage } from "./report.ts";
 import type { EvaluateRequest, Ui } from "./requests.ts";
 import { columns } from "./table.ts";
@@ -80,14 +80,6 @@ async function checkOutputs({ out, json }: EvaluateRequest): Promise<void> {
   if (folder && !await isFolder(folder)) {
     throw new FileError(json, "lies in a folder that does not exist", "Make it first");
   }
-}
-
-async function inspectScorer({ scorer, model }: EvaluateRequest): Promise<ClipFolder> {
-  if (scorer !== undefined) return await inspectClip(scorer);
-  if (model === undefined) throw new UsageError("scoring takes --scorer, the folder of a CLIP");
-  const folder = await openModelFolder(model);
-  if (folder.components.includes("clip")) return await inspectClip(folder.folder("clip"));
-  throw new UsageError(`${model} holds no clip/ of its own: give --scorer, the folder of a CLIP`);
 }
 
 const readAll = async (folders: string[]): Promise<Picture[]> =>

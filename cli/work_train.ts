@@ -3,19 +3,23 @@ import type { CaptionedPicture } from "../concepts/batches.ts";
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from "../concepts/checkpoints.ts";
 import { DELTA_FILE } from "../concepts/delta.ts";
 import { saveDelta } from "../concepts/formats/save.ts";
+import { chooseRegularization, type ChosenSet } from "../concepts/choose.ts";
 import { generateRegularization } from "../concepts/regularization.ts";
 import type { StepLayout } from "../concepts/step.ts";
 import { trainConcepts } from "../concepts/train.ts";
 import { gpu } from "../device/adapter.ts";
+import type { Device } from "../device/device.ts";
 import type { Precision } from "../diffusion/memory.ts";
 import { Sampler } from "../diffusion/sample.ts";
+import { openClip } from "../evaluate/clip.ts";
 import { isFile } from "../files/paths.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { UsageError } from "./errors.ts";
 import { describePlan, planTrainingWithin } from "./memory.ts";
 import { openMetrics } from "./metrics.ts";
-import type { TrainRequest, Ui } from "./requests.ts";
+import type { PriorRequest, TrainRequest, Ui } from "./requests.ts";
+import { squareOf } from "./train_pictures.ts";
 import { planTraining, type TrainPlan } from "./train_plan.ts";
 
 /** Teaches concepts; gives the path of the delta. */
@@ -23,6 +27,12 @@ export async function train(request: TrainRequest, ui: Ui): Promise<string> {
   const plan = await planTraining(request);
   using device = await gpu();
   const memory = planTrainingWithin(device.profile, plan, request);
+  if (plan.halved) {
+    ui.progress.note(
+      `no regularization pictures: half the steps, ${plan.settings.steps} (--steps says otherwise)`,
+    );
+  }
+  await choose(request, plan, device, ui);
   const run = await describeRun(request, plan, memory.precision);
   const resume = request.resume ? await findCheckpoint(plan, run, ui) : undefined;
   if (request.memory !== undefined) {
@@ -91,6 +101,51 @@ async function teach(
   return path;
 }
 
+/** Chooses regularization pictures from a collection, before the model takes its memory; says how it went. */
+async function choose(
+  { prior }: TrainRequest,
+  { classes, scorer: clip, settings }: TrainPlan,
+  device: Device,
+  { progress }: Ui,
+): Promise<void> {
+  if (!prior || !clip) return;
+  const scorer = await openClip(device, clip);
+  try {
+    for (const one of classes) {
+      if (!one.collection) continue;
+      const { prompt, collection } = one, square = squareOf(settings.size);
+      const found = await chooseRegularization(
+        collection,
+        prior.from,
+        prompt,
+        scorer,
+        square,
+        prior,
+      );
+      one.pictures = found.pictures;
+      for (const line of describeChoice(prompt, found, prior)) progress.note(line);
+    }
+  } finally {
+    scorer.free();
+  }
+}
+
+/** What was chosen, in words, and what there is to remark on it. */
+function describeChoice(
+  prompt: string,
+  { pictures, similarities, compared, near, unreadable }: ChosenSet,
+  { count, similarity }: PriorRequest,
+): string[] {
+  const [best, last] = [similarities[0], similarities.at(-1)!].map((x) => x.toFixed(3));
+  const few = pictures.length < count;
+  return [
+    `"${prompt}": ${pictures.length} pictures chosen, similarity ${best} to ${last}; ` +
+    `${near} of ${compared} captions are above ${similarity}`,
+    ...few ? [`fewer than the ${count} wanted: each is seen more often`] : [],
+    ...unreadable.length ? [`${unreadable.length} were passed over: ${unreadable[0]}`] : [],
+  ];
+}
+
 /** Regularization pictures of all classes: those that were read, and those that the model makes now. */
 async function regularize(
   request: TrainRequest,
@@ -143,9 +198,19 @@ async function describeRun(
       `${category}: ${pictures ? `${pictures.length} given` : `${priorImages} made`}`
     ).join(", "),
     "pictures' contents": await digest(concepts.flatMap((c) => c.pictures.map((p) => p.data))),
+    "masks' contents": await digest(
+      concepts.flatMap((c) => c.masks?.flatMap((m) => m ? [m.data] : []) ?? []),
+    ),
+    captions: await digest([bytesOf(concepts.flatMap((c) => c.captions ?? []))]),
     "regularization's contents": await digest(given),
+    "regularization's captions": await digest([
+      bytesOf(classes.flatMap(({ pictures }) => pictures?.map((p) => p.caption) ?? [])),
+    ]),
   });
 }
+
+const bytesOf = (texts: readonly string[]): Uint8Array =>
+  new TextEncoder().encode(texts.join("\n"));
 
 /** Tells sets of pictures apart: the first half of SHA-256 over their pixels. */
 async function digest(parts: readonly ArrayBufferView[]): Promise<string> {

@@ -62,7 +62,7 @@ export interface AugmentOptions {
 export interface Augmented {
   /** S×S×3, row-major, in [−1, 1]; 0 is mid-grey. */
   pixels: Float32Array;
-  /** (S/f)², row-major: 1 where the loss counts, 0 elsewhere. */
+  /** (S/f)², row-major: 1 where the loss counts, 0 elsewhere. With a foreground that is out of sight, all 0. */
   mask: Float32Array;
 }
 
@@ -147,14 +147,20 @@ function cellsInside(start: number, length: number, factor: number): [number, nu
  *
  * @param picture square RGB, S0×S0: bytes (x/127.5 − 1 is taken), or floats in [−1, 1]
  * @param draw what {@linkcode drawAugmentation} gave
+ * @param foreground as large as the picture, bytes: 255 where the concept is, 0 elsewhere. It goes where the picture
+ *   goes, and only latent cells that it covers by half or more count
  * @returns pixels S×S×3 clamped to [−1, 1], and the mask (S/f)²
- * @throws {RangeError} for a picture that is not square (crop it first)
+ * @throws {RangeError} for a picture that is not square (crop it first), or a foreground of another size
  */
-export function augment(picture: Pixels, draw: Augmentation): Augmented {
+export function augment(picture: Pixels, draw: Augmentation, foreground?: Pixels): Augmented {
   if (picture.width !== picture.height) {
     throw new RangeError(
       `the picture is ${picture.width}×${picture.height}: crop it to a square first`,
     );
+  }
+  if (foreground && (foreground.width !== picture.width || foreground.height !== picture.height)) {
+    const [one, other] = [foreground, picture].map((p) => `${p.width}×${p.height}`);
+    throw new RangeError(`the foreground is ${one}, and the picture ${other}`);
   }
   const { size, factor, resized: r, placement, flip } = draw;
   // What of the resized picture is on the frame, and where. A mirrored one is cut from the other side.
@@ -166,22 +172,39 @@ export function augment(picture: Pixels, draw: Augmentation): Augmented {
     width: side,
     height: side,
   };
-  const part = resize(picture, r, r, window);
-  const bytes = !(picture.data instanceof Float32Array);
-  const scale = bytes ? 1 / 127.5 : 1, shift = bytes ? -1 : 0;
-
-  const pixels = new Float32Array(size * size * 3);
   const top = Math.max(0, placement.top), left = Math.max(0, placement.left);
-  for (let y = 0; y < side; y++) {
-    for (let x = 0, at = ((top + y) * size + left) * 3; x < side; x++, at += 3) {
-      const from = (y * side + (flip ? side - 1 - x : x)) * 3;
-      for (let c = 0; c < 3; c++) {
-        pixels[at + c] = Math.min(1, Math.max(-1, part[from + c] * scale + shift));
+  const placed = (from: Pixels) => {
+    const part = resize(from, r, r, window);
+    const bytes = !(from.data instanceof Float32Array);
+    const scale = bytes ? 1 / 127.5 : 1, shift = bytes ? -1 : 0;
+    const pixels = new Float32Array(size * size * 3);
+    for (let y = 0; y < side; y++) {
+      for (let x = 0, at = ((top + y) * size + left) * 3; x < side; x++, at += 3) {
+        const from = (y * side + (flip ? side - 1 - x : x)) * 3;
+        for (let c = 0; c < 3; c++) {
+          pixels[at + c] = Math.min(1, Math.max(-1, part[from + c] * scale + shift));
+        }
       }
     }
-  }
+    return pixels;
+  };
 
   const cells = size / factor, mask = new Float32Array(cells * cells), m = draw.latentMask;
   for (let y = m.top; y < m.bottom; y++) mask.fill(1, y * cells + m.left, y * cells + m.right);
-  return { pixels, mask };
+  if (foreground) keepCovered(mask, placed(foreground), size, factor);
+  return { pixels: placed(picture), mask };
+}
+
+/** Zeroes the cells of which less than half is foreground. Around a pasted picture all is grey, 0, and masked anyway. */
+function keepCovered(mask: Float32Array, foreground: Float32Array, size: number, factor: number) {
+  const cells = size / factor;
+  for (let cell = 0; cell < mask.length; cell++) {
+    if (!mask[cell]) continue;
+    const y0 = Math.floor(cell / cells) * factor, x0 = (cell % cells) * factor;
+    let sum = 0;
+    for (let y = y0; y < y0 + factor; y++) {
+      for (let x = x0; x < x0 + factor; x++) sum += foreground[(y * size + x) * 3];
+    }
+    if (sum < 0) mask[cell] = 0; // 255 is 1, 0 is −1: half of each sums to 0.
+  }
 }

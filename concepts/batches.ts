@@ -18,6 +18,11 @@ export interface Concept {
   readonly pictures: readonly Pixels[];
   /** One caption for each picture; without, the template around "<new1> gate". */
   readonly captions?: readonly string[];
+  /**
+   * For each picture where the concept is in it, if that is known: RGB bytes of the picture's size, 255 there and 0
+   * elsewhere. The loss then looks at the concept alone.
+   */
+  readonly masks?: readonly (Pixels | undefined)[];
   /** Vocabulary entry that V* starts from. */
   readonly initializer?: string;
 }
@@ -95,14 +100,24 @@ export function makeBatch(
   return { pixels, targets, regularization: chosen, captions, mask };
 }
 
-function drawTarget(concept: Concept, random: Random, options: BatchOptions) {
+/** Draws after which a picture whose concept was out of sight each time is shown whole. */
+const TRIES = 8;
+
+/** The target that a stream of random numbers draws: its pixels, its valid region, its caption. */
+export function drawTarget(
+  concept: Concept,
+  random: Random,
+  options: Pick<BatchOptions, "size" | "factor" | "flip" | "augment" | "template">,
+): { pixels: Float32Array; mask: Float32Array; caption: string } {
   const index = random.integer(0, concept.pictures.length - 1);
-  const draw = drawAugmentation(random, {
-    size: options.size,
-    factor: options.factor,
-    flip: options.flip,
-    sizes: options.augment,
-  });
   const caption = concept.captions?.[index] ?? fill(options.template, phrase(concept));
-  return { ...augment(concept.pictures[index], draw), caption: draw.captionPrefix + caption };
+  const { size, factor, flip, augment: sizes = true } = options;
+  for (let tried = 1;; tried++) {
+    const draw = drawAugmentation(random, { size, factor, flip, sizes: sizes && tried < TRIES });
+    const one = augment(concept.pictures[index], draw, concept.masks?.[index]);
+    // A crop can miss a concept that is small and off the middle: there is nothing to learn from it.
+    if (tried >= TRIES || one.mask.some((cell) => cell > 0)) {
+      return { ...one, caption: draw.captionPrefix + caption };
+    }
+  }
 }

@@ -26,6 +26,13 @@ export const TRAINING: TrainingDefaults = {
   template: "photo of a {}",
 };
 
+/**
+ * Optimizer steps where none are asked for: so many for each concept, and half of that without regularization pictures,
+ * after which the concept is learnt and the model drifts on (§4.2, "no regularization").
+ */
+export const defaultSteps = (each: number, concepts: number, regularized: boolean): number =>
+  Math.ceil(each * concepts / (regularized ? 1 : 2));
+
 /** Vocabulary entries that V* tokens start from, in order: rare in captions, alphabetic, no part of another word. */
 export const INITIALIZERS: readonly string[] = ["ktn", "pll", "ucd"];
 

@@ -6,8 +6,10 @@ import type { Tokenizer } from "../models/tokenizer.ts";
 
 /** A vocabulary entry that V* may start from. */
 export interface RareToken {
-  /** As in the vocabulary, without the mark of a word's end: what `initializer` takes where that is unambiguous. */
+  /** Its letters. */
   readonly entry: string;
+  /** As in the vocabulary, with `</w>` where it ends a word: what `initializer` takes. */
+  readonly initializer: string;
   /** Its row in the token table. */
   readonly id: number;
   /** How often it occurs in the captions. */
@@ -44,7 +46,8 @@ export function rareTokens(
   }
   const added = new Set(tokenizer.added.values());
   const ids = Array.from({ length: tokenizer.size }, (_, id) => id).filter((id) => !added.has(id));
-  const words = tokenizer.entries(ids).map((entry) => entry.replace(END, ""));
+  const raw = tokenizer.entries(ids);
+  const words = raw.map((entry) => entry.replace(END, ""));
   // One long text, so that "is a part of another" is a search and not a comparison of all with all.
   const all = ` ${[...new Set(words)].join(" ")} `;
   const partOfAnother = (word: string) => {
@@ -54,6 +57,6 @@ export function rareTokens(
   return ids.flatMap((id, i) => {
     const count = counts.get(id) ?? 0, entry = words[i];
     const fits = count >= low && count <= high && /^[a-z]+$/.test(entry) && !partOfAnother(entry);
-    return fits ? [{ entry, id, count }] : [];
+    return fits ? [{ entry, initializer: raw[i], id, count }] : [];
   }).sort((a, b) => a.count - b.count || a.id - b.id);
 }

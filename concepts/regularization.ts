@@ -1,64 +1,35 @@
 /**
  * The regularization set (§3.2 of the paper): pictures of the class with captions, which keep the model what it was
- * while it learns the new thing. They come from a folder, or from the model itself.
+ * while it learns the new thing. They come from a folder, or from the model itself;
+ * `choose.ts` finds them in a collection.
  */
 import type { Sampler } from "../diffusion/sample.ts";
-import { FileError } from "../files/errors.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
-import { listPictures, type Picture, readPicture } from "../files/image.ts";
+import { listCaptioned } from "../files/collection.ts";
+import { type Picture, readPicture } from "../files/image.ts";
 import { readText } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
 import { writePng } from "../files/png.ts";
 import type { CaptionedPicture } from "./batches.ts";
 
-/** Files that hold a caption for each picture, a line each, in the order of the pictures' names. */
-const LISTS = ["caption.txt", "captions.txt"];
-
 /**
- * Reads a folder of pictures with captions. A caption is taken from `caption.txt` in the folder (a line for each
- * picture; with `images.txt`, whose lines name the pictures, in its order), or from `<name>.txt` beside the picture;
- * else it is `otherwise`.
+ * Reads a whole collection (see {@linkcode listCaptioned}) as a regularization set; pictures without a caption get
+ * `otherwise`.
  *
  * @param prepare makes a picture square and of the size that is trained at
  * @throws FileError naming the folder, picture or list that cannot be used
  */
 export async function readRegularization(
-  folder: string,
+  path: string,
   otherwise: string,
   prepare: (picture: Picture) => Picture,
 ): Promise<CaptionedPicture[]> {
-  const listed = await readLists(folder);
-  const paths = listed?.paths ?? await listPictures(folder);
   const set: CaptionedPicture[] = [];
-  for (const [i, path] of paths.entries()) {
-    const beside = path.replace(/\.[^./\\]+$/, ".txt");
-    const caption = listed?.captions[i] ??
-      (await isFile(beside) ? (await readText(beside)).trim() : otherwise);
-    set.push({ picture: prepare(await readPicture(path)), caption: caption || otherwise });
+  for (const { caption = otherwise, read } of await listCaptioned(path)) {
+    set.push({ picture: prepare(await read()), caption });
   }
   return set;
 }
-
-async function readLists(folder: string) {
-  for (const name of LISTS) {
-    const file = `${folder}/${name}`;
-    if (!await isFile(file)) continue;
-    const captions = await lines(file);
-    const images = `${folder}/images.txt`;
-    const paths = await isFile(images)
-      ? (await lines(images)).map((p) => /^([/\\]|\w:)/.test(p) ? p : `${folder}/${p}`)
-      : await listPictures(folder);
-    if (captions.length === paths.length) return { paths, captions };
-    throw new FileError(
-      file,
-      `has ${captions.length} captions for ${paths.length} pictures`,
-      "A line for each picture is needed",
-    );
-  }
-}
-
-const lines = async (file: string): Promise<string[]> =>
-  (await readText(file)).split(/\r?\n/).map((l) => l.trim()).filter(Boolean);
 
 /** What a generated set is made from; a set in a folder is used again only when all of it is the same. */
 export interface GeneratedSet {

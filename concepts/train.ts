@@ -19,7 +19,7 @@ import {
   makeBatch,
   targetsOf,
 } from "./batches.ts";
-import { TRAINING } from "./defaults.ts";
+import { defaultSteps, TRAINING } from "./defaults.ts";
 import type { Delta } from "./delta.ts";
 import { deltaOf } from "./delta_weights.ts";
 import { encodeRegularization } from "./latents.ts";
@@ -35,7 +35,7 @@ export interface TrainOptions {
   readonly concepts: readonly Concept[];
   /** Pictures of the classes with captions; none halves the steps that are needed and lets the model drift. */
   readonly regularization: readonly CaptionedPicture[];
-  /** Optimizer steps. Default 250 for each concept. */
+  /** Optimizer steps. Default 250 for each concept, and half of that without regularization. */
   readonly steps?: number;
   /** What trains beside the new tokens. Default "kv": the cross-attention's keys and values. */
   readonly trains?: Trains;
@@ -99,7 +99,8 @@ export interface TrainReport {
 export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): Promise<Delta> {
   const { concepts, regularization, seed = 0, reportEvery = 10 } = options;
   const decay = options.decay ?? TRAINING.decay;
-  const steps = options.steps ?? TRAINING.steps * concepts.length;
+  const steps = options.steps ??
+    defaultSteps(TRAINING.steps, concepts.length, regularization.length > 0);
   const rate = tensor([options.rate ?? TRAINING.rate], []);
   const { trains = "kv", freezeTokens = false, cutStartToken = true } = options;
   const trainable = conceptMask(pipeline, concepts, { trains, freezeTokens });

@@ -21,6 +21,9 @@ export interface ClipScorer extends ImageEncoder {
   prompts(texts: readonly string[]): Promise<Features>;
 }
 
+/** Texts that go through together where there are many. */
+const TOGETHER = 16;
+
 /** A CLIP folder that was looked through. */
 export interface ClipFolder {
   /** Its path. */
@@ -84,17 +87,19 @@ export async function openClip(device: Device, folder: string | ClipFolder): Pro
     features: (all) => featuresBy(device, pictures, size, all, look),
     async prompts(texts) {
       const data = new Float64Array(texts.length * size);
-      // One at a time: a list has few distinct prompts.
       const known = new Map<string, Float32Array>();
-      for (const [i, text] of texts.entries()) {
-        let row = known.get(text);
-        if (!row) {
-          const ids = Uint32Array.from(tokenizer.encodePadded(text, length));
-          row = await device.read(words(tensor(ids, [1, length])).rows) as Float32Array;
-          known.set(text, row);
-        }
-        data.set(row, i * size);
+      const distinct = [...new Set(texts)];
+      // A list of prompts has few distinct ones; captions of a collection are many.
+      const some = distinct.length < TOGETHER ? 1 : TOGETHER;
+      for (let at = 0; at < distinct.length; at += some) {
+        const part = distinct.slice(at, at + some);
+        const ids = part.flatMap((text) => tokenizer.encodePadded(text, length));
+        const all = new Uint32Array(some * length);
+        all.set(ids); // The last part is filled up with ids of 0, whose rows nobody reads.
+        const rows = await device.read(words(tensor(all, [some, length])).rows) as Float32Array;
+        part.forEach((text, i) => known.set(text, rows.slice(i * size, (i + 1) * size)));
       }
+      texts.forEach((text, i) => data.set(known.get(text)!, i * size));
       return { count: texts.length, size, data };
     },
     free() {

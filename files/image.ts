@@ -15,6 +15,9 @@ export { fitted, resize, squared } from "./resize.ts";
 
 const EXTENSIONS = /\.(png|jpe?g|webp)$/i;
 
+/** What the name of a picture's foreground mask ends in, in place of its own extension. */
+export const MASK_ENDING = ".mask.png";
+
 /** Decoding takes four bytes a pixel several times over, in the 4 GB that WebAssembly has. */
 const MOST_PIXELS = 150e6;
 
@@ -74,7 +77,7 @@ export async function decodePicture(bytes: Uint8Array, name = "(bytes)"): Promis
 
 /**
  * Paths of the pictures in a folder, by their extensions (.png, .jpg, .jpeg, .webp), sorted as people sort: 2 before
- * 10. Hidden files and everything else are skipped.
+ * 10. Hidden files, foreground masks (`<name>.mask.png`) and everything else are skipped.
  *
  * @throws FileError if the folder is missing or holds no pictures
  */
@@ -85,7 +88,8 @@ export async function listPictures(folder: string): Promise<string[]> {
   const paths: string[] = [];
   for (const name of names.sort(byName)) {
     const path = `${folder.replace(/(?<=.)[/\\]+$/, "")}/${name}`;
-    if (EXTENSIONS.test(name) && !name.startsWith(".") && await isFile(path)) paths.push(path);
+    if (!EXTENSIONS.test(name) || name.startsWith(".")) continue;
+    if (!name.toLowerCase().endsWith(MASK_ENDING) && await isFile(path)) paths.push(path);
   }
   if (paths.length) return paths;
   const other = names.find((name) => /\.(heic|heif|avif|gif|bmp|tiff?)$/i.test(name));

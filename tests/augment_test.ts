@@ -2,8 +2,10 @@
 import { assert, assertAlmostEquals, assertEquals, assertLess, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { augment, type Augmentation, drawAugmentation } from "../concepts/augment.ts";
+import { drawTarget } from "../concepts/batches.ts";
 import { hostRandom, philox } from "../concepts/random.ts";
 import { type Pixels, resize } from "../concepts/resample.ts";
+import again from "./golden/augment.json" with { type: "json" };
 import golden from "./golden/resample.json" with { type: "json" };
 
 /** The formula of tests/golden/resample.py. */
@@ -210,4 +212,70 @@ Deno.test("wrong sizes are refused", () => {
   assertThrows(draw(6, 2), RangeError, "at least 8");
   assertThrows(draw(100, 8), RangeError, "not a multiple of the latent factor 8");
   assertThrows(() => augment(picture(9, 4), draws(1, 64)[0]), RangeError, "crop it to a square");
+});
+
+/** A picture and its foreground by the formulas of golden/augment.py. */
+function withEllipse(side: number, row: number, column: number, extent: number) {
+  const data = new Uint8Array(side * side * 3), mask = data.slice();
+  for (let i = 0; i < side * side; i++) {
+    const y = Math.floor(i / side), x = i % side;
+    const scaled = (v: number) => Math.floor(v * 255 / (side - 1));
+    data.set([scaled(x), scaled(y), (x * 7 + y * 5) % 200], i * 3);
+    const v = y - row, u = x - column, inside = 7 * v * v + 5 * u * u + 4 * u * v <= extent;
+    mask.fill(inside ? 250 : 2, i * 3, i * 3 + 3);
+  }
+  return [data, mask].map((data) => ({ width: side, height: side, data }));
+}
+
+Deno.test("1,000 draws: geometry, valid region, foreground, caption and pixels are those of an independent implementation", () => {
+  const bytes = (name: "geometry" | "captions" | "masks" | "pixels") =>
+    Uint8Array.fromBase64(again[name]);
+  const geometry = new Int16Array(bytes("geometry").buffer);
+  const pixels = new Float32Array(bytes("pixels").buffer);
+  const captions = bytes("captions"), masks = bytes("masks");
+  const pairs = [withEllipse(48, 20, 27, 1400), withEllipse(40, 3, 4, 61)];
+  const concept = {
+    ...{ token: "<new1>", className: "gate" },
+    pictures: pairs.map(([picture]) => picture),
+    masks: pairs.map(([, mask]) => mask),
+    captions: ["photo of a <new1> gate", "a <new1> gate at night"],
+  };
+  for (let i = 0; i < again.draws; i++) {
+    const d = drawAugmentation(hostRandom(11, i), { size: 512, factor: 8 });
+    const { top, left } = d.placement, m = d.latentMask;
+    assertEquals(
+      // `+ 0`, since a crop at the very edge is at −0
+      [Number(d.flip), d.resized, top + 0, left + 0, again.prefixes.indexOf(d.captionPrefix)]
+        .concat([m.top, m.bottom, m.left, m.right]),
+      [...geometry.subarray(i * 9, i * 9 + 9)],
+      `draw ${i}`,
+    );
+    const one = drawTarget(concept, hostRandom(11, i), { size: 64, factor: 4, template: "{}" });
+    assertEquals(one.caption, again.words[captions[i]]);
+    const bits = [...masks.subarray(i * 32, i * 32 + 32)].map((b) =>
+      b.toString(2).padStart(8, "0")
+    );
+    assertEquals(one.mask.join(""), bits.join(""), `draw ${i}`);
+    again.places.forEach(([y, x], k) => {
+      for (let c = 0; c < 3; c++) {
+        const got = one.pixels[(y * 64 + x) * 3 + c];
+        const off = Math.abs(got - pixels[(i * again.places.length + k) * 3 + c]);
+        assert(off < 1e-5, `draw ${i}: off by ${off} at ${y}, ${x}`);
+      }
+    });
+  }
+});
+
+Deno.test("a foreground that no crop shows is seen whole, and one of another size is refused", () => {
+  const [picture, mask] = withEllipse(40, 0, 0, 150);
+  const concept = { token: "", className: "gate", pictures: [picture], masks: [mask] };
+  const options = { size: 64, factor: 4, template: "{}" };
+  const cells = Array.from(
+    { length: 300 },
+    (_, i) => drawTarget(concept, hostRandom(3, i), options),
+  )
+    .map(({ mask }) => mask.filter((v) => v > 0).length);
+  assert(Math.min(...cells) > 0 && Math.max(...cells) < 64, `${Math.min(...cells)} cells`);
+  const [other] = withEllipse(39, 0, 0, 150);
+  assertThrows(() => augment(picture, draws(1, 64)[0], other), RangeError, "39×39");
 });

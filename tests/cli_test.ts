@@ -32,6 +32,7 @@ async function run(args: string[], work: Partial<Work> = {}) {
       inspect: note({ facts: { kind: "delta" }, lines: ["a delta"] }),
       architecture: note({ facts: { tensors: {} }, lines: ["tensors"] }),
       analyse: note({ facts: {}, lines: ["changes"] }),
+      tokens: note({ facts: { tokens: [] }, lines: ["--initializer"] }),
       compress: note("small.safetensors"),
       evaluate: note("evaluation/report.html"),
       verify: note({ facts: { passed: true }, lines: ["all agree"], wrong: [] }),
@@ -198,7 +199,11 @@ Deno.test("what makes no sense is refused before any work, with what would", asy
   const refused: [string[], RegExp][] = [
     [["train", "--modl", "sd"], /unknown option '--modl'[^]*Did you mean --model/],
     [["trian"], /unknown command 'trian'[^]*Did you mean train/],
-    [["train", "--model", "sd"], /--concept is needed/],
+    [["train", "--model", "sd"], /--out is needed/],
+    [
+      ["train", "--model", "sd", "--out", "o"],
+      /nothing to teach: give --concept, or --concepts-list/,
+    ],
     [[...train, "--stepz", "3"], /Did you mean --steps/],
     [[...train, "--steps", "0"], /whole number, 1 or more/],
     [[...train, "--steps", "1.5"], /whole number/],

@@ -1,0 +1,112 @@
+/** A `concepts_list.json` as diffusers has it, as concepts to teach and their regularization. */
+import { FileError, messageOf } from "../files/errors.ts";
+import { isObject, readText } from "../files/json.ts";
+import { listPictures } from "../files/image.ts";
+import { isFolder } from "../files/paths.ts";
+import { UsageError } from "./errors.ts";
+import { concept, distinctConcepts } from "./parse.ts";
+import type { ConceptRequest, TrainRequest } from "./requests.ts";
+
+const KEYS = ["instance_prompt", "class_prompt", "instance_data_dir", "class_data_dir"] as const;
+type Entry = Partial<Record<(typeof KEYS)[number], string>>;
+
+/** What a list says. */
+export type ListedConcepts = Pick<TrainRequest, "concepts" | "regularization">;
+
+/**
+ * Reads a list: `[{ "instance_prompt": "photo of a <new1> cat", "class_prompt": "cat", "instance_data_dir": "./cat",
+ * "class_data_dir": "./cats" }]`. The instance prompt is the caption of all of a concept's pictures, the class prompt
+ * that of its regularization pictures. As in diffusers, paths are relative to where the command runs, and a class folder
+ * that has no pictures, or is not named, means that the model makes them. Other keys are passed over.
+ *
+ * @throws FileError naming the entry and what it lacks
+ */
+export async function readConceptsList(path: string): Promise<ListedConcepts> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(await readText(path));
+  } catch (error) {
+    if (error instanceof FileError) throw error;
+    throw new FileError(path, `is not valid JSON (${messageOf(error)})`);
+  }
+  if (!Array.isArray(parsed) || !parsed.length) {
+    throw new FileError(path, "is no list of concepts", `It must look like [{ "${KEYS[0]}": … }]`);
+  }
+  const concepts: ConceptRequest[] = [];
+  const regularization: TrainRequest["regularization"] = [];
+  for (const [i, value] of parsed.entries()) {
+    const entry = checked(path, i + 1, value);
+    const one = conceptOf(path, i + 1, entry);
+    concepts.push(one);
+    const { category } = one, folder = entry.class_data_dir;
+    if (folder === undefined || !await hasPictures(folder)) continue;
+    const other = regularization.find(({ name }) => name === category);
+    if (other && other.path !== folder) {
+      const both = `"${other.path}" and "${folder}"`;
+      throw new FileError(path, `gives the class "${category}" two folders, ${both}`);
+    }
+    if (!other) regularization.push({ name: category, path: folder });
+  }
+  distinctConcepts(concepts);
+  return { concepts, regularization };
+}
+
+function checked(path: string, number: number, value: unknown): Entry {
+  if (!isObject(value)) throw new FileError(path, `entry ${number} is no object`);
+  for (const key of KEYS) {
+    const needed = key === "instance_prompt" || key === "instance_data_dir";
+    if (value[key] === undefined && !needed) continue;
+    if (typeof value[key] === "string" && value[key].trim()) continue;
+    throw new FileError(
+      path,
+      `entry ${number} has no "${key}"`,
+      `An entry has ${KEYS.map((k) => `"${k}"`).join(", ")}`,
+    );
+  }
+  return value as Entry;
+}
+
+/**
+ * The class word is what the class prompt ends in and the instance prompt has behind the new word: "dog" of "photo of a
+ * dog" and "photo of a <new1> dog". Where they do not meet, the whole class prompt.
+ */
+function conceptOf(path: string, number: number, entry: Entry): ConceptRequest {
+  const prompt = entry.instance_prompt!.trim(), classPrompt = entry.class_prompt?.trim();
+  const [before, token = "", rest = ""] = /^([^]*?)(<[^<>\s]+>)([^]*)$/.exec(prompt)?.slice(1) ??
+    [prompt];
+  const after = rest.trim().split(/\s+/), named = (classPrompt ?? rest).trim().split(/\s+/);
+  let category = named.join(" ");
+  for (let from = 0; from < named.length; from++) {
+    const tail = named.slice(from);
+    if (!tail.every((word, i) => word === after[i])) continue;
+    category = tail.join(" ");
+    break;
+  }
+  if (!category || (!token && classPrompt === undefined)) {
+    throw new FileError(
+      path,
+      `entry ${number} has no class: nothing follows the new word of "${before}${token}${rest}"`,
+      'Give a "class_prompt"',
+    );
+  }
+  try {
+    const one = concept(`${token} ${category}=${entry.instance_data_dir}`);
+    return { ...one, caption: prompt, ...(classPrompt !== undefined && { classPrompt }) };
+  } catch (error) {
+    throw new UsageError(`${path}: entry ${number}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function hasPictures(folder: string): Promise<boolean> {
+  if (!await isFolder(folder)) return false;
+  try {
+    return (await listPictures(folder)).length > 0;
+  } catch (error) {
+    if (error instanceof FileError) return Deno.readDirSync(folder).some(isList);
+    throw error;
+  }
+}
+
+/** Whether an entry of a folder without pictures of its own makes it a collection all the same. */
+const isList = ({ name }: Deno.DirEntry): boolean =>
+  /\.tar$|^metadata\.jsonl$|^images\.txt$/i.test(name);
