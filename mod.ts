@@ -194,7 +194,7 @@ export {
   type SaveDeltaOptions,
 } from "./concepts/formats/save.ts";
 export { changeNorm, factoredChange, trainedWeight, weightChange } from "./concepts/changes.ts";
-export { type Svd, svd } from "./concepts/svd.ts";
+export { type Svd, svd } from "./numerics/svd.ts";
 export {
   type GroupChange,
   groupChanges,

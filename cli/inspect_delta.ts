@@ -3,7 +3,7 @@ import { changeNorm, formOf } from "../concepts/changes.ts";
 import type { Delta, DeltaWeight } from "../concepts/delta.ts";
 import type { BaseModel } from "../concepts/formats/base.ts";
 import type { LoadedDelta } from "../concepts/formats/load.ts";
-import { norm } from "../concepts/matrix.ts";
+import { norm } from "../numerics/matrix.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Inspected } from "./requests.ts";
 import { columns } from "./table.ts";

@@ -5,7 +5,7 @@
  * learn their size and place as part of the concept. Small ones are pasted on grey, and the loss looks only at the
  * pasted part (the latent mask); large ones are cropped. Constants as in the authors' training runs.
  */
-import type { Random } from "./random.ts";
+import type { Random } from "../numerics/random.ts";
 import { type Pixels, resize } from "./resample.ts";
 
 /** What is put before the caption, with its trailing space; empty at about the natural size. */

@@ -5,7 +5,7 @@
  */
 import { augment, drawAugmentation } from "./augment.ts";
 import { fill, phrase } from "./prompts.ts";
-import { hostRandom, type Random } from "./random.ts";
+import { hostRandom, type Random } from "../numerics/random.ts";
 import type { Pixels } from "./resample.ts";
 
 /** A concept to be taught. */

@@ -3,8 +3,8 @@
  * base, and its best factors of a given rank. Sums are taken in float64 and rounded once.
  */
 import type { DeltaWeight, FactoredChange, TrainedWeight, WeightChange } from "./delta.ts";
-import { addProductNT, gram, type Matrix, norm, transpose, zeros } from "./matrix.ts";
-import { type Svd, svd } from "./svd.ts";
+import { addProductNT, gram, type Matrix, norm, transpose, zeros } from "../numerics/matrix.ts";
+import { type Svd, svd } from "../numerics/svd.ts";
 
 /** How a change is held. */
 export type ChangeForm = "weight" | "change" | "factors";

@@ -5,7 +5,7 @@
 import { changeMatrix, factors, weightChange } from "./changes.ts";
 import type { Delta, DeltaWeight } from "./delta.ts";
 import type { BaseWeights } from "./formats/save.ts";
-import { svd } from "./svd.ts";
+import { svd } from "../numerics/svd.ts";
 
 /** How much is kept: one of the three. */
 export type CompressTarget =

@@ -9,7 +9,7 @@ import type { Pipeline } from "../diffusion/pipeline.ts";
 import { type Posterior, vaeEncode } from "../models/vae.ts";
 import { augment, drawAugmentation } from "./augment.ts";
 import type { CaptionedPicture, HostBatch } from "./batches.ts";
-import { hostRandom } from "./random.ts";
+import { hostRandom } from "../numerics/random.ts";
 
 /** Posteriors of a set of pictures: picture i upright at 2i, mirrored at 2i + 1. */
 export interface LatentSet {

@@ -10,11 +10,11 @@
  * The factor K = (C A⁻¹ Cᵀ)⁻¹ C A⁻¹ does not depend on W0 or V: it is computed once (`merge_gain.ts`), for all 32
  * matrices of Stable Diffusion 1.x, and each matrix then costs two thin products.
  */
-import { addProductNT, type Matrix, norm, transpose, zeros } from "./matrix.ts";
+import { addProductNT, type Matrix, norm, transpose, zeros } from "../numerics/matrix.ts";
 import { checkAgreement, checkMatrix, checkSize, type DuplicateRow } from "./merge_checks.ts";
 import { factorize, type Gain, type GainOptions } from "./merge_gain.ts";
 
-export type { Matrix } from "./matrix.ts";
+export type { Matrix } from "../numerics/matrix.ts";
 export { type DuplicateRow, MergeError, type MergeErrorCode } from "./merge_checks.ts";
 export type { GainOptions as MergeSolverOptions } from "./merge_gain.ts";
 

@@ -3,8 +3,8 @@
  *
  * Why in its own file: the solver then reads as its mathematics, and the messages can be reviewed side by side.
  */
-import { type Matrix, norm, powerOfTwoNear, zeros } from "./matrix.ts";
-import { rankOfRows, type RowRank } from "./orthogonal.ts";
+import { type Matrix, norm, powerOfTwoNear, zeros } from "../numerics/matrix.ts";
+import { rankOfRows, type RowRank } from "../numerics/orthogonal.ts";
 
 /** Why a merge was refused. */
 export type MergeErrorCode = "shape" | "not-finite" | "contradiction" | "rank" | "ridge";

@@ -15,7 +15,7 @@ import {
   conditionOfTriangle,
   solveLowerRows,
   solveLowerTransposedRows,
-} from "./linalg.ts";
+} from "../numerics/linalg.ts";
 import {
   addProductNT,
   addProductTN,
@@ -25,7 +25,7 @@ import {
   powerOfTwoNear,
   transpose,
   zeros,
-} from "./matrix.ts";
+} from "../numerics/matrix.ts";
 import {
   checkMatrix,
   checkSize,
@@ -34,7 +34,7 @@ import {
   MergeError,
   singularRegularization,
 } from "./merge_checks.ts";
-import { orthonormalRows, rankOfRows, triangleOf } from "./orthogonal.ts";
+import { orthonormalRows, rankOfRows, triangleOf } from "../numerics/orthogonal.ts";
 
 /** What the factorization of a merge takes. */
 export interface GainOptions {

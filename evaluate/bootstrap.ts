@@ -4,7 +4,7 @@
  *
  * A draw is given as how often each picture occurs in it, so that kernels and cosines are computed once only.
  */
-import { hostRandom } from "../concepts/random.ts";
+import { hostRandom } from "../numerics/random.ts";
 
 /** A score with its interval. */
 export interface Estimate {

@@ -2,8 +2,8 @@
  * The Fréchet distance of two sets of features, each taken as a normal distribution (Heusel et al., NeurIPS 2017): with
  * Inception's features it is the FID. Definition as in clean-fid: covariances divide by n − 1.
  */
-import { addProductNT, type Matrix, zeros } from "../concepts/matrix.ts";
-import { svd } from "../concepts/svd.ts";
+import { addProductNT, type Matrix, zeros } from "../numerics/matrix.ts";
+import { svd } from "../numerics/svd.ts";
 import { bootstrap, type BootstrapOptions, type Estimate } from "./bootstrap.ts";
 import type { Features } from "./features.ts";
 

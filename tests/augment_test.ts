@@ -3,7 +3,7 @@ import { assert, assertAlmostEquals, assertEquals, assertLess, assertThrows } fr
 import fc from "fast-check";
 import { augment, type Augmentation, drawAugmentation } from "../concepts/augment.ts";
 import { drawTarget } from "../concepts/batches.ts";
-import { hostRandom, philox } from "../concepts/random.ts";
+import { hostRandom, philox } from "../numerics/random.ts";
 import { type Pixels, resize } from "../concepts/resample.ts";
 import again from "./golden/augment.json" with { type: "json" };
 import golden from "./golden/resample.json" with { type: "json" };

@@ -6,7 +6,7 @@ import { changeMatrix, changeNorm, formOf } from "../concepts/changes.ts";
 import { compressDelta, rankOfEnergy } from "../concepts/compress.ts";
 import type { Delta, DeltaWeight } from "../concepts/delta.ts";
 import { loadDelta } from "../concepts/formats/load.ts";
-import { norm } from "../concepts/matrix.ts";
+import { norm } from "../numerics/matrix.ts";
 import { expected, GOLDEN, inFolder, MODEL } from "./formats_golden.ts";
 import { uniform } from "./support/check.ts";
 

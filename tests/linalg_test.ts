@@ -1,9 +1,9 @@
 // The float64 linear algebra under the merge, against its definitions, on matrices chosen to hurt.
 import { assert, assertAlmostEquals, assertEquals, assertLess } from "@std/assert";
 import fc from "fast-check";
-import { cholesky, conditionOfTriangle } from "../concepts/linalg.ts";
-import { addProductNT, addProductTN, gram, type Matrix, norm, zeros } from "../concepts/matrix.ts";
-import { orthonormalRows, rankOfRows, triangleOf } from "../concepts/orthogonal.ts";
+import { cholesky, conditionOfTriangle } from "../numerics/linalg.ts";
+import { addProductNT, addProductTN, gram, type Matrix, norm, zeros } from "../numerics/matrix.ts";
+import { orthonormalRows, rankOfRows, triangleOf } from "../numerics/orthogonal.ts";
 import {
   apart,
   combine,

@@ -4,7 +4,7 @@
  * Why not the library's own products: a law checked with the code under test proves little.
  */
 import fc from "fast-check";
-import type { Matrix } from "../concepts/matrix.ts";
+import type { Matrix } from "../numerics/matrix.ts";
 
 /** A small generator (mulberry32), uniform in [-1, 1). */
 export function generator(seed: number): () => number {

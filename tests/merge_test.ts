@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { mergeConcepts, MergeError, mergeSolver } from "../concepts/merge.ts";
-import type { Matrix } from "../concepts/matrix.ts";
+import type { Matrix } from "../numerics/matrix.ts";
 import {
   apart,
   combine,

@@ -1,8 +1,8 @@
 // The singular value decomposition against its definition, on matrices chosen to hurt.
 import { assert, assertAlmostEquals, assertEquals, assertLess, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import type { Matrix } from "../concepts/matrix.ts";
-import { type Svd, svd } from "../concepts/svd.ts";
+import type { Matrix } from "../numerics/matrix.ts";
+import { type Svd, svd } from "../numerics/svd.ts";
 import {
   apart,
   combine,

@@ -3,7 +3,7 @@
  *
  *     deno run tests/golden/augment_draws.ts | python tests/golden/augment.py
  */
-import { hostRandom } from "../../concepts/random.ts";
+import { hostRandom } from "../../numerics/random.ts";
 
 for (let i = 0; i < 1000; i++) {
   const random = hostRandom(11, i);

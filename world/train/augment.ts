@@ -2,7 +2,7 @@
  * What CLIP and the classifier see: renders that are moved a little, and some blurred or of other brightness. They are
  * to judge what a model samples, and that is never a crisp render.
  */
-import type { Random } from "../../concepts/random.ts";
+import type { Random } from "../../numerics/random.ts";
 import type { Pictures } from "./pictures.ts";
 
 /** A picture to be looked at. */

@@ -1,5 +1,5 @@
 /** What every stage works with, and the random draws and captions that they share. */
-import { hostRandom, type Random } from "../../concepts/random.ts";
+import { hostRandom, type Random } from "../../numerics/random.ts";
 import type { Device } from "../../device/device.ts";
 import type { Tokenizer } from "../../models/tokenizer.ts";
 import { tensor } from "../../ops/leaf.ts";

@@ -5,7 +5,7 @@
  * more of the loss, until three quarters of the steps are done, since a weight that depends on the picture also pulls
  * things to be larger.
  */
-import type { Random } from "../../concepts/random.ts";
+import type { Random } from "../../numerics/random.ts";
 import { compile } from "../../compile/compile.ts";
 import { type NoiseSchedule, noising, target } from "../../diffusion/schedule.ts";
 import { clipText } from "../../models/clip_text.ts";

@@ -3,7 +3,7 @@
  * eight gets its colour channels shuffled, so that colours outside the world's palette survive too: the concepts that
  * will be taught have some.
  */
-import type { Random } from "../../concepts/random.ts";
+import type { Random } from "../../numerics/random.ts";
 import type { Named } from "../../autograd/optimizer.ts";
 import { evaluate } from "../../compile/compile.ts";
 import type { VaeConfig } from "../../models/vae.ts";
