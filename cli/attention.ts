@@ -1,6 +1,5 @@
 /** `moongate attention`: pictures, and where they attend to each word of their prompts. */
 import type { Command } from "npm:commander@15.1.0";
-import { whole } from "./parse.ts";
 import type { AttentionRequest } from "./requests.ts";
 import {
   deltaRequests,
@@ -21,13 +20,6 @@ export function attentionCommand(context: Context): Command {
     .argument("[prompts...]", "what to show; one argument is one prompt")
     .option("--model <folder>", "the model: a diffusers folder");
   return withSampling(withPromptsFrom(command), deltas)
-    .option("--negative <text>", "what should not be in the pictures", "")
-    .option(
-      "--seed <n>",
-      "random seed of a prompt's first picture; the next ones count on",
-      whole(0, 2 ** 32 - 1),
-      42,
-    )
     .option("--out <file>", "the sheet of pictures and maps, a PNG", "attention.png")
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {

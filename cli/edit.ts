@@ -1,7 +1,7 @@
 /** `moongate edit`: a picture is edited by its prompt. */
 import { type Command, Option } from "npm:commander@15.1.0";
 import { UsageError } from "./errors.ts";
-import { real, repeated, weight, whole } from "./parse.ts";
+import { real, repeated, weight } from "./parse.ts";
 import type { EditRequest } from "./requests.ts";
 import { deltaRequests, type GivenDelta, withSampling } from "./sampling_flags.ts";
 import { type Context, verb, withUi } from "./verb.ts";
@@ -40,13 +40,6 @@ export function editCommand(context: Context): Command {
         "--alignment <how>",
         "prompts word by word, or along what they share (default: as suits them)",
       ).choices(["replace", "refine"]),
-    )
-    .option("--negative <text>", "what should not be in the pictures", "")
-    .option(
-      "--seed <n>",
-      "random seed of the first pair; the next ones count on",
-      whole(0, 2 ** 32 - 1),
-      42,
     )
     .option("--out <folder>", "where the pictures go", "edited")
     .option("-q, --quiet", "no progress")

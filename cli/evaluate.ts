@@ -38,14 +38,8 @@ export function evaluateCommand(context: Context): Command {
     .option("--model <folder>", "the model to generate with");
   return withSampling(withPromptsFrom(command), deltas)
     .option(
-      "--seed <n>",
-      "random seed of a prompt's first picture, and of the intervals",
-      whole(0, 2 ** 32 - 1),
-      42,
-    )
-    .option(
       "--resamples <n>",
-      "bootstrap draws for the intervals (FID: at most 100)",
+      "bootstrap draws for the intervals, by --seed (FID: at most 100)",
       whole(1),
       1000,
     )
@@ -63,7 +57,7 @@ export function evaluateCommand(context: Context): Command {
 type Flags =
   & Omit<EvaluateRequest, "generate" | "targets" | "bootstrapSeed">
   & SamplingFlags
-  & { seed: number; targets?: string[]; delta?: unknown; strength?: unknown; quiet?: boolean };
+  & { targets?: string[]; delta?: unknown; strength?: unknown; quiet?: boolean };
 
 function evaluateRequest(
   prompts: string[],
@@ -72,7 +66,7 @@ function evaluateRequest(
 ): EvaluateRequest {
   const { generated, model, scorer, dino, prompt, targets = [], real, resamples, out, json } =
     flags;
-  const { promptsFrom, seed, count, steps, guidance, sampler, eta } = flags;
+  const { promptsFrom, negative, seed, count, steps, guidance, sampler, eta } = flags;
   const { size, width, height, batch } = flags;
   if (dino !== undefined && !targets.length) {
     throw new UsageError("--dino measures image alignment: give --targets, the concept's pictures");
@@ -104,7 +98,7 @@ function evaluateRequest(
     generate: {
       ...{ model, deltas: deltaRequests(given), prompts: [...new Set(all)] },
       ...{ count, steps, guidance, sampler, eta, size, width, height, batch, seed },
-      ...{ negative: "", plain: true },
+      ...{ negative, plain: true },
     },
   };
 }

@@ -1,7 +1,7 @@
 /** `moongate generate`: pictures from prompts, with or without taught concepts. */
 import { type Command, Option } from "npm:commander@15.1.0";
 import { UsageError } from "./errors.ts";
-import { memory, real, whole } from "./parse.ts";
+import { memory, real } from "./parse.ts";
 import type { GenerateRequest } from "./requests.ts";
 import {
   deltaRequests,
@@ -26,18 +26,11 @@ export function generateCommand(context: Context): Command {
     .argument("[prompts...]", "what to show; one argument is one prompt")
     .option("--model <folder>", "the model: a diffusers folder");
   return withSampling(withPromptsFrom(command), deltas)
-    .option("--negative <text>", "what should not be in the picture", "")
     .option("--image <file>", "a picture to start from instead of noise: its middle")
     .option(
       "--image-strength <x>",
       "how far to go from that picture, at most 1 (default: 0.8)",
       real(0, 1, true),
-    )
-    .option(
-      "--seed <n>",
-      "random seed of a prompt's first picture; the next ones count on",
-      whole(0, 2 ** 32 - 1),
-      42,
     )
     .addOption(
       new Option(

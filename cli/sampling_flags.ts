@@ -7,8 +7,8 @@ import type { DeltaRequest, GenerateRequest } from "./requests.ts";
 
 /** The keys of a request that these flags fill in, as commander gives them. */
 export type SamplingFlags =
-  & Pick<GenerateRequest, "count" | "steps" | "guidance" | "sampler" | "eta">
-  & Pick<GenerateRequest, "size" | "width" | "height" | "batch">
+  & Pick<GenerateRequest, "negative" | "count" | "steps" | "guidance" | "sampler" | "eta">
+  & Pick<GenerateRequest, "size" | "width" | "height" | "batch" | "seed">
   & { promptsFrom?: string };
 
 /** Adds the flags. Deltas and their strengths go into `deltas`, since each strength belongs to the delta before it. */
@@ -24,6 +24,7 @@ export function withSampling(command: Command, deltas: GivenDelta[]): Command {
       "how much of the --delta before it: 0 none, 1 as it was taught (default: 1)",
       (text) => giveStrength(deltas, text),
     )
+    .option("--negative <text>", "what should not be in the pictures", "")
     .option("-n, --count <n>", "pictures for each prompt", whole(1), 1)
     .option("--steps <n>", "sampling steps (default: 50, or the model's own)", whole(1, 1000))
     .option(
@@ -39,7 +40,13 @@ export function withSampling(command: Command, deltas: GivenDelta[]): Command {
     .option("--size <pixels>", "width and height (default: the model's)", side(8))
     .option("--width <pixels>", "width, where it is not the height", side(8))
     .option("--height <pixels>", "height, where it is not the width", side(8))
-    .option("--batch <n>", "pictures made at once", whole(1), 1);
+    .option("--batch <n>", "pictures made at once", whole(1), 1)
+    .option(
+      "--seed <n>",
+      "random seed of a prompt's first picture; the next ones count on",
+      whole(0, 2 ** 32 - 1),
+      42,
+    );
 }
 
 /** Adds the flag of the verbs that take many prompts. */

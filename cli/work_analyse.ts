@@ -13,6 +13,7 @@ import { FileError } from "../files/errors.ts";
 import { openModelFolder } from "../files/folder.ts";
 import type { TensorSource } from "../files/safetensors.ts";
 import { UNET } from "../concepts/formats/names.ts";
+import { kindOf } from "./work_inspect.ts";
 import { changesPlot } from "./plot.ts";
 import type { AnalyseRequest, Inspected } from "./requests.ts";
 import { columns } from "./table.ts";
@@ -57,11 +58,7 @@ export async function analyse({ before, after, plot }: AnalyseRequest): Promise<
 
 /** Reads parameters of the UNet before and after, from a delta or from another model. */
 async function reader(before: string, after: string, source: TensorSource) {
-  const other = await openModelFolder(after).catch((error) => {
-    if (error instanceof FileError) return undefined;
-    throw error;
-  });
-  if (!other) {
+  if (await kindOf(after) !== "model") {
     using base = await openBase(before);
     const { path, delta } = await openDelta(after, { layers: base.layers });
     base.check(path, delta);
@@ -71,7 +68,7 @@ async function reader(before: string, after: string, source: TensorSource) {
     };
     return { read, close: () => {} };
   }
-  const tuned = await other.weights("unet");
+  const tuned = await (await openModelFolder(after)).weights("unet");
   const read = async (name: string): Promise<ParameterPair> => {
     if (tuned.tensors.has(name)) {
       return [await source.readFloat32(name), await tuned.readFloat32(name)];

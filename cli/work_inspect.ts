@@ -19,14 +19,22 @@ import { columns } from "./table.ts";
 
 /** Says what a file or folder is. */
 export async function inspect({ path, model }: InspectRequest): Promise<Inspected> {
-  if (await isFolder(path)) {
-    if (await isFile(`${path}/model_index.json`)) return await inspectModel(path);
-  } else {
+  const kind = await kindOf(path);
+  if (kind === "model") return await inspectModel(path);
+  if (kind === "tensors") {
     using file = await openContent(path);
-    if (!formatOf(file)) return isModel(file) ? await inspectModel(path) : inspectTensors(file);
+    return inspectTensors(file);
   }
   using base = model === undefined ? undefined : await openBase(model);
   return await inspectDelta(await openDelta(path, { layers: base?.layers }), base);
+}
+
+/** What a path is, told by content: a whole model in a folder or file, a delta, or tensors of no known kind. */
+export async function kindOf(path: string): Promise<"model" | "delta" | "tensors"> {
+  if (await isFolder(path)) return await isFile(`${path}/model_index.json`) ? "model" : "delta";
+  using file = await openContent(path);
+  if (formatOf(file)) return "delta";
+  return isModel(file) ? "model" : "tensors";
 }
 
 /** Whether a file is a whole model: it has a UNet, under a name of its own. */

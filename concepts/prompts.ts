@@ -22,22 +22,6 @@ export function fill(template: string, words: string): string {
   return template.replace("{}", words);
 }
 
-/**
- * Reads "<new1> dog" as a token and a class: words in angle brackets are tokens.
- *
- * @throws TypeError when there is more than one token, or neither token nor class
- */
-export function parseConcept(text: string): ConceptName {
-  const words = text.trim().split(/\s+/).filter(Boolean);
-  const tokens = words.filter((w) => /^<.+>$/.test(w));
-  if (tokens.length > 1 || !words.length) {
-    throw new TypeError(
-      `"${text}" names ${tokens.length} tokens; a concept is one token and its class, like "<new1> dog"`,
-    );
-  }
-  return { token: tokens[0] ?? "", className: words.filter((w) => w !== tokens[0]).join(" ") };
-}
-
 /** Tokens like `<new1>` that occur in a prompt. */
 export const tokensIn = (
   prompt: string,

@@ -60,11 +60,6 @@ export function centreSquare(picture: Picture): Picture {
     : crop(picture, x, y, side, side);
 }
 
-/** Mirrored left to right. */
-export function flip(picture: Picture): Picture {
-  return orient(picture, 2);
-}
-
 /** Copies `picture` into `onto` with its upper left corner at `x`, `y`; what hangs over is cut off. */
 export function paste(onto: Picture, picture: Picture, x: number, y: number): void {
   const left = Math.max(0, x), right = Math.min(onto.width, x + picture.width);

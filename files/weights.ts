@@ -28,14 +28,19 @@ export async function openWeights(path: string): Promise<TensorSource> {
 /** Opens one file of weights, told by its content. Throws FileError as {@linkcode openWeights} does. */
 export async function openWeightsFile(from: string | ByteSource): Promise<TensorSource> {
   const bytes = typeof from === "string" ? await fileSource(from) : from;
-  let torch: boolean;
+  return await (await containerOf(bytes) === "torch"
+    ? openTorchWeights(bytes)
+    : openSafetensors(bytes));
+}
+
+/** What a file's first bytes make it. A source that can't be read is closed. */
+export async function containerOf(bytes: ByteSource): Promise<"torch" | "safetensors"> {
   try {
-    torch = await isTorch(bytes);
+    return await isTorch(bytes) ? "torch" : "safetensors";
   } catch (error) {
     bytes.close();
     throw error;
   }
-  return await (torch ? openTorchWeights(bytes) : openSafetensors(bytes));
 }
 
 interface Sharded extends TensorInfo {

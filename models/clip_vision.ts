@@ -3,11 +3,8 @@
  * samples are scored with.
  */
 import type { Tensor } from "../tensor/tensor.ts";
-import { ShapeError, show } from "../tensor/shape.ts";
-import { add } from "../ops/arithmetic.ts";
-import { cast } from "../ops/compare.ts";
 import { input } from "../ops/leaf.ts";
-import { concat, expand, reshape, slice } from "../ops/movement.ts";
+import { reshape, slice } from "../ops/movement.ts";
 import { clipEncoder, type ClipEncoderConfig, clipEncoderConfig } from "./clip_encoder.ts";
 import {
   clipText,
@@ -17,7 +14,8 @@ import {
   projectText,
 } from "./clip_text.ts";
 import { ConfigReader } from "./config.ts";
-import { convLayer, layerNormLayer, linearLayer } from "./layers.ts";
+import { layerNormLayer, linearLayer } from "./layers.ts";
+import { embedPatches, patchTokens } from "./patches.ts";
 import { declare, Parameters, type ParameterSpecs, type ParameterTree } from "./params.ts";
 
 /** A CLIP image encoder. */
@@ -114,27 +112,16 @@ export function clipVision(
   params: ParameterTree | Parameters,
   pixels: Tensor,
 ): VisionFeatures {
-  const { imageSize: size, patchSize: kernel, width, inChannels } = config;
-  const [b, h, w, c] = pixels.shape;
-  if (pixels.shape.length !== 4 || h !== size || w !== size || c !== inChannels) {
-    throw new ShapeError(
-      "clipVision",
-      `${show(pixels.spec)}; expected [B,${size},${size},${inChannels}]`,
-    );
-  }
+  const { width } = config, count = patchTokens(config);
   const p = Parameters.of(params, "clip").at("vision_model");
-  const cut = { kernel, stride: kernel, padding: 0, bias: false };
-  const patches = convLayer(p.at("embeddings.patch_embedding"), pixels, width, cut);
-  const count = (size / kernel) ** 2;
-  const start = cast(p.take("embeddings.class_embedding", [width]), "f32");
-  const places = p.take("embeddings.position_embedding.weight", [count + 1, width]);
-  const tokens = concat([
-    expand(reshape(start, [1, 1, width]), [b, 1, width]),
-    reshape(patches, [b, count, width]),
-  ], 1);
-  const placed = layerNormLayer(p.at("pre_layrnorm"), add(tokens, cast(places, "f32")), config.eps);
+  const tokens = embedPatches("clipVision", config, p.at("embeddings"), {
+    ...{ projection: "patch_embedding", bias: false },
+    ...{ start: "class_embedding", startShape: [width] },
+    ...{ places: "position_embedding.weight", placesShape: [count, width] },
+  }, pixels);
+  const placed = layerNormLayer(p.at("pre_layrnorm"), tokens, config.eps);
   const hidden = clipEncoder(p.at("encoder"), placed, config, { causal: false }).at(-1)!;
-  const first = reshape(slice(hidden, 1, 0, 1), [b, width]);
+  const first = reshape(slice(hidden, 1, 0, 1), [pixels.shape[0], width]);
   return { hidden, pooled: layerNormLayer(p.at("post_layernorm"), first, config.eps) };
 }
 

@@ -3,14 +3,12 @@
  * from others of its kind, where CLIP tells kinds (Ruiz et al. 2023, §4.1; Caron et al. 2021).
  */
 import type { Tensor } from "../tensor/tensor.ts";
-import { ShapeError, show } from "../tensor/shape.ts";
-import { add } from "../ops/arithmetic.ts";
-import { cast } from "../ops/compare.ts";
 import { input } from "../ops/leaf.ts";
-import { concat, expand, reshape, slice } from "../ops/movement.ts";
+import { reshape, slice } from "../ops/movement.ts";
 import { clipEncoder, type ClipEncoderConfig, type EncoderNames } from "./clip_encoder.ts";
 import { ConfigReader } from "./config.ts";
-import { convLayer, layerNormLayer } from "./layers.ts";
+import { layerNormLayer } from "./layers.ts";
+import { embedPatches, patchTokens } from "./patches.ts";
 import { declare, Parameters, type ParameterSpecs, type ParameterTree } from "./params.ts";
 
 /** A vision transformer. */
@@ -78,19 +76,13 @@ export function vit(
   params: ParameterTree | Parameters,
   pixels: Tensor,
 ): Tensor {
-  const { imageSize: size, patchSize: kernel, width, inChannels } = config;
-  const [b, h, w, c] = pixels.shape;
-  if (pixels.shape.length !== 4 || h !== size || w !== size || c !== inChannels) {
-    throw new ShapeError("vit", `${show(pixels.spec)}; expected [B,${size},${size},${inChannels}]`);
-  }
+  const { width } = config, count = patchTokens(config);
   const p = Parameters.of(params, "vit");
-  const at = p.at("embeddings");
-  const cut = { kernel, stride: kernel, padding: 0 };
-  const patches = convLayer(at.at("patch_embeddings.projection"), pixels, width, cut);
-  const count = (size / kernel) ** 2;
-  const start = expand(cast(at.take("cls_token", [1, 1, width]), "f32"), [b, 1, width]);
-  const places = cast(at.take("position_embeddings", [1, count + 1, width]), "f32");
-  const tokens = add(concat([start, reshape(patches, [b, count, width])], 1), places);
+  const tokens = embedPatches("vit", config, p.at("embeddings"), {
+    ...{ projection: "patch_embeddings.projection", bias: true },
+    ...{ start: "cls_token", startShape: [1, 1, width] },
+    ...{ places: "position_embeddings", placesShape: [1, count, width] },
+  }, pixels);
   const options = { causal: false, names: NAMES };
   const last = clipEncoder(p.at("encoder"), tokens, config, options).at(-1)!;
   return layerNormLayer(p.at("layernorm"), last, config.eps);

@@ -17,11 +17,6 @@ const ARRAYS = { f32: Float32Array, f16: Float16Array, i32: Int32Array, u32: Uin
 /** Whether the type holds real numbers (and so has derivatives). */
 export const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
 
-/** A zeroed host array of `length` elements. */
-export function hostArray(dtype: DType, length: number): HostArray {
-  return new ARRAYS[dtype](length);
-}
-
 /** Views raw bytes (as read back from a buffer) as a host array of the given type. */
 export function viewBytes(dtype: DType, bytes: ArrayBuffer, length: number): HostArray {
   return new ARRAYS[dtype](bytes, 0, length);

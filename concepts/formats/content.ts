@@ -5,12 +5,8 @@
 import { FileError } from "../../files/errors.ts";
 import { openSafetensors, realNumbers } from "../../files/safetensors.ts";
 import { type ByteSource, fileSource } from "../../files/source.ts";
-import {
-  isTorch,
-  isTorchTensor,
-  openTorch,
-  type TorchValue,
-} from "../../files/torch_checkpoint.ts";
+import { containerOf } from "../../files/weights.ts";
+import { isTorchTensor, openTorch, type TorchValue } from "../../files/torch_checkpoint.ts";
 
 /** A stored tensor, read when it is wanted. */
 export interface Leaf {
@@ -59,14 +55,9 @@ export const isList = (content: Content): content is readonly Content[] => Array
  */
 export async function openContent(path: string): Promise<DeltaFile> {
   const bytes = await fileSource(path);
-  let torch: boolean;
-  try {
-    torch = await isTorch(bytes);
-  } catch (error) {
-    bytes.close();
-    throw error;
-  }
-  return torch ? await checkpoint(path, bytes) : await safetensors(path, bytes);
+  return await containerOf(bytes) === "torch"
+    ? await checkpoint(path, bytes)
+    : await safetensors(path, bytes);
 }
 
 async function safetensors(path: string, bytes: ByteSource): Promise<DeltaFile> {
