@@ -67,7 +67,7 @@ Deno.test("a model of random weights makes a picture for each prompt, the same f
   assertEquals(last, all[2]);
   assertEquals(middle, all[1]);
   const [other] = await sampler.generate([prompts[0], prompts[1]], { ...options, seed: [9, 8] });
-  assert(other.data.some((v, i) => v !== last.data[i]), "the prompt matters");
+  assert(other.data.some((v, i) => Math.abs(v - last.data[i]) > 1), "the prompt matters");
   const [negative] = await sampler.generate([prompts[2], prompts[1]], {
     ...options,
     seed: [9, 8],

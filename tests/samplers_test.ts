@@ -336,7 +336,7 @@ Deno.test("samplers: a walk from a picture is the end of a whole one, and starts
     assertEquals(part.steps[0].timestep, tail[extra].timestep, sampler);
     const { signal, noise } = part.picture;
     const sigma = sigmaAt(sigmaTable(schedule), part.steps[0].timestep);
-    const slack = sampler === "dpm++2m-karras" ? 0.02 : 1e-12;
+    const slack = sampler === "dpm++2m-karras" ? 5e-4 : 1e-12; // Its timesteps are rounded.
     assertAlmostEquals(noise / signal, sigma, slack, sampler);
     const full = trajectory(schedule, { sampler, steps: 20, strength: 1 });
     assertEquals(full.steps, whole.steps, sampler);
