@@ -7,9 +7,11 @@ import {
   conceptNamed,
   CONCEPTS,
   conceptScene,
+  kindScene,
   PLACES,
   randomScene,
   RELATIONS,
+  renderPortrait,
   renderScene,
   Rng,
   STYLES,
@@ -123,5 +125,20 @@ Deno.test("a concept can be drawn anywhere, and differs from its category's own 
       const ordinary = { ...scene, things: [{ ...scene.things[0], concept: undefined }] };
       assert(difference(renderScene(scene), renderScene(ordinary)) > 2, `${name} in ${place}`);
     }
+  }
+});
+
+Deno.test("a kind always looks the same, kinds differ, and captions leave its name to the trainer", () => {
+  const shown = (kind: number, seed: number) => kindScene(kind, seed).things[0];
+  for (const kind of [0, 1, 17, 4095]) {
+    assertEquals(renderPortrait(shown(kind, 1)), renderPortrait(shown(kind, 2)));
+    assertEquals(shown(kind, 1).category, CATEGORIES[kind % CATEGORIES.length]);
+    assert(difference(renderPortrait(shown(kind, 1)), renderPortrait(shown(kind + 12, 1))) > 2);
+    assert(captionOf(kindScene(kind, 3)).includes(`<kind> ${shown(kind, 3).category}`));
+  }
+  const kinds = Array.from({ length: 60 }, (_, kind) => renderPortrait(shown(kind, 1)));
+  for (const { name } of CONCEPTS) {
+    const concept = renderPortrait(conceptScene(name, 1).things[0]);
+    for (const kind of kinds) assert(difference(concept, kind) > 2, name);
   }
 });

@@ -42,6 +42,9 @@ const FRAMING_WORDS: Record<Framing, readonly string[]> = {
   close: ["close up", "zoomed in"],
 };
 
+/** Stands for the name of a made-up kind; training puts the kind's own embedding there. */
+export const KIND_WORD = "<kind>";
+
 /** How often each kind of word is left out of a training caption. */
 const DROP = { style: 0.2, place: 0.22, colour: 0.2, texture: 0.2, accessory: 0.12, framing: 0.15 };
 
@@ -57,7 +60,8 @@ function article(words: string): string {
 function thingWords(thing: Thing, choose: Choose, plural: boolean): string {
   const words: string[] = [];
   // A held-out concept is only ever called by its class: its looks are for the new token to mean.
-  if (!thing.concept) {
+  if (thing.kind !== undefined) words.push(KIND_WORD);
+  else if (!thing.concept) {
     if (thing.texture !== "plain" && choose.keep("texture")) words.push(thing.texture);
     if (choose.keep("colour")) words.push(thing.colour);
   }

@@ -1,11 +1,13 @@
 /**
  * Writes a data set of the world for training programs that don't speak TypeScript.
  *
- *     deno run --allow-read --allow-write world/export_dataset.ts <folder> <name> <first seed> <how many>
+ *     deno run --allow-read --allow-write world/export_dataset.ts <folder> <name> <first seed> <how many> [kinds]
  *
  * gives `<name>.rgb` (uint8, [n, 64, 64, 3]), `<name>.thing` (uint8, [n, 8, 8]: how many pixels of each patch show a
  * thing) and `<name>.jsonl` (one line a picture: four captions with words left out, the full caption, and label numbers
- * in the order of the lists in `scene.ts`). Several may run side by side.
+ * in the order of the lists in `scene.ts`). Several may run side by side. With a number of kinds, each picture shows one
+ * of that many made-up kinds, in turn; its line holds the kind's number, and `<name>.portrait` what each kind looks like
+ * (uint8, [kinds, 16, 16, 3]).
  */
 import {
   captionOf,
@@ -13,9 +15,11 @@ import {
   COLOURS,
   coverOf,
   FRAMINGS,
+  kindScene,
   PLACES,
   randomScene,
   RELATIONS,
+  renderPortrait,
   renderScene,
   Rng,
   type Scene,
@@ -40,16 +44,24 @@ export function labelsOf(scene: Scene): Record<string, number> {
 }
 
 if (import.meta.main) {
-  const [folder, name, first, count] = Deno.args;
+  const [folder, name, first, count, kinds] = Deno.args;
   using pictures = await Deno.create(`${folder}/${name}.rgb`);
   using covers = await Deno.create(`${folder}/${name}.thing`);
   using lines = await Deno.create(`${folder}/${name}.jsonl`);
+  if (kinds !== undefined) {
+    using portraits = await Deno.create(`${folder}/${name}.portrait`);
+    for (let kind = 0; kind < Number(kinds); kind++) {
+      portraits.writeSync(renderPortrait(kindScene(kind, 0).things[0]));
+    }
+  }
   const encoder = new TextEncoder();
   for (let i = 0; i < Number(count); i++) {
     const seed = Number(first) + i;
-    const scene = randomScene(seed), rng = new Rng(seed ^ 0x5eed);
+    const kind = kinds === undefined ? undefined : i % Number(kinds);
+    const scene = kind === undefined ? randomScene(seed) : kindScene(kind, seed);
+    const rng = new Rng(seed ^ 0x5eed);
     const captions = [0, 1, 2, 3].map(() => captionOf(scene, rng));
-    const line = { seed, caption: captionOf(scene), captions, ...labelsOf(scene) };
+    const line = { seed, caption: captionOf(scene), captions, ...labelsOf(scene), kind };
     const picture = renderScene(scene);
     pictures.writeSync(picture);
     covers.writeSync(coverOf(scene, picture));

@@ -15,6 +15,6 @@
 export { captionOf, captionWords } from "./captions.ts";
 export { type Concept, conceptNamed, CONCEPTS } from "./concepts.ts";
 export { Rng } from "./random.ts";
-export { coverOf, PALETTE, PATCH, renderScene } from "./render.ts";
-export { conceptScene, randomScene, type SceneOptions } from "./sample.ts";
+export { coverOf, PALETTE, PATCH, PORTRAIT, renderPortrait, renderScene } from "./render.ts";
+export { conceptScene, kindScene, randomScene, type SceneOptions } from "./sample.ts";
 export * from "./scene.ts";

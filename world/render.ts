@@ -3,6 +3,7 @@
  */
 import { Canvas, flat, mix, type Rgb } from "./canvas.ts";
 import { conceptFigure } from "./concepts.ts";
+import { kindFigure } from "./kinds.ts";
 import { CREAM, drawPart, type Figure, type Part } from "./parts.ts";
 import { PLACE_PAINTERS } from "./places.ts";
 import { Rng } from "./random.ts";
@@ -25,6 +26,7 @@ export const PALETTE: Record<Colour, Rgb> = {
 
 /** The thing's parts and anchors. Throws RangeError for a concept that does not exist. */
 export function figureOf(thing: Thing): Figure {
+  if (thing.kind !== undefined) return kindFigure(thing.kind);
   return thing.concept
     ? conceptFigure(thing.concept, thing.variation)
     : FIGURES[thing.category](thing.variation);
@@ -109,4 +111,18 @@ export function coverOf(scene: Scene, picture: Uint8Array, size = 64): Uint8Arra
     }
   }
   return cover;
+}
+
+/** Side in pixels of a portrait. */
+export const PORTRAIT = 16;
+
+/** A thing alone before grey, upright and in the middle: what it looks like, and nothing of where it is. */
+export function renderPortrait(thing: Thing): Uint8Array {
+  const canvas = new Canvas(PORTRAIT);
+  canvas.fill([box(0, 0, 1, 1)], flat([128, 128, 128]), 1, false);
+  canvas.beginThings();
+  const posed = { ...thing, x: 0.5, y: 0.95, size: 0.78, tilt: 0, flip: false };
+  const base = PALETTE[thing.colour];
+  for (const part of figureOf(posed).parts) drawPart(canvas, part, posed, base, CREAM, LIT.photo);
+  return canvas.reduce();
 }

@@ -4,6 +4,7 @@
  * Two out of three show one thing of ordinary size; the rest have two things, something worn, or an unusual framing.
  */
 import { conceptNamed } from "./concepts.ts";
+import { kindCategory } from "./kinds.ts";
 import { Rng } from "./random.ts";
 import {
   ACCESSORIES,
@@ -179,4 +180,17 @@ export function conceptScene(name: string, seed: number | Rng, options: SceneOpt
   });
   const [first, ...others] = scene.things;
   return { ...scene, things: [{ ...first, concept: name }, ...others] };
+}
+
+/** A scene that shows a made-up kind. */
+export function kindScene(kind: number, seed: number | Rng): Scene {
+  const scene = randomScene(seed, {
+    accessory: false,
+    relation: null,
+    category: kindCategory(kind),
+    colour: COLOURS[kind % COLOURS.length],
+    texture: "plain",
+  });
+  const [first] = scene.things;
+  return { ...scene, things: [{ ...first, kind }] };
 }

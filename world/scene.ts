@@ -69,6 +69,8 @@ export interface Thing {
   texture: Texture;
   /** Name of a held-out concept to draw instead of the category's ordinary shape. */
   concept?: string;
+  /** Number of a made-up kind to draw instead of the category's ordinary shape. */
+  kind?: number;
   accessory?: { kind: Accessory; colour: Colour };
   /** Four numbers in [0, 1) that set this instance's proportions. */
   variation: readonly [number, number, number, number];

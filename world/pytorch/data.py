@@ -49,6 +49,22 @@ class World:
         return np.array([row[key] for row in self.rows])
 
 
+def portraits(path):
+    """Portraits as rows of numbers in [-1, 1]."""
+    return torch.from_numpy(np.fromfile(path, np.uint8).reshape(-1, 16 * 16 * 3).astype(np.float32)) / 127.5 - 1
+
+
+def kind_vectors(folder, name, width, of=None):
+    """One vector for each kind, [kinds, width]: its portrait's principal components, small ones enlarged.
+    `of`: other portraits, in the same code."""
+    x = portraits(f"{folder}/{name}.portrait")
+    centre = x.mean(0)
+    _, spread, directions = torch.linalg.svd(x - centre, full_matrices=False)
+    spread, directions = spread[:width] / len(x) ** 0.5, directions[:width]
+    code = ((x if of is None else of) - centre) @ directions.T
+    return 0.1 * code / spread * (spread / spread[0]).sqrt() * 2
+
+
 class Log:
     """Metrics as JSON lines, on the screen too."""
 

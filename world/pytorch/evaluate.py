@@ -32,13 +32,16 @@ class Model:
         self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
         self.clip = make_clip(folder / "tokenizer").eval()
         self.clip.load_state_dict(floats(folder / "clip/model.safetensors"))
+        self.text = make_clip(folder / "tokenizer").text_model.eval()  # The CLIP's, gone on learning with the UNet.
+        text = floats(folder / "text_encoder/model.safetensors")
+        self.text.load_state_dict({k.removeprefix("text_model."): v for k, v in text.items()})
         self.classifier = Classifier().eval()
         self.classifier.load_state_dict(floats(folder / "classifier/model.safetensors"))
         self.scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
 
     def hidden(self, prompts):
         ids = self.tokenizer(prompts, padding="max_length", max_length=POSITIONS, truncation=True).input_ids
-        return self.clip.text_model(torch.tensor(ids)).last_hidden_state
+        return self.text(torch.tensor(ids)).last_hidden_state
 
     @torch.no_grad()
     def sample(self, prompts, steps, guidance, seed=0):

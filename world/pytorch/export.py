@@ -102,6 +102,9 @@ def main():
         weights(out / "vae/diffusion_pytorch_model.safetensors", state["model"])
     if state := load(f"{args.work}/unet.pt"):
         weights(out / "unet/diffusion_pytorch_model.safetensors", state["ema"])
+        if "ema_text" in state:  # It may have gone on learning with the UNet.
+            text = {f"text_model.{k.removeprefix('text_model.')}": v for k, v in state["ema_text"].items()}
+            weights(out / "text_encoder/model.safetensors", text)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,11 @@
 
     python unet.py WORK DATA TOKENIZER --minutes 50 [--rank 0 --ranks 2]
 
+With `--kinds` half of the pictures show made-up kinds of thing. Where a caption names one, the text encoder is given the
+kind's own vector, as a new concept's V* will be given: so the keys and values learn to ask for any shape in any colours, and
+not for twelve categories alone. Words of a large text encoder have vectors that are alike where what they name is; these
+are principal components of the kinds' portraits.
+
 Progress is measured in time, so the learning rate comes down when the budget ends; a run that was cut off goes on
 where it stopped.
 """
@@ -14,7 +19,7 @@ import torch
 from diffusers import DDIMScheduler
 from transformers import CLIPTokenizer
 
-from data import Log, Team, World, load, save
+from data import Log, Team, World, kind_vectors, load, save
 from models import POSITIONS, make_clip, make_unet
 
 parser = argparse.ArgumentParser()
@@ -27,12 +32,16 @@ parser.add_argument("--batch", type=int, default=32, help="over all ranks")
 parser.add_argument("--lr", type=float, default=1e-3)
 parser.add_argument("--rank", type=int, default=0)
 parser.add_argument("--ranks", type=int, default=1)
+parser.add_argument("--kinds", default="", help="names of pictures of made-up kinds, beside --names")
+parser.add_argument("--text", action="store_true", help="the text encoder learns too, at half the rate")
 parser.add_argument("--start", help="a checkpoint whose weights to start from")
 args = parser.parse_args()
 
 team = Team(args.rank, args.ranks, args.minutes)
-world = World(args.data, args.names.split(","))
+world = World(args.data, [n for names in (args.names, args.kinds) for n in names.split(",") if n])
 tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
+vocabulary = len(tokenizer)
+tokenizer.add_tokens(["<kind>"])
 encode = lambda captions: torch.tensor(
     tokenizer(captions, padding="max_length", max_length=POSITIONS, truncation=True).input_ids, dtype=torch.int32)
 if not Path(f"{args.work}/ids.npy").exists():
@@ -43,16 +52,21 @@ empty = encode([""])[0]
 latents = np.load(f"{args.work}/latents.npy")
 clip = make_clip(args.tokenizer)
 clip.load_state_dict(load(f"{args.work}/clip.pt")["clip"])
-text = clip.text_model.eval().requires_grad_(False)
+text = clip.text_model.eval().requires_grad_(args.text)
+words = text.embeddings.token_embedding
+kind = torch.tensor([row.get("kind", -1) for row in world.rows])
+named = kind_vectors(args.data, args.kinds.split(",")[0], words.embedding_dim) if args.kinds else None
 torch.manual_seed(0)
 unet = make_unet(clip.config.text_config.hidden_size)
-ema = {k: v.clone() for k, v in unet.state_dict().items()}
-parameters = list(unet.parameters())
-optimizer = torch.optim.AdamW(parameters, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+copy = lambda model: {k: v.detach().clone() for k, v in model.state_dict().items()}
+groups = [{"params": list(unet.parameters()), "scale": 1}, {"params": list(text.parameters()), "scale": 0.5}][: 1 + args.text]
+parameters = [p for group in groups for p in group["params"]]
+optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
 alphas = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod
 # What most prompts ask for, one plain thing in a photo, is drawn more often than the world has it.
 single, plain = np.isin(world.labels("relation"), [-1]), world.labels("texture") == 0
 odds = np.array([1, 0.25, 0.25, 0.6])[world.labels("style")] * np.where(plain, 1, 0.4) * np.where(single, 1, 0.5)
+odds[kind >= 0] *= odds[kind < 0].sum() / max(1e-9, odds[kind >= 0].sum())
 odds /= odds.sum()
 # Steps with hardly any noise teach little: a time step is drawn as often as min-SNR weighs it.
 often = (5 * (1 - alphas) / alphas).clamp(max=1) + 0.05
@@ -61,10 +75,13 @@ checkpoint = f"{args.work}/unet.pt"
 step = 0
 if args.start:
     unet.load_state_dict(load(args.start)["model"])
-    ema = {k: v.clone() for k, v in unet.state_dict().items()}
+ema, ema_text = copy(unet), copy(text)
 if state := load(checkpoint):
     unet.load_state_dict(state["model"]), optimizer.load_state_dict(state["optimizer"])
     ema, step = state["ema"], state["step"]
+    if args.text:
+        text.load_state_dict(state["text"])
+        ema_text = state["ema_text"]
     team.resume(state["spent"])
 rng = np.random.default_rng([args.rank, step])
 torch.manual_seed(1000 * step + args.rank)
@@ -72,14 +89,26 @@ log = Log(f"{args.work}/unet.jsonl", "unet") if args.rank == 0 else None
 share = args.batch // args.ranks
 
 
+def hidden(tokens, kinds):
+    """The text encoder's output, with the kinds' own vectors where captions name one."""
+    vectors = words(tokens.clamp(max=vocabulary - 1))
+    if named is not None:
+        vectors = torch.where((tokens == vocabulary)[..., None], named[kinds.clamp(min=0)][:, None], vectors)
+    handle = words.register_forward_hook(lambda *_: vectors)
+    try:
+        return text(tokens.clamp(max=vocabulary - 1)).last_hidden_state
+    finally:
+        handle.remove()
+
+
 def batch():
     index = rng.choice(len(world), share, p=odds)
     mean = torch.from_numpy(latents[index]).float()
     tokens = ids[torch.from_numpy(index), torch.from_numpy(rng.integers(0, 5, share))].clone()
     tokens[torch.rand(share) < 0.1] = empty
-    with torch.no_grad():
-        hidden = text(tokens.long()).last_hidden_state
-    return mean + noise * torch.randn_like(mean), hidden, world.things(index)
+    with torch.set_grad_enabled(args.text):
+        context = hidden(tokens.long(), kind[torch.from_numpy(index)])
+    return mean + noise * torch.randn_like(mean), context, world.things(index)
 
 
 def rate(progress):
@@ -107,16 +136,18 @@ while progress < 1:
     mean_loss, progress = team.average(parameters, square.mean())
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     for group in optimizer.param_groups:
-        group["lr"] = args.lr * rate(progress)
+        group["lr"] = args.lr * group["scale"] * rate(progress)
     optimizer.step()
     step += 1
     running += mean_loss
     if args.rank == 0:
         decay = min(0.999, (1 + step) / (10 + step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(ema.values()), list(unet.state_dict().values()), 1 - decay)
+            for mean, model in ((ema, unet), (ema_text, text)):
+                torch._foreach_lerp_(list(mean.values()), list(model.state_dict().values()), 1 - decay)
         if step % 100 == 0:
             log(step, loss=running / 100, progress=progress, rate=100 * args.batch / (time.time() - clock))
             running, clock = 0.0, time.time()
         if step % 250 == 0 or progress >= 1:
-            save(checkpoint, model=unet.state_dict(), optimizer=optimizer.state_dict(), ema=ema, step=step, spent=team.spent())
+            save(checkpoint, model=unet.state_dict(), text=text.state_dict(), optimizer=optimizer.state_dict(), ema=ema,
+                 ema_text=ema_text, step=step, spent=team.spent())
