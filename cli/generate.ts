@@ -38,6 +38,10 @@ export function generateCommand(context: Context): Command {
         "of the weights (default: f32; f16 where --memory asks for it)",
       ).choices(["f32", "f16"]),
     )
+    .addOption(
+      new Option("--activations <type>", "what is computed in between (default: f32)")
+        .choices(["f32", "f16"]),
+    )
     .option("--memory <size>", 'GPU memory to stay within, "6GB" (default: no limit)', memory)
     .option("--plain", "take prompts without a taught word, too")
     .option("--out <folder>", "where the pictures go", "pictures")

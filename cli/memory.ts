@@ -11,6 +11,7 @@ import {
   type PipelineConfig,
   pipelineConfig,
   type PipelineParams,
+  withActivations,
 } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
@@ -23,6 +24,8 @@ import type { TrainPlan } from "./train_plan.ts";
 export interface MemoryRequest {
   /** Of the weights; undefined: f32, or f16 where `memory` asks for it. */
   readonly precision?: Precision;
+  /** Element type of activations; undefined: f32. */
+  readonly activations?: Precision;
   /** Bytes; undefined: no limit. */
   readonly memory?: number;
 }
@@ -31,15 +34,20 @@ export interface MemoryRequest {
 const precisions = ({ precision, memory }: MemoryRequest): readonly Precision[] =>
   precision ? [precision] : memory === undefined ? ["f32"] : ["f32", "f16"];
 
-/** The configs of a model that knows its new words. */
-function configOf({ folder, tokenizer }: ModelFacts): PipelineConfig {
+/** The configs of a model that knows its new words, with activations as they are asked for. */
+function configOf(
+  { folder, tokenizer }: ModelFacts,
+  profile: AdapterProfile,
+  { activations }: MemoryRequest,
+): PipelineConfig {
   const stated = pipelineConfig(folder);
   const { text_encoder: one, text_encoder_2: other } = stated;
-  return {
+  const config = {
     ...stated,
     text_encoder: knowing(one, tokenizer),
     ...(other && { text_encoder_2: knowing(other, tokenizer) }),
   };
+  return withActivations(config, activations, profile);
 }
 
 /**
@@ -53,7 +61,7 @@ export function planTrainingWithin(
   request: MemoryRequest,
 ): TrainingPlan {
   const { batch, size, cutStartToken } = settings;
-  const config = configOf(model);
+  const config = configOf(model, profile, request);
   const tokenIds = (word: string) => model.tokenizer.idsOf(word);
   const shape = {
     ...{ config, schedule: model.schedule },
@@ -107,7 +115,7 @@ export function planSamplingWithin(
   sampled: Sampled,
   request: MemoryRequest,
 ): SamplingPlan {
-  const config = configOf(facts);
+  const config = configOf(facts, profile, request);
   const factor = vaeFactor(config.vae);
   const shape = {
     batch: sampled.batch,

@@ -35,7 +35,9 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
       } planned, weights in ${plan.precision}, ${plan.batch} at a time`,
     );
   }
-  const model = await openSampled(device, sampled, request, ui, plan.precision);
+  const model = await openSampled(device, sampled, request, ui, {
+    ...{ dtype: plan.precision, activations: request.activations },
+  });
   const wishes = request.prompts.flatMap((prompt) =>
     Array.from({ length: request.count }, (_, i) => ({ prompt, seed: request.seed + i }))
   );

@@ -145,7 +145,6 @@ export function planSamplingMemory(
   precisions: readonly Precision[] = ["f32"],
 ): SamplingPlan {
   return planWithin(
-    profile,
     config,
     budget,
     precisions,
@@ -160,7 +159,6 @@ export function planSamplingMemory(
  * @param fit throws MemoryError where nothing fits
  */
 export function planWithin<T extends { readonly total: number }>(
-  profile: AdapterProfile,
   config: PipelineConfig,
   budget: number,
   precisions: readonly Precision[],
@@ -168,9 +166,8 @@ export function planWithin<T extends { readonly total: number }>(
   fit: (params: PipelineParams, room: number) => T,
 ): T & { readonly precision: Precision; readonly weights: number } {
   let needed = Infinity;
-  let words = "this adapter has no f16";
+  let words = "";
   for (const precision of precisions) {
-    if (precision === "f16" && !profile.f16) continue;
     const params = sketchParams(config, precision);
     const weights = weightBytes({ ...params });
     try {
