@@ -5,7 +5,12 @@ import { describeLayout, planTrainingMemory, type TrainingPlan } from "../concep
 import { conceptMask } from "../concepts/trains.ts";
 import { BindingError } from "../compile/plan.ts";
 import { MemoryError, showSize } from "../device/memory.ts";
-import { planSamplingMemory, type Precision, type SamplingPlan } from "../diffusion/memory.ts";
+import {
+  planSamplingMemory,
+  type Precision,
+  type SamplingPlan,
+  type SamplingShape,
+} from "../diffusion/memory.ts";
 import {
   knowing,
   type PipelineConfig,
@@ -87,6 +92,9 @@ export interface Sampled {
   readonly guidance: number;
   readonly image: boolean;
   readonly deltas: readonly Delta[];
+  /** See {@linkcode SamplingShape}. */
+  readonly attention?: SamplingShape["attention"];
+  readonly grain?: number;
 }
 
 /** Bytes that deltas hold beside the model: the parameters that they change, in f32, and token tables with new rows. */
@@ -121,7 +129,7 @@ export function planSamplingWithin(
     batch: sampled.batch,
     cells: [sampled.height / factor, sampled.width / factor] as const,
     guided: sampled.guidance !== 1,
-    image: sampled.image,
+    ...{ image: sampled.image, attention: sampled.attention, grain: sampled.grain },
     deltas: deltaBytes(config, sampled.deltas),
   };
   return orUsage(
@@ -129,6 +137,10 @@ export function planSamplingWithin(
     () => planSamplingMemory(profile, config, shape, request.memory, precisions(request)),
   );
 }
+
+/** A sampling plan in words. */
+export const describeSampling = ({ total, precision, batch }: SamplingPlan): string =>
+  `memory: ${showSize(total)} planned, weights in ${precision}, ${batch} at a time`;
 
 function orUsage<T>(advice: string, plan: () => T): T {
   try {

@@ -154,7 +154,7 @@ export interface GenerateRequest {
 /** What all verbs that sample are asked for. */
 export type SampledRequest = Omit<
   GenerateRequest,
-  "prompts" | "image" | "imageStrength" | "precision" | "activations" | "memory" | "plain"
+  "prompts" | "image" | "imageStrength" | "plain"
 >;
 
 /** `moongate edit` */
