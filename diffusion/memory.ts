@@ -35,7 +35,7 @@ export interface SamplingShape {
   readonly image: boolean;
   /** Bytes of weights that deltas hold beside the model's own. Default 0. */
   readonly deltas?: number;
-  /** What walks of so many steps do with attention, for so many pictures. */
+  /** @internal What walks of so many steps do with attention, for so many pictures. */
   readonly attention?: {
     readonly control: (batch: number) => AttentionControl;
     readonly steps: number;
