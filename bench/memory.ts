@@ -14,7 +14,7 @@ import {
 import { trainingMask } from "../concepts/trains.ts";
 import { MemoryError, showSize } from "../device/memory.ts";
 import type { Precision } from "../diffusion/memory.ts";
-import type { PipelineConfig } from "../diffusion/pipeline.ts";
+import { type PipelineConfig, withActivations } from "../diffusion/pipeline.ts";
 import { noiseSchedule } from "../diffusion/schedule.ts";
 import { architectureNamed } from "../models/architectures.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
@@ -69,13 +69,21 @@ export function customDiffusion(
   };
 }
 
+/** The same with activations in f16. */
+export const halved = (shape: TrainingShape): TrainingShape => ({
+  ...shape,
+  config: withActivations(shape.config, "f16", GPU),
+});
+
 const GB = 1e9;
 
 /** What is tabled for several budgets, in GB. */
 const TABLED = [
   ["Stable Diffusion 1.5, batch of 1", customDiffusion(1, 512), [4, 6, 8, 12, 24]],
   ["Stable Diffusion 1.5, batch of 8", customDiffusion(8, 512), [4, 6, 8, 12, 24]],
+  ["the same with activations in f16", halved(customDiffusion(8, 512)), [4, 6, 8, 12, 24]],
   ["SDXL at 1024×1024, batch of 1", customDiffusion(1, 1024, "sdxl"), [12, 16, 24]],
+  ["the same with activations in f16", halved(customDiffusion(1, 1024, "sdxl")), [12, 16, 24]],
 ] as const;
 
 /** A plan, or what is needed where none fits. */
@@ -99,20 +107,20 @@ function chosen(batch: number, found: TrainingPlan | MemoryError): string[] {
 
 /** The tables, in Markdown. */
 export function tables(): string {
-  const one = plan(customDiffusion(1, 512), Infinity, ["f16"]) as TrainingPlan;
-  const { step } = one;
-  const parts = [
-    ["frozen weights in f16 (UNet, text encoder, autoencoder)", one.weights],
-    ["trained parameters and both moments, f32", one.trained],
-    ["activations alive at the busiest dispatch", step.activations],
-    ["scratch of kernels there", step.scratch],
-    ["gaps between values", step.gaps],
-    ["the step's data and constants", step.data],
-    ["**in all**", one.total],
-  ] as const;
+  const shape = customDiffusion(1, 512);
+  const both = [shape, halved(shape)].map((s) => plan(s, Infinity, ["f16"]) as TrainingPlan);
+  const parts: [string, (p: TrainingPlan) => number][] = [
+    ["frozen weights in f16 (UNet, text encoder, autoencoder)", (p) => p.weights],
+    ["trained parameters and both moments, f32", (p) => p.trained],
+    ["activations alive at the busiest dispatch", ({ step }) => step.activations],
+    ["scratch of kernels there", ({ step }) => step.scratch],
+    ["gaps between values", ({ step }) => step.gaps],
+    ["the step's data and constants", ({ step }) => step.data],
+    ["**in all**", (p) => p.total],
+  ];
   const breakdown = table(
-    ["one picture of 512×512", "MB"],
-    parts.map(([name, bytes]) => [name, (bytes / 1e6).toFixed(1)]),
+    ["one picture of 512×512, MB", "activations in f32", "in f16"],
+    parts.map(([name, of]) => [name, ...both.map((p) => (of(p) / 1e6).toFixed(1))]),
   );
   const budgets = TABLED.map(([name, shape, sizes]) =>
     table(

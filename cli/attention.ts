@@ -5,6 +5,7 @@ import {
   deltaRequests,
   type GivenDelta,
   promptsGiven,
+  withMemory,
   withPromptsFrom,
   withSampling,
 } from "./sampling_flags.ts";
@@ -19,7 +20,7 @@ export function attentionCommand(context: Context): Command {
   ], ["model"])
     .argument("[prompts...]", "what to show; one argument is one prompt")
     .option("--model <folder>", "the model: a diffusers folder");
-  return withSampling(withPromptsFrom(command), deltas)
+  return withMemory(withSampling(withPromptsFrom(command), deltas))
     .option("--out <file>", "the sheet of pictures and maps, a PNG", "attention.png")
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {

@@ -74,9 +74,8 @@ export function judge(adapter: AdapterFacts | undefined): Verdict[] {
       `${mebibytes(binding)} at most`;
     return [demo, { what: sd, runs: "no", why }, merge];
   }
-  const weights = f16
-    ? "2.1 GB of weights in f16, 4.3 GB in f32"
-    : "4.3 GB of weights (no f16 here)";
+  const weights = "2.1 GB of weights in f16, 4.3 GB in f32" +
+    (f16 ? "" : " (its shaders have no f16: activations are f32)");
   const split = binding < largest.embedding ? "; the token embedding is bound in parts" : "";
   const why = `${weights}${split}${adapter.software ? `; ${cpu}` : ""}`;
   return [demo, { what: sd, runs: pace, why }, merge];

@@ -3,7 +3,7 @@ import { type Command, Option } from "npm:commander@15.1.0";
 import { UsageError } from "./errors.ts";
 import { real, repeated, weight } from "./parse.ts";
 import type { EditRequest } from "./requests.ts";
-import { deltaRequests, type GivenDelta, withSampling } from "./sampling_flags.ts";
+import { deltaRequests, type GivenDelta, withMemory, withSampling } from "./sampling_flags.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 
 /** The command. */
@@ -17,7 +17,7 @@ export function editCommand(context: Context): Command {
     .option("--model <folder>", "the model: a diffusers folder")
     .option("--from <prompt>", "what the picture shows")
     .option("--to <prompt>", "what it is to show instead");
-  return withSampling(command, deltas)
+  return withMemory(withSampling(command, deltas))
     .option(
       "--weight <words=x>",
       "factor on the attention to words of --to; again for more",

@@ -1,12 +1,13 @@
 /** `moongate generate`: pictures from prompts, with or without taught concepts. */
-import { type Command, Option } from "npm:commander@15.1.0";
+import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "./errors.ts";
-import { memory, real } from "./parse.ts";
+import { real } from "./parse.ts";
 import type { GenerateRequest } from "./requests.ts";
 import {
   deltaRequests,
   type GivenDelta,
   promptsGiven,
+  withMemory,
   withPromptsFrom,
   withSampling,
 } from "./sampling_flags.ts";
@@ -25,20 +26,13 @@ export function generateCommand(context: Context): Command {
   ], ["model"])
     .argument("[prompts...]", "what to show; one argument is one prompt")
     .option("--model <folder>", "the model: a diffusers folder");
-  return withSampling(withPromptsFrom(command), deltas)
+  return withMemory(withSampling(withPromptsFrom(command), deltas))
     .option("--image <file>", "a picture to start from instead of noise: its middle")
     .option(
       "--image-strength <x>",
       "how far to go from that picture, at most 1 (default: 0.8)",
       real(0, 1, true),
     )
-    .addOption(
-      new Option(
-        "--precision <type>",
-        "of the weights (default: f32; f16 where --memory asks for it)",
-      ).choices(["f32", "f16"]),
-    )
-    .option("--memory <size>", 'GPU memory to stay within, "6GB" (default: no limit)', memory)
     .option("--plain", "take prompts without a taught word, too")
     .option("--out <folder>", "where the pictures go", "pictures")
     .option("-q, --quiet", "no progress")

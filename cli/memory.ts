@@ -5,12 +5,18 @@ import { describeLayout, planTrainingMemory, type TrainingPlan } from "../concep
 import { conceptMask } from "../concepts/trains.ts";
 import { BindingError } from "../compile/plan.ts";
 import { MemoryError, showSize } from "../device/memory.ts";
-import { planSamplingMemory, type Precision, type SamplingPlan } from "../diffusion/memory.ts";
+import {
+  planSamplingMemory,
+  type Precision,
+  type SamplingPlan,
+  type SamplingShape,
+} from "../diffusion/memory.ts";
 import {
   knowing,
   type PipelineConfig,
   pipelineConfig,
   type PipelineParams,
+  withActivations,
 } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
@@ -23,6 +29,8 @@ import type { TrainPlan } from "./train_plan.ts";
 export interface MemoryRequest {
   /** Of the weights; undefined: f32, or f16 where `memory` asks for it. */
   readonly precision?: Precision;
+  /** Element type of activations; undefined: f32. */
+  readonly activations?: Precision;
   /** Bytes; undefined: no limit. */
   readonly memory?: number;
 }
@@ -31,15 +39,20 @@ export interface MemoryRequest {
 const precisions = ({ precision, memory }: MemoryRequest): readonly Precision[] =>
   precision ? [precision] : memory === undefined ? ["f32"] : ["f32", "f16"];
 
-/** The configs of a model that knows its new words. */
-function configOf({ folder, tokenizer }: ModelFacts): PipelineConfig {
+/** The configs of a model that knows its new words, with activations as they are asked for. */
+function configOf(
+  { folder, tokenizer }: ModelFacts,
+  profile: AdapterProfile,
+  { activations }: MemoryRequest,
+): PipelineConfig {
   const stated = pipelineConfig(folder);
   const { text_encoder: one, text_encoder_2: other } = stated;
-  return {
+  const config = {
     ...stated,
     text_encoder: knowing(one, tokenizer),
     ...(other && { text_encoder_2: knowing(other, tokenizer) }),
   };
+  return withActivations(config, activations, profile);
 }
 
 /**
@@ -53,7 +66,7 @@ export function planTrainingWithin(
   request: MemoryRequest,
 ): TrainingPlan {
   const { batch, size, cutStartToken } = settings;
-  const config = configOf(model);
+  const config = configOf(model, profile, request);
   const tokenIds = (word: string) => model.tokenizer.idsOf(word);
   const shape = {
     ...{ config, schedule: model.schedule },
@@ -79,6 +92,9 @@ export interface Sampled {
   readonly guidance: number;
   readonly image: boolean;
   readonly deltas: readonly Delta[];
+  /** See {@linkcode SamplingShape}. */
+  readonly attention?: SamplingShape["attention"];
+  readonly grain?: number;
 }
 
 /** Bytes that deltas hold beside the model: the parameters that they change, in f32, and token tables with new rows. */
@@ -107,13 +123,13 @@ export function planSamplingWithin(
   sampled: Sampled,
   request: MemoryRequest,
 ): SamplingPlan {
-  const config = configOf(facts);
+  const config = configOf(facts, profile, request);
   const factor = vaeFactor(config.vae);
   const shape = {
     batch: sampled.batch,
     cells: [sampled.height / factor, sampled.width / factor] as const,
     guided: sampled.guidance !== 1,
-    image: sampled.image,
+    ...{ image: sampled.image, attention: sampled.attention, grain: sampled.grain },
     deltas: deltaBytes(config, sampled.deltas),
   };
   return orUsage(
@@ -121,6 +137,10 @@ export function planSamplingWithin(
     () => planSamplingMemory(profile, config, shape, request.memory, precisions(request)),
   );
 }
+
+/** A sampling plan in words. */
+export const describeSampling = ({ total, precision, batch }: SamplingPlan): string =>
+  `memory: ${showSize(total)} planned, weights in ${precision}, ${batch} at a time`;
 
 function orUsage<T>(advice: string, plan: () => T): T {
   try {

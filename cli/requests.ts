@@ -83,6 +83,8 @@ export interface TrainRequest {
   augment: boolean;
   /** What the frozen weights are kept in. */
   precision?: "f32" | "f16";
+  /** Element type of activations; f32 where left out. */
+  activations?: "f32" | "f16";
   /** Bytes of GPU memory to stay within, weights included; undefined: no limit. */
   memory?: number;
   /** Steps between checkpoints. */
@@ -137,6 +139,8 @@ export interface GenerateRequest {
   batch: number;
   /** Element type of the weights; undefined: f32, or f16 where `memory` asks for it. */
   precision?: "f32" | "f16";
+  /** Element type of activations; f32 where left out. */
+  activations?: "f32" | "f16";
   /** Bytes of GPU memory to stay within, weights included; undefined: no limit. */
   memory?: number;
   /** Random seed. */
@@ -150,7 +154,7 @@ export interface GenerateRequest {
 /** What all verbs that sample are asked for. */
 export type SampledRequest = Omit<
   GenerateRequest,
-  "prompts" | "image" | "imageStrength" | "precision" | "memory" | "plain"
+  "prompts" | "image" | "imageStrength" | "plain"
 >;
 
 /** `moongate edit` */

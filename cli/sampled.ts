@@ -1,7 +1,7 @@
 /** What the verbs that sample share: everything looked through before a GPU is asked for, then the model with its deltas. */
 import { withDeltas } from "../concepts/apply.ts";
 import type { Device } from "../device/device.ts";
-import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
+import { loadPipeline, type Pipeline, type PipelineOptions } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
 import { isFile } from "../files/paths.ts";
 import { checkPrompts, type NamedDelta, openDeltas, overlap, tokensOf } from "./deltas.ts";
@@ -66,11 +66,11 @@ export async function openSampled(
   { facts, deltas }: Sampled,
   { deltas: given }: SampledRequest,
   ui: Ui,
-  dtype?: "f32" | "f16",
+  held: Pick<PipelineOptions, "dtype" | "activations"> = {},
 ): Promise<Pipeline> {
   const base = await loadPipeline(device, facts.folder, {
     addTokens: tokensOf(deltas, facts),
-    dtype,
+    ...held,
     onProgress: loading(ui),
   });
   return withDeltas(

@@ -115,6 +115,10 @@ export function trainCommand(context: Context): Command {
         "of the frozen weights (default: f32; f16 where --memory asks for it)",
       ).choices(["f32", "f16"]),
     )
+    .addOption(
+      new Option("--activations <type>", "what is computed in between (default: f32)")
+        .choices(["f32", "f16"]),
+    )
     .option("--memory <size>", 'GPU memory to stay within, "6GB" (default: no limit)', memory)
     .option("--save-every <n>", "steps between checkpoints", whole(1), 50)
     .option("--log-every <n>", "steps between readings of the loss", whole(1), 10)

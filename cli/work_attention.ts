@@ -1,21 +1,44 @@
 /** The work of `moongate attention`: pictures and the maps of their words, on one sheet. */
 import { gpu } from "../device/adapter.ts";
-import { type AttentionMaps, attentionMaps, attentionSheet } from "../diffusion/attention_maps.ts";
+import {
+  type AttentionMaps,
+  attentionMaps,
+  attentionSheet,
+  recordControl,
+} from "../diffusion/attention_maps.ts";
+import { idsShape } from "../diffusion/conditions.ts";
+import { pipelineConfig } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
 import { isFolder } from "../files/paths.ts";
 import { writePng } from "../files/png.ts";
+import { vaeFactor } from "../models/vae.ts";
+import { describeSampling, planSamplingWithin } from "./memory.ts";
 import type { AttentionRequest, Ui } from "./requests.ts";
 import { lookThrough, openSampled, prepareOut, stopped } from "./sampled.ts";
 
 /** Makes the sheet; gives its path. */
 export async function attention(request: AttentionRequest, ui: Ui): Promise<string> {
-  const { out, batch, negative } = request;
+  const { out, negative } = request;
   const sampled = await lookThrough(request, request.prompts, true, ui);
   if (await isFolder(out)) throw new FileError(out, "is a folder where a PNG file is expected");
   await prepareOut(out.replace(/[^/\\]*$/, "") || ".");
   using device = await gpu();
-  const model = await openSampled(device, sampled, request, ui);
-  const { width, height, notes, plan: { options, evaluations } } = sampled;
+  const { facts, width, height, notes, plan: { options, evaluations } } = sampled;
+  const config = pipelineConfig(facts.folder);
+  const factor = vaeFactor(config.vae);
+  const length = idsShape(config, 1).at(-1)!;
+  const control = recordControl([height / factor, width / factor], length);
+  const plan = planSamplingWithin(device.profile, facts, {
+    ...{ width, height, image: false, guidance: options.guidance },
+    deltas: sampled.deltas.map((d) => d.delta),
+    batch: Math.min(request.batch, request.prompts.length * request.count),
+    attention: { control, steps: evaluations },
+  }, request);
+  const { batch } = plan;
+  if (request.memory !== undefined) ui.progress.note(describeSampling(plan));
+  const model = await openSampled(device, sampled, request, ui, {
+    ...{ dtype: plan.precision, activations: request.activations },
+  });
   const wishes = request.prompts.flatMap((prompt) =>
     Array.from({ length: request.count }, (_, i) => ({ prompt, seed: request.seed + i }))
   );

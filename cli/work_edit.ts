@@ -1,11 +1,14 @@
 /** The work of `moongate edit`: pairs of pictures, each in files of its own as soon as it is made, and a sheet. */
 import { gpu } from "../device/adapter.ts";
-import { editPrompt, planEdit } from "../diffusion/prompt_edit.ts";
+import { idsShape } from "../diffusion/conditions.ts";
+import { pipelineConfig } from "../diffusion/pipeline.ts";
+import { editControl, type EditPlan, editPrompt, planEdit } from "../diffusion/prompt_edit.ts";
 import type { Picture } from "../files/picture.ts";
 import { writePng } from "../files/png.ts";
 import { sheet } from "../files/sheet.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
 import { UsageError } from "./errors.ts";
+import { describeSampling, planSamplingWithin } from "./memory.ts";
 import type { EditRequest, Ui } from "./requests.ts";
 import { lookThrough, openSampled, prepareOut, type Sampled, stopped } from "./sampled.ts";
 
@@ -13,14 +16,24 @@ import { lookThrough, openSampled, prepareOut, type Sampled, stopped } from "./s
 export async function edit(request: EditRequest, ui: Ui): Promise<string[]> {
   const { from, to, out, seed, count, negative } = request;
   const sampled = await lookThrough(request, [from, to], true, ui);
-  await checkEdit(request, sampled);
+  const control = editControl(await checkEdit(request, sampled));
   await prepareOut(out);
   using device = await gpu();
-  const model = await openSampled(device, sampled, request, ui);
-  const { width, height, notes, plan: { options, evaluations } } = sampled;
+  const { facts, width, height, notes, plan: { options, evaluations } } = sampled;
+  const plan = planSamplingWithin(device.profile, facts, {
+    ...{ width, height, image: false, guidance: options.guidance },
+    deltas: sampled.deltas.map((d) => d.delta),
+    batch: 2 * Math.min(count, Math.max(1, Math.floor(request.batch / 2))),
+    grain: 2,
+    attention: { control: () => control, steps: evaluations },
+  }, request);
+  if (request.memory !== undefined) ui.progress.note(describeSampling(plan));
+  const model = await openSampled(device, sampled, request, ui, {
+    ...{ dtype: plan.precision, activations: request.activations },
+  });
   const { weights, crossSteps, selfSteps, alignment } = request;
   const paths: string[] = [], pairs: Picture[][] = [];
-  const size = Math.max(1, Math.floor(request.batch / 2));
+  const size = plan.batch / 2;
   ui.progress.start("sample", Math.ceil(count / size) * evaluations);
   try {
     for (let at = 0; at < count; at += size) {
@@ -57,13 +70,14 @@ export async function edit(request: EditRequest, ui: Ui): Promise<string[]> {
 }
 
 /** Finds what is wrong with an edit, with a tokenizer that knows the taught words. */
-async function checkEdit(request: EditRequest, { facts, deltas }: Sampled): Promise<void> {
+async function checkEdit(request: EditRequest, { facts, deltas }: Sampled): Promise<EditPlan> {
   const tokenizer = await loadTokenizer(await facts.folder.tokenizer());
   for (const { token } of deltas.flatMap(({ delta }) => delta.tokens)) {
     if (token && tokenizer.rawId(token) === undefined) tokenizer.addToken(token);
   }
   try {
-    planEdit(tokenizer, tokenizer.maxLength, request.from, request.to, request);
+    const length = idsShape(pipelineConfig(facts.folder), 1).at(-1)!;
+    return planEdit(tokenizer, length, request.from, request.to, request);
   } catch (error) {
     if (error instanceof RangeError) throw new UsageError(error.message, { cause: error });
     throw error;

@@ -1,11 +1,10 @@
 /** The work of `moongate generate`: prompts to pictures, each in a file of its own as soon as it is made, and a sheet. */
 import { gpu } from "../device/adapter.ts";
-import { showSize } from "../device/memory.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { type Picture, readPicture } from "../files/image.ts";
 import { writePng } from "../files/png.ts";
 import { sheet } from "../files/sheet.ts";
-import { planSamplingWithin } from "./memory.ts";
+import { describeSampling, planSamplingWithin } from "./memory.ts";
 import type { GenerateRequest, Ui } from "./requests.ts";
 import { lookThrough, openSampled, prepareOut, stopped } from "./sampled.ts";
 
@@ -29,13 +28,11 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
     batch: Math.min(request.batch, request.prompts.length * request.count),
   }, request);
   if (request.memory !== undefined) {
-    ui.progress.note(
-      `memory: ${
-        showSize(plan.total)
-      } planned, weights in ${plan.precision}, ${plan.batch} at a time`,
-    );
+    ui.progress.note(describeSampling(plan));
   }
-  const model = await openSampled(device, sampled, request, ui, plan.precision);
+  const model = await openSampled(device, sampled, request, ui, {
+    ...{ dtype: plan.precision, activations: request.activations },
+  });
   const wishes = request.prompts.flatMap((prompt) =>
     Array.from({ length: request.count }, (_, i) => ({ prompt, seed: request.seed + i }))
   );

@@ -40,7 +40,7 @@ export async function train(request: TrainRequest, ui: Ui): Promise<string> {
   }
   const model = await loadPipeline(device, plan.model.folder, {
     addTokens: plan.addTokens,
-    dtype: memory.precision,
+    ...{ dtype: memory.precision, activations: request.activations },
     onProgress: loading(ui),
   });
   try {
@@ -191,6 +191,7 @@ async function describeRun(
     ...numbers,
     base: model.base,
     precision,
+    ...(request.activations === "f16" && { activations: "f16" }),
     concepts: request.concepts.map(({ words, photos }) => `${words}=${photos}`).join(", "),
     method: request.method,
     initializers: Object.values(addTokens).join(", "),

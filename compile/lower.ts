@@ -4,6 +4,7 @@ import type { AdapterProfile, BufferUse, Window } from "../tensor/kernel.ts";
 import { epilogueOf, mapKernel, type TensorUse } from "./elementwise.ts";
 import { reduceKernel } from "./reduce.ts";
 import type { Step } from "./fuse.ts";
+import { packed } from "./packed.ts";
 
 /** Scratch memory that one step's dispatches share. */
 export interface Scratch {
@@ -135,11 +136,16 @@ export function labelOf(step: Step): string {
   return names.length ? names.join("·") : "copy";
 }
 
-/** The complete WGSL of a dispatch; buffers that share memory become one binding. */
-export function wgslOf(d: LoweredDispatch, same: (a: LoweredUse, b: LoweredUse) => boolean): {
-  code: string;
-  bindings: LoweredUse[];
-} {
+/**
+ * The complete WGSL of a dispatch; buffers that share memory become one binding.
+ *
+ * @param f16 whether shaders may use f16; otherwise it is read and written as halves of words
+ */
+export function wgslOf(
+  d: LoweredDispatch,
+  same: (a: LoweredUse, b: LoweredUse) => boolean,
+  { f16 }: Pick<AdapterProfile, "f16">,
+): { code: string; bindings: LoweredUse[] } {
   const bindings: LoweredUse[] = [];
   let body = d.body;
   for (const use of d.buffers) {
@@ -158,11 +164,15 @@ export function wgslOf(d: LoweredDispatch, same: (a: LoweredUse, b: LoweredUse) 
     if (use.access === "write") bindings[i] = { ...bindings[i], access: "write" };
     body = body.replace(new RegExp(`\\b${use.name}\\b`, "g"), bindings[i].name);
   }
+  const uses16 = /\bf16\b/.test(bindings.map((b) => b.type).join() + body);
+  const words = uses16 && !f16 ? packed(d.label, bindings, body) : undefined;
   const header = bindings.map((b, i) =>
     `@group(0) @binding(${i}) var<storage, ${
       b.access === "write" ? "read_write" : "read"
-    }> ${b.name}: array<${b.type}>;`
-  );
-  const f16 = /\bf16\b/.test(header.join() + body) ? "enable f16;\n" : "";
-  return { code: `${f16}${header.join("\n")}\n${body}\n`, bindings };
+    }> ${b.name}: array<${words?.types[i] ?? b.type}>;`
+  ).join("\n");
+  const code = words
+    ? `${header}\n${words.helpers}\n${words.body}\n`
+    : `${uses16 ? "enable f16;\n" : ""}${header}\n${body}\n`;
+  return { code, bindings };
 }

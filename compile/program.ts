@@ -87,7 +87,7 @@ export class Program {
     this.#bound = new Array(inputs.length).fill(undefined);
     const same = (a: LoweredUse, b: LoweredUse) => this.#root(a.memory) === this.#root(b.memory);
     this.#recorded = blueprint.dispatches.map((dispatch) => {
-      const { code, bindings } = wgslOf(dispatch, same);
+      const { code, bindings } = wgslOf(dispatch, same, device.profile);
       const pipeline = device.pipelines.get(code, bindings.map((b) => b.access), dispatch.label);
       const positions = bindings.flatMap((b) => {
         const p = this.inputs.indexOf(this.#root(b.memory) as Tensor);

@@ -175,7 +175,7 @@ export function planTrainingMemory(
   precisions: readonly Precision[] = ["f32"],
 ): TrainingPlan {
   const { config, schedule } = shape;
-  return planWithin(profile, config, budget, precisions, "training", (params, room) => {
+  return planWithin(config, budget, precisions, "training", (params, room) => {
     const model: StepModel = { config, schedule, params };
     return fitStep(profile, model, shape.trains(params), shape, room);
   });

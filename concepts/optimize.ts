@@ -19,11 +19,13 @@ export type OptimizerStep<B> = (
 export type CompiledStep<B> = Compiled<[AdamState, B, Tensor], ReturnType<OptimizerStep<B>>>;
 
 /** How the loss of a batch is taken apart. */
-export interface LossParts {
+export interface LossParts<B> {
   /** Parts whose mean is the loss, computed one after the other. Default 1. */
   readonly parts?: number;
   /** How many of them to trace: all of them, but for planning. */
   readonly traced?: number;
+  /** Factor that gradients carry on their way back, and lose at its end, in f32. Default 1. */
+  readonly scale?: (batch: B) => number;
 }
 
 /**
@@ -36,19 +38,22 @@ export function optimizerStep<B>(
   trainable: Mask,
   decay: number,
   loss: (params: PipelineParams, batch: B, part: number) => Tensor,
-  { parts = 1, traced = parts }: LossParts = {},
+  { parts = 1, traced = parts, scale = () => 1 }: LossParts<B> = {},
 ): OptimizerStep<B> {
   return (state, batch, rate) => {
+    const factor = scale(batch);
+    const unscaled = (t: Tensor) => factor === 1 ? t : mul(t, 1 / factor);
     let sum: Tensor | undefined;
     let grads: Record<string, Tensor> = {};
     for (let part = 0; part < Math.min(parts, traced); part++) {
       const one = valueAndGrad((trained: AdamState["params"]) => {
         const merged = trainable.merge(params, trained) as PipelineParams;
-        return mul(loss(merged, batch, part), 1 / parts);
+        return mul(loss(merged, batch, part), factor / parts);
       })(state.params);
-      sum = sum ? add(sum, one.value) : one.value;
+      const value = unscaled(one.value);
+      sum = sum ? add(sum, value) : value;
       const sums = Object.entries(one.grads).map(([k, g]) =>
-        [k, grads[k] ? add(grads[k], g) : g] as const
+        [k, grads[k] ? add(grads[k], unscaled(g)) : unscaled(g)] as const
       );
       grads = Object.fromEntries(sums);
     }

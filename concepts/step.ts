@@ -72,9 +72,17 @@ export function stepFunction(
     trainable,
     decay,
     (params, batch, part) => stepLoss(model, params, batch, options, part),
-    { parts: options.parts, traced },
+    { parts: options.parts, traced, scale: lossScale(model) },
   );
 }
+
+/**
+ * What gradients are multiplied by where activations, and so their gradients, are f16: those of a mean over a batch's
+ * latents are as small as there are many, and would lose bits below 6e-5, f16's least normal number. By as many (as a
+ * power of two, which rounds nothing) they are about 1 where they enter the UNet.
+ */
+const lossScale = ({ config: { unet } }: StepModel) => ({ mask }: StepBatch): number =>
+  unet.activations === "f16" ? 2 ** Math.round(Math.log2(mask.size * unet.outChannels)) : 1;
 
 /** The same, compiled: state and batch in, new state and loss out, in place. */
 export const trainingStep = (

@@ -183,7 +183,8 @@ export class TrainingError extends Error {
   /** Puts the message together. */
   constructor(step: number, loss: number) {
     super(
-      `the loss is ${loss} at step ${step}: the learning rate is too high, or the pictures are broken`,
+      `the loss is ${loss} at step ${step}: the learning rate is too high, the pictures are broken, ` +
+        "or activations in f16 overflow (f32 ones do not)",
     );
   }
 }

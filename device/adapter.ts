@@ -9,6 +9,8 @@ export interface GpuOptions {
   readonly hardware?: boolean;
   /** Use kernels as on a GPU (`false`) or as on a software adapter (`true`) whatever the adapter is. For tests. */
   readonly software?: boolean;
+  /** Whether shaders may use f16 where the adapter can (default), or not even then. For tests. */
+  readonly f16?: boolean;
 }
 
 const LIMITS = [
@@ -46,7 +48,7 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
       `the only adapter is software (${info.description}); install the GPU's Vulkan driver`,
     );
   }
-  const f16 = adapter.features.has("shader-f16");
+  const f16 = (options.f16 ?? true) && adapter.features.has("shader-f16");
   const timestamps = adapter.features.has("timestamp-query");
   const requiredLimits = Object.fromEntries(LIMITS.map((k) => [k, limits[k]]));
   const wanted = [...(f16 ? ["shader-f16"] : []), ...(timestamps ? ["timestamp-query"] : [])];

@@ -6,7 +6,7 @@ import { mean } from "../ops/reduce.ts";
 import { reshape, slice, upsampleNearest } from "../ops/movement.ts";
 import { type Picture, zoom } from "../files/picture.ts";
 import { sheet } from "../files/sheet.ts";
-import type { HookMaker } from "./attention_control.ts";
+import type { AttentionControl, HookMaker } from "./attention_control.ts";
 import type { Pipeline } from "./pipeline.ts";
 import { type SampleOptions, samplerOf } from "./sample.ts";
 import { wordPositions } from "./token_alignment.ts";
@@ -53,8 +53,7 @@ export async function attentionMaps(
   const sampler = samplerOf(model);
   const [height, width] = sampler.latentShape(options);
   const length = model.tokenize(prompts).shape.at(-1)!;
-  const recorded = [prompts.length, height, width, length];
-  const attention = { hook: recordCross, at: () => ({}), recorded };
+  const attention = recordControl([height, width], length)(prompts.length);
   const watched = await sampler.watch(prompts, { ...options, attention }, model.params);
   const size = height * width * length;
   return watched.pictures.map((picture, i) => {
@@ -77,6 +76,14 @@ export const recordCross: HookMaker = ({ pictures, latent, record }) => ({ kind,
     return probabilities;
   };
 };
+
+/** Recording on a latent's grid, for prompts of so many positions, as a walk of so many pictures takes it. */
+export const recordControl =
+  ([height, width]: readonly [number, number], length: number) =>
+  (pictures: number): AttentionControl => ({
+    ...{ hook: recordCross, at: () => ({}) },
+    recorded: [pictures, height, width, length],
+  });
 
 function wordMaps(
   { tokenizer }: Pipeline,

@@ -10,6 +10,7 @@ import type { AdapterProfile } from "../tensor/kernel.ts";
 import { byteSize, type Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten, type Tree } from "../tensor/tree.ts";
+import type { AttentionControl } from "./attention_control.ts";
 import { encodersOf, idsShape } from "./conditions.ts";
 import { numbersFor, samplingStep } from "./denoise.ts";
 import { type PipelineConfig, type PipelineParams, sketchParams } from "./pipeline.ts";
@@ -34,6 +35,13 @@ export interface SamplingShape {
   readonly image: boolean;
   /** Bytes of weights that deltas hold beside the model's own. Default 0. */
   readonly deltas?: number;
+  /** @internal What walks of so many steps do with attention, for so many pictures. */
+  readonly attention?: {
+    readonly control: (batch: number) => AttentionControl;
+    readonly steps: number;
+  };
+  /** Pictures that belong together, by which a batch is counted: 2 for an edit and its source. Default 1. */
+  readonly grain?: number;
 }
 
 /** What is held beside the weights while pictures are sampled, in bytes. */
@@ -53,7 +61,7 @@ const SLOTS = 4;
 export function samplingMemory(
   profile: AdapterProfile,
   { config, params }: { readonly config: PipelineConfig; readonly params: PipelineParams },
-  { batch, cells: [h, w], guided, image, deltas = 0 }: SamplingShape,
+  { batch, cells: [h, w], guided, image, deltas = 0, attention }: SamplingShape,
 ): SamplingMemory {
   const { unet: { inChannels, contextWidth, added }, vae } = config;
   const some = (shape: Shape, dtype: DType = "f32") => input({ shape, dtype }, 0);
@@ -61,13 +69,21 @@ export function samplingMemory(
   const ids = idsShape(config, asked);
   const latents = [batch, h, w, inChannels];
   const slots = Array.from({ length: SLOTS }, () => some(latents));
-  const state = { x: some(latents), slots, recorded: [] };
+  const control = attention?.control(batch);
+  const recorded = control?.recorded ? [some(control.recorded)] : [];
+  const state = { x: some(latents), slots, recorded };
   const keys = Array.from({ length: batch }, () => some([2], "u32"));
   const context = some([asked, ids.at(-1)!, contextWidth]);
   const told: Record<string, Tensor> = added
     ? { pooled: some([asked, added.pooledWidth]), sizes: some([asked, SIZE_NUMBERS]) }
     : {};
   const numbers = some([numbersFor(SLOTS)]);
+  const steps = attention?.steps ?? 0;
+  const all = Array.from({ length: steps }, (_, i) => control!.at(i, steps));
+  const hooked = all.find((given) => given);
+  const kinds = hooked
+    ? [hooked, ...(all.every((given) => given) ? [] : [undefined])]
+    : [undefined];
   const bytes = <A extends unknown[]>(
     fn: (...args: A) => unknown,
     args: A,
@@ -76,11 +92,14 @@ export function samplingMemory(
   const side = vaeFactor(vae);
   const programs = {
     text: bytes(encoding(config), [encodersOf(params), some(ids, "u32"), some([asked, 1])]),
-    denoiser: bytes(
-      samplingStep(config.unet, unet, guided),
-      [params.unet, state, context, keys, numbers, told, {}],
-      [1],
-    ),
+    // Steps with the hook and steps without it are two programs, both of which are kept.
+    denoiser: kinds.map((given) =>
+      bytes(
+        samplingStep(config.unet, unet, guided, given && control?.hook),
+        [params.unet, state, context, keys, numbers, told, given ?? {}],
+        [1],
+      )
+    ).reduce((a, b) => a + b),
     decoder: bytes(decoding(config), [params.vae, some([1, h, w, inChannels])]),
     encoder: image
       ? bytes(starting(config), [params.vae, some([1, h * side, w * side, vae.inChannels])])
@@ -104,9 +123,10 @@ export function fitSampling(
   room = Infinity,
 ): SamplingMemory {
   let last: SamplingMemory | BindingError | undefined;
-  for (let batch = shape.batch; batch >= 1; batch = batch === 1 ? 0 : Math.ceil(batch / 2)) {
+  const { grain = 1 } = shape;
+  for (let n = Math.ceil(shape.batch / grain); n >= 1; n = n === 1 ? 0 : Math.ceil(n / 2)) {
     try {
-      last = samplingMemory(profile, model, { ...shape, batch });
+      last = samplingMemory(profile, model, { ...shape, batch: n * grain });
       if (last.total <= room) return last;
     } catch (error) {
       if (!(error instanceof BindingError)) throw error;
@@ -116,7 +136,9 @@ export function fitSampling(
   if (last instanceof BindingError) throw last;
   const [h, w] = shape.cells.map((n) => n * vaeFactor(model.config.vae));
   throw new MemoryError(
-    `one picture of ${w}×${h} pixels takes ${showSize(last!.total)} beside the weights`,
+    `${grain === 1 ? "one picture" : `${grain} pictures`} of ${w}×${h} pixels ${
+      grain === 1 ? "takes" : "take"
+    } ${showSize(last!.total)} beside the weights`,
     last!.total,
   );
 }
@@ -145,7 +167,6 @@ export function planSamplingMemory(
   precisions: readonly Precision[] = ["f32"],
 ): SamplingPlan {
   return planWithin(
-    profile,
     config,
     budget,
     precisions,
@@ -160,7 +181,6 @@ export function planSamplingMemory(
  * @param fit throws MemoryError where nothing fits
  */
 export function planWithin<T extends { readonly total: number }>(
-  profile: AdapterProfile,
   config: PipelineConfig,
   budget: number,
   precisions: readonly Precision[],
@@ -168,9 +188,8 @@ export function planWithin<T extends { readonly total: number }>(
   fit: (params: PipelineParams, room: number) => T,
 ): T & { readonly precision: Precision; readonly weights: number } {
   let needed = Infinity;
-  let words = "this adapter has no f16";
+  let words = "";
   for (const precision of precisions) {
-    if (precision === "f16" && !profile.f16) continue;
     const params = sketchParams(config, precision);
     const weights = weightBytes({ ...params });
     try {

@@ -3,10 +3,12 @@
  * schedule. New words get their rows of the token table here, before anything is uploaded.
  */
 import type { Device } from "../device/device.ts";
+import { AdapterError } from "../device/errors.ts";
 import { type NoiseSchedule, noiseSchedule } from "./schedule.ts";
 import { FileError } from "../files/errors.ts";
 import { type ModelFolder, openModelFolder } from "../files/folder.ts";
 import { tensor } from "../ops/leaf.ts";
+import type { AdapterProfile } from "../tensor/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { type ClipTextConfig, clipTextConfig } from "../models/clip_text.ts";
@@ -74,6 +76,8 @@ export interface PipelineOptions {
   readonly addTokens?: Readonly<Record<string, string>>;
   /** Element type of the weights on the device. Default f32. */
   readonly dtype?: "f32" | "f16";
+  /** Element type of activations: see {@linkcode withActivations}. Default f32. */
+  readonly activations?: "f32" | "f16";
   /** Which copy of the weights to prefer, e.g. `"fp16"`. */
   readonly variant?: string;
   /** Called with the component being loaded, and how many of its tensors are. */
@@ -86,6 +90,7 @@ export interface PipelineOptions {
  * @param folder a path or an opened folder in the diffusers layout
  * @throws FileError when a file is missing or wrong, or the parts do not belong together
  * @throws TokenError when a token to add exists already, or an initializer is no vocabulary entry
+ * @throws AdapterError for activations in f16 on an adapter whose shaders have none
  */
 export async function loadPipeline(
   device: Device,
@@ -104,7 +109,8 @@ export async function loadPipeline(
     words.push(await wordsOf(opened, "_2", stated.text_encoder_2, options.addTokens));
   }
   const [{ tokenizer, config: text_encoder }, second] = words;
-  const config = { ...stated, text_encoder, ...(second && { text_encoder_2: second.config }) };
+  const known = { ...stated, text_encoder, ...(second && { text_encoder_2: second.config }) };
+  const config = withActivations(known, options.activations, device.profile);
   checkFit(opened.path, config, words);
 
   const load = async (
@@ -155,6 +161,34 @@ export function pipelineConfig(folder: ModelFolder): PipelineConfig {
       text_encoder_2: component("text_encoder_2", clipTextConfig),
       zeroEmpty: folder.index.force_zeros_for_empty_prompt !== false,
     }),
+  };
+}
+
+/**
+ * The same model with activations in another element type. Storage alone is f16: sums, statistics of norms, softmax and
+ * losses are f32, and so are what is trained, its gradients and its moments. An autoencoder that overflows in f16
+ * (`forceUpcast`) keeps f32.
+ *
+ * @throws AdapterError for f16 on an adapter whose shaders have none
+ */
+export function withActivations(
+  config: PipelineConfig,
+  activations: "f32" | "f16" = "f32",
+  { f16 }: Pick<AdapterProfile, "f16">,
+): PipelineConfig {
+  if (activations === "f32") return config;
+  if (!f16) {
+    throw new AdapterError(
+      "activations in f16 take an adapter with shader-f16, which this one lacks; leave them in f32",
+    );
+  }
+  const { unet, text_encoder, text_encoder_2: second, vae } = config;
+  return {
+    ...config,
+    unet: { ...unet, activations },
+    text_encoder: { ...text_encoder, activations },
+    ...(second && { text_encoder_2: { ...second, activations } }),
+    vae: { ...vae, activations },
   };
 }
 

@@ -29,6 +29,8 @@ export interface ClipTextConfig extends ClipEncoderConfig {
   readonly projection: number;
   /** Whether the projection is among the encoder's own parameters (`CLIPTextModelWithProjection`). */
   readonly projects: boolean;
+  /** Element type of activations; f16 is stored only, arithmetic is f32. What goes in and comes out is f32. Default f32. */
+  readonly activations?: "f32" | "f16";
 }
 
 /**
@@ -95,8 +97,9 @@ export function clipText(
   const table = p.take("embeddings.token_embedding.weight", [config.vocabulary, config.width]);
   const places = p.take("embeddings.position_embedding.weight", [config.positions, config.width]);
   const tokens = add(cast(embedding(table, ids), "f32"), cast(slice(places, 0, 0, t), "f32"));
-  const [penultimate, last] = clipEncoder(p.at("encoder"), tokens, config, { causal: true })
-    .slice(-2);
+  const inside = cast(tokens, config.activations ?? "f32");
+  const [penultimate, last] = clipEncoder(p.at("encoder"), inside, config, { causal: true })
+    .slice(-2).map((x) => cast(x, "f32"));
   const hidden = layerNormLayer(p.at("final_layer_norm"), last, config.eps);
   return { hidden, penultimate, pooled: atFirst(hidden, ids, config.endToken) };
 }

@@ -2,6 +2,7 @@
  * The layers that all models share: an op applied to parameters under the names that PyTorch gives them. Input
  * extents come from the activation, so a model states only what goes out.
  */
+import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { add } from "../ops/arithmetic.ts";
 import { cast } from "../ops/compare.ts";
@@ -30,6 +31,8 @@ export interface ConvLayerOptions {
   /** Zeros on every side, or [top, bottom, left, right]; half the kernel when left out. */
   readonly padding?: number | readonly [number, number, number, number];
   readonly bias?: boolean;
+  /** Element type of the result; that of x when left out. */
+  readonly dtype?: DType;
 }
 
 /** A square convolution: NHWC `[B, h, w, in]` → `[B, h', w', out]`. */
@@ -39,9 +42,9 @@ export function convLayer(
   out: number,
   options: ConvLayerOptions = {},
 ): Tensor {
-  const { kernel = 3, stride = 1, padding = kernel >> 1, bias = true } = options;
+  const { kernel = 3, stride = 1, padding = kernel >> 1, bias = true, dtype } = options;
   const weight = p.take("weight", [kernel, kernel, x.shape[3], out], "conv");
-  const y = conv2d(x, weight, { stride, padding });
+  const y = conv2d(x, weight, { stride, padding, dtype });
   return bias ? add(y, cast(p.take("bias", [out]), y.dtype)) : y;
 }
 

@@ -118,9 +118,6 @@ export async function loadComponent(
   options: LoadOptions = {},
 ): Promise<ParameterTree> {
   const { dtype = "f32", onProgress } = options;
-  if (dtype === "f16" && !device.profile.f16) {
-    throw new FileError(source.name, "can't be held in f16: the GPU lacks it", "Load it as f32");
-  }
   const specs = parameterSpecs(config);
   const leaves: [string, Tensor][] = [];
   const place = turningPlace(specs, dtype);

@@ -2,6 +2,7 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { add } from "../ops/arithmetic.ts";
 import { silu } from "../ops/activation.ts";
+import { cast } from "../ops/compare.ts";
 import { reshape, upsampleNearest } from "../ops/movement.ts";
 import { convLayer, groupNormLayer, linearLayer } from "./layers.ts";
 import type { Parameters } from "./params.ts";
@@ -31,7 +32,7 @@ export function resnet(
   h = convLayer(p.at("conv1"), h, out);
   if (time) {
     const shift = linearLayer(p.at("time_emb_proj"), time, out);
-    h = add(h, reshape(shift, [shift.shape[0], 1, 1, out]));
+    h = add(h, cast(reshape(shift, [shift.shape[0], 1, 1, out]), h.dtype));
   }
   h = silu(groupNormLayer(p.at("norm2"), h, groups, eps));
   h = convLayer(p.at("conv2"), h, out);

@@ -6,6 +6,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { ShapeError, show } from "../tensor/shape.ts";
 import { silu } from "../ops/activation.ts";
 import { add } from "../ops/arithmetic.ts";
+import { cast } from "../ops/compare.ts";
 import { input } from "../ops/leaf.ts";
 import { concat, reshape } from "../ops/movement.ts";
 import type { AttentionHook } from "./attention_hook.ts";
@@ -68,9 +69,11 @@ export function unet(
   const top = channels.length - 1;
   const p = Parameters.of(params, "unet");
   const time = silu(timeEmbedding(config, p, timesteps, options.added));
-  const { residual, transformer } = blocks(config, p, time, context, options);
+  // Every layer gives the element type that it is given.
+  const [shown, prompt] = [sample, context].map((t) => cast(t, config.activations ?? "f32"));
+  const { residual, transformer } = blocks(config, p, time, prompt, options);
 
-  let x = convLayer(p.at("conv_in"), sample, channels[0]);
+  let x = convLayer(p.at("conv_in"), shown, channels[0]);
   const kept = [x];
   for (let level = 0; level <= top; level++) {
     const path = `down_blocks.${level}`;
@@ -96,7 +99,7 @@ export function unet(
     if (i < top) x = upsample(p.at(path), x);
   }
   x = silu(groupNormLayer(p.at("conv_norm_out"), x, config.groups, config.eps));
-  return convLayer(p.at("conv_out"), x, config.outChannels);
+  return convLayer(p.at("conv_out"), x, config.outChannels, { dtype: "f32" });
 }
 
 /** The embedding of timesteps and of what is added to them, `[B, 4·channels[0]]`. */

@@ -33,6 +33,8 @@ export interface UNetConfig {
   readonly linearProjection: boolean;
   /** What it is told besides the prompt's features; only Stable Diffusion XL. */
   readonly added?: AddedConfig;
+  /** Element type of activations; f16 is stored only, arithmetic is f32. What goes in and comes out is f32. Default f32. */
+  readonly activations?: "f32" | "f16";
 }
 
 /** Conditions that are added to the time embedding (`addition_embed_type: "text_time"`). */

@@ -7,6 +7,7 @@ import { ShapeError, show } from "../tensor/shape.ts";
 import { add, exp, maximum, minimum, mul } from "../ops/arithmetic.ts";
 import { silu } from "../ops/activation.ts";
 import { attention } from "../ops/attention.ts";
+import { cast } from "../ops/compare.ts";
 import { input } from "../ops/leaf.ts";
 import { reshape, slice } from "../ops/movement.ts";
 import { convLayer, groupNormLayer, linearLayer } from "./layers.ts";
@@ -46,7 +47,7 @@ export function vaeEncode(
   const root = Parameters.of(params, "vae");
   const p = root.at("encoder");
   const top = config.channels.length - 1;
-  let y = convLayer(p.at("conv_in"), x, config.channels[0]);
+  let y = convLayer(p.at("conv_in"), inside(config, x), config.channels[0]);
   for (let level = 0; level <= top; level++) {
     const at = p.at(`down_blocks.${level}`);
     for (let i = 0; i < config.layersPerBlock; i++) {
@@ -57,7 +58,7 @@ export function vaeEncode(
   y = middle(config, p.at("mid_block"), y);
   y = silu(groupNormLayer(p.at("conv_norm_out"), y, config.groups, EPS));
   const z = config.latentChannels;
-  y = convLayer(p.at("conv_out"), y, 2 * z);
+  y = convLayer(p.at("conv_out"), y, 2 * z, { dtype: "f32" });
   if (config.quantConv) y = convLayer(root.at("quant_conv"), y, 2 * z, { kernel: 1 });
   return {
     mean: slice(y, 3, 0, z),
@@ -85,7 +86,7 @@ export function vaeDecode(
   if (config.postQuantConv) {
     y = convLayer(root.at("post_quant_conv"), y, config.latentChannels, { kernel: 1 });
   }
-  y = convLayer(p.at("conv_in"), y, channels[0]);
+  y = convLayer(p.at("conv_in"), inside(config, y), channels[0]);
   y = middle(config, p.at("mid_block"), y);
   channels.forEach((width, i) => {
     const at = p.at(`up_blocks.${i}`);
@@ -95,8 +96,12 @@ export function vaeDecode(
     if (i < channels.length - 1) y = upsample(at, y);
   });
   y = silu(groupNormLayer(p.at("conv_norm_out"), y, config.groups, EPS));
-  return convLayer(p.at("conv_out"), y, config.outChannels);
+  return convLayer(p.at("conv_out"), y, config.outChannels, { dtype: "f32" });
 }
+
+/** What goes in, in the element type of activations: every layer gives the one that it is given. */
+const inside = ({ activations = "f32", forceUpcast }: VaeConfig, x: Tensor): Tensor =>
+  cast(x, forceUpcast ? "f32" : activations);
 
 const norm = (config: VaeConfig) => ({ groups: config.groups, eps: EPS });
 

@@ -27,8 +27,10 @@ export interface VaeConfig {
   readonly postQuantConv: boolean;
   /** Whether the middle block attends. */
   readonly midAttention: boolean;
-  /** Whether f16 is too narrow for it (Stable Diffusion XL): its weights are held in f32 whatever the others are. */
+  /** Whether f16 is too narrow for it (Stable Diffusion XL): weights and activations are f32 whatever the others are. */
   readonly forceUpcast: boolean;
+  /** Element type of activations; f16 is stored only, arithmetic is f32. What goes in and comes out is f32. Default f32. */
+  readonly activations?: "f32" | "f16";
 }
 
 /**

@@ -4,7 +4,7 @@
  * memory (`gemm/`), and none of them copies pixels around first.
  */
 import { apply, type Node, type Tensor } from "../tensor/tensor.ts";
-import { isFloat } from "../tensor/dtype.ts";
+import { type DType, isFloat } from "../tensor/dtype.ts";
 import { type Shape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 import {
@@ -14,8 +14,6 @@ import {
   planInputGrad,
   planWeightGrad,
 } from "./gemm/convolution.ts";
-import { cast } from "./compare.ts";
-import { productType } from "./matmul.ts";
 
 /** Padding in pixels: the same on all sides, or `[top, bottom, left, right]`. */
 export type Padding = number | readonly [top: number, bottom: number, left: number, right: number];
@@ -26,6 +24,8 @@ export interface ConvOptions {
   readonly stride?: number;
   /** Zeros around the image. Default 0. */
   readonly padding?: Padding;
+  /** Element type of the result, which is rounded once. Default: that of x. */
+  readonly dtype?: DType;
 }
 
 /** Calls `visit` with flat indices of every (pixel, weight, output) that are multiplied and added. */
@@ -60,22 +60,26 @@ function check(op: string, inputs: readonly Spec[], expected: readonly Shape[]):
   });
 }
 
-/** A gradient in the dtype of the input it belongs to. */
-const into = (node: Node<ConvAttrs>, i: number, make: () => Tensor, wanted: readonly boolean[]) =>
-  wanted[i] ? cast(make(), node.inputs[i].dtype) : undefined;
+/** A gradient in the element type of the input it belongs to. */
+const into = (
+  node: Node<ConvAttrs>,
+  i: number,
+  make: (attrs: ConvAttrs) => Tensor,
+  wanted: readonly boolean[],
+) => wanted[i] ? make({ ...node.attrs, dtype: node.inputs[i].dtype }) : undefined;
 
 const conv2dOp = defineOp<ConvAttrs>({
   name: "conv2d",
   shape([x, w], attrs) {
     check("conv2d", [x, w], [attrs.image, attrs.weight]);
-    return [{ shape: outputShape(attrs), dtype: productType(x, w) }];
+    return [{ shape: outputShape(attrs), dtype: attrs.dtype }];
   },
   vjp([g], node, wanted) {
     const [x, w] = node.inputs;
     return g
       ? [
-        into(node, 0, () => inputGrad(g, w, node.attrs), wanted),
-        into(node, 1, () => weightGrad(x, g, node.attrs), wanted),
+        into(node, 0, (attrs) => inputGrad(g, w, attrs), wanted),
+        into(node, 1, (attrs) => weightGrad(x, g, attrs), wanted),
       ]
       : [undefined, undefined];
   },
@@ -91,14 +95,14 @@ const inputGradOp = defineOp<ConvAttrs>({
   name: "conv2dInputGrad",
   shape([g, w], attrs) {
     check("conv2dInputGrad", [g, w], [outputShape(attrs), attrs.weight]);
-    return [{ shape: attrs.image, dtype: productType(g, w) }];
+    return [{ shape: attrs.image, dtype: attrs.dtype }];
   },
   vjp([u], node, wanted) {
     const [g, w] = node.inputs;
     return u
       ? [
-        into(node, 0, () => apply(conv2dOp, [u, w], node.attrs)[0], wanted),
-        into(node, 1, () => weightGrad(u, g, node.attrs), wanted),
+        into(node, 0, (attrs) => apply(conv2dOp, [u, w], attrs)[0], wanted),
+        into(node, 1, (attrs) => weightGrad(u, g, attrs), wanted),
       ]
       : [undefined, undefined];
   },
@@ -114,14 +118,14 @@ const weightGradOp = defineOp<ConvAttrs>({
   name: "conv2dWeightGrad",
   shape([x, g], attrs) {
     check("conv2dWeightGrad", [x, g], [attrs.image, outputShape(attrs)]);
-    return [{ shape: attrs.weight, dtype: productType(x, g) }];
+    return [{ shape: attrs.weight, dtype: attrs.dtype }];
   },
   vjp([u], node, wanted) {
     const [x, g] = node.inputs;
     return u
       ? [
-        into(node, 0, () => inputGrad(g, u, node.attrs), wanted),
-        into(node, 1, () => apply(conv2dOp, [x, u], node.attrs)[0], wanted),
+        into(node, 0, (attrs) => inputGrad(g, u, attrs), wanted),
+        into(node, 1, (attrs) => apply(conv2dOp, [x, u], attrs)[0], wanted),
       ]
       : [undefined, undefined];
   },
@@ -143,11 +147,11 @@ const weightGrad = (x: Tensor, g: Tensor, attrs: ConvAttrs): Tensor =>
  *
  * @param x image `[B, H, W, Cin]`
  * @param w weight `[KH, KW, Cin, Cout]`
- * @returns `[B, OH, OW, Cout]` with `OH = ⌊(H + top + bottom − KH) / stride⌋ + 1`; f16 when both operands are, else f32
+ * @returns `[B, OH, OW, Cout]` with `OH = ⌊(H + top + bottom − KH) / stride⌋ + 1`
  * @throws ShapeError when the channels differ, or the window is larger than the padded image
  */
 export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
-  const { stride = 1, padding = 0 } = options;
+  const { stride = 1, padding = 0, dtype = x.dtype } = options;
   const pad = typeof padding === "number" ? [padding, padding, padding, padding] as const : padding;
   const fail = (detail: string) =>
     new ShapeError("conv2d", `image ${show(x.spec)}, weight ${show(w.spec)}: ${detail}`);
@@ -163,7 +167,7 @@ export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor 
   if (pad.length !== 4 || pad.some((p) => !Number.isInteger(p) || p < 0)) {
     throw fail(`padding [${pad}] is not allowed`);
   }
-  const attrs: ConvAttrs = { stride, pad, image: x.shape, weight: w.shape };
+  const attrs: ConvAttrs = { stride, pad, image: x.shape, weight: w.shape, dtype };
   const [, oh, ow] = outputShape(attrs);
   if (oh < 1 || ow < 1) throw fail(`the window does not fit into the image padded by [${pad}]`);
   return apply(conv2dOp, [x, w], attrs)[0];

@@ -1,6 +1,6 @@
 /** Matrix products, in every orientation and in batches, and the linear layer that is made of one. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
-import { isFloat } from "../tensor/dtype.ts";
+import { type DType, isFloat } from "../tensor/dtype.ts";
 import { sameShape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 import { matrix } from "./gemm/operands.ts";
@@ -10,17 +10,20 @@ import { cast } from "./compare.ts";
 import { reshape, transpose } from "./movement.ts";
 import { sum } from "./reduce.ts";
 
-/** Which operands of {@linkcode matmul} are taken transposed (their last two axes swapped). */
+/** Which operands of {@linkcode matmul} are taken transposed, and what it gives. */
 export interface MatmulOptions {
   /** Take Aᵀ: its last two axes are swapped. */
   readonly transposeA?: boolean;
   /** Take Bᵀ: its last two axes are swapped. */
   readonly transposeB?: boolean;
+  /** Element type of the result, which is rounded once. Default: f16 when both operands are, else f32. */
+  readonly dtype?: DType;
 }
 
 interface MatmulAttrs {
   readonly transposeA: boolean;
   readonly transposeB: boolean;
+  readonly dtype: DType;
 }
 
 /** The extents of a product; `shared` says that all batches use the same b. */
@@ -66,26 +69,30 @@ const matmulOp = defineOp<MatmulAttrs>({
       }`;
       throw fail(`the inner extents ${k} and ${other} differ${how}`);
     }
-    return [{ shape: [...lead, m, n], dtype: productType(a, b) }];
+    return [{ shape: [...lead, m, n], dtype: attrs.dtype }];
   },
   vjp([g], { inputs: [a, b], attrs: { transposeA: ta, transposeB: tb } }, wanted) {
     if (!g) return [undefined, undefined];
     // y = A·B gives dA = dY·Bᵀ and dB = Aᵀ·dY, each turned round again where the operand was taken transposed.
+    // Each in the element type of its operand: the gradient of what is held in f32 is never rounded to f16.
+    const [of, to] = [{ dtype: a.dtype }, { dtype: b.dtype }];
     const da = () =>
-      ta ? matmul(b, g, { transposeA: tb, transposeB: true }) : matmul(g, b, { transposeB: !tb });
+      ta
+        ? matmul(b, g, { transposeA: tb, transposeB: true, ...of })
+        : matmul(g, b, { transposeB: !tb, ...of });
     const db = () => {
       const each = tb
-        ? matmul(g, a, { transposeA: true, transposeB: ta })
-        : matmul(a, g, { transposeA: !ta });
+        ? matmul(g, a, { transposeA: true, transposeB: ta, ...to })
+        : matmul(a, g, { transposeA: !ta, ...to });
       const lead = each.shape.length - b.shape.length;
-      return lead ? sum(each, [...Array(lead).keys()]) : each;
+      return lead ? cast(sum(each, [...Array(lead).keys()]), b.dtype) : each;
     };
     // With b shared and a transposed, dA pairs a two-axis left operand with a batch: the other way round it fits.
     const shared = ta && b.shape.length < g.shape.length;
-    const daShared = () => transpose(matmul(g, b, { transposeB: !tb }));
+    const daShared = () => transpose(matmul(g, b, { transposeB: !tb, ...of }));
     return [
-      wanted[0] ? cast(shared ? daShared() : da(), a.dtype) : undefined,
-      wanted[1] ? cast(db(), b.dtype) : undefined,
+      wanted[0] ? (shared ? daShared() : da()) : undefined,
+      wanted[1] ? db() : undefined,
     ];
   },
   reference([a, b], specs, attrs) {
@@ -129,22 +136,19 @@ const matmulOp = defineOp<MatmulAttrs>({
   },
 });
 
-/** f16 only where both operands are; weights stored in f16 leave f32 activations as they are. */
-export const productType = (a: Spec, b: Spec) =>
-  a.dtype === "f16" && b.dtype === "f16" ? "f16" : "f32";
-
 /**
  * Matrix product `a · b` with f32 accumulation.
  *
  * @param a `[…, M, K]` (`[…, K, M]` with `transposeA`)
  * @param b `[…, K, N]` (`[…, N, K]` with `transposeB`) with the same leading axes, or two axes for all batches
- * @returns `[…, M, N]`; f16 when both operands are, else f32
+ * @returns `[…, M, N]`
  * @throws ShapeError when the leading or inner extents do not fit
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
   const attrs = {
     transposeA: options.transposeA ?? false,
     transposeB: options.transposeB ?? false,
+    dtype: options.dtype ?? (a.dtype === "f16" && b.dtype === "f16" ? "f16" : "f32"),
   };
   const lead = a.shape.slice(0, -2);
   if (b.shape.length !== 2 || attrs.transposeA || !lead.length) {
@@ -161,7 +165,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
  * @param x `[…, in]`
  * @param weight `[out, in]`, as checkpoints store it
  * @param bias `[out]`
- * @returns `[…, out]`
+ * @returns `[…, out]` in the element type of x: weights stored in another leave activations as they are
  * @throws ShapeError when `in` or `out` differ
  */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
@@ -177,7 +181,10 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
       `bias is ${show(bias.spec)}, weight ${show(weight.spec)}; expected [out]`,
     );
   }
-  const flat = matmul(reshape(x, [-1, weight.shape[1]]), weight, { transposeB: true });
+  const flat = matmul(reshape(x, [-1, weight.shape[1]]), weight, {
+    transposeB: true,
+    dtype: x.dtype,
+  });
   const y = bias ? add(flat, cast(bias, flat.dtype)) : flat;
   return reshape(y, [...x.shape.slice(0, -1), weight.shape[0]]);
 }

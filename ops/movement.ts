@@ -14,6 +14,7 @@ import {
   type View,
 } from "../tensor/view.ts";
 import { add } from "./arithmetic.ts";
+import { cast } from "./compare.ts";
 import { sum } from "./reduce.ts";
 
 /** Reads a whole view of a flat array: the reference of every movement op. */
@@ -108,7 +109,10 @@ const expandOp = defineOp<{ readonly shape: Shape }>({
   vjp: ([g], node) => {
     const x = node.inputs[0].shape;
     return [
-      g && sum(g, x.map((d, i) => d !== g.shape[i] ? i : -1).filter((i) => i >= 0), { keep: true }),
+      g && cast(
+        sum(g, x.map((d, i) => d !== g.shape[i] ? i : -1).filter((i) => i >= 0), { keep: true }),
+        g.dtype,
+      ),
     ];
   },
   reference: ([x], [s], { shape }) => [gather(x, expandView(contiguous(s.shape), shape)!)],

@@ -37,8 +37,11 @@ function fold(start: number, step: (acc: number, x: number) => number) {
 /** Registered as `sum`; the fuser knows it by name of its lowering. */
 export const sumOp = defineOp<ReduceAttrs>({
   name: "sum",
-  shape: ([x], { axes }) => [{ shape: reducedShape(x.shape, axes), dtype: x.dtype }],
-  vjp: ([g], node) => [g && expand(g, node.inputs[0].shape)],
+  shape: ([x], { axes }) => [{
+    shape: reducedShape(x.shape, axes),
+    dtype: x.dtype === "f16" ? "f32" : x.dtype,
+  }],
+  vjp: ([g], { inputs: [x] }) => [g && expand(cast(g, x.dtype), x.shape)],
   reference: fold(0, (a, x) => a + x),
   lowering: { kind: "reduce" },
 });
@@ -52,7 +55,7 @@ export const maxOp = defineOp<ReduceAttrs>({
     // The gradient is shared equally among the places that attain the maximum.
     const [x] = node.inputs;
     const hit = cast(equal(x, expand(node.outputs[0], x.shape)), x.dtype);
-    const share = div(g, apply(sumOp, [hit], node.attrs)[0]);
+    const share = div(g, cast(apply(sumOp, [hit], node.attrs)[0], g.dtype));
     return [mul(hit, expand(share, x.shape))];
   },
   reference: fold(-Infinity, Math.max),
@@ -79,7 +82,7 @@ function reduce(
   return keep ? y : reshape(y, x.shape.filter((_, i) => !list.includes(i)));
 }
 
-/** Sum over `axes` (all of them when left out). */
+/** Sum over `axes` (all of them when left out); that of f16 is f32. */
 export function sum(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
   return reduce(sumOp, x, axes, options.keep ?? false);
 }
@@ -89,7 +92,7 @@ export function max(x: Tensor, axes?: readonly number[], options: ReduceOptions 
   return reduce(maxOp, x, axes, options.keep ?? false);
 }
 
-/** Mean over `axes` (all of them when left out). */
+/** Mean over `axes` (all of them when left out); that of f16 is f32. */
 export function mean(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
   const y = sum(x, axes, options);
   return mul(y, y.size / x.size);

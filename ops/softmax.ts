@@ -74,7 +74,8 @@ const softmaxGradOp: Op<undefined> = defineOp<undefined>({
   },
   vjp([h], { inputs: [y, g] }, wanted) {
     if (!h) return [undefined, undefined];
-    const over = (a: Tensor, b: Tensor) => expand(sum(mul(a, b), [-1], { keep: true }), y.shape);
+    const over = (a: Tensor, b: Tensor) =>
+      expand(cast(sum(mul(a, b), [-1], { keep: true }), a.dtype), y.shape);
     return [
       wanted[0] ? sub(mul(h, sub(g, over(g, y))), mul(g, over(h, y))) : undefined,
       wanted[1] ? apply(softmaxGradOp, [y, h], undefined)[0] : undefined,

@@ -8,7 +8,7 @@ import type { Spec } from "./shape.ts";
 export interface AdapterProfile {
   /** A CPU pretending to be a GPU: no real workgroup memory, few lanes, 65,535 loop iterations per invocation. */
   readonly software: boolean;
-  /** Whether shaders may compute with f16. */
+  /** Whether shaders may use f16; where not, it is stored all the same, and read as halves of words. */
   readonly f16: boolean;
   /** Whether shaders may use subgroup operations. */
   readonly subgroups: boolean;

@@ -74,7 +74,7 @@ Deno.test("train: a concept is words, new words, class and folder; the rest is t
 Deno.test("train: every flag arrives", async () => {
   const flags =
     "--steps 7 --batch 2 --learning-rate 2e-4 --weight-decay 0 --size 64 --no-flip --no-augment " +
-    "--precision f16 --memory 6GB --save-every 3 --log-every 1 --seed 0 --resume --initializer sks --prior-images 9 -q " +
+    "--precision f16 --activations f16 --memory 6GB --save-every 3 --log-every 1 --seed 0 --resume --initializer sks --prior-images 9 -q " +
     "--method custom-all --trains attention --freeze-tokens";
   const { request, code } = await run([
     ...train,
@@ -92,6 +92,7 @@ Deno.test("train: every flag arrives", async () => {
     flip: false,
     augment: false,
     precision: "f16",
+    activations: "f16",
     memory: 6e9,
     saveEvery: 3,
     logEvery: 1,
@@ -212,6 +213,7 @@ Deno.test("what makes no sense is refused before any work, with what would", asy
     [[...train, "--size", "500"], /pixels that 8 divides/],
     [[...train, "--memory", "lots"], /such as "6GB"/],
     [[...train, "--precision", "f8"], /Allowed choices are f32, f16/],
+    [[...train, "--activations", "bf16"], /Allowed choices are f32, f16/],
     [[...train, "--caption", "a photo"], /has no \{\}/],
     [[...train, "--concept", "dog"], /must look like/],
     [[...train, "--concept", "<new2>=./x"], /no class word/],

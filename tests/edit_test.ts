@@ -1,6 +1,6 @@
 /** Laws of Prompt-to-Prompt and of attention maps, on a small model with random weights. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { attentionMaps, attentionSheet } from "../diffusion/attention_maps.ts";
+import { attentionMaps, attentionSheet, recordControl } from "../diffusion/attention_maps.ts";
 import {
   type EditChoices,
   editControl,
@@ -8,6 +8,7 @@ import {
   planEdit,
   promptToPrompt,
 } from "../diffusion/prompt_edit.ts";
+import { fitSampling } from "../diffusion/memory.ts";
 import { generate, samplerOf } from "../diffusion/sample.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { interpret } from "../compile/interpret.ts";
@@ -151,6 +152,36 @@ Deno.test("attention maps: not negative, each place's sum to 1, a word's is the 
   assert(distance(made[0].picture.data, alone.data) <= 1, "watching changes nothing but rounding");
   const { width, height } = attentionSheet(made);
   assert(width > 8 * made[0].picture.width && height > 2 * made[0].picture.height);
+});
+
+Deno.test("edits and maps stay within the memory that was planned, which is counted in pairs for edits", async () => {
+  const sampler = samplerOf(model);
+  const [height, width] = sampler.latentShape({});
+  const shape = { batch: 2, cells: [height, width] as const, guided: true, image: false };
+  const edits = editControl(planEdit(model.tokenizer, length, FROM, TO));
+  const maps = recordControl([height, width], length);
+  const steps = how.steps;
+  const walks = [
+    [
+      { grain: 2, attention: { control: () => edits, steps } },
+      () => editPrompt(model, FROM, TO, how),
+    ],
+    [{ attention: { control: maps, steps } }, () => attentionMaps(model, [TO, FROM], how)],
+  ] as const;
+  for (const [more, walk] of walks) {
+    sampler.free();
+    const before = device.buffers.allocated;
+    const planned = fitSampling(device.profile, model, { ...shape, ...more });
+    await walk();
+    const held = device.buffers.allocated - before;
+    assert(held <= planned.total && held > planned.total / 2, `${held} of ${planned.total}`);
+    const plain = fitSampling(device.profile, model, shape);
+    assert(planned.total > plain.total, "what is seen of attention takes memory of its own");
+    const many = { ...shape, ...more, batch: 6 };
+    const { total } = fitSampling(device.profile, model, many);
+    const { batch } = fitSampling(device.profile, model, many, total - 1);
+    assertEquals(batch, "grain" in more ? 4 : 3);
+  }
 });
 
 Deno.test("a prompt's words are its tokens, cut where words end", () => {

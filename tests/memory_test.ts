@@ -16,21 +16,15 @@ import {
   trainingStep,
 } from "../concepts/step.ts";
 import { trainingMask } from "../concepts/trains.ts";
-import type { Device } from "../device/device.ts";
 import { MemoryError, memorySize, showSize } from "../device/memory.ts";
-import { idsShape } from "../diffusion/conditions.ts";
 import { planSamplingMemory, type Precision, weightBytes } from "../diffusion/memory.ts";
 import { type PipelineParams, sketchParams } from "../diffusion/pipeline.ts";
-import { clipTextConfig } from "../models/clip_text.ts";
-import { engineShape, heldAs } from "../models/params.ts";
-import { type ModelConfig, parameterSpecs } from "../models/specs.ts";
-import { unetConfig } from "../models/unet.ts";
-import { vaeConfig, vaeDecode, vaeFactor } from "../models/vae.ts";
+import { vaeDecode } from "../models/vae.ts";
 import { input, tensor } from "../ops/leaf.ts";
-import type { Spec } from "../tensor/shape.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
-import { flatten, unflatten } from "../tensor/tree.ts";
+import { flatten } from "../tensor/tree.ts";
 import { relativeError, testDevice } from "./support/check.ts";
+import { batchOf, small, uploaded } from "./support/small_model.ts";
 
 Deno.test("a training step of Stable Diffusion 1.5 at 512 pixels takes less than 6 GB with weights in f16", () => {
   const plan = planTrainingMemory(GPU, customDiffusion(1, 512), 6e9, ["f16"]);
@@ -51,38 +45,6 @@ Deno.test("sizes of memory are read and shown", () => {
   assertEquals([3.01e9, 1e6 + 1].map(showSize), ["3.1 GB", "2 MB"]);
 });
 
-/** Small configs of every component, so that steps run in a moment. */
-function small() {
-  const config = {
-    unet: unetConfig({
-      sample_size: 8,
-      block_out_channels: [8, 16],
-      down_block_types: ["CrossAttnDownBlock2D", "DownBlock2D"],
-      up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D"],
-      layers_per_block: 1,
-      norm_num_groups: 4,
-      attention_head_dim: 2,
-      cross_attention_dim: 12,
-    }),
-    vae: vaeConfig({
-      block_out_channels: [4, 8],
-      down_block_types: Array(2).fill("DownEncoderBlock2D"),
-      up_block_types: Array(2).fill("UpDecoderBlock2D"),
-      norm_num_groups: 4,
-    }),
-    text_encoder: clipTextConfig({
-      vocab_size: 20,
-      hidden_size: 12,
-      intermediate_size: 16,
-      num_hidden_layers: 1,
-      num_attention_heads: 2,
-      max_position_embeddings: 7,
-    }),
-  };
-  const trains = (params: PipelineParams) => trainingMask({ config, params }, "kv", [19]);
-  return { ...customDiffusion(4, 16), config, trains };
-}
-
 /** The same with a second text encoder and added conditions, as Stable Diffusion XL has them, and what trains. */
 function smallXL(trains: Trains) {
   const shape = small();
@@ -99,38 +61,6 @@ function smallXL(trains: Trains) {
   return {
     ...{ ...shape, config },
     trains: (params: PipelineParams) => trainingMask({ config, params }, trains, [19]),
-  };
-}
-
-/** The parameters of a shape on a device, made by a hash of their names. */
-function uploaded(device: Device, { config }: TrainingShape, dtype: "f32" | "f16") {
-  const component = (c: ModelConfig) =>
-    unflatten([...parameterSpecs(c)].map(([name, spec]) => {
-      const type = heldAs(spec, dtype);
-      const values = portable(name, spec);
-      const data = type === "f16" ? new Float16Array(values) : values;
-      return [name, device.upload(data, engineShape(spec), type)] as const;
-    }));
-  return {
-    text_encoder: component(config.text_encoder),
-    vae: component(config.vae),
-    unet: component(config.unet),
-  };
-}
-
-function batchOf(
-  { batch, targets, size, config }: TrainingShape,
-  leaf: (spec: Spec) => Tensor,
-): StepBatch {
-  const cells = size / vaeFactor(config.vae);
-  const f32 = (...shape: number[]) => leaf({ shape, dtype: "f32" });
-  return {
-    pixels: f32(targets, size, size, 3),
-    mean: f32(batch - targets, cells, cells, 4),
-    logvar: f32(batch - targets, cells, cells, 4),
-    ids: leaf({ shape: idsShape(config, batch), dtype: "u32" }),
-    mask: f32(batch, cells, cells),
-    key: leaf({ shape: [2], dtype: "u32" }),
   };
 }
 

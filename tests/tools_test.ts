@@ -1,6 +1,6 @@
 // The wrappers of the tasks: a closing line that reads as passed when something failed would hide everything else.
 import { assertEquals } from "@std/assert";
-import { closingLine, readTally } from "../tools/test.ts";
+import { closingLine, readTally, runsAlone, total } from "../tools/test.ts";
 
 Deno.test("the summary of deno test is read, colours, steps and ignored tests included", () => {
   const green =
@@ -24,4 +24,11 @@ Deno.test("a failing exit code never closes with 0 failed", () => {
     closingLine({ passed: 3, failed: 2, skipped: 1 }, 1),
     "3 passed, 2 failed, 1 skipped",
   );
+});
+
+Deno.test("two runs are counted as one, and files that change or measure the process run by themselves", () => {
+  const [a, b] = [{ passed: 3, failed: 0, skipped: 1 }, { passed: 2, failed: 4, skipped: 0 }];
+  assertEquals(total([a, b]), { passed: 5, failed: 4, skipped: 1 });
+  assertEquals(runsAlone("const before = Deno.cwd();\nDeno.chdir(folder);"), true);
+  assertEquals(runsAlone("await Deno.readTextFile(path);"), false);
 });

@@ -4,7 +4,10 @@
  * Why not `deno test` itself: its summary is coloured, carries steps and times, and is missing altogether when a file
  * does not type-check. The exit code is kept; a run that failed without counting a failure counts as one.
  *
- * Usage: `deno run -A tools/test.ts [paths and deno test options]` (default path: tests/)
+ * Files run side by side: what takes longest is compiling kernels, which a driver does on one core. Those that change what
+ * all of a process shares, or measure it, follow by themselves.
+ *
+ * Usage: `deno run -A tools/test.ts [paths and deno test options]` (default: all of tests/)
  */
 
 /** What a run of `deno test` came to. */
@@ -46,6 +49,50 @@ async function pass(
   return tail;
 }
 
+/** The counts of several runs in one. */
+export const total = (tallies: readonly Tally[]): Tally => ({
+  passed: tallies.reduce((n, t) => n + t.passed, 0),
+  failed: tallies.reduce((n, t) => n + t.failed, 0),
+  skipped: tallies.reduce((n, t) => n + t.skipped, 0),
+});
+
+/** Whether a test file needs the process for itself: it changes the current folder, or measures time or memory. */
+export const runsAlone = (source: string): boolean =>
+  /\bDeno\.(chdir|memoryUsage|env\.set)\(/.test(source);
+
+/** All test files: those that may run side by side, and those that may not. */
+async function testFiles(folder: string): Promise<{ together: string[]; alone: string[] }> {
+  const found = { together: [] as string[], alone: [] as string[] };
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(folder)) {
+    if (name.endsWith("_test.ts")) names.push(name);
+  }
+  for (const name of names.sort()) {
+    const path = `${folder}/${name}`;
+    found[runsAlone(await Deno.readTextFile(path)) ? "alone" : "together"].push(path);
+  }
+  return found;
+}
+
+/** As many files at a time as there are cores, but not more devices and memory than most machines have. */
+const JOBS = String(Math.min(4, navigator.hardwareConcurrency));
+
+async function run(args: readonly string[]): Promise<{ tally?: Tally; code: number }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["test", "-A", ...args],
+    env: Deno.env.has("DENO_JOBS") ? {} : { DENO_JOBS: JOBS },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const [out, _err, { code }] = await Promise.all([
+    pass(child.stdout, Deno.stdout),
+    pass(child.stderr, Deno.stderr),
+    child.status,
+  ]);
+  return { tally: readTally(out), code };
+}
+
 function isPath(arg: string): boolean {
   try {
     Deno.statSync(arg);
@@ -56,21 +103,18 @@ function isPath(arg: string): boolean {
 }
 
 if (import.meta.main) {
-  const paths = Deno.args.some((arg) => !arg.startsWith("-") && isPath(arg)) ? [] : ["tests/"];
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", ...Deno.args, ...paths],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
   Deno.addSignalListener("SIGINT", () => {});
-  const [out, _err, status] = await Promise.all([
-    pass(child.stdout, Deno.stdout),
-    pass(child.stderr, Deno.stderr),
-    child.status,
-  ]);
-  const tally = readTally(out);
-  if (!tally) console.log("\ndeno test ended before it could count (see the error above)");
-  console.log(closingLine(tally, status.code));
-  Deno.exit(status.code);
+  const runs: { tally?: Tally; code: number }[] = [];
+  if (Deno.args.some((arg) => !arg.startsWith("-") && isPath(arg))) runs.push(await run(Deno.args));
+  else {
+    const { together, alone } = await testFiles("tests");
+    runs.push(await run(["--parallel", ...Deno.args, ...together]));
+    runs.push(await run([...Deno.args, ...alone]));
+  }
+  const tallies = runs.flatMap((r) => r.tally ?? []);
+  const lost = tallies.length < runs.length;
+  if (lost) console.log("\ndeno test ended before it could count (see the error above)");
+  const code = runs.find((r) => r.code !== 0)?.code ?? 0;
+  console.log(closingLine(lost ? undefined : total(tallies), code));
+  Deno.exit(code);
 }

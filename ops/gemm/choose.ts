@@ -70,6 +70,12 @@ export function chooseRegisterTile(g: Gemm, lanes: Lanes): Choice<RegisterTile> 
   return { tile: best, splits };
 }
 
+/**
+ * Multiply-adds up to which a product is over before two buffers pay: with one, and shorter tiles, its kernel compiles in a
+ * third of the time, which is then what matters.
+ */
+const SMALL = 2 ** 20;
+
 /** Workgroups that keep a large GPU busy. */
 const ENOUGH = 256;
 
@@ -89,8 +95,9 @@ export function chooseWorkgroupTile(g: Gemm, profile: AdapterProfile): Choice<Wo
   let best: Choice<WorkgroupTile> | undefined;
   let least = Infinity;
   const byElement = g.a.width === 1 || g.b.width === 1 || (g.segments > 1 && g.length % 4 !== 0);
+  const small = g.m * g.n * g.batch * total < SMALL;
   for (const each of WORKGROUP_TILES) {
-    const tile = byElement ? { ...each, k: 8, double: false } : each;
+    const tile = byElement || small ? { ...each, k: 8, double: false } : each;
     if (
       storageOf(tile) > profile.workgroupStorage || invocationsOf(tile) > profile.maxInvocations
     ) continue;

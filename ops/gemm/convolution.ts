@@ -1,5 +1,6 @@
 /** The three passes of a convolution as products: what plays m, n and k in each, and where operands and results lie. */
 import type { KernelContext, KernelPlan } from "../../tensor/kernel.ts";
+import type { DType } from "../../tensor/dtype.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
 import { matrix, pixels, sliding } from "./operands.ts";
 import { planGemm } from "./plan.ts";
@@ -13,6 +14,8 @@ export interface ConvAttrs {
   readonly image: Shape;
   /** Shape of the weight, `[KH, KW, Cin, Cout]`. */
   readonly weight: Shape;
+  /** Element type of the op's result. */
+  readonly dtype: DType;
 }
 
 /** Shape of the convolution's output, `[B, OH, OW, Cout]`. */
