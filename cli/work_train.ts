@@ -199,8 +199,8 @@ export async function describeRun(
     concepts: request.concepts.map(({ words, photos }) => `${words}=${photos}`).join(", "),
     method: request.method,
     initializers: Object.values(addTokens).join(", "),
-    regularization: classes.map(({ category, pictures }) =>
-      `${category}: ${pictures ? `${pictures.length} given` : `${priorImages} made`}`
+    regularization: classes.map(({ category, prompt, pictures }) =>
+      `${category}, "${prompt}": ${pictures ? `${pictures.length} given` : `${priorImages} made`}`
     ).join(", "),
     "pictures' contents": await digest(concepts.flatMap((c) => c.pictures.map((p) => p.data))),
     "masks' contents": await digest(
