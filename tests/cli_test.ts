@@ -62,8 +62,6 @@ Deno.test("train: a concept is words, new words, class and folder; the rest is t
     regularization: [],
     method: "custom",
     initializers: undefined,
-    flip: true,
-    augment: true,
     saveEvery: 50,
     logEvery: 10,
     seed: 42,
@@ -75,7 +73,8 @@ Deno.test("train: every flag arrives", async () => {
   const flags =
     "--steps 7 --batch 2 --learning-rate 2e-4 --weight-decay 0 --size 64 --no-flip --no-augment " +
     "--precision f16 --activations f16 --memory 6GB --save-every 3 --log-every 1 --seed 0 --resume --initializer sks --prior-images 9 -q " +
-    "--method custom-all --trains attention --freeze-tokens";
+    "--method custom-all --trains attention --freeze-tokens --preset style --from earlier --accumulate 3 " +
+    "--no-scale-rate --schedule cosine --warm-up 2 --clip 0.5";
   const { request, code } = await run([
     ...train,
     "--regularization",
@@ -103,6 +102,13 @@ Deno.test("train: every flag arrives", async () => {
     method: "custom-all",
     trains: "attention",
     freezeTokens: true,
+    preset: "style",
+    from: "earlier",
+    accumulate: 3,
+    scaleRate: false,
+    schedule: "cosine",
+    warmUp: 2,
+    clip: 0.5,
     regularization: [{ name: "dog", path: "./dogs" }],
   };
   const got = request as Record<string, unknown>;

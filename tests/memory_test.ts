@@ -73,7 +73,9 @@ function feedsFor(model: StepModel, batch: StepBatch): Map<Tensor, Float64Array>
   for (const [name, t] of flatten<Tensor>({ ...batch })) {
     const integers = t.dtype === "u32";
     const values = Float64Array.from(uniforms(name, t.size));
-    feeds.set(t, integers ? values.map((v) => Math.floor((v + 1) * 10)) : values);
+    // Token 19, the one that trains, is in the captions of both encoders.
+    const whole = (v: number, i: number) => i % 5 ? Math.floor((v + 1) * 10) : 19;
+    feeds.set(t, integers ? values.map(whole) : values);
   }
   return feeds;
 }
@@ -120,7 +122,7 @@ Deno.test("every layout is the same step for two text encoders, and whatever tra
 });
 
 Deno.test("weights in f16 reach only kernels that are tested with them", () => {
-  const shape = small();
+  const shape = { ...small(), encoded: undefined };
   const params = sketchParams(shape.config, "f16");
   const model: StepModel = { ...shape, params };
   const trainable = shape.trains(params);
@@ -202,7 +204,7 @@ Deno.test("a step takes the memory that was planned", async () => {
 });
 
 Deno.test("a budget chooses exact weights and the fastest layout that fits, or says what is needed", () => {
-  const shape = { ...small(), batch: 2, targets: 1 };
+  const shape = { ...small(), batch: 2, targets: 1, encoded: 1 };
   const choose = (budget: number, precisions: Precision[] = ["f32", "f16"]) =>
     planTrainingMemory(GPU, shape, budget, precisions);
   const free = choose(Infinity);

@@ -66,16 +66,20 @@ export function uploaded(device: Device, { config }: TrainingShape, dtype: "f32"
 
 /** The data of a step, each leaf made by `leaf`. */
 export function batchOf(
-  { batch, targets, size, config }: TrainingShape,
+  { batch, targets, size, config, encoded = batch }: TrainingShape,
   leaf: (spec: Spec) => Tensor,
 ): StepBatch {
   const cells = size / vaeFactor(config.vae);
   const f32 = (...shape: number[]) => leaf({ shape, dtype: "f32" });
+  const ids = idsShape(config, encoded), { contextWidth, added } = config.unet;
+  const known = batch - encoded;
   return {
     pixels: f32(targets, size, size, 3),
     mean: f32(batch - targets, cells, cells, 4),
     logvar: f32(batch - targets, cells, cells, 4),
-    ids: leaf({ shape: idsShape(config, batch), dtype: "u32" }),
+    ids: leaf({ shape: ids, dtype: "u32" }),
+    ...(known && { context: f32(known, ids.at(-1)!, contextWidth) }),
+    ...(known && added && { pooled: f32(known, added.pooledWidth) }),
     mask: f32(batch, cells, cells),
     key: leaf({ shape: [2], dtype: "u32" }),
   };
