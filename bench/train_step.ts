@@ -6,11 +6,10 @@
  */
 import { adamInit } from "../autograd/optimizer.ts";
 import { evaluate } from "../compile/compile.ts";
-import { type BatchOptions, type Concept, makeBatch } from "../concepts/batches.ts";
+import { type BatchOptions, type Concept, targetsOf } from "../concepts/batches.ts";
 import { TRAINING } from "../concepts/defaults.ts";
-import { encodeRegularization } from "../concepts/latents.ts";
+import { knownBefore, stepBatches } from "../concepts/known.ts";
 import type { Pixels } from "../concepts/resample.ts";
-import { stepBatch } from "../concepts/step.ts";
 import { trainingStep } from "../concepts/step.ts";
 import { customDiffusionMask } from "../concepts/trains.ts";
 import { gpu } from "../device/adapter.ts";
@@ -50,12 +49,10 @@ if (import.meta.main) {
 
   const concept: Concept = { token: "<new1>", className: "mug", pictures: [noise(size)] };
   const regularization = [{ picture: noise(size), caption: "photo of a mug" }];
-  const latents = await encodeRegularization(model, regularization, size);
-  const host = (step: number) =>
-    stepBatch(model, makeBatch([concept], regularization, step, options), latents, {
-      ...options,
-      step,
-    });
+  const encoded = targetsOf(batch, regularization.length);
+  const data = { concepts: [concept], regularization, options, encoded };
+  const known = await knownBefore(model, data);
+  const host = (step: number) => stepBatches(model, data, known, step).next().value!;
 
   const trainable = customDiffusionMask(model, [concept.token]);
   const step = trainingStep(model, trainable, decay);

@@ -8,8 +8,17 @@
 import type { Random } from "../numerics/random.ts";
 import { type Pixels, resize } from "./resample.ts";
 
+/** All that may be put before a caption. */
+export const CAPTION_PREFIXES = [
+  "",
+  "a far away ",
+  "very small ",
+  "zoomed in ",
+  "close up ",
+] as const;
+
 /** What is put before the caption, with its trailing space; empty at about the natural size. */
-export type CaptionPrefix = "" | "a far away " | "very small " | "zoomed in " | "close up ";
+export type CaptionPrefix = (typeof CAPTION_PREFIXES)[number];
 
 /** Rows and columns of latent cells, ends excluded. */
 export interface CellRange {
@@ -162,7 +171,21 @@ export function augment(picture: Pixels, draw: Augmentation, foreground?: Pixels
     const [one, other] = [foreground, picture].map((p) => `${p.width}×${p.height}`);
     throw new RangeError(`the foreground is ${one}, and the picture ${other}`);
   }
-  const { size, factor, resized: r, placement, flip } = draw;
+  return { pixels: placed(picture, draw), mask: validCells(draw, foreground) };
+}
+
+/** The mask of a drawn augmentation, without its pixels: see {@linkcode augment}. */
+export function validCells(draw: Augmentation, foreground?: Pixels): Float32Array {
+  const { size, factor, latentMask: m } = draw;
+  const cells = size / factor, mask = new Float32Array(cells * cells);
+  for (let y = m.top; y < m.bottom; y++) mask.fill(1, y * cells + m.left, y * cells + m.right);
+  if (foreground) keepCovered(mask, placed(foreground, draw), size, factor);
+  return mask;
+}
+
+/** A picture where a draw puts it: S×S×3, clamped to [−1, 1], 0 around it. */
+function placed(picture: Pixels, draw: Augmentation): Float32Array {
+  const { size, resized: r, placement, flip } = draw;
   // What of the resized picture is on the frame, and where. A mirrored one is cut from the other side.
   const side = Math.min(r, size), cutTop = Math.max(0, -placement.top);
   const cutLeft = Math.max(0, -placement.left);
@@ -173,26 +196,19 @@ export function augment(picture: Pixels, draw: Augmentation, foreground?: Pixels
     height: side,
   };
   const top = Math.max(0, placement.top), left = Math.max(0, placement.left);
-  const placed = (from: Pixels) => {
-    const part = resize(from, r, r, window);
-    const bytes = !(from.data instanceof Float32Array);
-    const scale = bytes ? 1 / 127.5 : 1, shift = bytes ? -1 : 0;
-    const pixels = new Float32Array(size * size * 3);
-    for (let y = 0; y < side; y++) {
-      for (let x = 0, at = ((top + y) * size + left) * 3; x < side; x++, at += 3) {
-        const from = (y * side + (flip ? side - 1 - x : x)) * 3;
-        for (let c = 0; c < 3; c++) {
-          pixels[at + c] = Math.min(1, Math.max(-1, part[from + c] * scale + shift));
-        }
+  const part = resize(picture, r, r, window);
+  const bytes = !(picture.data instanceof Float32Array);
+  const scale = bytes ? 1 / 127.5 : 1, shift = bytes ? -1 : 0;
+  const pixels = new Float32Array(size * size * 3);
+  for (let y = 0; y < side; y++) {
+    for (let x = 0, at = ((top + y) * size + left) * 3; x < side; x++, at += 3) {
+      const from = (y * side + (flip ? side - 1 - x : x)) * 3;
+      for (let c = 0; c < 3; c++) {
+        pixels[at + c] = Math.min(1, Math.max(-1, part[from + c] * scale + shift));
       }
     }
-    return pixels;
-  };
-
-  const cells = size / factor, mask = new Float32Array(cells * cells), m = draw.latentMask;
-  for (let y = m.top; y < m.bottom; y++) mask.fill(1, y * cells + m.left, y * cells + m.right);
-  if (foreground) keepCovered(mask, placed(foreground), size, factor);
-  return { pixels: placed(picture), mask };
+  }
+  return pixels;
 }
 
 /** Zeroes the cells of which less than half is foreground. Around a pasted picture all is grey, 0, and masked anyway. */

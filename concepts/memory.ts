@@ -7,7 +7,7 @@ import type { AdamState } from "../autograd/optimizer.ts";
 import { draft, type ProgramBytes } from "../compile/draft.ts";
 import { BindingError } from "../compile/plan.ts";
 import { MemoryError, showSize } from "../device/memory.ts";
-import { idsShape } from "../diffusion/conditions.ts";
+import { encodersOf, idsShape } from "../diffusion/conditions.ts";
 import { planWithin, type Precision, weightBytes } from "../diffusion/memory.ts";
 import type { PipelineConfig, PipelineParams } from "../diffusion/pipeline.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
@@ -16,8 +16,10 @@ import { input } from "../ops/leaf.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import type { Shape } from "../tensor/shape.ts";
+import { featuresOf } from "./caption_features.ts";
 import { encodingOf, setTogether } from "./latents.ts";
 import {
+  piecewiseStep,
   PLANNED_PARTS,
   type StepBatch,
   stepFunction,
@@ -33,17 +35,27 @@ export interface StepShape {
   readonly targets: number;
   /** Side of the pictures, in pixels. */
   readonly size: number;
+  /** Whether the targets' posteriors are known before training, since they are not augmented. Default no. */
+  readonly latentsKnown?: boolean;
+  /** How many captions of a batch the step encodes; the features of the others are known. Default: all. */
+  readonly encoded?: number;
+  /** Bytes of weights that an earlier delta holds beside the model's own. Default 0. */
+  readonly held?: number;
   /** See `TrainOptions`. */
   readonly cutStartToken?: boolean;
+  /** See `TrainOptions`. */
+  readonly accumulate?: number;
+  /** See `TrainOptions`. */
+  readonly clip?: number;
 }
 
 /** What a step takes beside the frozen weights, in bytes. */
 export interface StepMemory {
   /** How it is laid out. */
   readonly layout: StepLayout;
-  /** Trained parameters and the optimizer's moments, in f32. */
+  /** Trained parameters and the optimizer's moments, in f32; and sums of gradients, where batches are accumulated. */
   readonly trained: number;
-  /** The compiled step. */
+  /** The compiled step; where batches are accumulated, of one of them. */
   readonly step: ProgramBytes;
   /** All of it, at the worst moment. */
   readonly total: number;
@@ -57,35 +69,64 @@ export function stepMemory(
   shape: StepShape,
   layout: StepLayout,
 ): StepMemory {
-  const { batch, targets, size, cutStartToken } = shape;
-  const { vae } = model.config;
+  const { batch, targets, size, latentsKnown = false, encoded = batch, held = 0 } = shape;
+  const { cutStartToken, accumulate = 1, clip } = shape;
+  const { config, params } = model, { vae } = config;
   const cells = size / vaeFactor(vae);
   const some = (shape: Shape, dtype: DType = "f32") => input({ shape, dtype }, 0);
-  const known = () => some([batch - targets, cells, cells, vae.latentChannels]);
+  const known = latentsKnown ? batch : batch - targets;
+  const posterior = () => some([known, cells, cells, vae.latentChannels]);
+  const ids = (captions: number) => some(idsShape(config, captions), "u32");
+  const features = [
+    batch - encoded,
+    config.unet.contextWidth,
+    config.unet.added?.pooledWidth,
+  ] as const;
   const data: StepBatch = {
-    pixels: some([targets, size, size, vae.inChannels]),
-    ...(batch > targets ? { mean: known(), logvar: known() } : {}),
-    ids: some(idsShape(model.config, batch), "u32"),
+    ...(known < batch && { pixels: some([batch - known, size, size, vae.inChannels]) }),
+    ...(known && { mean: posterior(), logvar: posterior() }),
+    ...(encoded && { ids: ids(encoded) }),
+    ...(encoded < batch && { context: some([features[0], ids(1).shape.at(-1)!, features[1]]) }),
+    ...(encoded < batch && features[2] && { pooled: some([features[0], features[2]]) }),
     mask: some([batch, cells, cells]),
     key: some([2], "u32"),
+    ...(accumulate > 1 && { rows: some([batch], "u32") }),
   };
-  const picked = Object.entries(trainable.pick(model.params));
+  const picked = Object.entries(trainable.pick(params));
   const named = () => Object.fromEntries(picked.map(([path, t]) => [path, some(t.shape)]));
   const corrections = [some([]), some([])] as const;
   const state: AdamState = { params: named(), m: named(), v: named(), corrections };
-  const step = stepFunction(model, trainable, 0.01, { ...layout, cutStartToken }, PLANNED_PARTS);
-  const { bytes } = draft(profile, step, [state, data, some([])], { donate: [0], hosted: [1, 2] });
-  const trained = weightBytes({ ...state });
-  // The set is encoded before there is a state; its program is gone when training begins.
-  const encoding = batch > targets
-    ? draft(
-      profile,
-      encodingOf(model),
-      [some([setTogether(size), size, size, vae.inChannels])],
-      { hosted: [0] },
-    ).bytes.total
-    : 0;
-  return { layout, trained, step: bytes, total: Math.max(trained + bytes.total, encoding) };
+  const options = { ...layout, cutStartToken, accumulate, clip };
+  const step: ProgramBytes[] = [];
+  let trained = weightBytes({ ...state });
+  if (accumulate > 1) {
+    const sum = { value: some([]), grads: named() };
+    const { gather, update } = piecewiseStep(model, trainable, 0.01, options, PLANNED_PARTS);
+    const pieces = [sum, state.params, data, some([])] as const;
+    step.push(draft(profile, gather, [...pieces], { donate: [0], hosted: [2, 3] }).bytes);
+    const updated = [state, sum.grads, some([])] as const;
+    step.push(draft(profile, update, [...updated], { donate: [0], hosted: [2] }).bytes);
+    trained += weightBytes(sum);
+  } else {
+    const one = stepFunction(model, trainable, 0.01, options, PLANNED_PARTS);
+    step.push(draft(profile, one, [state, data, some([])], { donate: [0], hosted: [1, 2] }).bytes);
+  }
+  const running = step.reduce((sum, { total }) => sum + total, trained);
+  // What is known is encoded before there is a state; those programs are gone when training begins.
+  const before = [
+    ...known
+      ? [draft(
+        profile,
+        encodingOf(model),
+        [some([setTogether(size), size, size, vae.inChannels])],
+        { hosted: [0] },
+      )]
+      : [],
+    ...encoded < batch
+      ? [draft(profile, featuresOf(config), [encodersOf(params), ids(1)], { hosted: [1] })]
+      : [],
+  ].map(({ bytes }) => bytes.total);
+  return { layout, trained, step: step[0], total: held + Math.max(running, ...before) };
 }
 
 /**

@@ -1,34 +1,48 @@
 /**
- * One training step's loss, as a function of parameters and a batch: targets are encoded (the regularization set's
- * posteriors are known beforehand) and both halves go through the diffusion loss together. All of a step's randomness
- * comes from its key.
+ * One training step's loss, as a function of parameters and a batch: what is known beforehand (posteriors of pictures
+ * that are always seen whole, features of captions through which nothing trains) is taken as it is, the rest is encoded,
+ * and all goes through the diffusion loss together. All of a step's randomness comes from its key.
  */
 import { checkpoint } from "../autograd/checkpoint.ts";
 import type { Mask } from "../autograd/mask.ts";
 import { concat, slice } from "../ops/movement.ts";
-import { tensor } from "../ops/leaf.ts";
-import { foldIn, keyFromSeed } from "../ops/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { type PromptFeatures, promptFeatures } from "../diffusion/conditions.ts";
 import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";
 import { type Posterior, vaeEncode } from "../models/vae.ts";
 import { diffusionLoss, type LossModel } from "../diffusion/loss.ts";
-import type { BatchOptions, HostBatch } from "./batches.ts";
-import { encodedTogether, type LatentSet, latentsOf } from "./latents.ts";
-import { type CompiledStep, compileStep, type OptimizerStep, optimizerStep } from "./optimize.ts";
+import { encodedTogether } from "./latents.ts";
+import {
+  type AccumulatedStep,
+  accumulatedStep,
+  type CompiledPieces,
+  type CompiledStep,
+  compilePieces,
+  compileStep,
+  type OptimizerStep,
+  optimizerStep,
+  type PartLoss,
+} from "./optimize.ts";
 
 /** A batch as tensors. The first pictures are targets, the others regularization. */
 export type StepBatch = {
-  /** Targets, `[Bt, S, S, 3]` in [−1, 1]. */
-  readonly pixels: Tensor;
-  /** Posteriors of the regularization pictures, `[Br, h, w, c]`; absent without a set. */
+  /** Those whose posteriors are not known, `[Bt, S, S, 3]` in [−1, 1]; absent where all are. */
+  readonly pixels?: Tensor;
+  /** Posteriors of the pictures behind those, `[Br, h, w, c]`; absent where none is known. */
   readonly mean?: Tensor;
   readonly logvar?: Tensor;
-  /** Token ids, u32 `[B, T]`; `[B, 2, T]` of models with two text encoders. */
-  readonly ids: Tensor;
+  /** Token ids of captions whose features are not known, u32 `[Bc, T]`; `[Bc, 2, T]` of models with two text encoders. */
+  readonly ids?: Tensor;
+  /** Features of the captions behind those, `[B − Bc, T, C]`; absent where none is known. */
+  readonly context?: Tensor;
+  /** The same in one vector `[B − Bc, P]`, of models with two text encoders. */
+  readonly pooled?: Tensor;
   /** Valid regions, `[B, h, w]`. */
   readonly mask: Tensor;
   /** Key of this step's draws, u32 `[2]`. */
   readonly key: Tensor;
+  /** Where each sample lies in all batches of an optimizer step, u32 `[B]`; read where there are several. */
+  readonly rows?: Tensor;
 };
 
 /** How a step is laid out. Every layout computes the same step (but for rounding), in another time and memory. */
@@ -43,6 +57,10 @@ export interface StepLayout {
 export interface StepOptions extends StepLayout {
   /** No gradient reaches keys and values from the start token (default). */
   readonly cutStartToken?: boolean;
+  /** Batches of an optimizer step. Default 1. */
+  readonly accumulate?: number;
+  /** The most that the norm of all gradients together may be. Default: any. */
+  readonly clip?: number;
 }
 
 /**
@@ -55,7 +73,7 @@ export const PLANNED_PARTS = 2;
 export type StepModel = LossModel & { readonly params: PipelineParams };
 
 /**
- * The training step of a model.
+ * The training step of a model, of one batch.
  *
  * @param traced how many of the parts to trace: all of them, but for {@linkcode PLANNED_PARTS}
  * @throws RangeError when the batch cannot be cut into that many equal parts
@@ -67,16 +85,27 @@ export function stepFunction(
   options: StepOptions = {},
   traced?: number,
 ): OptimizerStep<StepBatch> {
-  return optimizerStep(
-    model.params,
-    trainable,
-    decay,
-    (params, batch, part) => stepLoss(model, params, batch, options, part),
-    { parts: options.parts, traced },
-  );
+  const loss = partLoss(model, options), { parts, clip } = options;
+  return optimizerStep(model.params, trainable, decay, loss, { parts, clip, traced });
 }
 
-/** The same, compiled: state and batch in, new state and loss out, in place. */
+/** The same for a step of `options.accumulate` batches. */
+export function piecewiseStep(
+  model: StepModel,
+  trainable: Mask,
+  decay: number,
+  options: StepOptions = {},
+  traced?: number,
+): AccumulatedStep<StepBatch> {
+  const loss = partLoss(model, options), { parts, clip, accumulate = 1 } = options;
+  return accumulatedStep(model.params, trainable, decay, loss, accumulate, { parts, clip, traced });
+}
+
+const partLoss =
+  (model: StepModel, options: StepOptions): PartLoss<StepBatch> => (params, batch, part) =>
+    stepLoss(model, params, batch, options, part);
+
+/** A step of one batch, compiled: state and batch in, new state and loss out, in place. */
 export const trainingStep = (
   pipeline: StepModel & Pick<Pipeline, "device">,
   trainable: Mask,
@@ -84,6 +113,24 @@ export const trainingStep = (
   options: StepOptions = {},
 ): CompiledStep<StepBatch> =>
   compileStep(pipeline.device, stepFunction(pipeline, trainable, decay, options));
+
+/** A step of as many batches as the options say, compiled. */
+export function trainingSteps(
+  pipeline: StepModel & Pick<Pipeline, "device">,
+  trainable: Mask,
+  decay: number,
+  options: StepOptions,
+): CompiledPieces<StepBatch> {
+  const { device } = pipeline;
+  if ((options.accumulate ?? 1) > 1) {
+    return compilePieces(device, piecewiseStep(pipeline, trainable, decay, options));
+  }
+  const step = trainingStep(pipeline, trainable, decay, options);
+  return {
+    run: (state, [batch], rate) => step(state, batch, rate),
+    free: step.free,
+  };
+}
 
 /**
  * Mean over the batch of the masked mean squared error: target and regularization pictures weigh the same.
@@ -94,24 +141,38 @@ export function stepLoss(
   model: LossModel,
   params: PipelineParams,
   batch: StepBatch,
-  { checkpoint: recompute = false, parts = 1, cutStartToken = true }: StepOptions = {},
+  options: StepOptions = {},
   part = 0,
 ): Tensor {
-  const [of] = batch.ids.shape;
+  const { checkpoint: recompute = false, parts = 1, cutStartToken = true, accumulate = 1 } =
+    options;
+  const [of] = batch.mask.shape;
   if (of % parts) throw new RangeError(`a batch of ${of} has no ${parts} equal parts`);
   const each = of / parts;
   const first = part * each;
   const mine = (t: Tensor) => parts === 1 ? t : slice(t, 0, first, first + each);
+  const drawn = accumulate > 1
+    ? { of: of * accumulate, rows: mine(batch.rows!) }
+    : parts > 1
+    ? { of, first }
+    : undefined;
   return diffusionLoss(model, params, {
     posterior: posteriorOf(model, params, batch, first, first + each),
-    ids: mine(batch.ids),
+    prompts: promptsOf(model, params, batch, first, first + each),
     mask: mine(batch.mask),
     key: batch.key,
-    part: parts === 1 ? undefined : { first, of },
+    part: drawn,
   }, { cutStartToken, wrap: recompute ? (_, block) => checkpoint(block) : undefined });
 }
 
-/** Posteriors of samples `from … to` of a batch: targets are encoded here, the regularization set's are known. */
+/** Rows `from … to` of what some tensors are, one behind the other; those that are known lie behind `done` others. */
+const rowsBehind = (t: Tensor, done: number, from: number, to: number): Tensor =>
+  slice(t, 0, Math.max(0, from - done), to - done);
+
+const joined = (parts: readonly Tensor[]): Tensor =>
+  parts.length === 1 ? parts[0] : concat([...parts], 0);
+
+/** Posteriors of samples `from … to` of a batch: targets are encoded here, unless they are known, as others are. */
 function posteriorOf(
   { config }: LossModel,
   { vae }: PipelineParams,
@@ -119,36 +180,43 @@ function posteriorOf(
   from: number,
   to: number,
 ): Posterior {
-  const [targets, size] = pixels.shape;
+  const [targets, size] = pixels?.shape ?? [0, 0];
   const found: Posterior[] = [];
   const some = encodedTogether(size);
   for (let at = from; at < Math.min(to, targets); at += some) {
     const end = Math.min(at + some, to, targets);
     const all = at === 0 && end === targets;
-    found.push(vaeEncode(config.vae, vae, all ? pixels : slice(pixels, 0, at, end)));
+    found.push(vaeEncode(config.vae, vae, all ? pixels! : slice(pixels!, 0, at, end)));
   }
   if (mean && logvar && to > targets) {
-    const known = (t: Tensor) => slice(t, 0, Math.max(0, from - targets), to - targets);
+    const known = (t: Tensor) => rowsBehind(t, targets, from, to);
     found.push({ mean: known(mean), logvar: known(logvar) });
   }
-  const joined = (name: keyof Posterior) => concat(found.map((p) => p[name]), 0);
-  return found.length === 1 ? found[0] : { mean: joined("mean"), logvar: joined("logvar") };
+  return { mean: joined(found.map((p) => p.mean)), logvar: joined(found.map((p) => p.logvar)) };
 }
 
-/** Makes the tensors of a host batch. */
-export function stepBatch(
-  model: Pipeline,
-  host: HostBatch,
-  set: LatentSet,
-  options: BatchOptions & { readonly step: number },
-): StepBatch {
-  const { size, factor, batch, seed, step } = options;
-  const cells = size / factor;
+/** What the captions of samples `from … to` say: some are encoded here, the others are known. */
+function promptsOf(
+  { config }: LossModel,
+  params: PipelineParams,
+  { ids, context, pooled }: StepBatch,
+  from: number,
+  to: number,
+): PromptFeatures {
+  const encoded = ids?.shape[0] ?? 0;
+  const found: PromptFeatures[] = [];
+  if (ids && from < encoded) {
+    const end = Math.min(to, encoded);
+    const own = from === 0 && end === encoded ? ids : slice(ids, 0, from, end);
+    found.push(promptFeatures(config, params, own));
+  }
+  if (context && to > encoded) {
+    const known = (t: Tensor) => rowsBehind(t, encoded, from, to);
+    found.push({ context: known(context), pooled: pooled && known(pooled) });
+  }
+  const vectors = found.flatMap((p) => p.pooled ?? []);
   return {
-    pixels: tensor(host.pixels, [host.targets, size, size, 3]),
-    ...(host.regularization.length ? latentsOf(set, host.regularization) : {}),
-    ids: model.tokenize(host.captions),
-    mask: tensor(host.mask, [batch, cells, cells]),
-    key: tensor(Uint32Array.from(foldIn(keyFromSeed(seed), step)), [2]),
+    context: joined(found.map((p) => p.context)),
+    pooled: vectors.length ? joined(vectors) : undefined,
   };
 }

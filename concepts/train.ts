@@ -12,21 +12,18 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import { MemoryError, memorySize, showSize } from "../device/memory.ts";
 import { vaeFactor } from "../models/vae.ts";
-import {
-  type BatchOptions,
-  type CaptionedPicture,
-  type Concept,
-  makeBatch,
-  targetsOf,
-} from "./batches.ts";
-import { defaultSteps, TRAINING } from "./defaults.ts";
+import { type BatchOptions, type CaptionedPicture, type Concept, targetsOf } from "./batches.ts";
+import { encodedCaptions } from "./caption_features.ts";
+import { defaultSteps, scaledRate, TRAINING } from "./defaults.ts";
 import type { Delta } from "./delta.ts";
 import { deltaOf } from "./delta_weights.ts";
-import { encodeRegularization } from "./latents.ts";
+import { knownBefore, stepBatches, type TrainingData } from "./known.ts";
 import { fitStep, type StepShape } from "./memory.ts";
 import type { Trains } from "./methods.ts";
-import { stepBatch, type StepLayout, trainingStep } from "./step.ts";
-import { conceptMask } from "./trains.ts";
+import { rateFactor, type RateSchedule, scheduleOf } from "./rates.ts";
+import { onTopOf, startingFrom } from "./start.ts";
+import { type StepLayout, trainingSteps } from "./step.ts";
+import { conceptMask, trainedWords } from "./trains.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 
 /** What to train on, and how. */
@@ -43,10 +40,23 @@ export interface TrainOptions {
   readonly freezeTokens?: boolean;
   /** No gradient reaches keys and values from the start token (default). */
   readonly cutStartToken?: boolean;
-  /** AdamW's rate as applied. Default 1e-5 × batch. */
+  /** An earlier delta to train on top of: the pipeline must know its tokens, too. */
+  readonly start?: Delta;
+  /** AdamW's rate as applied, at its highest. Default 1e-5 × batch × accumulate. */
   readonly rate?: number;
-  /** Pictures a step, half of them regularization. Default 8. */
+  /** How the rate runs over the steps. Default "constant", behind a warm-up if there is one. */
+  readonly schedule?: RateSchedule;
+  /** Steps in which the rate rises from 0. Default 0. */
+  readonly warmUp?: number;
+  /** Pictures that go through the model together, half of them regularization. Default 8. */
   readonly batch?: number;
+  /**
+   * Batches whose gradients make up one optimizer step: the same, but for rounding, as a batch (of an even number of
+   * pictures) that is so many times as large, in the memory of one. Default 1.
+   */
+  readonly accumulate?: number;
+  /** The most that the norm of all gradients together may be; longer ones are shortened to it. Default: any. */
+  readonly clip?: number;
   /** Decoupled weight decay on what is trained. Default 0.01. */
   readonly decay?: number;
   /** Seed of every random draw. Default 0. */
@@ -93,65 +103,112 @@ export interface TrainReport {
 /**
  * Trains concepts into a delta. The pipeline must know the tokens already (`loadPipeline` with `addTokens`).
  *
+ * @throws RangeError before any work for numbers that make no sense, or do not go together
+ * @throws FileError before any work when the delta to start from is of another model
  * @throws MemoryError before any work where `memory` is too little, saying what is needed
  * @throws BindingError before any work where the adapter cannot bind what the smallest plan needs
  */
-export async function trainConcepts(pipeline: Pipeline, options: TrainOptions): Promise<Delta> {
-  const { concepts, regularization, seed = 0, reportEvery = 10 } = options;
-  const decay = options.decay ?? TRAINING.decay;
-  const steps = options.steps ??
-    defaultSteps(TRAINING.steps, concepts.length, regularization.length > 0);
-  const rate = tensor([options.rate ?? TRAINING.rate], []);
-  const { trains = "kv", freezeTokens = false, cutStartToken = true } = options;
-  const trainable = conceptMask(pipeline, concepts, { trains, freezeTokens });
-  const factor = vaeFactor(pipeline.config.vae);
-  const batches: BatchOptions = {
-    seed,
-    size: options.size ?? pipeline.config.unet.sampleSize * factor,
-    factor,
-    batch: options.batch ?? TRAINING.batch,
-    template: options.template ?? TRAINING.template,
-    augment: options.augment,
-    flip: options.flip,
-  };
-  const layout = options.layout ?? layoutWithin(pipeline, trainable, options.memory, {
-    batch: batches.batch,
-    targets: targetsOf(batches.batch, regularization.length),
-    size: batches.size,
-    cutStartToken,
+export async function trainConcepts(base: Pipeline, options: TrainOptions): Promise<Delta> {
+  const settings = checkedSettings(options);
+  const { device } = base;
+  const start = await startingFrom(base, options.start);
+  const { pipeline } = start;
+  const { concepts, reportEvery = 10 } = options;
+  const { decay, steps, rate, accumulate, clip, cutStartToken } = settings;
+  const trainable = conceptMask(pipeline, concepts, settings);
+  const { shape, data } = planned(pipeline, options, settings);
+  const layout = options.layout ?? layoutWithin(pipeline, trainable, options.memory, shape);
+  const known = await knownBefore(pipeline, data);
+  const step = trainingSteps(pipeline, trainable, decay, {
+    ...layout,
+    ...{ cutStartToken, accumulate, clip },
   });
-  const latents = await encodeRegularization(pipeline, regularization, batches.size);
-  const step = trainingStep(pipeline, trainable, decay, { ...layout, cutStartToken });
   const fresh = options.resume?.state ?? adamInit(trainable.pick(pipeline.params));
-  let state = evaluate(pipeline.device, fresh);
+  let state = evaluate(device, fresh);
   let done = options.resume?.step ?? 0;
   while (done < steps) {
-    const host = makeBatch(concepts, regularization, done, batches);
-    const batch = stepBatch(pipeline, host, latents, { ...batches, step: done });
-    const result = step(state, batch, rate);
+    const now = tensor([rate * rateFactor(settings, done, steps)], []);
+    const result = step.run(state, stepBatches(pipeline, data, known, done), now);
     state = result.state;
     done++;
     // Lets Ctrl-C and timers through; the GPU works on meanwhile.
     await new Promise((resolve) => setTimeout(resolve));
     if (done % reportEvery !== 0 && done !== steps && !options.signal?.aborted) continue;
-    const loss = await pipeline.device.item(result.loss);
+    const loss = await device.item(result.loss);
     if (!Number.isFinite(loss)) throw new TrainingError(done, loss);
-    const memory = pipeline.device.buffers.allocated;
+    const memory = device.buffers.allocated;
     if (await options.onReport?.({ step: done, steps, loss, memory, state }) === "stop") break;
   }
   const notes = {
     kind: "trained",
-    ...{ trains, freezeTokens, cutStartToken },
-    ...batches,
-    rate: options.rate ?? TRAINING.rate,
-    decay,
+    ...data.options,
+    ...settings,
     steps: done,
-    regularization: regularization.length,
+    regularization: options.regularization.length,
   };
   const delta = await deltaOf(pipeline, trainable, state.params, concepts, notes);
   step.free();
-  pipeline.device.free(...flatten<Tensor>({ ...state }).map(([, t]) => t));
-  return delta;
+  device.free(...flatten<Tensor>({ ...state }).map(([, t]) => t));
+  start.free();
+  return onTopOf(options.start, delta);
+}
+
+/** The numbers of a run, with defaults filled in. @throws RangeError for those that make no sense */
+function checkedSettings(options: TrainOptions) {
+  const { concepts, regularization, accumulate = 1, clip, warmUp = 0 } = options;
+  const batch = options.batch ?? TRAINING.batch;
+  if (!Number.isInteger(accumulate) || accumulate < 1) {
+    throw new RangeError(`accumulate is ${accumulate}: it must be a whole number, 1 or more`);
+  }
+  if (clip !== undefined && !(clip > 0)) {
+    throw new RangeError(`gradients are clipped at ${clip}: it must be more than 0`);
+  }
+  return {
+    trains: options.trains ?? "kv",
+    freezeTokens: options.freezeTokens ?? false,
+    cutStartToken: options.cutStartToken ?? true,
+    rate: options.rate ?? scaledRate(TRAINING, batch * accumulate),
+    schedule: scheduleOf(options),
+    ...{ warmUp, batch, accumulate, clip },
+    decay: options.decay ?? TRAINING.decay,
+    steps: options.steps ??
+      defaultSteps(TRAINING.steps, concepts.length, regularization.length > 0),
+  };
+}
+
+/** What a run's batches are made of, and what a step of it takes memory for. */
+function planned(
+  pipeline: Pipeline,
+  options: TrainOptions,
+  settings: ReturnType<typeof checkedSettings>,
+): { shape: StepShape; data: TrainingData } {
+  const { concepts, regularization, augment = true } = options;
+  const { batch, accumulate, clip, cutStartToken } = settings;
+  const factor = vaeFactor(pipeline.config.vae);
+  const size = options.size ?? pipeline.config.unet.sampleSize * factor;
+  const targets = targetsOf(batch, regularization.length);
+  const words = trainedWords(concepts, settings);
+  const encoded = encodedCaptions(words, regularization.map((r) => r.caption), batch, targets);
+  const batches: BatchOptions = {
+    seed: options.seed ?? 0,
+    ...{ size, factor, batch, accumulate },
+    template: options.template ?? TRAINING.template,
+    augment: options.augment,
+    flip: options.flip,
+  };
+  return {
+    shape: {
+      batch,
+      targets,
+      size,
+      encoded,
+      latentsKnown: !augment,
+      accumulate,
+      clip,
+      cutStartToken,
+    },
+    data: { concepts, regularization, options: batches, encoded },
+  };
 }
 
 /** The layout that keeps what the device holds within a budget. What it holds already is counted in. */

@@ -29,14 +29,19 @@ export function customDiffusionMask(
   return trainingMask(pipeline, trains, tokens.flatMap((t) => pipeline.tokenIds(t)));
 }
 
+/** The new words of concepts that train: all, unless those are frozen. */
+export const trainedWords = (
+  concepts: readonly { readonly token: string }[],
+  { freezeTokens = false }: Partial<Pick<MethodChoices, "freezeTokens">>,
+): string[] => freezeTokens ? [] : concepts.map((c) => c.token).filter(Boolean);
+
 /** What training of concepts changes: their tokens too, unless those are frozen. */
 export function conceptMask(
   pipeline: Pick<Pipeline, "config" | "params" | "tokenIds">,
   concepts: readonly { readonly token: string }[],
-  { trains = "kv", freezeTokens = false }: Partial<Pick<MethodChoices, "trains" | "freezeTokens">>,
+  choices: Partial<Pick<MethodChoices, "trains" | "freezeTokens">>,
 ): Mask {
-  const tokens = concepts.map((c) => c.token).filter(Boolean);
-  return customDiffusionMask(pipeline, freezeTokens ? [] : tokens, trains);
+  return customDiffusionMask(pipeline, trainedWords(concepts, choices), choices.trains);
 }
 
 /** The same with rows of the token table by number. */

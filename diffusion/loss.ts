@@ -15,7 +15,7 @@ import { mean, sum } from "../ops/reduce.ts";
 import type { PipelineConfig, PipelineParams } from "./pipeline.ts";
 import { unet, type UNetOptions } from "../models/unet.ts";
 import { type Posterior, toLatent, vaeEncode, vaeFactor } from "../models/vae.ts";
-import { addedConditions, promptFeatures, uncut } from "./conditions.ts";
+import { addedConditions, type PromptFeatures, promptFeatures, uncut } from "./conditions.ts";
 import { type NoiseSchedule, noising, target } from "./schedule.ts";
 
 /** The parts of a model that the loss reads. A `Pipeline` is one. */
@@ -34,8 +34,10 @@ export interface LossBatch {
   readonly posterior?: Posterior;
   /** Latents as the UNet sees them, without noise, `[B, h, w, c]`. */
   readonly latents?: Tensor;
-  /** Captions, u32 `[B, T]`; `[B, 2, T]` of models with two text encoders. */
-  readonly ids: Tensor;
+  /** Captions, u32 `[B, T]`; `[B, 2, T]` of models with two text encoders. Or instead `prompts`. */
+  readonly ids?: Tensor;
+  /** What the captions say, where that was computed before. */
+  readonly prompts?: PromptFeatures;
   /** 1 in the valid region of each latent, else 0: `[B, h, w]`. All of it where left out. */
   readonly mask?: Tensor;
   /** Factor of each sample's loss, `[B]`. 1 where left out. */
@@ -46,9 +48,14 @@ export interface LossBatch {
   readonly noise?: Tensor;
   /** Timesteps, u32 `[B]`; drawn uniformly from the key where left out. */
   readonly timesteps?: Tensor;
-  /** Set where this is a part of a batch: samples from `first` on, of `of`. Each draws what it would in the whole. */
-  readonly part?: { readonly first: number; readonly of: number };
+  /** Set where this is a part of a batch: each sample draws what it would in the whole. */
+  readonly part?: BatchPart;
 }
+
+/** Some samples of a whole of `of`: those from `first` on, or at the places that `rows` tells. */
+export type BatchPart =
+  | { readonly of: number; readonly first: number; readonly rows?: undefined }
+  | { readonly of: number; readonly rows: Tensor };
 
 /** Which draw of a step's key is which. */
 export const STREAMS = { posterior: 0, noise: 1, timesteps: 2 } as const;
@@ -80,7 +87,10 @@ export function diffusionLoss(
   const wanted = schedule.prediction === "epsilon"
     ? noise
     : add(mul(cleanInTarget, clean), mul(noiseInTarget, noise));
-  const prompts = promptFeatures(config, params, batch.ids);
+  if (!batch.ids && !batch.prompts) {
+    throw new TypeError("diffusionLoss: the batch has neither ids nor prompts");
+  }
+  const prompts = batch.prompts ?? promptFeatures(config, params, batch.ids!);
   const factor = vaeFactor(config.vae);
   const added = addedConditions(config.unet, prompts, uncut(h * factor, w * factor));
   const answer = unet(config.unet, params.unet, noisy, cast(t, "f32"), prompts.context, {
@@ -152,7 +162,9 @@ function drawn(
 ): Tensor {
   if (!key) throw new TypeError("diffusionLoss: something has to be drawn, and there is no key");
   if (!part) return draw(key, [b, ...rest]);
-  return slice(draw(key, [part.of, ...rest]), 0, part.first, part.first + b);
+  const all = draw(key, [part.of, ...rest]);
+  if (!part.rows) return slice(all, 0, part.first, part.first + b);
+  return reshape(embedding(reshape(all, [part.of, -1]), part.rows), [b, ...rest]);
 }
 
 const normal = (batch: LossBatch, shape: Shape, stream: number): Tensor =>

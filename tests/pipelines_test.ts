@@ -195,7 +195,7 @@ Deno.test("XL: training and sampling take the memory that was planned from the f
     const concepts = [{ token: "<new1>", className: "dog", pictures: [grey] }];
     const choice = { trains: "unet", freezeTokens: true } as const;
     const plan = planTrainingMemory(device.profile, {
-      ...{ config, schedule, batch: 2, targets: 2, size: 16 },
+      ...{ config, schedule, batch: 2, targets: 2, size: 16, encoded: 0 },
       trains: (params) => conceptMask({ config, params, tokenIds }, concepts, choice),
     });
     const fixed = { concepts, regularization: [], steps: 1, batch: 2 };

@@ -1,0 +1,62 @@
+/**
+ * How the learning rate runs over the steps. Names and values are those of diffusers' `get_scheduler`, so that a rate
+ * that is known from there does the same here; what a step is given is data, so no schedule compiles anything anew.
+ */
+
+/** A schedule by its name in diffusers. */
+export type RateSchedule = "constant" | "constant_with_warmup" | "linear" | "cosine";
+
+/** All of them. */
+export const RATE_SCHEDULES: readonly RateSchedule[] = [
+  "constant",
+  "constant_with_warmup",
+  "linear",
+  "cosine",
+];
+
+/** A schedule and its numbers. */
+export interface RateOptions {
+  /** Default "constant", or "constant_with_warmup" where there is a warm-up. */
+  readonly schedule?: RateSchedule;
+  /** Steps in which the rate rises from 0, by equal amounts. Default 0. */
+  readonly warmUp?: number;
+}
+
+/** The schedule that options name. @throws RangeError where they do not go together */
+export function scheduleOf({ schedule, warmUp = 0 }: RateOptions): RateSchedule {
+  if (!Number.isInteger(warmUp) || warmUp < 0) {
+    throw new RangeError(`a warm-up of ${warmUp} steps: it must be a whole number, 0 or more`);
+  }
+  if (schedule === "constant" && warmUp) {
+    throw new RangeError(
+      `the schedule "constant" has no warm-up, and one of ${warmUp} steps is asked for: ` +
+        `take "constant_with_warmup"`,
+    );
+  }
+  return schedule ?? (warmUp ? "constant_with_warmup" : "constant");
+}
+
+/** Whether a schedule runs differently when a run is made longer. */
+export const endsInTime = (schedule: RateSchedule): boolean =>
+  schedule === "linear" || schedule === "cosine";
+
+/**
+ * What the rate is multiplied by in one step: 1 throughout; or, once it has risen, 1 from there on, a straight line or
+ * half a cosine down to 0. As in diffusers, a warm-up's first step has the factor 0.
+ *
+ * @param done finished steps
+ * @param steps of the whole run
+ */
+export function rateFactor(options: RateOptions, done: number, steps: number): number {
+  const schedule = scheduleOf(options), { warmUp = 0 } = options;
+  if (done < warmUp) return done / warmUp;
+  const left = Math.max(0, (steps - done) / Math.max(1, steps - warmUp));
+  switch (schedule) {
+    case "linear":
+      return left;
+    case "cosine":
+      return (1 - Math.cos(Math.PI * left)) / 2;
+    default:
+      return 1;
+  }
+}
