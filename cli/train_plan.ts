@@ -3,14 +3,15 @@
  * are checked, and what is not given is taken from the model's defaults.
  */
 import type { Concept } from "../concepts/batches.ts";
-import { CHECKPOINT_FILE } from "../concepts/checkpoints.ts";
 import { defaultSteps } from "../concepts/defaults.ts";
 import { initializerOf, METHODS, type Trains } from "../concepts/methods.ts";
+import { fill } from "../concepts/prompts.ts";
 import type { ClipFolder } from "../evaluate/clip.ts";
 import { FileError } from "../files/errors.ts";
 import { isFile, isFolder } from "../files/paths.ts";
 import { randomSeed } from "../models/new_tokens.ts";
 import { TokenError } from "../models/tokenizer.ts";
+import { newestState } from "./checkpoints.ts";
 import { UsageError } from "./errors.ts";
 import { inspectModel, inspectScorer, type ModelFacts, sideFor, unknownWords } from "./model.ts";
 import type { TrainRequest } from "./requests.ts";
@@ -47,8 +48,10 @@ export interface TrainPlan {
     augment: boolean;
     flip: boolean;
   };
-  /** Where the checkpoint lies or will lie. */
-  checkpoint: string;
+  /** The newest state in the output folder, where there is one. */
+  checkpoint?: string;
+  /** Prompts of the pictures to make on the way. */
+  samplePrompts: string[];
 }
 
 /** Checks a request and reads its pictures. Touches nothing but the folder `out`, and that last. */
@@ -77,6 +80,7 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
     : undefined;
   // Textual inversion is without regularization by itself: its steps are its own.
   const regularized = classes.length > 0 || preset.priorImages === 0;
+  const samplePrompts = promptsOf(request, template);
   const checkpoint = await prepareOut(request.out, request.resume);
   const rate = request.learningRate === undefined ? training.rate : request.learningRate * batch;
   return {
@@ -100,6 +104,7 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
       flip: request.flip,
     },
     checkpoint,
+    samplePrompts,
   };
 }
 
@@ -116,6 +121,21 @@ function checkTrains(request: TrainRequest, trains: Trains, freezeTokens: boolea
   if (freezeTokens) {
     throw new UsageError("--freeze-tokens leaves nothing to train: the new words alone were to");
   }
+}
+
+/** What samples are made of: the prompts that were given, or each concept in the template. */
+function promptsOf({ samplePrompts, concepts }: TrainRequest, template: string): string[] {
+  const taught = concepts.flatMap(({ tokens }) => tokens);
+  for (const prompt of samplePrompts ?? []) {
+    const unknown = prompt.match(/<[^<>\s]+>/g)?.find((word) => !taught.includes(word));
+    if (unknown === undefined) continue;
+    throw new UsageError(
+      `--sample-prompt "${prompt}" has ${unknown}, which is not taught: ${
+        taught.length ? `the new words are ${taught.join(", ")}` : "there is no new word"
+      }`,
+    );
+  }
+  return samplePrompts ?? concepts.map(({ words }) => fill(template, words));
 }
 
 /** Checks the new words, what they start from, and the class words. */
@@ -148,16 +168,16 @@ function newTokens(request: TrainRequest, model: ModelFacts): Record<string, str
   return Object.fromEntries(pairs);
 }
 
-/** Makes sure that the results can be written, and that no unfinished run is lost by it. Gives the checkpoint's path. */
-async function prepareOut(out: string, resume: boolean): Promise<string> {
-  const checkpoint = `${out}/${CHECKPOINT_FILE}`;
+/** Makes sure that the results can be written, and that no unfinished run is lost by it. Gives the newest state. */
+async function prepareOut(out: string, resume: boolean): Promise<string | undefined> {
   if (await isFile(out)) {
     throw new FileError(out, "is a file where the output folder should be", "Name a folder");
   }
   if (resume && !await isFolder(out)) {
     throw new FileError(out, "does not exist, so there is nothing to resume", "Check --out");
   }
-  if (!resume && await isFile(checkpoint)) {
+  const checkpoint = await newestState(out);
+  if (!resume && checkpoint) {
     throw new FileError(
       out,
       "holds an unfinished run",

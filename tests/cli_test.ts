@@ -74,13 +74,14 @@ Deno.test("train: a concept is words, new words, class and folder; the rest is t
 Deno.test("train: every flag arrives", async () => {
   const flags =
     "--steps 7 --batch 2 --learning-rate 2e-4 --weight-decay 0 --size 64 --no-flip --no-augment " +
-    "--precision f16 --memory 6GB --save-every 3 --log-every 1 --seed 0 --resume --initializer sks --prior-images 9 -q " +
+    "--precision f16 --memory 6GB --save-every 3 --keep 2 --sample-every 5 --log-every 1 --seed 0 --resume --initializer sks --prior-images 9 -q " +
     "--method custom-all --trains attention --freeze-tokens";
   const { request, code } = await run([
     ...train,
     "--regularization",
     "dog=./dogs",
     ...flags.split(" "),
+    ...["--sample-prompt", "a <new1> dog", "--sample-prompt", "a dog"],
   ]);
   assertEquals(code, 0);
   const wanted = {
@@ -94,6 +95,9 @@ Deno.test("train: every flag arrives", async () => {
     precision: "f16",
     memory: 6e9,
     saveEvery: 3,
+    keep: 2,
+    sampleEvery: 5,
+    samplePrompts: ["a <new1> dog", "a dog"],
     logEvery: 1,
     seed: 0,
     resume: true,
