@@ -138,7 +138,8 @@ export type { AttentionHook, AttentionSite, ProbabilityMap } from "./models/atte
 export type { Posterior, VaeConfig } from "./models/vae.ts";
 export { ParameterError, type ParameterTree } from "./models/params.ts";
 export { TokenError, Tokenizer, type TokenizerParts, type WholeToken } from "./models/tokenizer.ts";
-export { diffusionLoss, type LossBatch, type LossModel } from "./diffusion/loss.ts";
+export { type BatchPart, diffusionLoss, type LossBatch, type LossModel } from "./diffusion/loss.ts";
+export type { PromptFeatures } from "./diffusion/conditions.ts";
 export type { NoiseSchedule, Prediction } from "./diffusion/schedule.ts";
 export type { SamplingConfig, Spacing } from "./diffusion/sampling_config.ts";
 export type { SamplerName } from "./diffusion/sampler_names.ts";
@@ -251,6 +252,8 @@ export {
 } from "./concepts/choose.ts";
 export { readRegularization } from "./concepts/regularization.ts";
 export { type RareToken, type RareTokenOptions, rareTokens } from "./concepts/rare_tokens.ts";
+export { rateFactor, type RateOptions, type RateSchedule, scheduleOf } from "./concepts/rates.ts";
+export { type Preset, type PresetChoices, PRESETS } from "./concepts/presets.ts";
 export { customDiffusionMask } from "./concepts/trains.ts";
 export {
   type Method,

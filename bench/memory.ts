@@ -65,6 +65,7 @@ export function customDiffusion(
     trains: (params) => trainingMask({ config, params }, "kv", [NEW_TOKEN]),
     batch,
     targets: Math.ceil(batch / 2),
+    encoded: Math.ceil(batch / 2),
     size,
   };
 }

@@ -1,8 +1,9 @@
 /** What `--memory` makes of a run: precision and layout, planned before the model is loaded. */
 import { targetsOf } from "../concepts/batches.ts";
+import { encodedCaptions } from "../concepts/caption_features.ts";
 import type { Delta } from "../concepts/delta.ts";
 import { describeLayout, planTrainingMemory, type TrainingPlan } from "../concepts/memory.ts";
-import { conceptMask } from "../concepts/trains.ts";
+import { conceptMask, trainedWords } from "../concepts/trains.ts";
 import { BindingError } from "../compile/plan.ts";
 import { MemoryError, showSize } from "../device/memory.ts";
 import { planSamplingMemory, type Precision, type SamplingPlan } from "../diffusion/memory.ts";
@@ -49,17 +50,24 @@ function configOf({ folder, tokenizer }: ModelFacts): PipelineConfig {
  */
 export function planTrainingWithin(
   profile: AdapterProfile,
-  { model, concepts, settings, classes }: TrainPlan,
+  { model, concepts, settings, classes, start }: TrainPlan,
   request: MemoryRequest,
 ): TrainingPlan {
-  const { batch, size, cutStartToken } = settings;
+  const { batch, size, cutStartToken, accumulate, clip } = settings;
   const config = configOf(model);
   const tokenIds = (word: string) => model.tokenizer.idsOf(word);
+  const targets = targetsOf(batch, classes.length);
+  const captions = classes.flatMap(({ prompt, pictures, collection }) =>
+    (pictures ?? collection ?? [{}]).map(({ caption = prompt }: { caption?: string }) => caption)
+  );
   const shape = {
     ...{ config, schedule: model.schedule },
     trains: (params: PipelineParams) =>
       conceptMask({ config, params, tokenIds }, concepts, settings),
-    ...{ batch, targets: targetsOf(batch, classes.length), size, cutStartToken },
+    ...{ batch, targets, size, cutStartToken, accumulate, clip },
+    encoded: encodedCaptions(trainedWords(concepts, settings), captions, batch, targets),
+    latentsKnown: !settings.augment,
+    held: start ? deltaBytes(config, [start.delta]) : 0,
   };
   return orUsage(
     "Lower --batch or --size, or allow --precision f16",

@@ -7,6 +7,8 @@ import type { SamplerName } from "../diffusion/sampler_names.ts";
 import type { CompressTarget } from "../concepts/compress.ts";
 import type { DeltaFormatName } from "../concepts/formats/format.ts";
 import type { Method, Trains } from "../concepts/methods.ts";
+import type { Preset } from "../concepts/presets.ts";
+import type { RateSchedule } from "../concepts/rates.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { Progress } from "./progress.ts";
 
@@ -16,7 +18,7 @@ export interface ConceptRequest {
   words: string;
   /** The new words among them: ["<new1>"]. Empty when only the class word is re-taught. */
   tokens: string[];
-  /** The words that the model knows: "dog". */
+  /** The words that the model knows, by which its regularization pictures go: "dog". */
   category: string;
   /** Its pictures: a folder or another collection, with or without captions. */
   photos: string;
@@ -54,6 +56,10 @@ export interface TrainRequest {
   prior?: PriorRequest;
   /** Which of the paper's methods; its numbers are the defaults of those below. */
   method: Method;
+  /** What is taught; its choices and numbers come before the method's. */
+  preset?: Preset;
+  /** A delta to train on top of: a file or folder, of any format. */
+  from?: string;
   /** What trains beside the new words; undefined: the method's. */
   trains?: Trains;
   /** New words keep the rows that they start from; undefined: the method's. */
@@ -69,18 +75,28 @@ export interface TrainRequest {
   initializers?: string[];
   /** Optimizer steps; by default so many for each concept. */
   steps?: number;
-  /** Target pictures a step; as many regularization pictures come with them. */
+  /** Target pictures of a batch; as many regularization pictures come with them. */
   batch?: number;
-  /** For each example: the optimizer gets this times the whole batch. */
+  /** For each example: the optimizer gets this times all that a step sees, unless `scaleRate` is off. */
   learningRate?: number;
+  /** Multiply the rate by batch and accumulation; undefined: yes. */
+  scaleRate?: boolean;
+  /** How the rate runs over the steps. */
+  schedule?: RateSchedule;
+  /** Steps in which the rate rises from 0. */
+  warmUp?: number;
+  /** Batches that make up one step. */
+  accumulate?: number;
+  /** The most that the norm of all gradients may be. */
+  clip?: number;
   /** Decoupled weight decay on the trained parameters. */
   weightDecay?: number;
   /** Side of the training pictures in pixels; undefined: the model's own. */
   size?: number;
-  /** Mirror every other picture. */
-  flip: boolean;
-  /** Draw sizes and places. */
-  augment: boolean;
+  /** Mirror every other picture; undefined: the preset's. */
+  flip?: boolean;
+  /** Draw sizes and places; undefined: the preset's. */
+  augment?: boolean;
   /** What the frozen weights are kept in. */
   precision?: "f32" | "f16";
   /** Bytes of GPU memory to stay within, weights included; undefined: no limit. */

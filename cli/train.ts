@@ -3,18 +3,22 @@ import { type Command, Option } from "npm:commander@15.1.0";
 import { CHOOSING } from "../concepts/choose.ts";
 import { INITIALIZERS } from "../concepts/defaults.ts";
 import { METHOD_NAMES, TRAINS } from "../concepts/methods.ts";
+import { PRESET_NAMES } from "../concepts/presets.ts";
 import { type ListedConcepts, readConceptsList } from "./concepts_list.ts";
 import { UsageError } from "./errors.ts";
+import { optimizerFlags } from "./optimizer_flags.ts";
 import { concept, distinctConcepts, memory, named, real, repeated, side, whole } from "./parse.ts";
 import type { ConceptRequest, PriorRequest, TrainRequest } from "./requests.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 
 /** The command; values not given stay at the method's defaults (the paper's and its authors'). */
 export function trainCommand(context: Context): Command {
-  return verb("train", "Teach a model new concepts from a few pictures each.", [
+  const command = verb("train", "Teach a model new concepts from a few pictures each.", [
     'moongate train --model ./stable-diffusion-v1-5 --concept "<new1> dog=./photos/my-dog" --out my-dog',
     'moongate train --model ./sd --concept "<new1> dog=./dog" --concept "<new2> chair=./chair" --out both',
-    'moongate train --model ./sd --concept "<new1> art=./paintings" --caption "painting in the style of {}" --out art',
+    'moongate train --model ./sd --preset style --concept "<new1> art=./paintings" --out art',
+    'moongate train --model ./sd --from my-dog --concept "<new2> chair=./chair" --out dog-then-chair',
+    'moongate train --model ./sd --concept "moongate=./photos" --class gate --out moongate',
     'moongate train --model ./sd --method dreambooth --concept "<new1> dog=./photos" --out dreambooth',
     'moongate train --model ./sd --concept "<new1> dog=./dog" --prior-from ./my-collection --out my-dog',
     "moongate train --model ./sd --concepts-list concepts_list.json --out both",
@@ -32,6 +36,13 @@ export function trainCommand(context: Context): Command {
       "concepts as diffusers lists them, in JSON, in place of those",
     )
     .option("--out <folder>", "where the delta, checkpoints, samples and metrics go")
+    .option("--from <delta>", "train on top of an earlier delta; the new one holds both")
+    .addOption(
+      new Option(
+        "--preset <name>",
+        "captions, augmentation, steps and rate that suit what is taught; other flags come first",
+      ).choices(PRESET_NAMES),
+    )
     .optionsGroup("Pictures and captions:")
     .option(
       "--caption <template>",
@@ -42,6 +53,11 @@ export function trainCommand(context: Context): Command {
       "a caption a line for a concept's pictures, in order of their names; repeatable, in order of " +
         "the concepts (default: a.txt beside a.jpg, else --caption)",
       repeated((text) => text),
+    )
+    .option(
+      "--class <words>",
+      "what a concept without a new word is a kind of; repeatable, in order of those concepts (default: its words)",
+      repeated((text) => text.trim()),
     )
     .option(
       "--regularization <class=folder>",
@@ -70,7 +86,9 @@ export function trainCommand(context: Context): Command {
       whole(0),
     )
     .option("--size <pixels>", "side of the training pictures (default: the model's)", side(8))
+    .option("--flip", "mirror half of the pictures (default, but for faces)")
     .option("--no-flip", "do not mirror pictures (text, faces with a parting)")
+    .option("--augment", "draw sizes and places, and say so in captions (default, but for faces)")
     .option("--no-augment", "do not draw sizes and places")
     .optionsGroup("Training (a model folder may set other defaults in its moongate.json):")
     .addOption(
@@ -93,13 +111,8 @@ export function trainCommand(context: Context): Command {
     )
     .option(
       "--batch <n>",
-      "target pictures a step; as many regularization ones join (default: 4)",
+      "target pictures of a batch; as many regularization ones join (default: 4)",
       whole(1),
-    )
-    .option(
-      "--learning-rate <x>",
-      "for each example; multiplied by the whole batch (default: 1e-5, or the method's)",
-      real(0, 1, true),
     )
     .option("--weight-decay <x>", "decoupled, on what is trained (default: 0.01)", real(0, 1))
     .option(
@@ -108,7 +121,8 @@ export function trainCommand(context: Context): Command {
         "repeatable (default: ktn, pll, ucd)",
       repeated((text) => text),
     )
-    .option("--seed <n>", "random seed", whole(0), 42)
+    .option("--seed <n>", "random seed", whole(0), 42);
+  return optimizerFlags(command)
     .optionsGroup("Running:")
     .addOption(
       new Option(
@@ -157,6 +171,7 @@ type Flags =
   & {
     concept?: ConceptRequest[];
     conceptsList?: string;
+    class?: string[];
     captions?: string[];
     priorFrom?: string;
     priorCount?: number;
@@ -171,7 +186,8 @@ type Flags =
 
 /** The request that flags make; what no single flag can see is checked here. */
 function trainRequest(
-  { concept: given = [], initializer, resume = false, captions, quiet: _, ...rest }: Flags,
+  { concept: given = [], initializer, resume = false, captions, class: classes, quiet: _, ...rest }:
+    Flags,
   listed?: ListedConcepts,
 ): TrainRequest {
   const { priorFrom, priorCount, priorSimilarity, scorer, conceptsList: _l, ...others } = rest;
@@ -180,7 +196,7 @@ function trainRequest(
     throw new UsageError("--sample-prompt is of sample pictures: give --sample-every, how often");
   }
   const prior = priorRequest(priorFrom, { priorCount, priorSimilarity, scorer });
-  const concept = withCaptions(listed?.concepts ?? given, captions);
+  const concept = withClasses(withCaptions(listed?.concepts ?? given, captions), classes);
   distinctConcepts(concept);
   for (const { words, tokens } of concept) {
     if (tokens.length <= 1) continue;
@@ -233,6 +249,21 @@ function withCaptions(concepts: ConceptRequest[], lists: string[] = []): Concept
     );
   }
   return concepts.map((one, i) => lists.length ? { ...one, captions: lists[i] } : one);
+}
+
+/** Gives each concept without a new word its class. */
+function withClasses(concepts: ConceptRequest[], classes: string[] = []): ConceptRequest[] {
+  if (!classes.length) return concepts;
+  const without = concepts.filter(({ tokens }) => !tokens.length);
+  if (classes.length !== without.length) {
+    throw new UsageError(
+      `--class is given ${classes.length} times, and ${without.length} concepts have no new word: ` +
+        `once for each of those. The class of "<new1> dog" is "dog"`,
+    );
+  }
+  return concepts.map((one) =>
+    one.tokens.length ? one : { ...one, category: classes[without.indexOf(one)] }
+  );
 }
 
 function priorRequest(

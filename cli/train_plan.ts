@@ -3,15 +3,18 @@
  * are checked, and what is not given is taken from the model's defaults.
  */
 import type { Concept } from "../concepts/batches.ts";
-import { defaultSteps } from "../concepts/defaults.ts";
+import { defaultSteps, scaledRate } from "../concepts/defaults.ts";
 import { initializerOf, METHODS, type Trains } from "../concepts/methods.ts";
+import { presetDefaults, PRESETS } from "../concepts/presets.ts";
 import { fill } from "../concepts/prompts.ts";
+import { type RateSchedule, scheduleOf } from "../concepts/rates.ts";
 import type { ClipFolder } from "../evaluate/clip.ts";
-import { FileError } from "../files/errors.ts";
+import { FileError, messageOf } from "../files/errors.ts";
 import { isFile, isFolder } from "../files/paths.ts";
 import { randomSeed } from "../models/new_tokens.ts";
 import { TokenError } from "../models/tokenizer.ts";
 import { newestState } from "./checkpoints.ts";
+import { type NamedDelta, openDeltas, tokensOf } from "./deltas.ts";
 import { UsageError } from "./errors.ts";
 import { inspectModel, inspectScorer, type ModelFacts, sideFor, unknownWords } from "./model.ts";
 import type { TrainRequest } from "./requests.ts";
@@ -23,6 +26,8 @@ export interface TrainPlan {
   model: ModelFacts;
   /** With their pictures. */
   concepts: Concept[];
+  /** What to train on top of. */
+  start?: NamedDelta;
   /** New words and the vocabulary entries that they start from. */
   addTokens: Record<string, string>;
   /** One for each class. */
@@ -40,7 +45,11 @@ export interface TrainPlan {
     cutStartToken: boolean;
     steps: number;
     rate: number;
+    schedule: RateSchedule;
+    warmUp: number;
     batch: number;
+    accumulate: number;
+    clip?: number;
     decay: number;
     template: string;
     size: number;
@@ -57,15 +66,22 @@ export interface TrainPlan {
 /** Checks a request and reads its pictures. Touches nothing but the folder `out`, and that last. */
 export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
   const model = await inspectModel(request.model);
-  const preset = METHODS[request.method];
-  const training = model.defaults.methods[request.method];
-  const trains = request.trains ?? preset.trains;
-  const freezeTokens = request.freezeTokens ?? preset.freezeTokens;
+  const start = request.from === undefined
+    ? undefined
+    : (await openDeltas([request.from], model))[0];
+  const method = METHODS[request.method];
+  const preset = request.preset === undefined ? undefined : PRESETS[request.preset];
+  checkPreset(request);
+  const own = model.defaults.methods[request.method];
+  const training = preset ? presetDefaults(preset, own) : own;
+  const trains = request.trains ??
+    (preset && request.method === "custom" ? preset.trains : method.trains);
+  const freezeTokens = request.freezeTokens ?? method.freezeTokens;
   checkTrains(request, trains, freezeTokens);
   const size = sideFor(model, request.size);
   const batch = request.batch === undefined ? training.batch : 2 * request.batch;
   const template = request.caption ?? training.template;
-  const addTokens = newTokens(request, model);
+  const addTokens = newTokens(request, model, start);
   const concepts: Concept[] = [];
   for (const one of request.concepts) {
     const { tokens: [token = ""], category } = one;
@@ -73,39 +89,72 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
     const photos = await readPhotos(one, size, template);
     concepts.push({ token, className: category, ...photos, initializer });
   }
-  const priorImages = request.priorImages ?? preset.priorImages;
-  const classes = await readClasses(request, size, template, priorImages);
+  const priorImages = request.priorImages ?? method.priorImages;
+  const classTemplate = preset?.classTemplate ?? template;
+  const classes = await readClasses(request, size, classTemplate, priorImages);
   const scorer = classes.some((c) => c.collection)
     ? await inspectScorer({ scorer: request.prior?.scorer, model: request.model })
     : undefined;
   // Textual inversion is without regularization by itself: its steps are its own.
-  const regularized = classes.length > 0 || preset.priorImages === 0;
-  const samplePrompts = promptsOf(request, template);
+  const samplePrompts = promptsOf(request, Object.keys(addTokens), template);
+  const regularized = classes.length > 0 || method.priorImages === 0;
+  const steps = request.steps ?? defaultSteps(training.steps, concepts.length, regularized);
+  const rates = checkRates(request, steps);
   const checkpoint = await prepareOut(request.out, request.resume);
-  const rate = request.learningRate === undefined ? training.rate : request.learningRate * batch;
+  const { accumulate = 1, clip, learningRate, scaleRate = true } = request;
+  const seen = { rate: training.rate, batch: training.batch };
+  if (learningRate !== undefined) Object.assign(seen, { rate: learningRate, batch: 1 });
   return {
     model,
     concepts,
+    start,
     addTokens,
     classes,
     priorImages,
     scorer,
     halved: !regularized && request.steps === undefined,
     settings: {
-      ...{ trains, freezeTokens, cutStartToken: preset.cutStartToken },
-      steps: request.steps ?? defaultSteps(training.steps, concepts.length, regularized),
-      rate,
-      batch,
+      ...{ trains, freezeTokens, cutStartToken: method.cutStartToken },
+      steps,
+      rate: scaleRate ? scaledRate(seen, batch * accumulate) : seen.rate,
+      ...rates,
+      ...{ batch, accumulate, clip },
       decay: request.weightDecay ?? training.decay,
       template,
       size,
       seed: request.seed,
-      augment: request.augment,
-      flip: request.flip,
+      augment: request.augment ?? preset?.augment ?? true,
+      flip: request.flip ?? preset?.flip ?? true,
     },
     checkpoint,
     samplePrompts,
   };
+}
+
+/** Refuses a preset whose numbers are not the method's. */
+function checkPreset({ preset, method }: TrainRequest): void {
+  if (preset !== "face" || method === "custom") return;
+  throw new UsageError(
+    `--preset face is of --method custom: what ${method} takes for faces was not measured. ` +
+      "Say --no-augment --no-flip in its place",
+  );
+}
+
+/** The schedule of the rate. */
+function checkRates(
+  { schedule, warmUp = 0 }: TrainRequest,
+  steps: number,
+): { schedule: RateSchedule; warmUp: number } {
+  if (warmUp >= steps && warmUp > 0) {
+    throw new UsageError(
+      `--warm-up ${warmUp} leaves nothing of ${steps} steps: give a smaller one`,
+    );
+  }
+  try {
+    return { schedule: scheduleOf({ schedule, warmUp }), warmUp };
+  } catch (error) {
+    throw new UsageError(`--schedule, --warm-up: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** Refuses a run in which nothing would train. */
@@ -124,13 +173,16 @@ function checkTrains(request: TrainRequest, trains: Trains, freezeTokens: boolea
 }
 
 /** What samples are made of: the prompts that were given, or each concept in the template. */
-function promptsOf({ samplePrompts, concepts }: TrainRequest, template: string): string[] {
-  const taught = concepts.flatMap(({ tokens }) => tokens);
+function promptsOf(
+  { samplePrompts, concepts }: TrainRequest,
+  taught: string[],
+  template: string,
+): string[] {
   for (const prompt of samplePrompts ?? []) {
     const unknown = prompt.match(/<[^<>\s]+>/g)?.find((word) => !taught.includes(word));
     if (unknown === undefined) continue;
     throw new UsageError(
-      `--sample-prompt "${prompt}" has ${unknown}, which is not taught: ${
+      `--sample-prompt "${prompt}" has ${unknown}, which nobody teaches: ${
         taught.length ? `the new words are ${taught.join(", ")}` : "there is no new word"
       }`,
     );
@@ -139,20 +191,29 @@ function promptsOf({ samplePrompts, concepts }: TrainRequest, template: string):
 }
 
 /** Checks the new words, what they start from, and the class words. */
-function newTokens(request: TrainRequest, model: ModelFacts): Record<string, string> {
+function newTokens(
+  request: TrainRequest,
+  model: ModelFacts,
+  start?: NamedDelta,
+): Record<string, string> {
   const { tokenizer } = model;
+  // Earlier words are known first, and have used up their initializers.
+  const earlier = start ? tokensOf([start], model) : {};
+  for (const token of Object.keys(earlier)) tokenizer.addToken(token);
   const pairs: [string, string][] = [];
   for (const { words, tokens, category } of request.concepts) {
     const [unknown] = unknownWords(model, category);
     if (unknown !== undefined) {
       throw new UsageError(
         `"${words}": the model does not know the class "${unknown}". Name a class that it knows: ` +
-          `what it has learnt of the class is what the new word starts from`,
+          `what it has learnt of the class is what the new word starts from` +
+          (tokens.length ? "" : `. For a word that is itself to be learnt, name it by --class`),
       );
     }
     for (const token of tokens) {
-      const order = pairs.length;
-      const initializer = request.initializers?.[order] ??
+      if (token in earlier) continue; // It is taught on.
+      const order = Object.keys(earlier).length + pairs.length;
+      const initializer = request.initializers?.[pairs.length] ??
         initializerOf(request.method, category, order, (e) => tokenizer.rawId(e) !== undefined);
       if (randomSeed(initializer) === undefined && tokenizer.rawId(initializer) === undefined) {
         throw new TokenError(
@@ -165,7 +226,7 @@ function newTokens(request: TrainRequest, model: ModelFacts): Record<string, str
       pairs.push([token, initializer]);
     }
   }
-  return Object.fromEntries(pairs);
+  return { ...earlier, ...Object.fromEntries(pairs) };
 }
 
 /** Makes sure that the results can be written, and that no unfinished run is lost by it. Gives the newest state. */

@@ -6,10 +6,11 @@ import {
   loadCheckpoint,
   saveCheckpoint,
 } from "../concepts/checkpoints.ts";
-import { DELTA_FILE } from "../concepts/delta.ts";
+import { type Delta, DELTA_FILE } from "../concepts/delta.ts";
 import { saveDelta } from "../concepts/formats/save.ts";
 import { chooseRegularization, type ChosenSet } from "../concepts/choose.ts";
 import { generateRegularization } from "../concepts/regularization.ts";
+import { endsInTime } from "../concepts/rates.ts";
 import type { StepLayout } from "../concepts/step.ts";
 import { trainConcepts, type TrainReport } from "../concepts/train.ts";
 import { gpu } from "../device/adapter.ts";
@@ -78,7 +79,7 @@ async function teach(
   ui: Ui,
 ): Promise<string> {
   const { progress, interrupt } = ui;
-  const { concepts, settings } = plan;
+  const { concepts, settings, start } = plan;
   const began = performance.now();
   await removePartial(request.out);
   if (!resume) await keepNewest(request.out, 0); // Of an earlier run.
@@ -89,6 +90,7 @@ async function teach(
     ...settings,
     concepts,
     regularization,
+    start: start?.delta,
     resume,
     layout,
     signal: interrupt.signal,
@@ -227,22 +229,25 @@ async function regularize(
 }
 
 /** What decides a run's result, one line each: a checkpoint can only be resumed by the same. */
-async function describeRun(
+export async function describeRun(
   request: TrainRequest,
-  { model, concepts, settings, classes, addTokens, priorImages }: TrainPlan,
+  { model, concepts, start, settings, classes, addTokens, priorImages }: TrainPlan,
   precision: Precision,
 ): Promise<string> {
-  const { steps: _, ...numbers } = settings; // A run may be made longer.
+  const { steps, ...numbers } = settings;
   const given = classes.flatMap(({ pictures }) => pictures?.map((p) => p.picture.data) ?? []);
   return JSON.stringify({
     ...numbers,
+    // A run may be made longer, unless its rate falls towards the end.
+    ...(endsInTime(settings.schedule) && { steps }),
     base: model.base,
     precision,
+    ...(start && { "start's contents": await digest(contentsOf(start.delta)) }),
     concepts: request.concepts.map(({ words, photos }) => `${words}=${photos}`).join(", "),
     method: request.method,
     initializers: Object.values(addTokens).join(", "),
-    regularization: classes.map(({ category, pictures }) =>
-      `${category}: ${pictures ? `${pictures.length} given` : `${priorImages} made`}`
+    regularization: classes.map(({ category, prompt, pictures }) =>
+      `${category}, "${prompt}": ${pictures ? `${pictures.length} given` : `${priorImages} made`}`
     ).join(", "),
     "pictures' contents": await digest(concepts.flatMap((c) => c.pictures.map((p) => p.data))),
     "masks' contents": await digest(
@@ -255,6 +260,15 @@ async function describeRun(
     ]),
   });
 }
+
+/** All numbers of a delta. */
+const contentsOf = ({ embeddings, embeddings2 = [], weights }: Delta): Float32Array[] => [
+  ...embeddings,
+  ...embeddings2,
+  ...[...weights.values()].flatMap((w) =>
+    "data" in w ? [w.data] : "change" in w ? [w.change] : [w.u, w.v]
+  ),
+];
 
 const bytesOf = (texts: readonly string[]): Uint8Array =>
   new TextEncoder().encode(texts.join("\n"));
@@ -296,11 +310,11 @@ async function checkRun(path: string, run: string): Promise<void> {
     return; // `loadCheckpoint` says what is wrong with it.
   }
   const now = JSON.parse(run) as Record<string, unknown>;
-  const differs = Object.keys(now).find((key) => now[key] !== before[key]);
+  const differs = Object.keys({ ...now, ...before }).find((key) => now[key] !== before[key]);
   if (differs === undefined) return;
+  const [was, is] = [before, now].map((run) => JSON.stringify(run[differs]) ?? "none");
   throw new UsageError(
-    `${path} was started with ${differs} ${JSON.stringify(before[differs])}, and this run has ` +
-      `${JSON.stringify(now[differs])}. Give the same, or start again without --resume elsewhere`,
+    `${path} was started with ${differs} ${was}, and this run has ${is}. Give the same, or start again without --resume elsewhere`,
   );
 }
 

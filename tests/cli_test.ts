@@ -62,8 +62,6 @@ Deno.test("train: a concept is words, new words, class and folder; the rest is t
     regularization: [],
     method: "custom",
     initializers: undefined,
-    flip: true,
-    augment: true,
     saveEvery: 50,
     logEvery: 10,
     seed: 42,
@@ -75,7 +73,8 @@ Deno.test("train: every flag arrives", async () => {
   const flags =
     "--steps 7 --batch 2 --learning-rate 2e-4 --weight-decay 0 --size 64 --no-flip --no-augment " +
     "--precision f16 --memory 6GB --save-every 3 --keep 2 --sample-every 5 --log-every 1 --seed 0 --resume --initializer sks --prior-images 9 -q " +
-    "--method custom-all --trains attention --freeze-tokens";
+    "--method custom-all --trains attention --freeze-tokens --preset style --from earlier --accumulate 3 " +
+    "--no-scale-rate --schedule cosine --warm-up 2 --clip 0.5";
   const { request, code } = await run([
     ...train,
     "--regularization",
@@ -94,11 +93,8 @@ Deno.test("train: every flag arrives", async () => {
     augment: false,
     precision: "f16",
     memory: 6e9,
-    saveEvery: 3,
-    keep: 2,
-    sampleEvery: 5,
-    samplePrompts: ["a <new1> dog", "a dog"],
-    logEvery: 1,
+    ...{ saveEvery: 3, keep: 2, logEvery: 1 },
+    ...{ sampleEvery: 5, samplePrompts: ["a <new1> dog", "a dog"] },
     seed: 0,
     resume: true,
     initializers: ["sks"],
@@ -106,6 +102,13 @@ Deno.test("train: every flag arrives", async () => {
     method: "custom-all",
     trains: "attention",
     freezeTokens: true,
+    preset: "style",
+    from: "earlier",
+    accumulate: 3,
+    scaleRate: false,
+    schedule: "cosine",
+    warmUp: 2,
+    clip: 0.5,
     regularization: [{ name: "dog", path: "./dogs" }],
   };
   const got = request as Record<string, unknown>;
