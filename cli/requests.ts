@@ -105,6 +105,12 @@ export interface TrainRequest {
   memory?: number;
   /** Steps between checkpoints. */
   saveEvery: number;
+  /** The most checkpoints that are kept: the newest. */
+  keep: number;
+  /** Steps between sample pictures; undefined: none are made. */
+  sampleEvery?: number;
+  /** What they show; undefined: each concept in the template. */
+  samplePrompts?: string[];
   /** Steps between two readings of the loss. */
   logEvery: number;
   /** Random seed. */

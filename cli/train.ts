@@ -22,6 +22,7 @@ export function trainCommand(context: Context): Command {
     'moongate train --model ./sd --method dreambooth --concept "<new1> dog=./photos" --out dreambooth',
     'moongate train --model ./sd --concept "<new1> dog=./dog" --prior-from ./my-collection --out my-dog',
     "moongate train --model ./sd --concepts-list concepts_list.json --out both",
+    'moongate train --model ./sd --concept "<new1> dog=./dog" --sample-every 50 --sample-prompt "a <new1> dog at sea" --out my-dog',
     "moongate train --model ./sd --concept … --out my-dog --resume",
   ], ["model", "out"])
     .option("--model <folder>", "the model: a diffusers folder")
@@ -34,7 +35,7 @@ export function trainCommand(context: Context): Command {
       "--concepts-list <file>",
       "concepts as diffusers lists them, in JSON, in place of those",
     )
-    .option("--out <folder>", "where the delta, checkpoints and metrics go")
+    .option("--out <folder>", "where the delta, checkpoints, samples and metrics go")
     .option("--from <delta>", "train on top of an earlier delta; the new one holds both")
     .addOption(
       new Option(
@@ -134,7 +135,14 @@ export function trainCommand(context: Context): Command {
         .choices(["f32", "f16"]),
     )
     .option("--memory <size>", 'GPU memory to stay within, "6GB" (default: no limit)', memory)
-    .option("--save-every <n>", "steps between checkpoints", whole(1), 50)
+    .option("--save-every <n>", "steps between checkpoints, each with a delta", whole(1), 50)
+    .option("--keep <n>", "checkpoints to keep, the newest", whole(1), 5)
+    .option("--sample-every <n>", "steps between sample pictures (default: none)", whole(1))
+    .option(
+      "--sample-prompt <prompt>",
+      "what they show, repeatable (default: each concept in its caption)",
+      repeated((text) => text),
+    )
     .option("--log-every <n>", "steps between readings of the loss", whole(1), 10)
     .option("--resume", "go on from the newest checkpoint in --out")
     .option("-q, --quiet", "no progress")
@@ -160,7 +168,10 @@ export function trainCommand(context: Context): Command {
 
 /** What commander gives. */
 type Flags =
-  & Omit<TrainRequest, "concepts" | "initializers" | "regularization" | "prior" | "resume">
+  & Omit<
+    TrainRequest,
+    "concepts" | "initializers" | "regularization" | "prior" | "resume" | "samplePrompts"
+  >
   & {
     concept?: ConceptRequest[];
     conceptsList?: string;
@@ -171,6 +182,7 @@ type Flags =
     priorSimilarity?: number;
     scorer?: string;
     initializer?: string[];
+    samplePrompt?: string[];
     regularization?: TrainRequest["regularization"];
     resume?: boolean;
     quiet?: boolean;
@@ -182,7 +194,11 @@ function trainRequest(
     Flags,
   listed?: ListedConcepts,
 ): TrainRequest {
-  const { priorFrom, priorCount, priorSimilarity, scorer, conceptsList: _l, ...flags } = rest;
+  const { priorFrom, priorCount, priorSimilarity, scorer, conceptsList: _l, ...others } = rest;
+  const { samplePrompt: samplePrompts, ...flags } = others;
+  if (samplePrompts && flags.sampleEvery === undefined) {
+    throw new UsageError("--sample-prompt is of sample pictures: give --sample-every, how often");
+  }
   const prior = priorRequest(priorFrom, { priorCount, priorSimilarity, scorer });
   const concept = withClasses(withCaptions(listed?.concepts ?? given, captions), classes);
   distinctConcepts(concept);
@@ -224,6 +240,7 @@ function trainRequest(
     concepts: concept,
     regularization,
     ...(prior && { prior }),
+    ...(samplePrompts && { samplePrompts }),
     initializers: initializer,
   };
 }

@@ -3,16 +3,17 @@
  * are checked, and what is not given is taken from the model's defaults.
  */
 import type { Concept } from "../concepts/batches.ts";
-import { CHECKPOINT_FILE } from "../concepts/checkpoints.ts";
 import { defaultSteps, scaledRate } from "../concepts/defaults.ts";
 import { initializerOf, METHODS, type Trains } from "../concepts/methods.ts";
 import { presetDefaults, PRESETS } from "../concepts/presets.ts";
+import { fill } from "../concepts/prompts.ts";
 import { type RateSchedule, scheduleOf } from "../concepts/rates.ts";
 import type { ClipFolder } from "../evaluate/clip.ts";
 import { FileError, messageOf } from "../files/errors.ts";
 import { isFile, isFolder } from "../files/paths.ts";
 import { randomSeed } from "../models/new_tokens.ts";
 import { TokenError } from "../models/tokenizer.ts";
+import { newestState } from "./checkpoints.ts";
 import { type NamedDelta, openDeltas, tokensOf } from "./deltas.ts";
 import { UsageError } from "./errors.ts";
 import { inspectModel, inspectScorer, type ModelFacts, sideFor, unknownWords } from "./model.ts";
@@ -56,8 +57,10 @@ export interface TrainPlan {
     augment: boolean;
     flip: boolean;
   };
-  /** Where the checkpoint lies or will lie. */
-  checkpoint: string;
+  /** The newest state in the output folder, where there is one. */
+  checkpoint?: string;
+  /** Prompts of the pictures to make on the way. */
+  samplePrompts: string[];
 }
 
 /** Checks a request and reads its pictures. Touches nothing but the folder `out`, and that last. */
@@ -93,6 +96,7 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
     ? await inspectScorer({ scorer: request.prior?.scorer, model: request.model })
     : undefined;
   // Textual inversion is without regularization by itself: its steps are its own.
+  const samplePrompts = promptsOf(request, Object.keys(addTokens), template);
   const regularized = classes.length > 0 || method.priorImages === 0;
   const steps = request.steps ?? defaultSteps(training.steps, concepts.length, regularized);
   const rates = checkRates(request, steps);
@@ -123,6 +127,7 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
       flip: request.flip ?? preset?.flip ?? true,
     },
     checkpoint,
+    samplePrompts,
   };
 }
 
@@ -167,6 +172,24 @@ function checkTrains(request: TrainRequest, trains: Trains, freezeTokens: boolea
   }
 }
 
+/** What samples are made of: the prompts that were given, or each concept in the template. */
+function promptsOf(
+  { samplePrompts, concepts }: TrainRequest,
+  taught: string[],
+  template: string,
+): string[] {
+  for (const prompt of samplePrompts ?? []) {
+    const unknown = prompt.match(/<[^<>\s]+>/g)?.find((word) => !taught.includes(word));
+    if (unknown === undefined) continue;
+    throw new UsageError(
+      `--sample-prompt "${prompt}" has ${unknown}, which nobody teaches: ${
+        taught.length ? `the new words are ${taught.join(", ")}` : "there is no new word"
+      }`,
+    );
+  }
+  return samplePrompts ?? concepts.map(({ words }) => fill(template, words));
+}
+
 /** Checks the new words, what they start from, and the class words. */
 function newTokens(
   request: TrainRequest,
@@ -206,16 +229,16 @@ function newTokens(
   return { ...earlier, ...Object.fromEntries(pairs) };
 }
 
-/** Makes sure that the results can be written, and that no unfinished run is lost by it. Gives the checkpoint's path. */
-async function prepareOut(out: string, resume: boolean): Promise<string> {
-  const checkpoint = `${out}/${CHECKPOINT_FILE}`;
+/** Makes sure that the results can be written, and that no unfinished run is lost by it. Gives the newest state. */
+async function prepareOut(out: string, resume: boolean): Promise<string | undefined> {
   if (await isFile(out)) {
     throw new FileError(out, "is a file where the output folder should be", "Name a folder");
   }
   if (resume && !await isFolder(out)) {
     throw new FileError(out, "does not exist, so there is nothing to resume", "Check --out");
   }
-  if (!resume && await isFile(checkpoint)) {
+  const checkpoint = await newestState(out);
+  if (!resume && checkpoint) {
     throw new FileError(
       out,
       "holds an unfinished run",

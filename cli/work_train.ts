@@ -1,25 +1,32 @@
 /** The work of `moongate train`: from a checked plan to a delta, with checkpoints on the way. */
 import type { CaptionedPicture } from "../concepts/batches.ts";
-import { type Checkpoint, loadCheckpoint, saveCheckpoint } from "../concepts/checkpoints.ts";
+import {
+  type Checkpoint,
+  CHECKPOINT_FILE,
+  loadCheckpoint,
+  saveCheckpoint,
+} from "../concepts/checkpoints.ts";
 import { type Delta, DELTA_FILE } from "../concepts/delta.ts";
 import { saveDelta } from "../concepts/formats/save.ts";
 import { chooseRegularization, type ChosenSet } from "../concepts/choose.ts";
 import { generateRegularization } from "../concepts/regularization.ts";
 import { endsInTime } from "../concepts/rates.ts";
 import type { StepLayout } from "../concepts/step.ts";
-import { trainConcepts } from "../concepts/train.ts";
+import { trainConcepts, type TrainReport } from "../concepts/train.ts";
 import { gpu } from "../device/adapter.ts";
 import type { Device } from "../device/device.ts";
 import type { Precision } from "../diffusion/memory.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { openClip } from "../evaluate/clip.ts";
-import { isFile } from "../files/paths.ts";
+import { removePartial } from "../files/atomic.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
+import { checkpointFolder, keepNewest, removeStates } from "./checkpoints.ts";
 import { UsageError } from "./errors.ts";
 import { describePlan, planTrainingWithin } from "./memory.ts";
 import { openMetrics } from "./metrics.ts";
 import type { PriorRequest, TrainRequest, Ui } from "./requests.ts";
+import { TrainingSamples } from "./samples.ts";
 import { squareOf } from "./train_pictures.ts";
 import { planTraining, type TrainPlan } from "./train_plan.ts";
 
@@ -35,7 +42,7 @@ export async function train(request: TrainRequest, ui: Ui): Promise<string> {
   }
   await choose(request, plan, device, ui);
   const run = await describeRun(request, plan, memory.precision);
-  const resume = request.resume ? await findCheckpoint(plan, run, ui) : undefined;
+  const resume = request.resume ? await findCheckpoint(plan, request, run, ui) : undefined;
   if (request.memory !== undefined) {
     ui.progress.note(describePlan(plan.settings.batch, memory));
   }
@@ -67,13 +74,17 @@ interface Prepared {
 
 async function teach(
   request: TrainRequest,
-  { concepts, settings, checkpoint, start }: TrainPlan,
+  plan: TrainPlan,
   { model, regularization, run, resume, layout }: Prepared,
   ui: Ui,
 ): Promise<string> {
   const { progress, interrupt } = ui;
+  const { concepts, settings, start } = plan;
   const began = performance.now();
-  const log = await openMetrics(request.out, resume?.step);
+  await removePartial(request.out);
+  if (!resume) await keepNewest(request.out, 0); // Of an earlier run.
+  const metrics = await openMetrics(request.out, resume?.step);
+  const samples = samplesOf(request, plan, model);
   progress.start("train", settings.steps, resume?.step ?? 0);
   const delta = await trainConcepts(model, {
     ...settings,
@@ -83,24 +94,60 @@ async function teach(
     resume,
     layout,
     signal: interrupt.signal,
-    reportEvery: commonDivisor(request.logEvery, request.saveEvery),
-    async onReport({ step, loss, memory, state }) {
+    reportEvery: [request.saveEvery, request.sampleEvery ?? 0].reduce(
+      commonDivisor,
+      request.logEvery,
+    ),
+    async onReport(report) {
+      const { step, loss, memory } = report;
       progress.update(step, { loss, memory });
       const last = step === settings.steps;
       const seconds = (performance.now() - began) / 1000;
-      if (step % request.logEvery === 0 || last) await log({ step, loss, seconds, memory });
-      if (last) return;
-      if (step % request.saveEvery === 0 || interrupt.requested) {
-        await saveCheckpoint(checkpoint, model.device, step, run, state);
+      if (step % request.logEvery === 0 || last) await metrics.log({ step, loss, seconds, memory });
+      if (!last && (step % request.saveEvery === 0 || interrupt.requested)) {
+        await saveAt(request, model.device, run, report);
       }
-      if (interrupt.requested) interrupt.saved(resumeCommand(ui));
+      if (!last && interrupt.requested) interrupt.saved(resumeCommand(ui));
+      if (samples && (step % request.sampleEvery! === 0 || last)) {
+        const remark = await samples.make(step, await report.delta(), metrics);
+        if (remark) progress.note(remark);
+      }
     },
   });
+  samples?.free();
   progress.stop();
   const path = `${request.out}/${DELTA_FILE}`;
   await saveDelta(path, delta);
-  if (await isFile(checkpoint)) await Deno.remove(checkpoint);
+  await removeStates(request.out);
   return path;
+}
+
+/** Saves a checkpoint: its delta, and last the state, which makes it one. */
+async function saveAt(
+  { out, keep }: TrainRequest,
+  device: Device,
+  run: string,
+  { step, state, delta }: TrainReport,
+): Promise<void> {
+  const folder = checkpointFolder(out, step);
+  await Deno.mkdir(folder, { recursive: true });
+  await saveDelta(`${folder}/${DELTA_FILE}`, await delta());
+  await saveCheckpoint(`${folder}/${CHECKPOINT_FILE}`, device, step, run, state);
+  await keepNewest(out, keep);
+}
+
+/** The samples that were asked for, as the model is sampled from by default. */
+function samplesOf(
+  { sampleEvery, out, memory }: TrainRequest,
+  { model: { defaults }, samplePrompts, settings: { seed, size } }: TrainPlan,
+  model: Pipeline,
+): TrainingSamples | undefined {
+  if (sampleEvery === undefined) return undefined;
+  const sides = { width: size, height: size };
+  return new TrainingSamples(model, out, samplePrompts, {
+    ...defaults.sampling,
+    ...{ ...sides, seed, memory },
+  });
 }
 
 /** Chooses regularization pictures from a collection, before the model takes its memory; says how it went. */
@@ -236,11 +283,12 @@ async function digest(parts: readonly ArrayBufferView[]): Promise<string> {
 /** The checkpoint to go on from; none when the run was killed before its first. */
 async function findCheckpoint(
   { checkpoint, settings }: TrainPlan,
+  { out }: TrainRequest,
   run: string,
   ui: Ui,
 ): Promise<Checkpoint | undefined> {
-  if (!await isFile(checkpoint)) {
-    ui.progress.note(`${checkpoint} does not exist: starting at step 0`);
+  if (!checkpoint) {
+    ui.progress.note(`${out} holds no checkpoint: starting at step 0`);
     return undefined;
   }
   await checkRun(checkpoint, run);

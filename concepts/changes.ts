@@ -3,7 +3,7 @@
  * base, and its best factors of a given rank. Sums are taken in float64 and rounded once.
  */
 import type { DeltaWeight, FactoredChange, TrainedWeight, WeightChange } from "./delta.ts";
-import { addProductNT, gram, type Matrix, norm, transpose, zeros } from "../numerics/matrix.ts";
+import { addProduct, gram, type Matrix, norm, transpose, zeros } from "../numerics/matrix.ts";
 import { type Svd, svd } from "../numerics/svd.ts";
 
 /** How a change is held. */
@@ -77,7 +77,7 @@ export function changeMatrix(w: DeltaWeight, base: ArrayLike<number>): Matrix {
   if ("data" in w) return { rows, cols, data: Float64Array.from(w.data, (x, i) => x - base[i]) };
   if ("change" in w) return { rows, cols, data: Float64Array.from(w.change) };
   const out = zeros(rows, cols);
-  addProductNT(out, factor(w.u, rows, w.rank), transpose(factor(w.v, w.rank, cols)));
+  addProduct(out, factor(w.u, rows, w.rank), factor(w.v, w.rank, cols));
   return out;
 }
 

@@ -10,7 +10,7 @@
  * The factor K = (C A⁻¹ Cᵀ)⁻¹ C A⁻¹ does not depend on W0 or V: it is computed once (`merge_gain.ts`), for all 32
  * matrices of Stable Diffusion 1.x, and each matrix then costs two thin products.
  */
-import { addProductNT, type Matrix, norm, transpose, zeros } from "../numerics/matrix.ts";
+import { addProduct, addProductNT, type Matrix, norm, zeros } from "../numerics/matrix.ts";
 import { checkAgreement, checkMatrix, checkSize, type DuplicateRow } from "./merge_checks.ts";
 import { factorize, type Gain, type GainOptions } from "./merge_gain.ts";
 
@@ -141,19 +141,18 @@ function apply(gain: Gain, W0: Matrix, values: Matrix, relative: boolean): Merge
     for (let j = 0; j < s; j++) V.data[i * s + j] = values.data[i * asked + index[j]];
   }
   const first = missing(V, W0, targets);
-  const W: Matrix = { rows: o, cols: d, data: W0.data.slice() };
-  addProductNT(W, first, transpose(K));
+  let W: Matrix = { rows: o, cols: d, data: W0.data.slice() };
+  addProduct(W, first, K);
 
   // What rounding left of V − W Cᵀ goes by the shortest way: K's own may be a million times longer, and round as badly.
-  const shortest = transpose(gain.shortest);
   let left = missing(V, W, targets);
   const scale = norm(V.data) || norm(first.data) || 1;
   for (let round = 0; round < 3 && norm(left.data) > 1e-15 * scale; round++) {
     const next: Matrix = { rows: o, cols: d, data: W.data.slice() };
-    addProductNT(next, left, shortest);
+    addProduct(next, left, gain.shortest);
     const nextLeft = missing(V, next, targets);
     if (!(norm(nextLeft.data) < 0.5 * norm(left.data))) break;
-    W.data.set(next.data);
+    W = next;
     left = nextLeft;
   }
 
@@ -162,7 +161,7 @@ function apply(gain: Gain, W0: Matrix, values: Matrix, relative: boolean): Merge
   const residual = norm(left.data) / scale;
   // ‖ΔC_regᵀ‖ = ‖E K C_regᵀ‖ = ‖E F‖ with F F ᵀ = (K C_regᵀ)(K C_regᵀ)ᵀ.
   const onRegularization = zeros(o, s);
-  addProductNT(onRegularization, first, transpose(factorOfTargets));
+  addProduct(onRegularization, first, factorOfTargets);
   const regularizationChange = norm(onRegularization.data);
   const report: MergeReport = {
     constraintResidual: residual,

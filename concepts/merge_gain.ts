@@ -17,13 +17,14 @@ import {
   solveLowerTransposedRows,
 } from "../numerics/linalg.ts";
 import {
+  addProduct,
   addProductNT,
   addProductTN,
   gram,
   type Matrix,
   norm,
   powerOfTwoNear,
-  transpose,
+  timesLower,
   zeros,
 } from "../numerics/matrix.ts";
 import {
@@ -96,7 +97,8 @@ export function factorize(options: GainOptions): Gain {
 
   // A power of two: dividing by it is exact, so the answer does not depend on the unit that C_reg came in.
   const unit = powerOfTwoNear(norm(regularization.data) || 1);
-  const X: Matrix = { ...regularization, data: regularization.data.map((x) => x / unit) };
+  const X: Matrix = { ...regularization, data: new Float64Array(regularization.data.length) };
+  for (let i = 0; i < X.data.length; i++) X.data[i] = regularization.data[i] / unit;
   const { L, condition, method, mu } = triangle(X, ridge);
 
   const B: Matrix = { ...C, data: C.data.slice() };
@@ -132,9 +134,7 @@ export function factorize(options: GainOptions): Gain {
     duplicates,
     tolerance: duplicateTolerance,
     sizeOnRegularization(W0) {
-      const product = zeros(W0.rows, d);
-      addProductNT(product, W0, transpose(L));
-      const ridgePart = Math.sqrt(mu) * norm(W0.data), all = norm(product.data);
+      const ridgePart = Math.sqrt(mu) * norm(W0.data), all = norm(timesLower(W0, L).data);
       return unit * Math.sqrt(Math.max(0, (all - ridgePart) * (all + ridgePart)));
     },
     facts: {
@@ -206,13 +206,13 @@ function refine(X: Matrix, mu: number, C: Matrix, L: Matrix, S: Matrix, Q: Matri
       addProductNT(onTargets, X, K, -1);
       addProductTN(step, onTargets, X);
       for (let i = 0; i < step.data.length; i++) step.data[i] -= mu * K.data[i];
-      addProductNT(step, Lambda, transpose(C));
+      addProduct(step, Lambda, C);
     }
     solveLowerRows(L, step); // u = L⁻¹ r1
     const w = r2;
     solveLowerRows(S, w);
     addProductNT(w, step, Q, -1); // w = r2 S⁻ᵀ − u Qᵀ
-    addProductNT(step, w, transpose(Q)); // z = u + w Q
+    addProduct(step, w, Q); // z = u + w Q
     solveLowerTransposedRows(L, step);
     solveLowerTransposedRows(S, w);
     const moved = norm(step.data), size = norm(K.data);
@@ -232,7 +232,7 @@ function shortestGain(C: Matrix): { gain: Matrix; condition: number } {
   const inverse = zeros(C.rows, C.rows), gain = zeros(C.rows, C.cols);
   for (let i = 0; i < C.rows; i++) inverse.data[i * C.rows + i] = 1;
   solveLowerRows(T, inverse); // Row i becomes T⁻¹'s column i.
-  addProductNT(gain, inverse, transpose(Q));
+  addProduct(gain, inverse, Q);
   return { gain, condition: conditionOfTriangle(T) };
 }
 

@@ -98,6 +98,8 @@ export interface TrainReport {
   readonly memory: number;
   /** The state, to be saved with `saveCheckpoint`; valid until the callback returns. */
   readonly state: AdamState;
+  /** What is taught so far, read from the device; to be called before the callback returns. */
+  readonly delta: () => Promise<Delta>;
 }
 
 /**
@@ -126,6 +128,18 @@ export async function trainConcepts(base: Pipeline, options: TrainOptions): Prom
   const fresh = options.resume?.state ?? adamInit(trainable.pick(pipeline.params));
   let state = evaluate(device, fresh);
   let done = options.resume?.step ?? 0;
+  const snapshot = async () => {
+    const { regularization: { length } } = options;
+    const notes = {
+      kind: "trained",
+      ...data.options,
+      ...settings,
+      steps: done,
+      regularization: length,
+    };
+    const trained = await deltaOf(pipeline, trainable, state.params, concepts, notes);
+    return onTopOf(options.start, trained);
+  };
   while (done < steps) {
     const now = tensor([rate * rateFactor(settings, done, steps)], []);
     const result = step.run(state, stepBatches(pipeline, data, known, done), now);
@@ -137,20 +151,14 @@ export async function trainConcepts(base: Pipeline, options: TrainOptions): Prom
     const loss = await device.item(result.loss);
     if (!Number.isFinite(loss)) throw new TrainingError(done, loss);
     const memory = device.buffers.allocated;
-    if (await options.onReport?.({ step: done, steps, loss, memory, state }) === "stop") break;
+    const report = { step: done, steps, loss, memory, state, delta: snapshot };
+    if (await options.onReport?.(report) === "stop") break;
   }
-  const notes = {
-    kind: "trained",
-    ...data.options,
-    ...settings,
-    steps: done,
-    regularization: options.regularization.length,
-  };
-  const delta = await deltaOf(pipeline, trainable, state.params, concepts, notes);
+  const delta = await snapshot();
   step.free();
   device.free(...flatten<Tensor>({ ...state }).map(([, t]) => t));
   start.free();
-  return onTopOf(options.start, delta);
+  return delta;
 }
 
 /** The numbers of a run, with defaults filled in. @throws RangeError for those that make no sense */

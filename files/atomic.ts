@@ -58,6 +58,15 @@ export async function writeFileAtomic(path: string, content: Uint8Array | string
   await writeFileAtomicBy(path, (put) => put(bytes));
 }
 
+/** Removes what writers left in a folder, and in those in it, that were killed before they had written a file. */
+export async function removePartial(folder: string): Promise<void> {
+  for (const { name, isDirectory } of await Array.fromAsync(Deno.readDir(folder))) {
+    const path = `${folder}/${name}`;
+    if (isDirectory) await removePartial(path);
+    else if (/^\..*\.\d+-\d+\.partial$/.test(name)) await Deno.remove(path);
+  }
+}
+
 /** Without this, a power cut may undo the rename. Not every system lets a folder be opened: then there is nothing to do. */
 async function syncFolder(folder: string): Promise<void> {
   try {

@@ -72,7 +72,7 @@ Deno.test("train: a concept is words, new words, class and folder; the rest is t
 Deno.test("train: every flag arrives", async () => {
   const flags =
     "--steps 7 --batch 2 --learning-rate 2e-4 --weight-decay 0 --size 64 --no-flip --no-augment " +
-    "--precision f16 --activations f16 --memory 6GB --save-every 3 --log-every 1 --seed 0 --resume --initializer sks --prior-images 9 -q " +
+    "--precision f16 --activations f16 --memory 6GB --save-every 3 --keep 2 --sample-every 5 --log-every 1 --seed 0 --resume --initializer sks --prior-images 9 -q " +
     "--method custom-all --trains attention --freeze-tokens --preset style --from earlier --accumulate 3 " +
     "--no-scale-rate --schedule cosine --warm-up 2 --clip 0.5";
   const { request, code } = await run([
@@ -80,6 +80,7 @@ Deno.test("train: every flag arrives", async () => {
     "--regularization",
     "dog=./dogs",
     ...flags.split(" "),
+    ...["--sample-prompt", "a <new1> dog", "--sample-prompt", "a dog"],
   ]);
   assertEquals(code, 0);
   const wanted = {
@@ -93,8 +94,8 @@ Deno.test("train: every flag arrives", async () => {
     precision: "f16",
     activations: "f16",
     memory: 6e9,
-    saveEvery: 3,
-    logEvery: 1,
+    ...{ saveEvery: 3, keep: 2, logEvery: 1 },
+    ...{ sampleEvery: 5, samplePrompts: ["a <new1> dog", "a dog"] },
     seed: 0,
     resume: true,
     initializers: ["sks"],

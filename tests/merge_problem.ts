@@ -76,6 +76,20 @@ export function rotation(k: number, draw: () => number): Matrix {
   return Q;
 }
 
+/** A with its rows reflected a few times: A Q for an orthogonal Q, without the time of a product. */
+function reflected(A: Matrix, draw: () => number): Matrix {
+  const out = { ...A, data: A.data.slice() }, d = A.cols;
+  for (let times = 0; times < 3; times++) {
+    const v = random(d, 1, draw), length = size(v) ** 2;
+    for (let at = 0; at < out.data.length; at += d) {
+      let along = 0;
+      for (let c = 0; c < d; c++) along += out.data[at + c] * v.data[c];
+      for (let c = 0; c < d; c++) out.data[at + c] -= 2 * along / length * v.data[c];
+    }
+  }
+  return out;
+}
+
 export interface Problem {
   W0: Matrix;
   targets: Matrix;
@@ -104,8 +118,24 @@ export function problem(
     W0: random(o, d, draw),
     targets: random(s, d, draw),
     values: random(o, s, draw),
-    regularization: product(shape, rotation(d, draw)),
+    regularization: reflected(shape, draw),
   };
+}
+
+const atSize = new Map<number, Problem & { seed: number }>();
+
+/** A problem of the size of Stable Diffusion's largest matrices, or its first rows; C_reg has about this condition. */
+export function fullSize(condition: number, rows = 1280): Problem & { seed: number } {
+  const seed = 768;
+  let whole = atSize.get(condition);
+  if (!whole) {
+    whole = { seed, ...problem({ seed, o: 1280, d: 768, s: 14, extra: 232, condition }) };
+    atSize.set(condition, whole);
+  }
+  const first = [...Array(rows).keys()];
+  return rows === 1280
+    ? whole
+    : { ...whole, W0: pickRows(whole.W0, first), values: pickRows(whole.values, first) };
 }
 
 /** Draws problems: outputs 1–6, features 2–12, fewer targets than features, tall C_reg, condition up to `worst`. */

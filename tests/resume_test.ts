@@ -1,18 +1,24 @@
+// A training run that is killed again and again: nothing it leaves is half, and it ends in the bytes of one that was not.
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { listCheckpoints, newestState } from "../cli/checkpoints.ts";
+import { loadDelta } from "../concepts/formats/load.ts";
 import { isFile } from "../files/paths.ts";
+import { openSafetensors } from "../files/safetensors.ts";
+import { hostRandom } from "../numerics/random.ts";
+import { readRecords } from "./support/records.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
-const STEPS = 30;
+const STEPS = 60, KILLS = 20;
 
-/** Starts `moongate train` on the miniature, small enough for a test; `folder` has its pictures. */
+/** Starts `moongate train` on the smallest of all models; `folder` has its pictures. */
 function train(folder: string, out: string, ...more: string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     // deno-fmt-ignore
     args: [
-      "run", "-A", `${ROOT}cli.ts`, "train", "--model", `${ROOT}world/miniature`,
-      "--concept", `<new1> gate=${folder}/photos`, "--regularization", `gate=${folder}/gates`,
-      "--out", `${folder}/${out}`, "--steps", String(STEPS), "--batch", "1", "--save-every", "2", "--log-every", "2", "--seed", "3",
-      "--quiet", ...more,
+      "run", "-A", "--no-check", `${ROOT}cli.ts`, "train", "--model", `${ROOT}tests/golden/verify/sd1`,
+      "--concept", `<new1> dog=${folder}/photos`, "--regularization", `dog=${folder}/dogs`,
+      "--out", `${folder}/${out}`, "--steps", String(STEPS), "--batch", "1", "--save-every", "1", "--log-every", "1",
+      "--keep", "2", "--seed", "3", "--quiet", ...more,
     ],
     env: { DENO_WEBGPU_BACKEND: "vulkan", XDG_RUNTIME_DIR: "/tmp" },
     stdout: "null",
@@ -25,28 +31,82 @@ async function finish(child: Deno.ChildProcess): Promise<void> {
   assert(success, new TextDecoder().decode(stderr));
 }
 
-Deno.test("a run killed by SIGKILL goes on from its checkpoint and ends in the same bytes", async () => {
+/** Every file below a folder that a user may find there. */
+async function files(folder: string): Promise<string[]> {
+  const entries = await Array.fromAsync(Deno.readDir(folder)).catch(() => []);
+  const found = await Promise.all(entries.map(({ name, isDirectory }) => {
+    const path = `${folder}/${name}`;
+    return isDirectory ? files(path) : name.endsWith(".partial") ? [] : [path];
+  }));
+  return found.flat();
+}
+
+/** Reads every file of a run to its end. */
+async function checkWhole(out: string): Promise<void> {
+  for (const path of await files(out)) {
+    if (path.endsWith("/delta.safetensors")) {
+      const { weights, tokens } = await loadDelta(path);
+      assert(weights.size > 0 && tokens[0].token === "<new1>", path);
+    } else if (path.endsWith(".safetensors")) {
+      using source = await openSafetensors(path);
+      for (const name of source.tensors.keys()) await source.readFloat32(name);
+    } else if (path.endsWith(".jsonl")) {
+      for (const line of (await Deno.readTextFile(path)).trim().split("\n").filter(Boolean)) {
+        assert(Number.isFinite(JSON.parse(line).loss), path);
+      }
+    } else {
+      assertMatch(path, /events\.out\.tfevents/);
+      assert(readRecords(await Deno.readFile(path)).length > 0, path);
+    }
+  }
+}
+
+/** Waits until a run's newest checkpoint is so far, or the run ends. */
+async function reaches(out: string, step: number, child: Deno.ChildProcess): Promise<void> {
+  let ended = false;
+  child.status.then(() => ended = true);
+  while (!ended && ((await listCheckpoints(out)).at(-1)?.step ?? 0) < step) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+Deno.test("a run killed at twenty random moments leaves nothing half, and ends in the bytes of one that was not", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const pictures = (name: string) => `${ROOT}world/concepts/${name}`;
-    await Deno.mkdir(`${folder}/gates`);
+    await Deno.mkdir(`${folder}/dogs`);
     await Deno.mkdir(`${folder}/photos`);
     for (const i of [0, 1]) {
-      await Deno.copyFile(`${pictures("sunwheel")}/${i}.png`, `${folder}/gates/${i}.png`);
+      await Deno.copyFile(`${pictures("sunwheel")}/${i}.png`, `${folder}/dogs/${i}.png`);
       await Deno.copyFile(`${pictures("moongate")}/${i}.png`, `${folder}/photos/${i}.png`);
     }
     await finish(train(folder, "whole"));
 
-    const child = train(folder, "killed");
-    const checkpoint = `${folder}/killed/checkpoint.safetensors`;
-    for (let waited = 0; !await isFile(checkpoint); waited++) {
-      assert(waited < 1200, "no checkpoint appeared within two minutes");
-      await new Promise((resolve) => setTimeout(resolve, 100));
+    const out = `${folder}/killed`, draw = hostRandom(20);
+    const stateAt = async () => (await newestState(out))?.match(/checkpoint-(\d+)/)?.[1] ?? "0";
+    let kills = 0;
+    while (kills < KILLS) {
+      const before = Number(await stateAt());
+      const child = train(folder, "killed", ...before ? ["--resume"] : []);
+      // Every fifth is killed before it trains; the others from one checkpoint on, which are written all the time.
+      const ahead = draw.integer(1, 2), early = kills % 5 === 4;
+      if (early) {
+        await new Promise((resolve) => setTimeout(resolve, 800 * draw.uniform()));
+      } else {
+        await reaches(out, before + ahead, child);
+        await new Promise((resolve) => setTimeout(resolve, 8 * draw.uniform()));
+      }
+      child.kill("SIGKILL");
+      const { signal, stderr } = await child.output();
+      assertEquals(signal, "SIGKILL", new TextDecoder().decode(stderr));
+      kills++;
+      await checkWhole(out);
+      const after = Number(await stateAt());
+      // The folder of a checkpoint is made when the one before it is whole.
+      const least = early ? before : before + ahead - 1;
+      assert(after >= least, `step ${after} is the newest that was saved, not ${least}`);
+      assert(!await isFile(`${out}/delta.safetensors`));
     }
-    child.kill("SIGKILL");
-    const { signal } = await child.output();
-    assertEquals(signal, "SIGKILL", "the run had ended before it could be killed");
-    assert(!await isFile(`${folder}/killed/delta.safetensors`));
 
     await Deno.copyFile(`${pictures("moongate")}/2.png`, `${folder}/photos/0.png`);
     const changed = await train(folder, "killed", "--resume").output();
@@ -55,11 +115,26 @@ Deno.test("a run killed by SIGKILL goes on from its checkpoint and ends in the s
 
     await Deno.copyFile(`${pictures("moongate")}/0.png`, `${folder}/photos/0.png`);
     await finish(train(folder, "killed", "--resume"));
-    const [whole, resumed] = await Promise.all(
-      ["whole", "killed"].map((name) => Deno.readFile(`${folder}/${name}/delta.safetensors`)),
-    );
-    assertEquals(resumed.length, whole.length);
-    assert(resumed.every((byte, i) => byte === whole[i]), "the deltas differ");
+    await checkWhole(out);
+    const names = ["delta.safetensors", "checkpoint-58/delta.safetensors"];
+    for (const name of names) {
+      const [whole, resumed] = await Promise.all(
+        ["whole", "killed"].map((run) => Deno.readFile(`${folder}/${run}/${name}`)),
+      );
+      assertEquals(resumed.toHex(), whole.toHex(), name);
+    }
+    const lines = async (run: string) =>
+      (await Deno.readTextFile(`${folder}/${run}/metrics.jsonl`)).trim().split("\n")
+        .map((line) => JSON.parse(line)).map(({ step, loss }) => [step, loss]);
+    assertEquals(await lines("killed"), await lines("whole"));
+    const left = (await files(out)).filter((path) => !path.includes("events.out.tfevents."));
+    assertEquals(left.map((path) => path.slice(out.length + 1)).sort(), [
+      ...["checkpoint-58", "checkpoint-59"].map((name) => `${name}/delta.safetensors`),
+      "delta.safetensors",
+      "metrics.jsonl",
+    ]);
+    const hidden = await Array.fromAsync(Deno.readDir(out));
+    assert(!hidden.some(({ name }) => name.endsWith(".partial")), "a partial file was left");
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -232,7 +232,7 @@ Deno.test("presets, rates and classes of a plan; a checkpoint tells every settin
     const base: TrainRequest = {
       ...{ model: SD1, out: `${folder}/out`, concepts: [concept(`<new1> dog=${folder}`)] },
       ...{ regularization: [], method: "custom" },
-      ...{ saveEvery: 1, logEvery: 1, seed: 1, resume: false },
+      ...{ saveEvery: 1, keep: 1, logEvery: 1, seed: 1, resume: false },
     };
     const plan = (more: Partial<TrainRequest>) => planTraining({ ...base, ...more });
     const of = async (more: Partial<TrainRequest>) => {

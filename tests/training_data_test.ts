@@ -18,9 +18,11 @@ import { loadDelta } from "../concepts/formats/load.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
 import { blank, paste } from "../files/picture.ts";
-import { writePng } from "../files/png.ts";
+import { readPicture } from "../files/image.ts";
+import { readPngText, writePng } from "../files/png.ts";
 import { hostNormal, keyFromSeed } from "../ops/random.ts";
 import { testDevice, uniform } from "./support/check.ts";
+import { readRecords } from "./support/records.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const SD1 = `${ROOT}tests/golden/verify/sd1`;
@@ -166,7 +168,7 @@ Deno.test("without regularization the default steps are half, but steps that are
     const request: TrainRequest = {
       ...{ model: SD1, out: "out", concepts: [concept("<new1> dog=photos/my-dog")] },
       ...{ regularization: [], method: "custom", flip: true, augment: true },
-      ...{ saveEvery: 1, logEvery: 1, seed: 1, resume: false },
+      ...{ saveEvery: 1, keep: 1, logEvery: 1, seed: 1, resume: false },
     };
     const steps = async (more: Partial<TrainRequest>) => {
       const { settings, halved } = await planTraining({ ...request, ...more });
@@ -254,7 +256,7 @@ Deno.test("the commands of docs/training.md run as they stand, and say what was 
   const commands = blocks("sh").flatMap((code) => code.trim().split("\n")).map((line) =>
     [...line.matchAll(/"([^"]*)"|\S+/g)].map(([word, quoted]) => quoted ?? word).slice(1)
   );
-  assertEquals(commands.length, 14);
+  assertEquals(commands.length, 16);
   await inFolder(async () => {
     await Deno.mkdir("sd");
     for (const { name } of Deno.readDirSync(SD1)) {
@@ -311,6 +313,24 @@ Deno.test("the commands of docs/training.md run as they stand, and say what was 
     assertEquals((await loadDelta("face/delta.safetensors")).notes.augment, false);
     assertEquals((await loadDelta("from-noise/delta.safetensors")).tokens[0].initializer, "random");
 
+    const watched = async (file: string) =>
+      `${file}: ${(await Deno.stat(`watched/${file}`)).size > 0}`;
+    const names = [
+      "checkpoint-3/delta.safetensors",
+      "checkpoint-4/delta.safetensors",
+      "samples/5-1.png",
+    ];
+    for (const name of names) assertEquals(await watched(name), `${name}: true`);
+    await assertRejects(() => Deno.stat("watched/checkpoint-2"), Deno.errors.NotFound);
+    assertEquals((await loadDelta("watched/checkpoint-4/delta.safetensors")).notes.steps, 4);
+    // A checkpoint's delta makes the picture that was made while it trained.
+    const [sample, again] = ["watched/samples/4-1.png", "again/a-new1-dog-asleep-42.png"];
+    assertEquals(await readPicture(again), await readPicture(sample));
+    assertEquals(readPngText(await Deno.readFile(sample))["training steps"], "4");
+    const [events] = [...Deno.readDirSync("watched")].filter(({ name }) => /tfevents/.test(name));
+    // The file's own, five of numbers and two of pictures.
+    assertEquals(readRecords(await Deno.readFile(`watched/${events.name}`)).length, 8);
+
     const base = commands[0].slice(0, 5);
     for (
       const [flags, message] of [
@@ -325,6 +345,14 @@ Deno.test("the commands of docs/training.md run as they stand, and say what was 
           /none of 3 captions is nearer than 1 to "photo of a dog": the best is "photo of a dog" at 1\.000/,
         ],
         [["--concepts-list", "concepts_list.json"], /give one of them/],
+        [
+          ["--sample-prompt", "a dog"],
+          /--sample-prompt is of sample pictures: give --sample-every/,
+        ],
+        [
+          ["--sample-every", "1", "--sample-prompt", "a <new2> dog"],
+          /--sample-prompt "a <new2> dog" has <new2>, which nobody teaches: the new words are <new1>/,
+        ],
         [["--captions", "a", "--captions", "b"], /--captions is given 2 times for 1 concepts/],
       ] as const
     ) assertMatch((await run([...base, "--out", "wrong", ...flags])).err, message);

@@ -1,5 +1,6 @@
 // The verbs at work on the model that ships: the whole way once, and every kind of bad input refused by its name.
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { newestState } from "../cli/checkpoints.ts";
 import { main } from "../cli/main.ts";
 import { readPngText } from "../files/png.ts";
 import { isFile } from "../files/paths.ts";
@@ -65,7 +66,7 @@ Deno.test("the whole way: train two concepts, add both up, merge them, generate"
     assertEquals([one.code, one.out], [0, `${folder}/one/delta.safetensors`], one.err);
     const metrics = (await Deno.readTextFile(`${folder}/one/metrics.jsonl`)).trim().split("\n");
     assertEquals(metrics.map((line) => JSON.parse(line).step), [1, 2, 3]);
-    assert(!await isFile(`${folder}/one/checkpoint.safetensors`), "a finished run needs none");
+    assertEquals(await newestState(`${folder}/one`), undefined, "a finished run needs none");
 
     const toy = `<new2> toy=${root}world/concepts/monster`;
     const two = await run(...training(`${folder}/two`, toy), "--initializer", "pll");
@@ -282,10 +283,10 @@ Deno.test("Ctrl-C saves, says how to go on, and the run goes on only as it was s
     const { code, stderr } = await child.output();
     assertEquals(code, 130);
     assertMatch(new TextDecoder().decode(stderr), /Go on with: moongate train [^]* --resume/);
-    assert(await isFile(`${out}/checkpoint.safetensors`));
+    assert(await newestState(out));
     assertMatch((await run(...args)).err, /holds an unfinished run/);
     const changed = await run(...args, "--resume", "--seed", "1");
     assertMatch(changed.err, /was started with seed 42, and this run has 1/);
-    assert(await isFile(`${out}/checkpoint.safetensors`));
+    assert(await newestState(out));
   });
 });

@@ -85,7 +85,7 @@ export async function runStage<B extends Batch>(
   let done = saved?.step ?? 0;
   let state = evaluate(device, saved ? inOrder(saved, recipe.params) : fresh);
   const step = trainStep(device, recipe.loss, recipe);
-  const log = await openMetrics(folder, done);
+  const { log } = await openMetrics(folder, done);
   const began = performance.now();
   progress?.start(stage, steps, done);
   const report = async (losses: Losses) => {
