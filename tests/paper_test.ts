@@ -1,5 +1,12 @@
 /** The paper in miniature: the whole of it on a tiny model, resumed, and the arithmetic of its conclusions. */
-import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { UsageError } from "../cli/errors.ts";
 import { createProgress } from "../cli/progress.ts";
 import { CLAIMS, verdictOf } from "../paper/claims.ts";
@@ -104,6 +111,41 @@ Deno.test("every table and figure on a tiny model; the second time from what lie
     assert(text.startsWith("# P\n") && text.endsWith("<!-- end -->\n\nafter\n"));
     assertEquals(text.split("### Conclusions").length, 2);
     assert(text.includes(pageOf(results)));
+  } finally {
+    await Deno.remove(model, { recursive: true });
+    await Deno.remove(out, { recursive: true });
+  }
+});
+
+Deno.test("a training run that was killed goes on from its checkpoint, and ends in the same bytes", async () => {
+  const model = await tinyModel(), out = await Deno.makeTempDir();
+  const lines: string[] = [];
+  const progress = await createProgress({ terminal: false, write: (line) => lines.push(line) });
+  const settings = { ...TINY, shorter: { ...TINY.shorter, custom: 1 / 6 } };
+  const device = await testDevice(), only = ["figure12"];
+  const request = { settings, only, model, out: `${out}/a`, progress, device, saveEvery: 0 };
+  const deltas = async (folder: string) => {
+    const names = [...Deno.readDirSync(`${out}/${folder}/deltas`)].map((e) => e.name);
+    return [names, await Deno.readFile(`${out}/${folder}/deltas/${names[0]}`)] as const;
+  };
+  try {
+    await paper(request);
+    const killed = {
+      ...progress,
+      update(done: number) {
+        if (done === 12) throw new Error("killed");
+      },
+    };
+    await assertRejects(
+      () => paper({ ...request, out: `${out}/b`, progress: killed }),
+      Error,
+      "killed",
+    );
+    assertMatch((await deltas("b"))[0].join(), /^[^,]*\.checkpoint$/);
+    lines.length = 0;
+    await paper({ ...request, out: `${out}/b` });
+    assert(lines.includes("moongate, kv, seed 0 10/12"), lines.join("\n"));
+    assertEquals(await deltas("b"), await deltas("a"));
   } finally {
     await Deno.remove(model, { recursive: true });
     await Deno.remove(out, { recursive: true });
