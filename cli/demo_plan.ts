@@ -3,7 +3,7 @@ import type { CaptionedPicture, Concept } from "../concepts/batches.ts";
 import { modelDefaults, type SamplingDefaults } from "../concepts/overrides.ts";
 import { INITIALIZERS } from "../concepts/defaults.ts";
 import { listPictures, readPicture } from "../files/image.ts";
-import { captionOf, conceptNamed, randomScene, renderScene, Rng } from "../world/mod.ts";
+import { classPictures, conceptNamed } from "../world/mod.ts";
 import { UsageError } from "./errors.ts";
 import type { DemoRequest } from "./requests.ts";
 
@@ -38,7 +38,6 @@ const CHOSEN = ["moongate", "monster"];
 const STEPS = 200;
 /** Pictures of the class that this world really has. */
 const REGULARIZATION = 60;
-const SIDE = 64;
 
 /** Places for the new pictures. */
 const PLACES = ["on a beach", "in the snow", "at night", "in a meadow", "in the forest"];
@@ -93,13 +92,7 @@ async function demoConcept(name: string, index: number, root: URL): Promise<Demo
     className: category,
     initializer: INITIALIZERS[index],
     pictures: await Promise.all((await listPictures(folder)).map(readPicture)),
-    regularization: Array.from({ length: REGULARIZATION }, (_, i) => {
-      const scene = randomScene(10_000 + i, { category });
-      return {
-        picture: { width: SIDE, height: SIDE, data: renderScene(scene) },
-        caption: captionOf(scene, new Rng(10_000 + i)),
-      };
-    }),
+    regularization: classPictures(category, 10_000, REGULARIZATION),
     prompts: PLACES.map((place) => `photo of a ${token} ${category} ${place}`),
   };
 }

@@ -39,6 +39,46 @@ export function changesPlot(layers: readonly LayerChange[]): Promise<string> {
   }));
 }
 
+/** A model in the plane of text and image alignment, with intervals that may be infinite. */
+export interface AlignmentPoint {
+  /** Points of one series are joined in their order. */
+  readonly series: string;
+  /** Beside the point. */
+  readonly label: string;
+  readonly text: number;
+  readonly image: number;
+  /** From and to. */
+  readonly textInterval: readonly [number, number];
+  /** From and to. */
+  readonly imageInterval: readonly [number, number];
+}
+
+/** Text against image alignment: further up and to the right is better (paper Figures 8, 13 and 17). */
+export function alignmentPlot(points: readonly AlignmentPoint[]): Promise<string> {
+  const data = points.map((p) => {
+    const [left, right] = p.textInterval, [low, high] = p.imageInterval;
+    return { ...p, left, right, low, high };
+  });
+  const finite = data.filter((p) => [p.left, p.right, p.low, p.high].every(Number.isFinite));
+  const bars = { stroke: "series", strokeOpacity: 0.35 };
+  return draw((Plot) => ({
+    ...{ width: 700, height: 460, marginLeft: 60, marginRight: 110, grid: true },
+    color: { scheme: "category10" },
+    x: { label: "text alignment", nice: true },
+    y: { label: "image alignment", nice: true },
+    marks: [
+      Plot.ruleY(finite, { y: "image", x1: "left", x2: "right", ...bars }),
+      Plot.ruleX(finite, { x: "text", y1: "low", y2: "high", ...bars }),
+      Plot.line(data, { x: "text", y: "image", z: "series", stroke: "series" }),
+      Plot.dot(data, { x: "text", y: "image", r: 4, fill: "series" }),
+      Plot.text(data, {
+        ...{ x: "text", y: "image", text: "label", fill: "series" },
+        ...{ dx: 7, dy: -7, textAnchor: "start" },
+      }),
+    ],
+  }));
+}
+
 /** Loss by step. */
 export function curvePlot(
   points: readonly { readonly step: number; readonly loss: number }[],

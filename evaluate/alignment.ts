@@ -15,7 +15,20 @@ const mean = (xs: ArrayLike<number>): number =>
  * @throws RangeError for features of different lengths
  */
 export function imageAlignment(generated: Features, targets: Features): number {
-  return mean(innerProducts(normalized(generated), normalized(targets)));
+  return mean(targetCosines(generated, targets));
+}
+
+/**
+ * The mean cosine of each generated picture with all targets: what {@linkcode imageAlignment} is the mean of.
+ *
+ * @throws RangeError for features of different lengths
+ */
+export function targetCosines(generated: Features, targets: Features): Float64Array {
+  const cosines = innerProducts(normalized(generated), normalized(targets)), n = targets.count;
+  return Float64Array.from(
+    { length: generated.count },
+    (_, i) => mean(cosines.subarray(i * n, (i + 1) * n)),
+  );
 }
 
 /** {@linkcode imageAlignment} with its interval; generated and target pictures are both drawn again. */

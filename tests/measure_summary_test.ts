@@ -1,5 +1,6 @@
 import { assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
-import { interval, type Row, summary } from "../world/measure_summary.ts";
+import { interval } from "../evaluate/interval.ts";
+import { type Row, summary } from "../world/measure_summary.ts";
 
 const row = (concept: string, seed: number, regularized: boolean, frac: number): Row => ({
   ...{ concept, seed, regularized, frac, align: 0, base: 0, ceil: 1 },
@@ -11,6 +12,7 @@ Deno.test("the interval of three values is Student's", () => {
   assertEquals(mean, 2);
   assertAlmostEquals(half, 4.3 / Math.sqrt(3));
   assertEquals(interval([1]).half, Infinity);
+  assertAlmostEquals(interval([...Array(20).fill(0), ...Array(20).fill(2)]).half, 0.314, 1e-3);
 });
 
 Deno.test("the summary averages concepts within a seed, and leaves out seeds that are not complete", () => {

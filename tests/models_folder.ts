@@ -1,6 +1,7 @@
 /** A model folder for tests: the miniature's configs and tokenizer with random weights, so that no test waits for those that ship. */
 import { type TensorToWrite, writeSafetensors } from "../files/safetensors_write.ts";
 import { clipTextConfig } from "../models/clip_text.ts";
+import { clipConfig, clipVisionConfig } from "../models/clip_vision.ts";
 import { parameterSpecs } from "../models/specs.ts";
 import { unetConfig } from "../models/unet.ts";
 import { vaeConfig } from "../models/vae.ts";
@@ -10,11 +11,9 @@ import { uniform } from "./support/check.ts";
 /** The folder of the model that ships. */
 export const MINIATURE = new URL("../world/miniature", import.meta.url).pathname;
 
-/** Makes the folder; the caller removes it. Weights are scaled so that activations stay near 1. */
+/** Makes the folder; the caller removes it. */
 export async function randomFolder(): Promise<string> {
   const folder = await Deno.makeTempDir();
-  const json = async (path: string) => JSON.parse(await Deno.readTextFile(`${MINIATURE}/${path}`));
-  const random = uniform(1);
   await Deno.copyFile(`${MINIATURE}/model_index.json`, `${folder}/model_index.json`);
   for (const part of ["unet", "vae", "text_encoder", "scheduler", "tokenizer"]) {
     await Deno.mkdir(`${folder}/${part}`);
@@ -24,16 +23,33 @@ export async function randomFolder(): Promise<string> {
       }
     }
   }
-  const read = { unet: unetConfig, vae: vaeConfig, text_encoder: clipTextConfig };
-  for (const [part, config] of Object.entries(read)) {
-    const specs = parameterSpecs(config(await json(`${part}/config.json`)));
+  await randomWeights(folder, ["unet", "vae", "text_encoder"]);
+  return folder;
+}
+
+const READ = {
+  unet: unetConfig,
+  vae: vaeConfig,
+  text_encoder: clipTextConfig,
+  clip: clipConfig,
+  classifier: clipVisionConfig,
+};
+
+/** Writes random weights beside the configs of a folder, scaled so that activations stay near 1. */
+export async function randomWeights(
+  folder: string,
+  parts: readonly (keyof typeof READ)[],
+): Promise<void> {
+  const random = uniform(1);
+  for (const part of parts) {
+    const config = JSON.parse(await Deno.readTextFile(`${folder}/${part}/config.json`));
+    const specs = parameterSpecs(READ[part](config, part));
     const tensors = new Map<string, TensorToWrite>([...specs].map(([name, { shape }]) => {
       const scale = shape.length > 1 ? Math.sqrt(3 * shape[0] / sizeOf(shape)) : 1;
       const data = Float16Array.from({ length: sizeOf(shape) }, () => scale * random());
       return [name, { shape, data }];
     }));
-    const file = part === "text_encoder" ? "model" : "diffusion_pytorch_model";
+    const file = part === "unet" || part === "vae" ? "diffusion_pytorch_model" : "model";
     await writeSafetensors(`${folder}/${part}/${file}.safetensors`, tensors);
   }
-  return folder;
 }

@@ -18,16 +18,14 @@ import type { Picture } from "../files/picture.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import {
-  captionOf,
+  classPictures,
   type Concept,
   conceptNamed,
   CONCEPTS,
   conceptScene,
   type Place,
   PLACES,
-  randomScene,
   renderScene,
-  Rng,
 } from "./mod.ts";
 import { type Row, summary } from "./measure_summary.ts";
 
@@ -65,17 +63,6 @@ const { values: flags } = parseArgs({
 
 const picture = (data: Uint8Array): Picture => ({ width: SIDE, height: SIDE, data });
 const times = <T>(n: number, f: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => f(i));
-
-/** Pictures of a class that this world really has, with captions. */
-function realPictures(category: Concept["category"], from: number, count: number, photos: boolean) {
-  return times(count, (i) => {
-    const scene = randomScene(from + i, {
-      category,
-      ...(photos ? { style: "photo", relation: null } as const : {}),
-    });
-    return { picture: picture(renderScene(scene)), caption: captionOf(scene, new Rng(from + i)) };
-  });
-}
 
 /** What a run of a concept and a seed is measured by, whatever it was trained with. */
 interface Yardstick {
@@ -126,7 +113,7 @@ async function measure(
   const n = Number(flags.samples);
   const delta = await trainConcepts(model, {
     concepts: [{ token: TOKEN, className: category, pictures: targets }],
-    regularization: regularized ? realPictures(category, 10_000, REGULARIZATION, false) : [],
+    regularization: regularized ? classPictures(category, 10_000, REGULARIZATION) : [],
     steps: Number(flags.steps),
     rate: Number(flags.rate),
     batch: Number(flags.batch),
@@ -135,13 +122,14 @@ async function measure(
   const tuned = withDelta(model, delta);
   const made = await align(await sampler.generate(prompts, sampling(seed), tuned.params));
   const classPrompts = times(2 * n, () => `photo of a ${category}`);
-  const classPictures = await sampler.generate(
+  const ofClass = await sampler.generate(
     classPrompts,
     { ...sampling(seed), seed: 1000 * seed + 500 },
     tuned.params,
   );
-  const real = realPictures(category, 50_000, 64, true).map((r) => r.picture);
-  const labels = await scorer.labels(classPictures);
+  const photos = { style: "photo", relation: null } as const;
+  const real = classPictures(category, 50_000, 64, photos).map((r) => r.picture);
+  const labels = await scorer.labels(ofClass);
   tuned.free();
   return {
     concept: concept.name,
@@ -151,7 +139,7 @@ async function measure(
     align: made,
     base,
     ceil,
-    kid: kid(await scorer.features(classPictures), await scorer.features(real)),
+    kid: kid(await scorer.features(ofClass), await scorer.features(real)),
     classKept: labels.filter((l) => l.class === category).length / labels.length,
     seconds: (performance.now() - started) / 1000,
   };

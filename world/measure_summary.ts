@@ -1,4 +1,5 @@
 /** What many runs of `measure.ts` say together: a table with a line for each concept, and intervals over the seeds. */
+import { interval } from "../evaluate/interval.ts";
 
 /** What one run gave. */
 export interface Row {
@@ -18,18 +19,7 @@ export interface Row {
   readonly seconds: number;
 }
 
-/** 97.5 % points of Student's t by degrees of freedom. */
-const T = [Infinity, 12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26];
-
 const mean = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length;
-
-/** Mean and half the width of its 95 % interval (Student's t). */
-export function interval(xs: readonly number[]): { mean: number; half: number } {
-  const m = mean(xs), df = xs.length - 1;
-  if (df < 1) return { mean: m, half: Infinity };
-  const variance = xs.reduce((s, x) => s + (x - m) ** 2, 0) / df;
-  return { mean: m, half: (T[df] ?? 2) * Math.sqrt(variance / xs.length) };
-}
 
 const show = (xs: readonly number[]): string => {
   if (!xs.length) return "–";

@@ -1,0 +1,128 @@
+/**
+ * The paper in miniature: its tables and figures on the model and the concepts that ship, trained, measured and concluded
+ * from here (`docs/paper.md`). What is finished stays in the folder: a run that was killed goes on, and a run of
+ * more seeds or concepts does only what is new.
+ *
+ *     deno task paper --quick                        # what two processor cores do in about an hour
+ *     deno task paper --only=table1,figure8          # parts
+ *     deno task paper --quick --plan                 # says what it would do, and how long, and stops
+ *     deno task paper --quick --write-docs           # puts what was measured into docs/paper.md
+ */
+import { parseArgs } from "node:util";
+import { UsageError } from "../cli/errors.ts";
+import { createProgress, formatTime } from "../cli/progress.ts";
+import { writeFileAtomic } from "../files/atomic.ts";
+import { conceptNamed } from "../world/mod.ts";
+import { EXPERIMENTS } from "./experiments.ts";
+import { type LabOptions, openLab, openShelf } from "./lab.ts";
+import { writePage } from "./page.ts";
+import { planOf } from "./plan.ts";
+import { report } from "./report.ts";
+import { collect, type Results } from "./results.ts";
+import { FULL, QUICK, type Settings } from "./settings.ts";
+import { estimate, missingOf, timeSteps, work } from "./work.ts";
+
+/** What is run, and where. */
+export interface PaperRequest extends LabOptions {
+  readonly settings: Settings;
+  /** Experiments; all of them by default. */
+  readonly only?: readonly string[];
+  /** The model's folder. */
+  readonly model: string;
+  /** Where everything is kept. */
+  readonly out: string;
+  /** Says what is to be done, and stops. */
+  readonly planOnly?: boolean;
+}
+
+/** Does what is missing and writes `paper.json` and `report.html`; undefined where only the plan was asked for. */
+export async function paper(request: PaperRequest): Promise<Results | undefined> {
+  const { settings, only = EXPERIMENTS, model, out, progress } = request;
+  const shelf = await openShelf(model, out);
+  const plan = planOf(settings, shelf.defaults, only);
+  const missing = await missingOf(shelf, plan);
+  const some = missing.rows.length + missing.maps.length + missing.trainings.length;
+  progress.note(
+    `${plan.rows.length} rows, ${plan.trainings.length} training runs in ${out}; to be done: ` +
+      `${missing.rows.length + missing.maps.length} rows, ${missing.trainings.length} runs`,
+  );
+  if (some) {
+    const lab = await openLab(shelf, plan.trainings, request);
+    try {
+      const { lines } = estimate(missing, await timeSteps(lab, missing));
+      for (const line of lines) progress.note(line);
+      if (request.planOnly) return undefined;
+      const began = performance.now();
+      await work(lab, missing, plan, settings);
+      progress.note(`took ${formatTime((performance.now() - began) / 1000)}`);
+    } finally {
+      lab.free();
+    }
+  }
+  if (request.planOnly) return undefined;
+  const results = await collect(shelf, plan, settings);
+  await writeFileAtomic(`${out}/paper.json`, `${JSON.stringify(results, undefined, 2)}\n`);
+  await writeFileAtomic(`${out}/report.html`, await report(shelf, plan, results));
+  return results;
+}
+
+const OPTIONS = {
+  quick: { type: "boolean", default: false },
+  plan: { type: "boolean", default: false },
+  only: { type: "string" },
+  concepts: { type: "string" },
+  seeds: { type: "string" },
+  model: { type: "string", default: new URL("../world/miniature", import.meta.url).pathname },
+  out: { type: "string", default: "out/paper" },
+  "write-docs": { type: "boolean", default: false },
+} as const;
+
+function flagsOf(args: string[]) {
+  try {
+    return parseArgs({ args, options: OPTIONS }).values;
+  } catch (error) {
+    const known = Object.keys(OPTIONS).map((name) => `--${name}`).join(", ");
+    throw new UsageError(`${(error as Error).message}. There are ${known}: see docs/paper.md`);
+  }
+}
+
+/** The request that flags make. @throws UsageError for what makes none */
+export function requestOf(args: string[]): Omit<PaperRequest, "progress"> & { docs: boolean } {
+  const flags = flagsOf(args);
+  const only = flags.only?.split(",");
+  const unknown = only?.find((name) => !EXPERIMENTS.includes(name));
+  if (unknown !== undefined) {
+    throw new UsageError(`--only ${unknown}: there are ${EXPERIMENTS.join(", ")}`);
+  }
+  const base = flags.quick ? QUICK : FULL;
+  const concepts = flags.concepts?.split(",") ?? base.concepts;
+  for (const name of concepts) {
+    try {
+      conceptNamed(name);
+    } catch (error) {
+      throw new UsageError(`--concepts: ${(error as Error).message}`);
+    }
+  }
+  const seeds = flags.seeds === undefined ? base.seeds.length : Number(flags.seeds);
+  if (!Number.isInteger(seeds) || seeds < 1) {
+    throw new UsageError(`--seeds ${flags.seeds}: how many, a whole number from 1`);
+  }
+  const settings = { ...base, concepts, seeds: Array.from({ length: seeds }, (_, i) => i) };
+  const { model, out, plan: planOnly } = flags;
+  return { settings, only, model, out, planOnly, docs: flags["write-docs"] };
+}
+
+if (import.meta.main) {
+  try {
+    const { docs, ...request } = requestOf(Deno.args);
+    const results = await paper({ ...request, progress: await createProgress() });
+    if (results) {
+      console.log(`${request.out}/report.html`);
+      if (docs) await writePage(new URL("../docs/paper.md", import.meta.url).pathname, results);
+    }
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(error.message);
+    Deno.exit(2);
+  }
+}

@@ -1,0 +1,177 @@
+/** Measuring a model: pictures of prompts that it was not taught, scored, and kept with what the report shows of them. */
+import { withDelta } from "../concepts/apply.ts";
+import { clipScores, targetCosines } from "../evaluate/alignment.ts";
+import type { Estimate } from "../evaluate/bootstrap.ts";
+import { kidEstimate } from "../evaluate/kid.ts";
+import { writeFileAtomic } from "../files/atomic.ts";
+import { readJsonObject } from "../files/json.ts";
+import { isFile } from "../files/paths.ts";
+import type { Picture } from "../files/picture.ts";
+import { writePng } from "../files/png.ts";
+import { classPictures } from "../world/mod.ts";
+import type { Lab, Shelf } from "./lab.ts";
+import type { Source, Wanted } from "./plan.ts";
+import { keyOf, type Recipe } from "./recipes.ts";
+import { type Naming, promptsOf, type Subject, subjectOf } from "./subjects.ts";
+import { obtain } from "./teach.ts";
+
+/** What was measured of one model's pictures. */
+export interface Measured {
+  /** CLIPScore of each picture with its prompt, V* taken out. */
+  readonly text: readonly number[];
+  /** For each concept, and each picture, the mean cosine with the concept's own pictures. */
+  readonly image: readonly (readonly number[])[];
+  /** Of pictures of the class, against real ones. */
+  readonly kid?: Estimate;
+  /** For each picture of the class 1 if the classifier sees the class, and 0 if not. */
+  readonly kept?: readonly number[];
+  /** Files of the first pictures, one for each of the first prompts. */
+  readonly pictures: readonly string[];
+  /** Their prompts. */
+  readonly prompts: readonly string[];
+  /** Files of the first pictures of the class. */
+  readonly classPictures: readonly string[];
+  /** What it was sampled on. */
+  readonly device: string;
+}
+
+/** What scores are held against: pictures that are known. */
+export interface Anchors {
+  /** Text alignment of what the prompts ask for, drawn with the concept itself. */
+  readonly idealText: number;
+  /** Image alignment of the same, for each concept. */
+  readonly idealImage: readonly number[];
+  /** Text alignment of the training pictures with these prompts: of a model that repeats them whatever it is asked. */
+  readonly targetText: number;
+}
+
+/** Pictures of a row that the report shows. */
+const SHOWN = 8;
+
+const mean = (xs: ArrayLike<number>): number =>
+  Array.from(xs).reduce((a, b) => a + b, 0) / xs.length;
+
+/** Where a row lies. */
+export async function rowPath({ out, base, defaults }: Shelf, row: Wanted): Promise<string> {
+  const { subject, variant, seed, recipe, guidance, prompts, samples, ofClass } = row;
+  const content = { subject, seed, recipe, guidance, prompts, samples, ofClass };
+  const words = [...subject, variant, `s${seed}`];
+  return `${out}/rows/${await keyOf(words, base, content, defaults.sampling)}.json`;
+}
+
+/** A row that was measured; undefined where it was not. */
+export async function readRow(shelf: Shelf, row: Wanted): Promise<Measured | undefined> {
+  const path = await rowPath(shelf, row);
+  return await isFile(path) ? await readJsonObject(path) as unknown as Measured : undefined;
+}
+
+/** How prompts call the concepts. */
+export const namingOf = (recipe: Recipe | undefined): Naming => {
+  if (!recipe) return "class";
+  const run = recipe.kind === "training" ? recipe : [recipe.of].flat()[0];
+  return run.alone ? "token" : "both";
+};
+
+/** The model of a recipe; `free` gives back what it holds beside the untouched one. */
+export async function modelOf(lab: Lab, { recipe }: Pick<Source, "recipe">) {
+  if (!recipe) return { ...lab.model, free: () => {} };
+  return withDelta(lab.model, await obtain(lab, recipe));
+}
+
+/** Measures a row and keeps it. */
+export async function measure(lab: Lab, row: Wanted, real: number): Promise<void> {
+  const subject = await subjectOf(row.subject, row.prompts);
+  const model = await modelOf(lab, row);
+  const { scorer, progress } = lab;
+  const times = <T>(list: readonly T[]) => Array(row.samples).fill(list).flat() as T[];
+  const prompts = times(promptsOf(subject, namingOf(row.recipe)));
+  progress.start(
+    `pictures: ${row.subject.join(" + ")}, ${row.title}`,
+    prompts.length + row.ofClass,
+  );
+  const path = await rowPath(lab, row), stem = path.split("/").at(-1)!.replace(/\.json$/, "");
+  try {
+    const { guidance } = row;
+    const made = await lab.sample(prompts, { guidance, seed: 1000 * row.seed }, model);
+    progress.update(made.length);
+    const features = await scorer.features(made);
+    const words = await scorer.prompts(times(subject.captions));
+    const image: number[][] = [];
+    for (const targets of subject.targets) {
+      image.push([...targetCosines(features, await scorer.features(targets))]);
+    }
+    const ofClass = row.ofClass ? await measureClass(lab, row, subject, model, real) : undefined;
+    const measured: Measured = {
+      text: [...clipScores(features, words)],
+      image,
+      ...ofClass?.scores,
+      pictures: await keep(lab, stem, "", made.slice(0, Math.min(SHOWN, row.prompts))),
+      prompts: prompts.slice(0, Math.min(SHOWN, row.prompts)),
+      classPictures: await keep(lab, stem, "class-", ofClass?.pictures ?? []),
+      device: lab.model.device.facts.description,
+    };
+    await writeFileAtomic(path, `${JSON.stringify(measured)}\n`);
+  } finally {
+    model.free();
+    progress.stop();
+  }
+}
+
+/** Seed of the first real picture of a class. */
+const REAL = 50_000;
+
+async function measureClass(
+  { scorer, sample, progress }: Lab,
+  { seed, guidance, ofClass }: Wanted,
+  { categories: [category] }: Subject,
+  model: Parameters<Lab["sample"]>[2],
+  count: number,
+) {
+  const prompts = Array(ofClass).fill(`photo of a ${category}`);
+  const made = await sample(prompts, { guidance, seed: 1000 * seed + 500 }, model);
+  const photos = { style: "photo", relation: null } as const;
+  const real = classPictures(category, REAL, count, photos).map((r) => r.picture);
+  const labels = await scorer.labels(made);
+  progress.update(made.length);
+  return {
+    pictures: made.slice(0, SHOWN),
+    scores: {
+      kid: kidEstimate(await scorer.features(made), await scorer.features(real)),
+      kept: labels.map((l) => Number(l.class === category)),
+    },
+  };
+}
+
+async function keep(lab: Lab, stem: string, kind: string, pictures: readonly Picture[]) {
+  const names = pictures.map((_, i) => `pictures/${stem}-${kind}${i}.png`);
+  for (const [i, name] of names.entries()) await writePng(`${lab.out}/${name}`, pictures[i], {});
+  return names;
+}
+
+/** What a subject's scores are held against; measured once. */
+export async function anchorsOf(
+  shelf: Shelf,
+  names: readonly string[],
+  prompts: number,
+  lab?: Pick<Lab, "scorer">,
+): Promise<Anchors | undefined> {
+  const path = `${shelf.out}/rows/${await keyOf([...names, "anchors"], shelf.base, prompts)}.json`;
+  if (await isFile(path)) return await readJsonObject(path) as unknown as Anchors;
+  if (!lab) return undefined;
+  const { scorer } = lab, { captions, ideal, targets } = await subjectOf(names, prompts);
+  const words = await scorer.prompts(captions), drawn = await scorer.features(ideal);
+  const repeated: number[] = [], idealImage: number[] = [];
+  for (const pictures of targets) {
+    idealImage.push(mean(targetCosines(drawn, await scorer.features(pictures))));
+    for (const picture of pictures) {
+      const same = await scorer.features(captions.map(() => picture));
+      repeated.push(mean(clipScores(same, words)));
+    }
+  }
+  const anchors = {
+    ...{ idealText: mean(clipScores(drawn, words)), idealImage },
+    targetText: mean(repeated),
+  };
+  await writeFileAtomic(path, `${JSON.stringify(anchors)}\n`);
+  return anchors;
+}

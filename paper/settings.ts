@@ -1,0 +1,84 @@
+/**
+ * How much of the paper is done: everything, for a machine with a GPU, or a part that two processor cores finish in
+ * about an hour. Both are the same experiments; only counts differ.
+ */
+import type { Method } from "../concepts/methods.ts";
+
+/** Counts. */
+export interface Settings {
+  /** What the report calls it. */
+  readonly name: string;
+  /** Concepts of `world/concepts/`, the first ones first: pictures in the report are of those. */
+  readonly concepts: readonly string[];
+  /** Pairs that are taught together; of different classes. */
+  readonly pairs: readonly (readonly [string, string])[];
+  /** Every training and every sampling is repeated with each. */
+  readonly seeds: readonly number[];
+  /** Pictures a training step. */
+  readonly batch: number;
+  /**
+   * How many times fewer steps a method takes than in proportion to the paper. Its rate grows as much, so that weights
+   * can go as far; but for textual inversion, whose rate is as high as it can be.
+   */
+  readonly shorter: Readonly<Record<Method, number>>;
+  /** Regularization pictures of a class. */
+  readonly regularization: number;
+  /** Prompts of a single concept, at most 20. */
+  readonly prompts: number;
+  /** Pictures a prompt, in the tables. */
+  readonly samples: number;
+  /** Pictures a prompt, in the figures, which have many points. */
+  readonly figureSamples: number;
+  /** Prompts of a pair, at most 8. */
+  readonly pairPrompts: number;
+  /** Pictures a prompt of a pair. */
+  readonly pairSamples: number;
+  /** Pictures of "photo of a <class>", for KID and the share in which the class is seen. */
+  readonly ofClass: number;
+  /** Real pictures of the class that they are compared with. */
+  readonly real: number;
+  /** How many concepts, from the first, the figures of guidance and of steps are measured on. */
+  readonly detailed: number;
+  /** Guidances beside the model's own (Figure 8). */
+  readonly guidances: readonly number[];
+  /** Shares of the steps after which alignment is measured, too (Figure 17). */
+  readonly shares: readonly number[];
+}
+
+/** The paper's numbers where the miniature allows it: fewer samples a prompt (it had 50), more seeds (it had one). */
+export const FULL: Settings = {
+  name: "full",
+  concepts: [
+    ...["moongate", "monster", "halfmug", "mittens", "throne"],
+    ...["toadstool", "bubblecar", "parakeet", "longship", "sunwheel"],
+  ],
+  // As the paper's: a scene with a pet, a pet with furniture, a pot with a pet, a pot with a flower, two of a kind.
+  pairs: [
+    ["moongate", "monster"],
+    ["mittens", "throne"],
+    ["halfmug", "mittens"],
+    ["halfmug", "sunwheel"],
+    ["bubblecar", "longship"],
+  ],
+  seeds: [0, 1, 2],
+  batch: 8,
+  shorter: { "custom": 1, "custom-all": 1, "dreambooth": 1, "textual-inversion": 1 },
+  regularization: 200,
+  ...{ prompts: 20, samples: 10, figureSamples: 2, pairPrompts: 8, pairSamples: 10 },
+  ...{ ofClass: 100, real: 500 },
+  ...{ detailed: 3, guidances: [2, 6, 8], shares: [0.1, 0.25, 0.5] },
+};
+
+/** For a machine without a GPU. */
+export const QUICK: Settings = {
+  name: "quick",
+  concepts: ["moongate", "monster", "halfmug"],
+  pairs: [["moongate", "monster"]],
+  seeds: [0],
+  batch: 4,
+  shorter: { "custom": 1, "custom-all": 2, "dreambooth": 5, "textual-inversion": 10 },
+  regularization: 64,
+  ...{ prompts: 20, samples: 2, figureSamples: 1, pairPrompts: 8, pairSamples: 5 },
+  ...{ ofClass: 24, real: 200 },
+  ...{ detailed: 1, guidances: [2, 7], shares: [0.2, 0.5] },
+};

@@ -1,0 +1,113 @@
+/**
+ * What is taught and asked for: a concept's pictures, prompts that put it where it never was, and, since this world is
+ * drawn, the very pictures that those prompts ask for.
+ */
+import { listPictures, readPicture } from "../files/image.ts";
+import type { Picture } from "../files/picture.ts";
+import {
+  captionOf,
+  type Category,
+  conceptNamed,
+  conceptScene,
+  PLACES,
+  renderScene,
+  type Scene,
+  type SceneOptions,
+} from "../world/mod.ts";
+import { token } from "./recipes.ts";
+
+/** One concept, or two that are asked for in one picture. */
+export interface Subject {
+  readonly names: readonly string[];
+  readonly categories: readonly Category[];
+  /** The pictures that each is taught from. */
+  readonly targets: readonly (readonly Picture[])[];
+  /** What is asked for, with the classes alone. */
+  readonly captions: readonly string[];
+  /** For each caption the picture that it asks for, drawn with the concepts themselves. */
+  readonly ideal: readonly Picture[];
+}
+
+/** How a prompt calls a concept: by its class, by V* and the class, or by V* alone. */
+export type Naming = "class" | "both" | "token";
+
+/**
+ * Twenty scenes of the paper's four kinds: another place, a style, a thing worn, another thing beside it. The kinds take
+ * turns, so that the first few are a fair share of each.
+ */
+const SCENES: readonly SceneOptions[] = [
+  { place: "beach" },
+  { style: "pencil" },
+  { place: "snow", accessory: true },
+  { place: "night" },
+  { relation: "next to" },
+  { place: "forest" },
+  { style: "watercolour" },
+  { place: "desert" },
+  { place: "meadow", accessory: true },
+  { place: "street" },
+  { style: "cartoon" },
+  { place: "table" },
+  { relation: "in front of" },
+  { place: "meadow" },
+  { style: "pencil", place: "snow" },
+  { accessory: true },
+  { style: "cartoon", place: "beach" },
+  { place: "snow" },
+  { relation: "on" },
+  { style: "watercolour", place: "night" },
+];
+
+/** Seeds of scenes that no training picture was drawn from. */
+const FRESH = 900_000;
+const SIDE = 64;
+const CONCEPTS = new URL("../world/concepts/", import.meta.url);
+
+/** The subject of these names with so many prompts. */
+export async function subjectOf(names: readonly string[], prompts: number): Promise<Subject> {
+  const categories = names.map((name) => conceptNamed(name).category);
+  const scenes = Array.from(
+    { length: prompts },
+    (_, i) => names.length === 1 ? alone(names[0], i) : together(names, i),
+  );
+  return {
+    names,
+    categories,
+    targets: await Promise.all(names.map(targetsOf)),
+    captions: scenes.map((scene) => captionOf(scene)),
+    ideal: scenes.map((scene) => ({ width: SIDE, height: SIDE, data: renderScene(scene) })),
+  };
+}
+
+async function targetsOf(name: string): Promise<Picture[]> {
+  const folder = decodeURIComponent(new URL(name, CONCEPTS).pathname);
+  return await Promise.all((await listPictures(folder)).map(readPicture));
+}
+
+const alone = (name: string, i: number): Scene =>
+  conceptScene(name, FRESH + i, SCENES[i % SCENES.length]);
+
+/** Both in a place, side by side or one before the other. */
+function together([first, second]: readonly string[], i: number): Scene {
+  const relation = i % 2 ? "in front of" : "next to";
+  const place = PLACES[i % PLACES.length];
+  const scene = conceptScene(first, FRESH + i, { place, relation });
+  const { category } = conceptNamed(second);
+  const other = { ...scene.things[1], category, concept: second, texture: "plain" } as const;
+  return { ...scene, things: [scene.things[0], other] };
+}
+
+/** What the model is asked for. */
+export function promptsOf({ captions, categories }: Subject, naming: Naming): string[] {
+  if (naming === "class") return [...captions];
+  return captions.map((caption) =>
+    categories.reduce(
+      (text, category, i) =>
+        text.replace(
+          new RegExp(`\\b${category}\\b`),
+          naming === "token" ? token(i) : `${token(i)} ${category}`,
+        ),
+      caption,
+    )
+  );
+}

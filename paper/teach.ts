@@ -1,0 +1,179 @@
+/** Deltas by their recipes: read where they lie already, trained where not, with a checkpoint on the way. */
+import { withDelta } from "../concepts/apply.ts";
+import type { CaptionedPicture, Concept } from "../concepts/batches.ts";
+import { loadCheckpoint, saveCheckpoint } from "../concepts/checkpoints.ts";
+import { compressDelta } from "../concepts/compress.ts";
+import type { Delta } from "../concepts/delta.ts";
+import { deltaOf, tokenRows } from "../concepts/delta_weights.ts";
+import { openBase } from "../concepts/formats/base.ts";
+import { loadDelta } from "../concepts/formats/load.ts";
+import { saveDelta } from "../concepts/formats/save.ts";
+import { mergeDeltas } from "../concepts/merge_deltas.ts";
+import { generateRegularization } from "../concepts/regularization.ts";
+import { trainConcepts, type TrainReport } from "../concepts/train.ts";
+import { conceptMask } from "../concepts/trains.ts";
+import { CAPTIONS_FILE } from "../cli/work_merge.ts";
+import type { Pipeline } from "../diffusion/pipeline.ts";
+import { samplerOf } from "../diffusion/sample.ts";
+import { readText } from "../files/json.ts";
+import { isFile } from "../files/paths.ts";
+import { vaeFactor } from "../models/vae.ts";
+import { classPictures } from "../world/mod.ts";
+import { type Lab, type Shelf, TOGETHER } from "./lab.ts";
+import { passedBy } from "./plan.ts";
+import { keyOf, type Recipe, token, type Training } from "./recipes.ts";
+import { subjectOf } from "./subjects.ts";
+
+/** Where a training run's delta lies. */
+export async function deltaPath({ out, base }: Pick<Shelf, "out" | "base">, t: Training) {
+  const key = await keyOf([...t.concepts, t.trains, `s${t.seed}`, `${t.steps}`], base, t);
+  return `${out}/deltas/${key}.safetensors`;
+}
+
+/** The delta of a recipe. */
+export async function obtain(lab: Lab, recipe: Recipe): Promise<Delta> {
+  if (recipe.kind === "training") return await trained(lab, recipe);
+  if (recipe.kind === "compressed") {
+    using base = await openBase(lab.folder);
+    const { delta } = await compressDelta(await trained(lab, recipe.of), recipe.target, {
+      base: base.read,
+    });
+    return delta;
+  }
+  const deltas: Delta[] = [];
+  for (const [i, run] of recipe.of.entries()) {
+    const delta = await trained(lab, run);
+    // Each was taught by itself as the first: a V* is only a row, whatever it is called.
+    deltas.push({ ...delta, tokens: delta.tokens.map((t) => ({ ...t, token: token(i) })) });
+  }
+  if (recipe.kind === "together") return deltas.reduce(onTop);
+  const text = await readText(`${lab.folder}/${CAPTIONS_FILE}`);
+  const { delta } = await mergeDeltas(lab.model, deltas, {
+    regularization: text.split(/\r?\n/).filter(Boolean),
+    ridge: lab.defaults.merging.ridge,
+  });
+  return delta;
+}
+
+/** A delta and one that went on from it: the words of both, the weights of the second. */
+const onTop = (before: Delta, after: Delta): Delta => ({
+  ...after,
+  tokens: [...before.tokens, ...after.tokens],
+  embeddings: [...before.embeddings, ...after.embeddings],
+});
+
+async function trained(lab: Lab, run: Training): Promise<Delta> {
+  const path = await deltaPath(lab, run);
+  if (await isFile(path)) return await loadDelta(path);
+  const before = run.after && await trained(lab, run.after);
+  const start = await startOf(lab, run, before);
+  try {
+    const whole = (delta: Delta) => before ? onTop(before, delta) : delta;
+    await saveDelta(path, whole(await train(lab, run, start, path, whole)));
+  } finally {
+    start.free();
+  }
+  return await loadDelta(path);
+}
+
+/** The model that a run starts from: the earlier one where there is one, and each V* where the run wants it. */
+async function startOf(lab: Lab, run: Training, before?: Delta) {
+  const { model, startToken } = lab;
+  const rows: Float32Array[] = [];
+  for (const entry of run.initializers) {
+    rows.push(await tokenRows(model, model.tokenIds(startToken(entry))));
+  }
+  const fresh = run.tokens.map((t, i) => ({
+    ...{ token: t, className: "", initializer: run.initializers[i] },
+  }));
+  return withDelta(model, {
+    base: "",
+    tokens: [...before?.tokens ?? [], ...fresh],
+    embeddings: [...before?.embeddings ?? [], ...rows],
+    weights: before?.weights ?? new Map(),
+    notes: {},
+  });
+}
+
+async function train(
+  lab: Lab,
+  run: Training,
+  start: Pipeline,
+  path: string,
+  whole: (delta: Delta) => Delta,
+): Promise<Delta> {
+  const { model: { device }, progress } = lab;
+  const concepts = await conceptsOf(run);
+  const regularization = await regularizationOf(lab, run);
+  const marks = new Map(passedBy(run, lab.trainings).map((t) => [t.steps, t]));
+  const label = `${run.concepts.join(" + ")}, ${run.trains}, seed ${run.seed}`;
+  const checkpoint = path.replace(/\.safetensors$/, ".checkpoint"), name = JSON.stringify(run);
+  const resume = await isFile(checkpoint) ? await loadCheckpoint(checkpoint, name) : undefined;
+  progress.start(label, run.steps, resume?.step);
+  let saved = performance.now();
+  const onReport = async ({ step, loss, memory, state }: TrainReport) => {
+    progress.update(step, { loss, memory });
+    const mark = marks.get(step);
+    if (mark) {
+      const mask = conceptMask(start, concepts, run);
+      const notes = { ...run, kind: "trained" };
+      const delta = await deltaOf(start, mask, state.params, concepts, notes);
+      await saveDelta(await deltaPath(lab, mark), whole(delta));
+    }
+    if (performance.now() - saved < lab.saveEvery || step === run.steps) return;
+    await saveCheckpoint(checkpoint, device, step, name, state);
+    saved = performance.now();
+  };
+  const { steps, rate, batch, seed, augment, trains, freezeTokens, cutStartToken } = run;
+  const delta = await trainConcepts(start, {
+    ...{ concepts, regularization, steps, rate, batch, seed, augment },
+    ...{ trains, freezeTokens, cutStartToken, resume, onReport },
+    decay: lab.defaults.training.decay,
+    template: lab.defaults.training.template,
+    reportEvery: [...marks.keys(), 10].reduce(commonDivisor),
+  });
+  progress.stop();
+  if (await isFile(checkpoint)) await Deno.remove(checkpoint);
+  return delta;
+}
+
+const commonDivisor = (a: number, b: number): number => b === 0 ? a : commonDivisor(b, a % b);
+
+/** What is taught, with its pictures. */
+export async function conceptsOf(run: Training): Promise<Concept[]> {
+  const { targets, categories } = await subjectOf(run.concepts, 0);
+  return run.concepts.map((_, i) => ({
+    ...{ token: run.tokens[i], className: run.alone ? "" : categories[i] },
+    ...{ pictures: targets[i], initializer: run.initializers[i] },
+  }));
+}
+
+/** Seed of the first regularization picture of a class. */
+const REGULARIZATION = 10_000;
+
+/** Regularization pictures of all classes of a run: this world's own, or what the model makes of the class. */
+export async function regularizationOf(lab: Lab, run: Training): Promise<CaptionedPicture[]> {
+  const { categories } = await subjectOf(run.concepts, 0);
+  const sets: CaptionedPicture[] = [];
+  for (const category of categories) {
+    if (run.regularization === "none") continue;
+    if (run.regularization === "real") {
+      sets.push(...classPictures(category, REGULARIZATION, run.count));
+      continue;
+    }
+    const { steps, guidance } = lab.defaults.sampling, { unet, vae } = lab.model.config;
+    const prompt = `photo of a ${category}`;
+    const set = { prompt, count: run.count, seed: REGULARIZATION, steps, guidance, base: lab.base };
+    const size = unet.sampleSize * vaeFactor(vae);
+    lab.progress.start(`pictures of "${prompt}"`, run.count);
+    const made = await generateRegularization(
+      samplerOf(lab.model),
+      `${lab.out}/pictures/${await keyOf([category], set)}`,
+      { ...set, size },
+      { batch: TOGETHER, onPicture: (done) => lab.progress.update(done) },
+    );
+    sets.push(...made);
+    lab.progress.stop();
+  }
+  return sets;
+}

@@ -1,0 +1,30 @@
+/** Pictures of a class as this world really has them: regularization sets, and what generated ones are compared with. */
+import { captionOf } from "./captions.ts";
+import { Rng } from "./random.ts";
+import { renderScene } from "./render.ts";
+import { randomScene, type SceneOptions } from "./sample.ts";
+import type { Category } from "./scene.ts";
+
+/** A picture with what a person would say of it. */
+export interface ClassPicture {
+  /** RGB, 64×64. */
+  readonly picture: { readonly width: number; readonly height: number; readonly data: Uint8Array };
+  /** With words left out at random, as training captions have it. */
+  readonly caption: string;
+}
+
+const SIDE = 64;
+
+/** So many pictures, drawn from seeds that count on from the first. */
+export function classPictures(
+  category: Category,
+  first: number,
+  count: number,
+  options: SceneOptions = {},
+): ClassPicture[] {
+  return Array.from({ length: count }, (_, i) => {
+    const scene = randomScene(first + i, { ...options, category });
+    const picture = { width: SIDE, height: SIDE, data: renderScene(scene) };
+    return { picture, caption: captionOf(scene, new Rng(first + i)) };
+  });
+}
