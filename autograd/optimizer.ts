@@ -33,6 +33,8 @@ export interface AdamState {
 export interface AdamOptions {
   /** Learning rate; a tensor where it changes from step to step. */
   readonly rate: Operand;
+  /** Factor of the rate for each parameter, by its path. Default 1 for all. */
+  readonly scale?: (path: string) => number;
   /** Decay of the mean. Default 0.9. */
   readonly beta1?: number;
   /** Decay of the mean of squares. Default 0.999. */
@@ -51,7 +53,7 @@ export function adamInit(params: Named): AdamState {
 
 /** One AdamW step (Loshchilov & Hutter 2019, algorithm 2, with the decay scaled by the rate as in PyTorch). */
 export function adamw(state: AdamState, grads: Named, options: AdamOptions): AdamState {
-  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, decay = 0.01, rate } = options;
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, decay = 0.01, scale } = options;
   const average = (old: Tensor, x: Tensor, beta: number) => add(mul(old, beta), mul(x, 1 - beta));
   const correction1 = add(mul(state.corrections[0], beta1), 1 - beta1);
   const correction2 = add(mul(state.corrections[1], beta2), 1 - beta2);
@@ -59,6 +61,8 @@ export function adamw(state: AdamState, grads: Named, options: AdamOptions): Ada
   const v = mapNamed(state.v, (old, k) => average(old, square(grads[k]), beta2));
   const params = mapNamed(state.params, (p, k) => {
     const direction = div(div(m[k], correction1), add(sqrt(div(v[k], correction2)), epsilon));
+    const factor = scale?.(k) ?? 1;
+    const rate = factor === 1 ? options.rate : mul(options.rate, factor);
     const shrunk = decay === 0 ? p : mul(p, sub(1, mul(rate, decay)));
     return sub(shrunk, mul(rate, direction));
   });

@@ -81,6 +81,18 @@ Deno.test("a checkpointed function gives the same gradient and keeps less", asyn
   assert(sums(kept.grads.w) > sums(plain.grads.w), "the backward pass recomputes the block");
 });
 
+Deno.test("AdamW's scale is a factor of one parameter's rate, decay included", async () => {
+  const device = await testDevice();
+  const x = vector(8, 5), g = vector(8, 6);
+  const options = { rate: 0.5, decay: 0.1, scale: (path: string) => path === "slow" ? 0.25 : 1 };
+  const moved = adamw(adamInit({ fast: x, slow: x }), { fast: g, slow: g }, options);
+  const [from, fast, slow] = await Promise.all(
+    [x, moved.params.fast, moved.params.slow].map((t) => device.read(evaluate(device, t))),
+  ) as Float32Array[];
+  const step = (to: Float32Array) => to.map((v, i) => v - from[i]);
+  assert(relativeError(step(slow), step(fast).map((v) => v / 4)) < 1e-5);
+});
+
 Deno.test("AdamW follows the published update over 30 steps, compiled and donated", async () => {
   const device = await testDevice();
   const target = vector(64, 3);

@@ -12,9 +12,12 @@ import { parameterSpecs } from "../models/specs.ts";
 import { vaeEncode } from "../models/vae.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { flatten } from "../tensor/tree.ts";
 import { clipScheme, initialize, torchLayers } from "../world/train/initialize.ts";
 import { leavesOf, readConfigs, readWeights } from "../world/train/folder.ts";
 import { type Settings, trainWorld } from "../world/train/mod.ts";
+import { kindScene, renderPortrait } from "../world/mod.ts";
+import { kindRows } from "../world/train/kinds.ts";
 import { pixelsOf, renderPictures } from "../world/train/pictures.ts";
 import { TRAINED } from "../world/train/settings.ts";
 import { worldVocabulary } from "../world/train/vocabulary.ts";
@@ -30,7 +33,7 @@ const SETTINGS: Settings = {
   vae: stage(1e-2),
   clip: stage(5e-3),
   classifier: stage(5e-3),
-  unet: stage(1e-2),
+  unet: { ...stage(1e-2), kinds: 6, kindPictures: 8 },
 };
 const WEIGHTS = [
   "vae/diffusion_pytorch_model",
@@ -134,9 +137,17 @@ Deno.test("what the training writes is a model that loads and samples", async ()
   assertEquals(model.tokenIds("mug").length, 1, "a word of the world is one token");
   model.free();
   const configs = await readConfigs(out);
-  for (const part of ["clip", "classifier"] as const) {
-    device.free(...leavesOf(await readWeights(device, out, part, configs[part], "clip")));
+  const text = await readWeights(device, out, "text_encoder", configs.text_encoder, "unet");
+  const clip = await readWeights(device, out, "clip", configs.clip, "clip");
+  const scoring = new Map(flatten<Tensor>(clip));
+  for (const [path, learnt] of flatten<Tensor>(text)) {
+    const [a, b] = await Promise.all([learnt, scoring.get(path)!].map((t) => device.read(t)));
+    assert(a.length === b.length, `${path}: rows of kinds were kept`);
+    const keys = path.endsWith("k_proj.bias"); // Shifts all scores of a query alike, so nothing teaches it.
+    assert(keys || a.some((v, i) => v !== b[i]), `${path} did not learn with the UNet`);
   }
+  const classifier = await readWeights(device, out, "classifier", configs.classifier, "clip");
+  device.free(...[text, clip, classifier].flatMap(leavesOf));
 });
 
 Deno.test("the encoder in closed form is affine, its latents of falling deviation, with the posterior it was given", async () => {
@@ -221,9 +232,41 @@ Deno.test("first weights are drawn as PyTorch's layers and transformers' CLIP dr
 });
 
 Deno.test("pictures drawn by several threads are those drawn by one", async () => {
-  const one = await renderPictures({ count: 70, size: 16, workers: 0 });
-  const several = await renderPictures({ count: 70, size: 16, workers: 2 });
+  const one = await renderPictures({ count: 70, size: 16, workers: 0, kinds: 40 });
+  const several = await renderPictures({ count: 70, size: 16, workers: 2, kinds: 40 });
   assertEquals(several, one);
+  one.labels.forEach(({ kind }, i) => assertEquals(kind, i % 40));
+  assert(one.captions.flat().every((caption) => caption.includes("<kind>")));
+});
+
+Deno.test("a kind's row of the token table is its portrait's principal components, small ones enlarged", () => {
+  const kinds = 5, width = 6;
+  const rows = kindRows(kinds, width);
+  const portraits = Array.from(
+    { length: kinds },
+    (_, kind) => renderPortrait(kindScene(kind, 9).things[0]),
+  );
+  const centred = portraits.map((p) =>
+    Array.from(p, (v, c) => v - mean(portraits.map((q) => q[c])))
+  );
+  const columns = Array.from(
+    { length: width },
+    (_, c) => Array.from({ length: kinds }, (_, kind) => rows[kind * width + c]),
+  );
+  const inner = (a: number[], b: number[]) => a.reduce((sum, v, i) => sum + v * b[i], 0);
+  const size = (a: number[]) => Math.sqrt(inner(a, a));
+  // Singular vectors, and the singular values that they have.
+  const s = columns.slice(0, kinds - 1).map((u) =>
+    size(centred[0].map((_, c) => inner(u, centred.map((p) => p[c])) / size(u)))
+  );
+  for (let c = 0; c < kinds - 1; c++) {
+    const deviation = size(columns[c]) / Math.sqrt(kinds);
+    assertAlmostEquals(deviation, 0.2 * Math.sqrt(s[c] / s[0]), 1e-5);
+    for (let d = 0; d < c; d++) {
+      assert(s[c] <= s[d] && Math.abs(inner(columns[c], columns[d])) < 1e-6);
+    }
+  }
+  assert(columns.slice(kinds - 1).flat().every((v) => Math.abs(v) < 1e-6), "more than there are");
 });
 
 Deno.test("a stage that comes too early names the one before it", async () => {

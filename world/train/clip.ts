@@ -14,7 +14,7 @@ import { transpose } from "../../ops/movement.ts";
 import { sum } from "../../ops/reduce.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { unflatten } from "../../tensor/tree.ts";
-import { writeWeights } from "./folder.ts";
+import { TABLE, writeWeights } from "./folder.ts";
 import { clipScheme, initialize, initializeHeads } from "./initialize.ts";
 import { crossEntropy, headsLoss, type LookBatch, lookBatch, noisy } from "./looks.ts";
 import { cosineRate, runStage } from "./loop.ts";
@@ -24,9 +24,8 @@ import { Captions, runOf, seedOf, type Workplace } from "./stage.ts";
 const ATTRIBUTES = 0.4;
 /** Logarithm of the inverse temperature: where it starts, and where it is held back (a temperature of 1/100). */
 const SCALE = { start: 2.6592, most: 4.6 };
-const TABLE = "text_model.embeddings.token_embedding.weight";
 
-/** Trains both towers and writes `clip/`, `text_encoder/` and a first `classifier/`. */
+/** Trains both towers and writes `clip/` and a first `classifier/`; the text tower goes on learning in stage `unet`. */
 export async function trainClip(place: Workplace): Promise<void> {
   const { device, out, configs, settings: { clip: settings } } = place;
   const captions = new Captions(place);
@@ -59,7 +58,6 @@ export async function trainClip(place: Workplace): Promise<void> {
   const weights: Named = { ...trained, [TABLE]: table };
   const { logit_scale } = weights;
   await writeWeights(device, out, "clip", configs.clip, weights, { logit_scale });
-  await writeWeights(device, out, "text_encoder", configs.text_encoder, weights);
   await writeWeights(device, out, "classifier", configs.classifier, weights);
   device.free(...Object.values(trained), table);
 }

@@ -47,6 +47,9 @@ const WEIGHTS = {
   classifier: "classifier/model.safetensors",
 } as const;
 
+/** The token table's path among a text encoder's weights. */
+export const TABLE = "text_model.embeddings.token_embedding.weight";
+
 /** A part of the model with weights. */
 export type Component = keyof typeof WEIGHTS;
 

@@ -8,14 +8,21 @@ import { trainClassifier } from "./classifier.ts";
 import { trainClip } from "./clip.ts";
 import { readConfigs, writeConfigs } from "./folder.ts";
 import type { RunOptions } from "./loop.ts";
-import { type Pictures, renderPictures } from "./pictures.ts";
+import type { Pictures } from "./pictures.ts";
 import { SETTINGS, type Settings, type Stage, STAGES } from "./settings.ts";
-import type { Workplace } from "./stage.ts";
+import { drawPictures, type Workplace } from "./stage.ts";
 import { trainUnet } from "./unet.ts";
 import { trainVae } from "./vae.ts";
 import { worldVocabulary, writeTokenizer } from "./vocabulary.ts";
 
-export { SETTINGS, type Settings, type Stage, STAGES, type StageSettings } from "./settings.ts";
+export {
+  SETTINGS,
+  type Settings,
+  type Stage,
+  STAGES,
+  type StageSettings,
+  type UnetSettings,
+} from "./settings.ts";
 
 /** What to train, and where to. */
 export interface TrainWorldOptions extends RunOptions {
@@ -53,20 +60,9 @@ export async function trainWorld(device: Device, options: TrainWorldOptions): Pr
       continue;
     }
     const configs = await readConfigs(out);
-    pictures ??= await draw(options, settings.pictures, configs.vae.sampleSize);
+    const { sampleSize: size } = configs.vae;
+    pictures ??= await drawPictures(options, { count: settings.pictures, size });
     const tokenizer = await loadTokenizer(`${out}/tokenizer`);
     await TRAIN[stage]({ ...options, device, configs, pictures, settings, tokenizer });
   }
-}
-
-async function draw(
-  { progress, signal }: RunOptions,
-  count: number,
-  size: number,
-): Promise<Pictures> {
-  progress?.start("pictures", count);
-  const onProgress = (done: number) => progress?.update(done);
-  const pictures = await renderPictures({ count, size, signal, onProgress });
-  progress?.stop();
-  return pictures;
 }

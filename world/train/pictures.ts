@@ -2,7 +2,16 @@
  * What the model trains on: a set of renders, each named by its seed, with captions and labels. Pictures are drawn once
  * and kept as bytes (a render costs more than a training step's share of a GPU), on all cores where there are many.
  */
-import { captionOf, coverOf, PATCH, randomScene, renderScene, Rng } from "../mod.ts";
+import {
+  captionOf,
+  coverOf,
+  kindScene,
+  PATCH,
+  randomScene,
+  renderScene,
+  Rng,
+  type Scene,
+} from "../mod.ts";
 import { tensor } from "../../ops/leaf.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { labelsOf } from "../export_dataset.ts";
@@ -19,7 +28,7 @@ export interface Pictures {
   readonly cover: Uint8Array;
   /** Five captions each: four with words left out, and the full one. */
   readonly captions: readonly (readonly string[])[];
-  /** Label numbers by head: see `labelsOf`. */
+  /** Label numbers by head: see `labelsOf`; and `kind`, the number of the kind that is shown, where one is. */
   readonly labels: readonly Readonly<Record<string, number>>[];
 }
 
@@ -30,6 +39,8 @@ export interface RenderOptions {
   readonly size: number;
   /** Seed of the first picture. Default 1,000,000: those below are for tests. */
   readonly first?: number;
+  /** Show so many made-up kinds, one a picture and in turn. */
+  readonly kinds?: number;
   /** Threads; 0 draws in this one. Default: one for each core, where it pays. */
   readonly workers?: number;
   /** Called with the number of pictures drawn. */
@@ -44,6 +55,8 @@ export interface RenderTask {
   readonly size: number;
   /** Seed of the first picture of the set. */
   readonly first: number;
+  /** Made-up kinds that the set shows. */
+  readonly kinds?: number;
   readonly from: number;
   readonly to: number;
 }
@@ -51,11 +64,16 @@ export interface RenderTask {
 /** Pictures that a thread draws between two messages. */
 const SHARE = 32;
 
+/** The scene of picture i of a set. */
+const sceneOf = ({ first, kinds }: Pick<RenderTask, "first" | "kinds">, i: number): Scene =>
+  kinds === undefined ? randomScene(first + i) : kindScene(i % kinds, first + i);
+
 /** Draws pictures `from` to `to` of a set into their places. */
-export function renderShare({ bytes, cover, size, first, from, to }: RenderTask): void {
+export function renderShare(task: RenderTask): void {
+  const { bytes, cover, size, from, to } = task;
   const each = size * size * 3, patches = (size / PATCH) ** 2;
   for (let i = from; i < to; i++) {
-    const scene = randomScene(first + i), picture = renderScene(scene, size);
+    const scene = sceneOf(task, i), picture = renderScene(scene, size);
     bytes.set(picture, i * each);
     cover.set(coverOf(scene, picture, size), i * patches);
   }
@@ -63,7 +81,7 @@ export function renderShare({ bytes, cover, size, first, from, to }: RenderTask)
 
 /** Draws the set: picture i is that of seed `first + i`. */
 export async function renderPictures(options: RenderOptions): Promise<Pictures> {
-  const { count, size, first = 1_000_000, signal } = options;
+  const { count, size, first = 1_000_000, kinds, signal } = options;
   const threads = options.workers ?? (count > 500 ? navigator.hardwareConcurrency : 0);
   const shared = (each: number) => new Uint8Array(new SharedArrayBuffer(count * each));
   const bytes = shared(size * size * 3), cover = shared((size / PATCH) ** 2);
@@ -72,6 +90,7 @@ export async function renderPictures(options: RenderOptions): Promise<Pictures> 
     cover,
     size,
     first,
+    kinds,
     from: i * SHARE,
     to: Math.min(count, (i + 1) * SHARE),
   }));
@@ -88,7 +107,7 @@ export async function renderPictures(options: RenderOptions): Promise<Pictures> 
   } else {
     await inParallel(shares, threads, finished);
   }
-  const scenes = Array.from({ length: count }, (_, i) => randomScene(first + i));
+  const scenes = Array.from({ length: count }, (_, i) => sceneOf({ first, kinds }, i));
   return {
     count,
     size,
@@ -98,7 +117,9 @@ export async function renderPictures(options: RenderOptions): Promise<Pictures> 
       const rng = new Rng((first + i) ^ 0x5eed);
       return [...[0, 1, 2, 3].map(() => captionOf(scene, rng)), captionOf(scene)];
     }),
-    labels: scenes.map(labelsOf),
+    labels: scenes.map((scene, i) =>
+      kinds === undefined ? labelsOf(scene) : { ...labelsOf(scene), kind: i % kinds }
+    ),
   };
 }
 
@@ -145,7 +166,7 @@ export function pixelsOf({ bytes, size }: Pictures, chosen: readonly number[]): 
 
 /** Weights of the chosen pictures' patches: 1 where the place shows, 1 + `extra` where a thing does, `[n, h, w, 1]`. */
 export function coverWeights(
-  { cover, size }: Pictures,
+  { cover, size }: Pick<Pictures, "cover" | "size">,
   chosen: readonly number[],
   extra: number,
 ): Tensor {

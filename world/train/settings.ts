@@ -15,6 +15,14 @@ export interface StageSettings {
   readonly warmUp: number;
 }
 
+/** Settings of the stage `unet`, half of whose pictures show made-up kinds. */
+export interface UnetSettings extends StageSettings {
+  /** Different kinds. */
+  readonly kinds: number;
+  /** Different pictures of them, beside those that all stages train on. */
+  readonly kindPictures: number;
+}
+
 /** Stages that train, in order; the first stage, `tokenizer`, computes. */
 export const TRAINED = ["vae", "clip", "classifier", "unet"] as const;
 /** All stages in order. */
@@ -32,7 +40,7 @@ export interface Settings {
   readonly vae: StageSettings;
   readonly clip: StageSettings;
   readonly classifier: StageSettings;
-  readonly unet: StageSettings;
+  readonly unet: UnetSettings;
 }
 
 /** What `world/train.ts` does when nothing else is said. */
@@ -42,5 +50,8 @@ export const SETTINGS: Settings = {
   vae: { steps: 10_000, batch: 32, rate: 1.5e-3, warmUp: 50 },
   clip: { steps: 4_000, batch: 128, rate: 1.2e-3, warmUp: 100 },
   classifier: { steps: 1_500, batch: 128, rate: 4e-4, warmUp: 100 },
-  unet: { steps: 20_000, batch: 64, rate: 1e-3, warmUp: 150 },
+  unet: {
+    ...{ steps: 20_000, batch: 64, rate: 1e-3, warmUp: 150 },
+    ...{ kinds: 4_000, kindPictures: 20_000 },
+  },
 };

@@ -7,7 +7,7 @@ import { foldIn, keyFromSeed } from "../../ops/random.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Configs } from "./folder.ts";
 import type { RunOptions } from "./loop.ts";
-import type { Pictures } from "./pictures.ts";
+import { type Pictures, type RenderOptions, renderPictures } from "./pictures.ts";
 import { type Settings, type Stage, STAGES } from "./settings.ts";
 
 /** What a stage works with. */
@@ -17,6 +17,18 @@ export interface Workplace extends RunOptions {
   readonly pictures: Pictures;
   readonly settings: Settings;
   readonly tokenizer: Tokenizer;
+}
+
+/** Draws a set of pictures, and says how far it is. */
+export async function drawPictures(
+  { progress, signal }: RunOptions,
+  options: RenderOptions,
+): Promise<Pictures> {
+  progress?.start("pictures", options.count);
+  const onProgress = (done: number) => progress?.update(done);
+  const pictures = await renderPictures({ ...options, signal, onProgress });
+  progress?.stop();
+  return pictures;
 }
 
 /** The stream of host numbers of a stage's step. */
@@ -68,8 +80,12 @@ export class Captions {
     return ids;
   }
 
-  ids(captions: readonly string[]): Tensor {
-    const flat = captions.flatMap((caption) => this.one(caption));
+  /** @param change puts another id in the place of one that caption i holds */
+  ids(
+    captions: readonly string[],
+    change: (id: number, i: number) => number = (id) => id,
+  ): Tensor {
+    const flat = captions.flatMap((caption, i) => this.one(caption).map((id) => change(id, i)));
     return tensor(Uint32Array.from(flat), [captions.length, this.#length]);
   }
 }

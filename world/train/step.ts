@@ -47,6 +47,8 @@ export interface StepOptions {
   readonly decay: number;
   /** Leave biases, norms and single numbers without decay. */
   readonly decayMatricesOnly?: boolean;
+  /** Factor of the rate for each parameter, by its path. Default 1 for all. */
+  readonly scale?: (path: string) => number;
   /** Bound of the gradients' global norm. */
   readonly clip: number;
 }
@@ -66,7 +68,7 @@ export function trainStep<B extends Batch>(
   loss: (params: Named, batch: B) => Losses,
   options: StepOptions,
 ): Step {
-  const { beta2, decay, decayMatricesOnly, clip } = options;
+  const { beta2, decay, decayMatricesOnly, scale, clip } = options;
   const step = (state: TrainState, batch: Batch, { rate, keep }: Knobs) => {
     let losses: Losses | undefined;
     const { grads } = valueAndGrad((params: Named) => {
@@ -74,11 +76,11 @@ export function trainStep<B extends Batch>(
       return losses.loss;
     })(state.params);
     const clipped = clipByGlobalNorm(grads, clip).grads;
-    const moved = adamw(state, clipped, { rate, beta2, decay: 0 });
+    const moved = adamw(state, clipped, { rate, scale, beta2, decay: 0 });
     const decays = (t: Tensor) => !decayMatricesOnly || t.shape.length > 1;
     const params = named(
       moved.params,
-      (p, k) => decays(p) ? sub(p, mul(mul(rate, decay), state.params[k])) : p,
+      (p, k) => decays(p) ? sub(p, mul(mul(rate, decay * (scale?.(k) ?? 1)), state.params[k])) : p,
     );
     const { average } = state;
     const next: TrainState = { ...moved, params };

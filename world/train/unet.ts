@@ -1,31 +1,35 @@
 /**
- * Stage `unet`: the denoiser on cached latents, with the frozen text encoder; some captions are empty, for
- * classifier-free guidance (Ho & Salimans 2021). A timestep is drawn as often as min-SNR weighs it (Hang et al. 2023;
- * steps with hardly any noise teach little), and form is harder than background: the patches that a thing covers get
- * more of the loss, until three quarters of the steps are done, since a weight that depends on the picture also pulls
- * things to be larger.
+ * Stage `unet`: the denoiser on cached latents, and the text encoder with it, at half the rate. Half of the pictures show
+ * made-up kinds (see `kinds.ts`). Some captions are empty, for classifier-free guidance (Ho & Salimans 2021). A timestep
+ * is drawn as often as min-SNR weighs it (Hang et al. 2023; steps with hardly any noise teach little), and form is harder
+ * than background: the patches that a thing covers get more of the loss, until three quarters of the steps are done,
+ * since a weight that depends on the picture also pulls things to be larger.
  */
 import type { Random } from "../../numerics/random.ts";
-import { compile } from "../../compile/compile.ts";
 import { type NoiseSchedule, noising, target } from "../../diffusion/schedule.ts";
 import { clipText } from "../../models/clip_text.ts";
-import type { ParameterTree } from "../../models/params.ts";
 import { unet, unetSpecs } from "../../models/unet.ts";
-import { toLatent, vaeEncode } from "../../models/vae.ts";
 import { add, mul, square, sub } from "../../ops/arithmetic.ts";
 import { tensor } from "../../ops/leaf.ts";
-import { upsampleNearest } from "../../ops/movement.ts";
+import { concat, upsampleNearest } from "../../ops/movement.ts";
 import { randomNormal } from "../../ops/random.ts";
 import { mean } from "../../ops/reduce.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { flatten, unflatten } from "../../tensor/tree.ts";
-import { leavesOf, readWeights, writeWeights } from "./folder.ts";
+import { KIND_WORD } from "../captions.ts";
+import { leavesOf, readWeights, TABLE, writeWeights } from "./folder.ts";
 import { initialize, torchLayers } from "./initialize.ts";
+import { kindRows } from "./kinds.ts";
+import { encodePictures, posteriorDeviation } from "./latents.ts";
 import { linearRate, runStage } from "./loop.ts";
-import { coverWeights, pixelsOf } from "./pictures.ts";
-import { Captions, drawsOf, keyOf, runOf, seedOf, type Workplace } from "./stage.ts";
+import { coverWeights, type Pictures } from "./pictures.ts";
+import { Captions, drawPictures, drawsOf, keyOf, runOf, seedOf, type Workplace } from "./stage.ts";
 import type { Losses } from "./step.ts";
 
+/** Seed of the first picture of a kind. */
+const FIRST_KIND = 2_000_000;
+/** The text encoder's rate, in those of the UNet. */
+const TEXT_RATE = 0.5;
 /** Share of captions left empty. */
 const EMPTY = 0.1;
 /** Share of the steps after which the rate comes down. */
@@ -36,8 +40,6 @@ const SNR = 5, LEAST = 0.05;
 const STYLE_ODDS = [1, 0.25, 0.25, 0.6];
 /** Extra weight of a patch that a thing covers at the start, and the share of the steps after which it is gone. */
 const EMPHASIS = 2, EMPHASIS_UNTIL = 0.75;
-/** Pictures encoded at a time. */
-const AT_ONCE = 32;
 
 /** A step's data. */
 type UnetBatch = {
@@ -53,17 +55,23 @@ type UnetBatch = {
   readonly key: Tensor;
 };
 
-/** Trains the UNet and writes its averaged weights. */
+/** Trains UNet and text encoder and writes the averaged weights of both. */
 export async function trainUnet(place: Workplace): Promise<void> {
   const { device, out, configs, settings: { unet: settings } } = place;
   const vae = await readWeights(device, out, "vae", configs.vae, "vae");
-  const text = await readWeights(device, out, "text_encoder", configs.text_encoder, "clip");
-  const latents = await encodePictures(place, vae);
+  // Not from text_encoder/, which this stage writes: run again, it would start from its own end.
+  const text = await readWeights(device, out, "clip", configs.text_encoder, "clip");
+  const shown = await picturesWithKinds(place);
+  const latents = await encodePictures(place, vae, shown.sets);
   const deviation = await posteriorDeviation(place, vae);
   device.free(...leavesOf(vae));
+  const { width, vocabulary } = configs.text_encoder;
+  const textConfig = { ...configs.text_encoder, vocabulary: vocabulary + settings.kinds };
+  const rows = device.upload(kindRows(settings.kinds, width), [settings.kinds, width], "f32");
+  const kindToken = place.tokenizer.addToken(KIND_WORD);
   const captions = new Captions(place);
   const timestep = drawBy(timestepOdds(configs.schedule));
-  const picture = drawBy(pictureOdds(place));
+  const picture = drawBy(pictureOdds(shown.labels));
   const trained = await runStage<UnetBatch>(device, {
     stage: "unet",
     ...settings,
@@ -72,14 +80,20 @@ export async function trainUnet(place: Workplace): Promise<void> {
     decay: 0.01,
     clip: 1,
     average: 0.999,
-    params: initialize(unetSpecs(configs.unet), seedOf(place, "unet"), torchLayers),
+    params: {
+      ...initialize(unetSpecs(configs.unet), seedOf(place, "unet"), torchLayers),
+      ...Object.fromEntries(flatten<Tensor>(text)),
+    },
+    scale: (path) => path.startsWith("text_model.") ? TEXT_RATE : 1,
     run: runOf(place, "unet"),
     loss(parameters, { clean, ids, timesteps, factors, weights, key }): Losses {
       const draw = (stream: number) => randomNormal(key, clean.shape, { stream });
       const x = add(clean, mul(draw(0), deviation));
       const noise = draw(1);
-      const { hidden } = clipText(configs.text_encoder, text, ids);
-      const params = unflatten(Object.entries(parameters));
+      // The kinds' rows stand at the end of the table, where those of new tokens stand, and don't learn.
+      const table = concat([parameters[TABLE], rows], 0);
+      const params = unflatten(Object.entries({ ...parameters, [TABLE]: table }));
+      const { hidden } = clipText(textConfig, params, ids);
       const sample = add(mul(x, factors.signal), mul(noise, factors.noise));
       const answer = unet(configs.unet, params, sample, timesteps, hidden);
       const wanted = add(mul(x, factors.wantedSignal), mul(noise, factors.wantedNoise));
@@ -91,21 +105,42 @@ export async function trainUnet(place: Workplace): Promise<void> {
       const random = drawsOf(place, "unet", step);
       const chosen = Array.from({ length: settings.batch }, () => picture(random));
       const words = chosen.map((i) => {
-        const caption = random.pick(place.pictures.captions[i]);
+        const caption = random.pick(shown.captions[i]);
         return random.uniform() < EMPTY ? "" : caption;
       });
       const drawn = chosen.map(() => timestep(random));
       return {
         clean: latents.of(chosen),
-        ids: captions.ids(words),
+        ids: captions.ids(
+          words,
+          (id, i) => id === kindToken ? vocabulary + shown.labels[chosen[i]].kind : id,
+        ),
         ...noiseAt(configs.schedule, drawn),
-        weights: coverWeights(place.pictures, chosen, emphasis(step / settings.steps)),
+        weights: coverWeights(shown, chosen, emphasis(step / settings.steps)),
         key: keyOf(place, "unet", step),
       };
     },
   }, place);
   await writeWeights(device, out, "unet", configs.unet, trained);
-  device.free(...Object.values(trained), ...leavesOf(text));
+  await writeWeights(device, out, "text_encoder", configs.text_encoder, trained);
+  device.free(...Object.values(trained), ...leavesOf(text), rows);
+}
+
+/** The pictures that all stages train on and those of kinds, as sets, and numbered through. */
+async function picturesWithKinds(place: Workplace) {
+  const { pictures, settings: { unet: { kinds, kindPictures: count } } } = place;
+  const { size } = pictures;
+  const ofKinds = await drawPictures(place, { count, size, kinds, first: FIRST_KIND });
+  const cover = new Uint8Array(pictures.cover.length + ofKinds.cover.length);
+  cover.set(pictures.cover);
+  cover.set(ofKinds.cover, pictures.cover.length);
+  return {
+    sets: [pictures, ofKinds],
+    size,
+    cover,
+    captions: [...pictures.captions, ...ofKinds.captions],
+    labels: [...pictures.labels, ...ofKinds.labels],
+  };
 }
 
 /** Extra weight of what a thing covers when a share of the steps is done. */
@@ -134,11 +169,19 @@ function noiseAt(
 const timestepOdds = ({ alphaBars }: NoiseSchedule): number[] =>
   Array.from(alphaBars, (a) => Math.min(1, SNR * (1 - a) / a) + LEAST);
 
-/** Odds of the pictures: one plain thing in a photo, which most prompts ask for, comes more often than in the world. */
-const pictureOdds = ({ pictures }: Workplace): number[] =>
-  pictures.labels.map(({ style, texture, relation }) =>
+/**
+ * Odds of the pictures: one plain thing in a photo, which most prompts ask for, comes more often than in the world, and
+ * a kind every other time.
+ */
+function pictureOdds(labels: Pictures["labels"]): number[] {
+  const odds = labels.map(({ style, texture, relation }) =>
     STYLE_ODDS[style] * (texture === 0 ? 1 : 0.4) * (relation === -1 ? 1 : 0.5)
   );
+  const sums = [0, 0];
+  const part = (i: number) => labels[i].kind === undefined ? 0 : 1;
+  odds.forEach((odd, i) => sums[part(i)] += odd);
+  return odds.map((odd, i) => odd / sums[part(i)]);
+}
 
 /** Draws index i with odds `weights[i]`. */
 function drawBy(weights: readonly number[]): (random: Random) => number {
@@ -154,62 +197,4 @@ function drawBy(weights: readonly number[]): (random: Random) => number {
     }
     return low;
   };
-}
-
-/** The latents of all pictures. */
-interface Latents {
-  /** Those of the chosen ones, `[n, h, w, c]`. */
-  of(chosen: readonly number[]): Tensor;
-}
-
-async function encodePictures(
-  { device, configs, pictures, progress, signal }: Workplace,
-  vae: ParameterTree,
-): Promise<Latents> {
-  const { count, size } = pictures;
-  const encode = compile(
-    device,
-    (pixels: Tensor) => toLatent(configs.vae, vaeEncode(configs.vae, vae, pixels)),
-  );
-  const n = Math.min(AT_ONCE, count);
-  let shape: readonly number[] = [], each = 0, all = new Float32Array(0);
-  progress?.start("latents", count);
-  for (let at = 0; at < count; at += n) {
-    // The last share goes back as far as it must to be whole.
-    const from = Math.min(at, count - n);
-    const chosen = Array.from({ length: n }, (_, i) => from + i);
-    const z = encode(tensor(pixelsOf(pictures, chosen), [n, size, size, 3]));
-    if (!each) {
-      shape = z.shape.slice(1);
-      each = z.size / n;
-      all = new Float32Array(count * each);
-    }
-    all.set(await device.read(z) as Float32Array, from * each);
-    progress?.update(from + n);
-    signal?.throwIfAborted();
-  }
-  progress?.stop();
-  encode.free();
-  return {
-    of(chosen) {
-      const data = new Float32Array(chosen.length * each);
-      chosen.forEach((index, i) =>
-        data.set(all.subarray(index * each, (index + 1) * each), i * each)
-      );
-      return tensor(data, [chosen.length, ...shape]);
-    },
-  };
-}
-
-/** Deviation of each channel of the scaled latents' posteriors, which is the same for all pictures. */
-async function posteriorDeviation(
-  { device, configs: { vae: config } }: Workplace,
-  vae: ParameterTree,
-): Promise<Tensor> {
-  const path = config.quantConv ? "quant_conv.bias" : "encoder.conv_out.bias";
-  const bias = await device.read(new Map(flatten<Tensor>(vae)).get(path)!) as Float32Array;
-  const logVariance = bias.subarray(config.latentChannels);
-  return tensor(logVariance.map((v) => Math.exp(v / 2) * config.scalingFactor), [
-    logVariance.length,
-  ]);
 }
