@@ -33,9 +33,9 @@ export interface DemoPlan {
 }
 
 /** Concepts that show well, unless others are asked for. */
-const CHOSEN = ["moongate", "monster"];
+const CHOSEN = ["longship", "toadstool"];
 /** Fewer steps than the method's, so that the demo is over in minutes without a GPU. */
-const STEPS = 200;
+const STEPS = 150;
 /** Pictures of the class that this world really has. */
 const REGULARIZATION = 60;
 

@@ -62,8 +62,7 @@ Deno.test("train: a concept is words, new words, class and folder; the rest is t
     regularization: [],
     method: "custom",
     initializers: undefined,
-    saveEvery: 50,
-    logEvery: 10,
+    ...{ saveEvery: 50, keep: 5, logEvery: 10 },
     seed: 42,
     resume: false,
   });

@@ -2,7 +2,7 @@
 
     python unet.py WORK DATA TOKENIZER --minutes 50 [--rank 0 --ranks 2]
 
-With `--kinds` half of the pictures show made-up kinds of thing. Where a caption names one, the text encoder is given the
+With `--kinds` half of the pictures (`--share`) show made-up kinds of thing. Where a caption names one, the text encoder is given the
 kind's own vector, as a new concept's V* will be given: so the keys and values learn to ask for any shape in any colours, and
 not for twelve categories alone. Words of a large text encoder have vectors that are alike where what they name is; these
 are principal components of the kinds' portraits.
@@ -33,6 +33,8 @@ parser.add_argument("--lr", type=float, default=1e-3)
 parser.add_argument("--rank", type=int, default=0)
 parser.add_argument("--ranks", type=int, default=1)
 parser.add_argument("--kinds", default="", help="names of pictures of made-up kinds, beside --names")
+parser.add_argument("--share", type=float, default=0.5, help="of the pictures that show made-up kinds")
+parser.add_argument("--emphasis", type=float, default=2, help="extra weight of what a thing covers, at first")
 parser.add_argument("--text", action="store_true", help="the text encoder learns too, at half the rate")
 parser.add_argument("--start", help="a checkpoint whose weights to start from")
 args = parser.parse_args()
@@ -66,7 +68,7 @@ alphas = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled
 # What most prompts ask for, one plain thing in a photo, is drawn more often than the world has it.
 single, plain = np.isin(world.labels("relation"), [-1]), world.labels("texture") == 0
 odds = np.array([1, 0.25, 0.25, 0.6])[world.labels("style")] * np.where(plain, 1, 0.4) * np.where(single, 1, 0.5)
-odds[kind >= 0] *= odds[kind < 0].sum() / max(1e-9, odds[kind >= 0].sum())
+odds[kind >= 0] *= args.share / (1 - args.share) * odds[kind < 0].sum() / max(1e-9, odds[kind >= 0].sum())
 odds /= odds.sum()
 # Steps with hardly any noise teach little: a time step is drawn as often as min-SNR weighs it.
 often = (5 * (1 - alphas) / alphas).clamp(max=1) + 0.05
@@ -74,7 +76,10 @@ noise = (load(f"{args.work}/vae.pt")["model"]["quant_conv.bias"][unet.config.in_
 checkpoint = f"{args.work}/unet.pt"
 step = 0
 if args.start:
-    unet.load_state_dict(load(args.start)["model"])
+    start = load(args.start)
+    unet.load_state_dict(start["model"])
+    if "text" in start:
+        text.load_state_dict(start["text"])
 ema, ema_text = copy(unet), copy(text)
 if state := load(checkpoint):
     unet.load_state_dict(state["model"]), optimizer.load_state_dict(state["optimizer"])
@@ -119,7 +124,7 @@ def rate(progress):
 def emphasis(progress):
     """Extra weight of the places that a thing covers: form is harder than background. Gone by three quarters of the time,
     since a weight that depends on the picture also pulls things to be larger."""
-    return 2 * max(0, 1 - progress / 0.75)
+    return args.emphasis * max(0, 1 - progress / 0.75)
 
 
 running, clock, progress = 0.0, time.time(), team.spent() / team.budget
