@@ -35,7 +35,7 @@ export interface DemoPlan {
 /** Concepts that show well, unless others are asked for. */
 const CHOSEN = ["longship", "toadstool"];
 /** Fewer steps than the method's, so that the demo is over in minutes without a GPU. */
-const STEPS = 150;
+const STEPS = 180;
 /** Pictures of the class that this world really has. */
 const REGULARIZATION = 60;
 
