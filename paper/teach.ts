@@ -10,6 +10,7 @@ import { loadDelta } from "../concepts/formats/load.ts";
 import { saveDelta } from "../concepts/formats/save.ts";
 import { mergeDeltas } from "../concepts/merge_deltas.ts";
 import { generateRegularization } from "../concepts/regularization.ts";
+import { onTopOf } from "../concepts/start.ts";
 import { trainConcepts, type TrainReport } from "../concepts/train.ts";
 import { conceptMask } from "../concepts/trains.ts";
 import { CAPTIONS_FILE } from "../cli/work_merge.ts";
@@ -46,7 +47,7 @@ export async function obtain(lab: Lab, recipe: Recipe): Promise<Delta> {
     // Each was taught by itself as the first: a V* is only a row, whatever it is called.
     deltas.push({ ...delta, tokens: delta.tokens.map((t) => ({ ...t, token: token(i) })) });
   }
-  if (recipe.kind === "together") return deltas.reduce(onTop);
+  if (recipe.kind === "together") return deltas.reduce((before, delta) => onTopOf(before, delta));
   const text = await readText(`${lab.folder}/${CAPTIONS_FILE}`);
   const { delta } = await mergeDeltas(lab.model, deltas, {
     regularization: text.split(/\r?\n/).filter(Boolean),
@@ -55,20 +56,13 @@ export async function obtain(lab: Lab, recipe: Recipe): Promise<Delta> {
   return delta;
 }
 
-/** A delta and one that went on from it: the words of both, the weights of the second. */
-const onTop = (before: Delta, after: Delta): Delta => ({
-  ...after,
-  tokens: [...before.tokens, ...after.tokens],
-  embeddings: [...before.embeddings, ...after.embeddings],
-});
-
 async function trained(lab: Lab, run: Training): Promise<Delta> {
   const path = await deltaPath(lab, run);
   if (await isFile(path)) return await loadDelta(path);
   const before = run.after && await trained(lab, run.after);
   const start = await startOf(lab, run, before);
   try {
-    const whole = (delta: Delta) => before ? onTop(before, delta) : delta;
+    const whole = (delta: Delta) => onTopOf(before, delta);
     await saveDelta(path, whole(await train(lab, run, start, path, whole)));
   } finally {
     start.free();
