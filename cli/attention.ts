@@ -1,11 +1,11 @@
 /** `moongate attention`: pictures, and where they attend to each word of their prompts. */
 import type { Command } from "npm:commander@15.1.0";
 import type { AttentionRequest } from "./requests.ts";
+import { withMemory } from "./memory_flags.ts";
 import {
   deltaRequests,
   type GivenDelta,
   promptsGiven,
-  withMemory,
   withPromptsFrom,
   withSampling,
 } from "./sampling_flags.ts";

@@ -3,7 +3,8 @@ import { type Command, Option } from "npm:commander@15.1.0";
 import { UsageError } from "./errors.ts";
 import { real, repeated, weight } from "./parse.ts";
 import type { EditRequest } from "./requests.ts";
-import { deltaRequests, type GivenDelta, withMemory, withSampling } from "./sampling_flags.ts";
+import { withMemory } from "./memory_flags.ts";
+import { deltaRequests, type GivenDelta, withSampling } from "./sampling_flags.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 
 /** The command. */

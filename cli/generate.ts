@@ -3,11 +3,11 @@ import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "./errors.ts";
 import { real } from "./parse.ts";
 import type { GenerateRequest } from "./requests.ts";
+import { withMemory } from "./memory_flags.ts";
 import {
   deltaRequests,
   type GivenDelta,
   promptsGiven,
-  withMemory,
   withPromptsFrom,
   withSampling,
 } from "./sampling_flags.ts";

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "npm:commander@15.1.0";
 import { SAMPLER_NAMES } from "../diffusion/samplers.ts";
 import { UsageError } from "./errors.ts";
-import { memory, real, side, whole } from "./parse.ts";
+import { real, side, whole } from "./parse.ts";
 import type { DeltaRequest, GenerateRequest } from "./requests.ts";
 
 /** The keys of a request that these flags fill in, as commander gives them. */
@@ -48,21 +48,6 @@ export function withSampling(command: Command, deltas: GivenDelta[]): Command {
       42,
     );
 }
-
-/** Adds the flags of what a model is held in, and of how much memory may be taken. */
-export const withMemory = (command: Command): Command =>
-  command
-    .addOption(
-      new Option(
-        "--precision <type>",
-        "of the weights (default: f32; f16 where --memory asks for it)",
-      ).choices(["f32", "f16"]),
-    )
-    .addOption(
-      new Option("--activations <type>", "what is computed in between (default: f32)")
-        .choices(["f32", "f16"]),
-    )
-    .option("--memory <size>", 'GPU memory to stay within, "6GB" (default: no limit)', memory);
 
 /** Adds the flag of the verbs that take many prompts. */
 export const withPromptsFrom = (command: Command): Command =>

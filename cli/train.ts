@@ -6,8 +6,9 @@ import { METHOD_NAMES, TRAINS } from "../concepts/methods.ts";
 import { PRESET_NAMES } from "../concepts/presets.ts";
 import { type ListedConcepts, readConceptsList } from "./concepts_list.ts";
 import { UsageError } from "./errors.ts";
+import { withMemory } from "./memory_flags.ts";
 import { optimizerFlags } from "./optimizer_flags.ts";
-import { concept, distinctConcepts, memory, named, real, repeated, side, whole } from "./parse.ts";
+import { concept, distinctConcepts, named, real, repeated, side, whole } from "./parse.ts";
 import type { ConceptRequest, PriorRequest, TrainRequest } from "./requests.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 
@@ -122,19 +123,7 @@ export function trainCommand(context: Context): Command {
       repeated((text) => text),
     )
     .option("--seed <n>", "random seed", whole(0), 42);
-  return optimizerFlags(command)
-    .optionsGroup("Running:")
-    .addOption(
-      new Option(
-        "--precision <type>",
-        "of the frozen weights (default: f32; f16 where --memory asks for it)",
-      ).choices(["f32", "f16"]),
-    )
-    .addOption(
-      new Option("--activations <type>", "what is computed in between (default: f32)")
-        .choices(["f32", "f16"]),
-    )
-    .option("--memory <size>", 'GPU memory to stay within, "6GB" (default: no limit)', memory)
+  return withMemory(optimizerFlags(command).optionsGroup("Running:"))
     .option("--save-every <n>", "steps between checkpoints, each with a delta", whole(1), 50)
     .option("--keep <n>", "checkpoints to keep, the newest", whole(1), 5)
     .option("--sample-every <n>", "steps between sample pictures (default: none)", whole(1))

@@ -56,8 +56,8 @@ const { values: flags } = parseArgs({
     steps: { type: "string", default: "250" },
     rate: { type: "string", default: "1e-3" },
     guidance: { type: "string", default: "4" },
-    batch: { type: "string", default: "4" },
-    samples: { type: "string", default: "8" },
+    batch: { type: "string", default: "8" },
+    samples: { type: "string", default: "16" },
   },
 });
 
