@@ -87,23 +87,17 @@ export {
 } from "./ops/arithmetic.ts";
 export { cos, sin } from "./ops/trigonometry.ts";
 export { attention, type AttentionOptions } from "./ops/attention.ts";
-export { cast, equal, greaterEqual, less, where } from "./ops/compare.ts";
+export { cast } from "./ops/cast.ts";
+export { equal, greaterEqual, less, where } from "./ops/compare.ts";
 export { conv2d, type ConvOptions, type Padding } from "./ops/conv.ts";
 export { embedding, replaceRows } from "./ops/embedding.ts";
 export { stopGradient } from "./ops/gradient.ts";
 export { scalar, tensor } from "./ops/leaf.ts";
 export type { Operand } from "./ops/map.ts";
 export { linear, matmul, type MatmulOptions } from "./ops/matmul.ts";
-export {
-  concat,
-  expand,
-  pad,
-  permute,
-  reshape,
-  slice,
-  transpose,
-  upsampleNearest,
-} from "./ops/movement.ts";
+export { expand, type ReduceOptions, sum } from "./ops/broadcast.ts";
+export { concat, upsampleNearest } from "./ops/concat.ts";
+export { pad, permute, reshape, slice, transpose } from "./ops/movement.ts";
 export { groupNorm, type GroupNormOptions, layerNorm, type LayerNormOptions } from "./ops/norm.ts";
 export {
   type DrawOptions,
@@ -113,7 +107,7 @@ export {
   randomNormal,
   randomUniform,
 } from "./ops/random.ts";
-export { max, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
+export { max, mean } from "./ops/reduce.ts";
 export { logSoftmax, logSumExp, softmax } from "./ops/softmax.ts";
 
 // Diffusion models.

@@ -5,7 +5,7 @@
 import { Tensor } from "../tensor/tensor.ts";
 import { flatten, mapTree, matches, type Tree } from "../tensor/tree.ts";
 import { tensor } from "../ops/leaf.ts";
-import { cast } from "../ops/compare.ts";
+import { cast } from "../ops/cast.ts";
 import { embedding, replaceRows } from "../ops/embedding.ts";
 
 /** Only these rows of a matrix train. */

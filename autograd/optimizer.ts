@@ -7,9 +7,8 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { add, div, minimum, mul, sqrt, square, sub } from "../ops/arithmetic.ts";
 import type { Operand } from "../ops/map.ts";
-import { sum } from "../ops/reduce.ts";
+import { expand, sum } from "../ops/broadcast.ts";
 import { literal, scalar } from "../ops/leaf.ts";
-import { expand } from "../ops/movement.ts";
 
 /** Named parameters, gradients or moments. */
 export type Named = { readonly [path: string]: Tensor };

@@ -1,8 +1,8 @@
 /** `moongate compress`: a delta with the small singular values of its changes left out. */
 import type { Command } from "npm:commander@15.1.0";
 import { ENERGY } from "../concepts/compress.ts";
-import { UsageError } from "./errors.ts";
-import { memory, real, whole } from "./parse.ts";
+import { UsageError } from "../terminal/errors.ts";
+import { memory, real, whole } from "../terminal/parse.ts";
 import type { CompressRequest } from "./requests.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 

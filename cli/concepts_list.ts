@@ -3,8 +3,8 @@ import { FileError, messageOf } from "../files/errors.ts";
 import { isObject, readText } from "../files/json.ts";
 import { listPictures } from "../files/image.ts";
 import { isFolder } from "../files/paths.ts";
-import { UsageError } from "./errors.ts";
-import { concept, distinctConcepts } from "./parse.ts";
+import { UsageError } from "../terminal/errors.ts";
+import { concept, distinctConcepts } from "./parse_concept.ts";
 import type { ConceptRequest, TrainRequest } from "./requests.ts";
 
 const KEYS = ["instance_prompt", "class_prompt", "instance_data_dir", "class_data_dir"] as const;

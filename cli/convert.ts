@@ -1,7 +1,7 @@
 /** `moongate convert`: a delta from any format into any other. */
 import { type Command, Option } from "npm:commander@15.1.0";
 import { deltaFormats } from "../concepts/formats/registry.ts";
-import { repeated, whole } from "./parse.ts";
+import { repeated, whole } from "../terminal/parse.ts";
 import type { ConvertRequest } from "./requests.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 

@@ -6,7 +6,7 @@ import { checkBase, type Delta } from "../concepts/delta.ts";
 import { loadDelta } from "../concepts/formats/load.ts";
 import { isFile, isFolder } from "../files/paths.ts";
 import { phrase, tokensIn } from "../concepts/prompts.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import type { ModelFacts } from "./model.ts";
 
 /** A delta and the path that the user gave for it. */

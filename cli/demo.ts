@@ -1,6 +1,6 @@
 /** `moongate demo`: teaches the small model that ships two concepts it has never seen, and shows before and after. */
 import type { Command } from "npm:commander@15.1.0";
-import { repeated, whole } from "./parse.ts";
+import { repeated, whole } from "../terminal/parse.ts";
 import type { DemoRequest } from "./requests.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 

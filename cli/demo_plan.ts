@@ -4,7 +4,7 @@ import { modelDefaults, type SamplingDefaults } from "../concepts/overrides.ts";
 import { INITIALIZERS } from "../concepts/defaults.ts";
 import { listPictures, readPicture } from "../files/image.ts";
 import { classPictures, conceptNamed } from "../world/mod.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import type { DemoRequest } from "./requests.ts";
 
 /** A concept of the demo. */

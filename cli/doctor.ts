@@ -1,7 +1,7 @@
 /** `moongate doctor`: what the machine has, and what will run on it. */
 import type { Command } from "npm:commander@15.1.0";
 import settings from "../deno.json" with { type: "json" };
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import { type AdapterFacts, type Facts, gatherFacts } from "./facts.ts";
 import { type Context, verb } from "./verb.ts";
 

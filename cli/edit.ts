@@ -1,7 +1,7 @@
 /** `moongate edit`: a picture is edited by its prompt. */
 import { type Command, Option } from "npm:commander@15.1.0";
-import { UsageError } from "./errors.ts";
-import { real, repeated, weight } from "./parse.ts";
+import { UsageError } from "../terminal/errors.ts";
+import { real, repeated, weight } from "../terminal/parse.ts";
 import type { EditRequest } from "./requests.ts";
 import { withMemory } from "./memory_flags.ts";
 import { deltaRequests, type GivenDelta, withSampling } from "./sampling_flags.ts";

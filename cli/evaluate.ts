@@ -1,7 +1,7 @@
 /** `moongate evaluate`: how well pictures fit their prompts, their targets, and real pictures. */
 import type { Command } from "npm:commander@15.1.0";
-import { UsageError } from "./errors.ts";
-import { repeated, whole } from "./parse.ts";
+import { UsageError } from "../terminal/errors.ts";
+import { repeated, whole } from "../terminal/parse.ts";
 import type { EvaluateRequest } from "./requests.ts";
 import {
   deltaRequests,

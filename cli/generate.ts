@@ -1,7 +1,7 @@
 /** `moongate generate`: pictures from prompts, with or without taught concepts. */
 import type { Command } from "npm:commander@15.1.0";
-import { UsageError } from "./errors.ts";
-import { real } from "./parse.ts";
+import { UsageError } from "../terminal/errors.ts";
+import { real } from "../terminal/parse.ts";
 import type { GenerateRequest } from "./requests.ts";
 import { withMemory } from "./memory_flags.ts";
 import {

@@ -1,6 +1,6 @@
 /** `moongate inspect`: what a file is; or what parameters an architecture has. */
 import type { Command } from "npm:commander@15.1.0";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import { type Context, verb } from "./verb.ts";
 
 /** The command. */

@@ -6,7 +6,7 @@ import type { LoadedDelta } from "../concepts/formats/load.ts";
 import { norm } from "../numerics/matrix.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Inspected } from "./requests.ts";
-import { columns } from "./table.ts";
+import { columns } from "../terminal/table.ts";
 
 /** One weight of a delta. */
 interface WeightFacts {

@@ -22,7 +22,7 @@ import {
 import { vaeFactor } from "../models/vae.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { sizeOf } from "../tensor/shape.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import type { ModelFacts } from "./model.ts";
 import type { TrainPlan } from "./train_plan.ts";
 

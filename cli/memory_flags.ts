@@ -1,6 +1,6 @@
 /** The flags of every verb that runs a model: in which element types, and in how much memory. */
 import { type Command, Option } from "npm:commander@15.1.0";
-import { memory } from "./parse.ts";
+import { memory } from "../terminal/parse.ts";
 
 /** Adds the flags of what a model is held in, and of how much memory may be taken. */
 export const withMemory = (command: Command): Command =>

@@ -1,7 +1,7 @@
 /** `moongate merge`: several taught concepts in one delta, in closed form. */
 import type { Command } from "npm:commander@15.1.0";
-import { UsageError } from "./errors.ts";
-import { real, whole } from "./parse.ts";
+import { UsageError } from "../terminal/errors.ts";
+import { real, whole } from "../terminal/parse.ts";
 import type { MergeRequest } from "./requests.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 

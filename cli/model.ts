@@ -11,7 +11,7 @@ import { type ModelFolder, openModelFolder } from "../files/folder.ts";
 import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
 import { unetConfig } from "../models/unet.ts";
 import { vaeConfig, vaeFactor } from "../models/vae.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 
 /** A model folder that was looked through. */
 export interface ModelFacts {

@@ -1,7 +1,7 @@
 /** The flags of `moongate train` that say how each step is taken: the rate over time, and what of a batch it sees. */
 import { type Command, Option } from "npm:commander@15.1.0";
 import { RATE_SCHEDULES } from "../concepts/rates.ts";
-import { real, whole } from "./parse.ts";
+import { real, whole } from "../terminal/parse.ts";
 
 /** Adds them. */
 export const optimizerFlags = (command: Command): Command =>

@@ -9,8 +9,8 @@ import type { DeltaFormatName } from "../concepts/formats/format.ts";
 import type { Method, Trains } from "../concepts/methods.ts";
 import type { Preset } from "../concepts/presets.ts";
 import type { RateSchedule } from "../concepts/rates.ts";
-import type { Interrupt } from "./interrupt.ts";
-import type { Progress } from "./progress.ts";
+import type { Interrupt } from "../terminal/interrupt.ts";
+import type { Progress } from "../terminal/progress.ts";
 
 /** One concept to teach. */
 export interface ConceptRequest {

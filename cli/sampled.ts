@@ -5,7 +5,7 @@ import { loadPipeline, type Pipeline, type PipelineOptions } from "../diffusion/
 import { FileError } from "../files/errors.ts";
 import { isFile } from "../files/paths.ts";
 import { checkPrompts, type NamedDelta, openDeltas, overlap, tokensOf } from "./deltas.ts";
-import { Interrupted } from "./interrupt.ts";
+import { Interrupted } from "../terminal/interrupt.ts";
 import { inspectModel, type ModelFacts, sideFor } from "./model.ts";
 import type { DeltaRequest, SampledRequest, Ui } from "./requests.ts";
 import { type SamplingPlan, samplingPlan } from "./sampling.ts";

@@ -6,7 +6,7 @@ import type { Pipeline } from "../diffusion/pipeline.ts";
 import { type SampleOptions, Sampler } from "../diffusion/sample.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { encodePng } from "../files/png.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Metrics } from "../files/metrics.ts";
 
 /** Folder of the pictures inside an output folder. */
 export const SAMPLES_FOLDER = "samples";

@@ -1,6 +1,6 @@
 /** What `generate` samples with: the flags, then the model folder's `moongate.json`, then its scheduler's class. */
 import { chosenSampler, type SamplerChoice, trajectory } from "../diffusion/samplers.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import type { ModelFacts } from "./model.ts";
 import type { GenerateRequest, SampledRequest } from "./requests.ts";
 

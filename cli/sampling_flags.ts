@@ -1,8 +1,8 @@
 /** The flags of the verbs that make pictures: prompts, deltas with their strengths, and how to sample. */
 import { type Command, InvalidArgumentError, Option } from "npm:commander@15.1.0";
 import { SAMPLER_NAMES } from "../diffusion/samplers.ts";
-import { UsageError } from "./errors.ts";
-import { real, side, whole } from "./parse.ts";
+import { UsageError } from "../terminal/errors.ts";
+import { real, side, whole } from "../terminal/parse.ts";
 import type { DeltaRequest, GenerateRequest } from "./requests.ts";
 
 /** The keys of a request that these flags fill in, as commander gives them. */

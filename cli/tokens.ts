@@ -1,7 +1,7 @@
 /** `moongate tokens`: vocabulary entries that are rare enough for a new word to start from. */
 import type { Command } from "npm:commander@15.1.0";
-import { UsageError } from "./errors.ts";
-import { whole } from "./parse.ts";
+import { UsageError } from "../terminal/errors.ts";
+import { whole } from "../terminal/parse.ts";
 import { type Context, verb } from "./verb.ts";
 
 /** The command. */

@@ -5,10 +5,11 @@ import { INITIALIZERS } from "../concepts/defaults.ts";
 import { METHOD_NAMES, TRAINS } from "../concepts/methods.ts";
 import { PRESET_NAMES } from "../concepts/presets.ts";
 import { type ListedConcepts, readConceptsList } from "./concepts_list.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import { withMemory } from "./memory_flags.ts";
 import { optimizerFlags } from "./optimizer_flags.ts";
-import { concept, distinctConcepts, named, real, repeated, side, whole } from "./parse.ts";
+import { concept, distinctConcepts } from "./parse_concept.ts";
+import { named, real, repeated, side, whole } from "../terminal/parse.ts";
 import type { ConceptRequest, PriorRequest, TrainRequest } from "./requests.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 

@@ -6,7 +6,7 @@ import { type CaptionedFile, linesOf, listCaptioned } from "../files/collection.
 import { FileError } from "../files/errors.ts";
 import { type Picture, readPicture, resize } from "../files/image.ts";
 import { centreSquare } from "../files/picture.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import type { ConceptRequest, TrainRequest } from "./requests.ts";
 
 /** The regularization of one class: read from a folder, to be chosen from a collection, or to be made. */

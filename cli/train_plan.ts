@@ -15,7 +15,7 @@ import { randomSeed } from "../models/new_tokens.ts";
 import { TokenError } from "../models/tokenizer.ts";
 import { newestState } from "./checkpoints.ts";
 import { type NamedDelta, openDeltas, tokensOf } from "./deltas.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import { inspectModel, inspectScorer, type ModelFacts, sideFor, unknownWords } from "./model.ts";
 import type { TrainRequest } from "./requests.ts";
 import { type ClassSet, readClasses, readPhotos } from "./train_pictures.ts";

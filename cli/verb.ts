@@ -2,8 +2,8 @@
  * What all verbs share: how a command is made, and how its work is run with progress and Ctrl-C.
  */
 import { Command } from "npm:commander@15.1.0";
-import { catchInterrupt } from "./interrupt.ts";
-import { createProgress } from "./progress.ts";
+import { catchInterrupt } from "../terminal/interrupt.ts";
+import { createProgress } from "../terminal/progress.ts";
 import type { Ui } from "./requests.ts";
 import type * as work from "./work.ts";
 

@@ -1,6 +1,6 @@
 /** `moongate verify`: whether this machine computes a model as PyTorch does. */
 import type { Command } from "npm:commander@15.1.0";
-import { VerificationError } from "./errors.ts";
+import { VerificationError } from "../terminal/errors.ts";
 import type { VerifyRequest } from "./requests.ts";
 import { type Context, verb, withUi } from "./verb.ts";
 

@@ -16,7 +16,7 @@ import { UNET } from "../concepts/formats/names.ts";
 import { kindOf } from "./work_inspect.ts";
 import { changesPlot } from "./plot.ts";
 import type { AnalyseRequest, Inspected } from "./requests.ts";
-import { columns } from "./table.ts";
+import { columns } from "../terminal/table.ts";
 
 /** How many layers the table shows. */
 const SHOWN = 12;

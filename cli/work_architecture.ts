@@ -3,9 +3,9 @@ import { architectureNamed, architectureNames } from "../models/architectures.ts
 import type { ParameterSpecs } from "../models/params.ts";
 import { type ModelConfig, parameterSpecs } from "../models/specs.ts";
 import { sizeOf } from "../tensor/shape.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import type { ArchitectureRequest, Inspected } from "./requests.ts";
-import { columns } from "./table.ts";
+import { columns } from "../terminal/table.ts";
 
 /** Lists the parameters of an architecture, by the checkpoint's names and in PyTorch's shapes. */
 export function architecture({ architecture, component }: ArchitectureRequest): Inspected {

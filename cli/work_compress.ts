@@ -4,10 +4,10 @@ import { openBase } from "../concepts/formats/base.ts";
 import { openDelta } from "../concepts/formats/load.ts";
 import { saveDeltaAs } from "../concepts/formats/save.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import { spectrumPlot } from "./plot.ts";
 import type { CompressRequest, Ui } from "./requests.ts";
-import { columns } from "./table.ts";
+import { columns } from "../terminal/table.ts";
 
 /** Compresses a delta; gives the path of the new one. */
 export async function compress(request: CompressRequest, ui: Ui): Promise<string> {

@@ -3,7 +3,7 @@ import type { Delta } from "../concepts/delta.ts";
 import { type BaseModel, openBase } from "../concepts/formats/base.ts";
 import { openDelta } from "../concepts/formats/load.ts";
 import { saveDeltaAs } from "../concepts/formats/save.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import type { ConvertRequest, Ui } from "./requests.ts";
 
 /** Converts a delta; gives the paths of what was written. */

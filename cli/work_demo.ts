@@ -17,7 +17,7 @@ import { writeFileAtomic } from "../files/atomic.ts";
 import { readText } from "../files/json.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { type DemoConcept, type DemoPlan, demoPlan } from "./demo_plan.ts";
-import { Interrupted } from "./interrupt.ts";
+import { Interrupted } from "../terminal/interrupt.ts";
 import { reportPage } from "./report.ts";
 import type { DemoRequest, Ui } from "./requests.ts";
 import { CAPTIONS_FILE, reportTable } from "./work_merge.ts";

@@ -7,7 +7,7 @@ import type { Picture } from "../files/picture.ts";
 import { writePng } from "../files/png.ts";
 import { sheet } from "../files/sheet.ts";
 import { loadTokenizer } from "../models/tokenizer.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import { describeSampling, planSamplingWithin } from "./memory.ts";
 import type { EditRequest, Ui } from "./requests.ts";
 import { lookThrough, openSampled, prepareOut, type Sampled, stopped } from "./sampled.ts";

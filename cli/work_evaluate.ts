@@ -10,11 +10,11 @@ import { listPictures, type Picture, readPicture } from "../files/image.ts";
 import { readJsonObject } from "../files/json.ts";
 import { isFile, isFolder } from "../files/paths.ts";
 import { readPngText } from "../files/png.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import { inspectScorer } from "./model.ts";
 import { reportPage } from "./report.ts";
 import type { EvaluateRequest, Ui } from "./requests.ts";
-import { columns } from "./table.ts";
+import { columns } from "../terminal/table.ts";
 import { generate } from "./work_generate.ts";
 
 /** Name of the report inside the output folder. */

@@ -15,7 +15,7 @@ import { isFile, isFolder } from "../files/paths.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { inspectDelta } from "./inspect_delta.ts";
 import type { Inspected, InspectRequest } from "./requests.ts";
-import { columns } from "./table.ts";
+import { columns } from "../terminal/table.ts";
 
 /** Says what a file or folder is. */
 export async function inspect({ path, model }: InspectRequest): Promise<Inspected> {

@@ -9,10 +9,10 @@ import { readText } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { openDeltas, tokensOf } from "./deltas.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import { inspectModel } from "./model.ts";
 import type { MergeRequest, Ui } from "./requests.ts";
-import { columns } from "./table.ts";
+import { columns } from "../terminal/table.ts";
 import { loading } from "./work_train.ts";
 
 /** Captions that a model folder may carry for merging. */

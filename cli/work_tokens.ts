@@ -3,10 +3,10 @@ import { rareTokens } from "../concepts/rare_tokens.ts";
 import { linesOf, listCaptioned } from "../files/collection.ts";
 import { FileError } from "../files/errors.ts";
 import { isFolder } from "../files/paths.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import { inspectModel } from "./model.ts";
 import type { Inspected, TokensRequest } from "./requests.ts";
-import { columns } from "./table.ts";
+import { columns } from "../terminal/table.ts";
 
 /** Of how many captions the paper counted 5 to 10 occurrences. */
 const PAPER = 200_000;

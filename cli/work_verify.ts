@@ -3,10 +3,10 @@ import { Gold } from "../concepts/verify/gold.ts";
 import { type Verification, verifyModel } from "../concepts/verify/verify.ts";
 import { gpu } from "../device/adapter.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
-import { Interrupted } from "./interrupt.ts";
+import { Interrupted } from "../terminal/interrupt.ts";
 import { inspectModel } from "./model.ts";
 import type { Findings, Ui, VerifyRequest } from "./requests.ts";
-import { columns } from "./table.ts";
+import { columns } from "../terminal/table.ts";
 import { loading } from "./work_train.ts";
 
 /** Computes a golden file again and says how far off each tensor is. */

@@ -7,7 +7,7 @@
 import type { Node, Tensor } from "../tensor/tensor.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
 import { isContiguous } from "../tensor/view.ts";
-import type { ReduceAttrs } from "../ops/reduce.ts";
+import type { ReduceAttrs } from "../ops/broadcast.ts";
 import {
   costOf,
   type Expr,

@@ -3,9 +3,12 @@
  * `pack2x16float`, which every WebGPU has. Kernels are written for buffers of f16, always compute in f32, and become
  * these here, by their text: no kernel knows of it, and memory is the same to the byte.
  */
-import type { LoweredUse } from "./lower.ts";
+import type { BufferUse } from "../tensor/kernel.ts";
 
 const HALVES = /^(?:f16|vec4<f16>)$/;
+
+/** What matters here of a buffer that is bound. */
+type Bound = Pick<BufferUse, "name" | "access" | "type">;
 
 /** A dispatch's WGSL for buffers of words in place of those of f16. */
 export interface Packed {
@@ -21,7 +24,7 @@ export interface Packed {
  *
  * @throws Error where it stores f16 one by one: neighbours share a word, and would overwrite each other
  */
-export function packed(label: string, bindings: readonly LoweredUse[], body: string): Packed {
+export function packed(label: string, bindings: readonly Bound[], body: string): Packed {
   const halves = bindings.filter((b) => HALVES.test(b.type));
   const single = halves.find((b) => b.type === "f16" && b.access === "write");
   if (single) {

@@ -1,7 +1,7 @@
 /** From parameters on a device to a delta on the host: what was trained, and rows of the token table. */
 import type { Mask, Trained } from "../autograd/mask.ts";
 import { evaluate } from "../compile/compile.ts";
-import { cast } from "../ops/compare.ts";
+import { cast } from "../ops/cast.ts";
 import { embedding } from "../ops/embedding.ts";
 import { tensor } from "../ops/leaf.ts";
 import { flatten } from "../tensor/tree.ts";

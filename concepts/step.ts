@@ -5,7 +5,8 @@
  */
 import { checkpoint } from "../autograd/checkpoint.ts";
 import type { Mask } from "../autograd/mask.ts";
-import { concat, slice } from "../ops/movement.ts";
+import { concat } from "../ops/concat.ts";
+import { slice } from "../ops/movement.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type PromptFeatures, promptFeatures } from "../diffusion/conditions.ts";
 import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";

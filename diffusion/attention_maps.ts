@@ -3,7 +3,8 @@
  * 16; Hertz et al. 2022, Figure 4).
  */
 import { mean } from "../ops/reduce.ts";
-import { reshape, slice, upsampleNearest } from "../ops/movement.ts";
+import { upsampleNearest } from "../ops/concat.ts";
+import { reshape, slice } from "../ops/movement.ts";
 import { type Picture, zoom } from "../files/picture.ts";
 import { sheet } from "../files/sheet.ts";
 import type { AttentionControl, HookMaker } from "./attention_control.ts";

@@ -5,7 +5,8 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Shape, ShapeError, show } from "../tensor/shape.ts";
 import { tensor } from "../ops/leaf.ts";
-import { concat, reshape, slice } from "../ops/movement.ts";
+import { concat } from "../ops/concat.ts";
+import { reshape, slice } from "../ops/movement.ts";
 import { clipText, projectText } from "../models/clip_text.ts";
 import type { ParameterTree } from "../models/params.ts";
 import { type AddedConditions, SIZE_NUMBERS, type UNetConfig } from "../models/unet.ts";

@@ -6,12 +6,13 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Shape, ShapeError, show } from "../tensor/shape.ts";
 import { add, div, maximum, mul, square, sub } from "../ops/arithmetic.ts";
-import { cast } from "../ops/compare.ts";
+import { cast } from "../ops/cast.ts";
 import { embedding } from "../ops/embedding.ts";
 import { tensor } from "../ops/leaf.ts";
 import { reshape, slice } from "../ops/movement.ts";
 import { randomNormal, randomUniform } from "../ops/random.ts";
-import { mean, sum } from "../ops/reduce.ts";
+import { sum } from "../ops/broadcast.ts";
+import { mean } from "../ops/reduce.ts";
 import type { PipelineConfig, PipelineParams } from "./pipeline.ts";
 import { unet, type UNetOptions } from "../models/unet.ts";
 import { type Posterior, toLatent, vaeEncode, vaeFactor } from "../models/vae.ts";

@@ -3,7 +3,7 @@
  * computes them on their own: scores, softmax, product.
  */
 import { mul } from "../ops/arithmetic.ts";
-import { cast } from "../ops/compare.ts";
+import { cast } from "../ops/cast.ts";
 import { matmul } from "../ops/matmul.ts";
 import { permute } from "../ops/movement.ts";
 import { softmax } from "../ops/softmax.ts";

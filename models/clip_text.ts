@@ -5,11 +5,13 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { ShapeError, show } from "../tensor/shape.ts";
 import { add, mul, neg } from "../ops/arithmetic.ts";
-import { cast, equal, where } from "../ops/compare.ts";
+import { cast } from "../ops/cast.ts";
+import { equal, where } from "../ops/compare.ts";
 import { embedding } from "../ops/embedding.ts";
 import { input, tensor } from "../ops/leaf.ts";
 import { reshape, slice } from "../ops/movement.ts";
-import { max, sum } from "../ops/reduce.ts";
+import { sum } from "../ops/broadcast.ts";
+import { max } from "../ops/reduce.ts";
 import { clipEncoder, type ClipEncoderConfig, clipEncoderConfig } from "./clip_encoder.ts";
 import { ConfigReader } from "./config.ts";
 import { layerNormLayer, linearLayer } from "./layers.ts";

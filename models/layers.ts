@@ -5,7 +5,7 @@
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { add } from "../ops/arithmetic.ts";
-import { cast } from "../ops/compare.ts";
+import { cast } from "../ops/cast.ts";
 import { conv2d } from "../ops/conv.ts";
 import { linear } from "../ops/matmul.ts";
 import { groupNorm, layerNorm } from "../ops/norm.ts";

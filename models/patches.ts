@@ -1,7 +1,9 @@
 /** Pictures as a transformer reads them: CLIP's image encoder and DINO begin alike, under other names. */
 import { add } from "../ops/arithmetic.ts";
-import { cast } from "../ops/compare.ts";
-import { concat, expand, reshape } from "../ops/movement.ts";
+import { cast } from "../ops/cast.ts";
+import { expand } from "../ops/broadcast.ts";
+import { concat } from "../ops/concat.ts";
+import { reshape } from "../ops/movement.ts";
 import { ShapeError, show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { convLayer } from "./layers.ts";

@@ -2,8 +2,9 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { add } from "../ops/arithmetic.ts";
 import { silu } from "../ops/activation.ts";
-import { cast } from "../ops/compare.ts";
-import { reshape, upsampleNearest } from "../ops/movement.ts";
+import { cast } from "../ops/cast.ts";
+import { upsampleNearest } from "../ops/concat.ts";
+import { reshape } from "../ops/movement.ts";
 import { convLayer, groupNormLayer, linearLayer } from "./layers.ts";
 import type { Parameters } from "./params.ts";
 

@@ -7,9 +7,10 @@ import { ShapeError } from "../tensor/shape.ts";
 import { add, mul, sub } from "../ops/arithmetic.ts";
 import { cos, sin } from "../ops/trigonometry.ts";
 import { silu } from "../ops/activation.ts";
-import { cast } from "../ops/compare.ts";
+import { cast } from "../ops/cast.ts";
 import { tensor } from "../ops/leaf.ts";
-import { concat, reshape } from "../ops/movement.ts";
+import { concat } from "../ops/concat.ts";
+import { reshape } from "../ops/movement.ts";
 import { linearLayer } from "./layers.ts";
 import type { Parameters } from "./params.ts";
 

@@ -7,7 +7,7 @@ import { ShapeError, show } from "../tensor/shape.ts";
 import { add, exp, maximum, minimum, mul } from "../ops/arithmetic.ts";
 import { silu } from "../ops/activation.ts";
 import { attention } from "../ops/attention.ts";
-import { cast } from "../ops/compare.ts";
+import { cast } from "../ops/cast.ts";
 import { input } from "../ops/leaf.ts";
 import { reshape, slice } from "../ops/movement.ts";
 import { convLayer, groupNormLayer, linearLayer } from "./layers.ts";

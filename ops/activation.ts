@@ -12,12 +12,14 @@ import {
   type KernelPlan,
   storageType,
 } from "../tensor/kernel.ts";
-import { applyMap, defineMap } from "./map.ts";
+import { defineMap } from "./elementwise.ts";
+import { applyMap } from "./map.ts";
 import { add, exp, mul, square, sub } from "./arithmetic.ts";
 import { less, where } from "./compare.ts";
 import { erfOf, erfWgsl } from "./erf.ts";
 import { tensor } from "./leaf.ts";
-import { expand, reshape, slice } from "./movement.ts";
+import { expand } from "./broadcast.ts";
+import { reshape, slice } from "./movement.ts";
 
 type Unary = (x: Tensor) => Tensor;
 

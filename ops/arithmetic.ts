@@ -1,6 +1,7 @@
 /** Arithmetic, elementwise: the ops that everything else is written with. All broadcast as NumPy does. */
 import type { Tensor } from "../tensor/tensor.ts";
-import { applyMap, defineMap, type Operand } from "./map.ts";
+import { defineMap } from "./elementwise.ts";
+import { applyMap, type Operand } from "./map.ts";
 import type { Wgsl } from "../tensor/op.ts";
 import { greaterEqual, less, where } from "./compare.ts";
 

@@ -8,8 +8,8 @@ import { ShapeError } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 import type { KernelContext, KernelPlan } from "../tensor/kernel.ts";
 import { mul } from "./arithmetic.ts";
-import { cast } from "./compare.ts";
-import { sum } from "./reduce.ts";
+import { cast } from "./cast.ts";
+import { sum } from "./broadcast.ts";
 import {
   type AttentionAttrs,
   type AttentionGradAttrs,

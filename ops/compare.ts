@@ -1,7 +1,7 @@
-/** Comparison, selection and conversion. Comparisons give `u32` 0 or 1. */
+/** Comparison and selection. Comparisons give `u32` 0 or 1. */
 import type { Tensor } from "../tensor/tensor.ts";
-import type { DType } from "../tensor/dtype.ts";
-import { applyMap, defineMap, type Operand } from "./map.ts";
+import { defineMap } from "./elementwise.ts";
+import { applyMap, type Operand } from "./map.ts";
 
 function comparison(name: string, operator: string, test: (a: number, b: number) => boolean) {
   return defineMap({
@@ -28,15 +28,6 @@ const whereOp = defineMap({
   vjp: [null, (g, [c]) => where(c, g, 0), (g, [c]) => where(c, 0, g)],
 });
 
-const castOp = defineMap<{ readonly dtype: DType }>({
-  name: "cast",
-  arity: 1,
-  expression: ([a], _attrs, w) => `${w.type(w.out)}(${a})`,
-  reference: ([a], { dtype }) => dtype === "i32" || dtype === "u32" ? Math.trunc(a) : a,
-  vjp: [(g, [a]) => cast(g, a.dtype)],
-  dtype: (_inputs, { dtype }) => dtype,
-});
-
 /** 1 where `a < b`. */
 export const less = (a: Operand, b: Operand): Tensor => applyMap(lessOp, [a, b], undefined);
 /** 1 where `a ≥ b`. */
@@ -48,9 +39,4 @@ export const equal = (a: Operand, b: Operand): Tensor => applyMap(equalOp, [a, b
 /** `a` where the condition is not zero, else `b`. The gradient follows the choice. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   return applyMap(whereOp, [condition, a, b], undefined, typeof a === "number" ? 2 : 1);
-}
-
-/** Converts to another element type; to integers by truncation. The gradient is cast back. */
-export function cast(a: Tensor, dtype: DType): Tensor {
-  return a.dtype === dtype ? a : applyMap(castOp, [a], { dtype });
 }

@@ -8,8 +8,8 @@ import { ShapeError, show, type Spec } from "../tensor/shape.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 import { literal, tensor } from "./leaf.ts";
-import { cast } from "./compare.ts";
-import { expand } from "./movement.ts";
+import { cast } from "./cast.ts";
+import { expand } from "./broadcast.ts";
 import {
   embeddingGradKernel,
   embeddingKernel,

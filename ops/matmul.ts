@@ -6,9 +6,9 @@ import { defineOp } from "../tensor/op.ts";
 import { matrix } from "./gemm/operands.ts";
 import { planGemm } from "./gemm/plan.ts";
 import { add } from "./arithmetic.ts";
-import { cast } from "./compare.ts";
+import { cast } from "./cast.ts";
 import { reshape, transpose } from "./movement.ts";
-import { sum } from "./reduce.ts";
+import { sum } from "./broadcast.ts";
 
 /** Which operands of {@linkcode matmul} are taken transposed, and what it gives. */
 export interface MatmulOptions {

@@ -5,20 +5,10 @@
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { axisOf, sameShape, type Shape, ShapeError, sizeOf, stridesOf } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
-import {
-  contiguous,
-  expandView,
-  padView,
-  permuteView,
-  sliceView,
-  type View,
-} from "../tensor/view.ts";
-import { add } from "./arithmetic.ts";
-import { cast } from "./compare.ts";
-import { sum } from "./reduce.ts";
+import { contiguous, padView, permuteView, sliceView, type View } from "../tensor/view.ts";
 
 /** Reads a whole view of a flat array: the reference of every movement op. */
-function gather(x: Float64Array, v: View): Float64Array {
+export function gather(x: Float64Array, v: View): Float64Array {
   const y = new Float64Array(sizeOf(v.shape));
   const unit = stridesOf(v.shape);
   for (let i = 0; i < y.length; i++) {
@@ -98,27 +88,6 @@ const padOp = defineOp<{ readonly before: readonly number[]; readonly shape: Sha
   lowering: { kind: "view", view: (v, { before, shape }) => padView(v, before, shape) },
 });
 
-const expandOp = defineOp<{ readonly shape: Shape }>({
-  name: "expand",
-  shape: ([x], { shape }) => {
-    if (x.shape.length !== shape.length || x.shape.some((d, i) => d !== 1 && d !== shape[i])) {
-      throw new ShapeError("expand", `[${x.shape}] does not broadcast to [${shape}]`);
-    }
-    return [{ shape, dtype: x.dtype }];
-  },
-  vjp: ([g], node) => {
-    const x = node.inputs[0].shape;
-    return [
-      g && cast(
-        sum(g, x.map((d, i) => d !== g.shape[i] ? i : -1).filter((i) => i >= 0), { keep: true }),
-        g.dtype,
-      ),
-    ];
-  },
-  reference: ([x], [s], { shape }) => [gather(x, expandView(contiguous(s.shape), shape)!)],
-  lowering: { kind: "view", view: (v, { shape }) => expandView(v, shape) },
-});
-
 /** The same elements in row-major order under another shape; one extent may be −1. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const known = shape.reduce((n, d) => d === -1 ? n : n * d, 1);
@@ -162,44 +131,4 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[]): 
   return sameShape(shape, x.shape)
     ? x
     : apply(padOp, [x], { before: widths.map((w) => w[0]), shape })[0];
-}
-
-/** Broadcasts to `shape`, adding leading axes as NumPy does. */
-export function expand(x: Tensor, shape: Shape): Tensor {
-  if (sameShape(x.shape, shape)) return x;
-  const lead = shape.length - x.shape.length;
-  const full = lead > 0 ? reshape(x, [...Array(lead).fill(1), ...x.shape]) : x;
-  return sameShape(full.shape, shape) ? full : apply(expandOp, [full], { shape })[0];
-}
-
-/** Joins tensors along an axis. */
-export function concat(parts: readonly Tensor[], axis: number): Tensor {
-  const a = axisOf("concat", axis, parts[0].shape.length);
-  const total = parts.reduce((n, p) => n + p.shape[a], 0);
-  for (const p of parts) {
-    if (
-      p.shape.length !== parts[0].shape.length ||
-      p.shape.some((d, i) => i !== a && d !== parts[0].shape[i])
-    ) {
-      throw new ShapeError(
-        "concat",
-        `[${p.shape}] does not join [${parts[0].shape}] along axis ${a}`,
-      );
-    }
-  }
-  // A sum of zero-padded parts: every part is read only inside its guard, and the fuser makes one kernel of it.
-  let at = 0;
-  const padded = parts.map((p) => {
-    const widths = p.shape.map((d, i): [number, number] => i === a ? [at, total - at - d] : [0, 0]);
-    at += p.shape[a];
-    return pad(p, widths);
-  });
-  return padded.reduce((x, y) => add(x, y));
-}
-
-/** Repeats every pixel `factor` times along height and width. `x` is NHWC. */
-export function upsampleNearest(x: Tensor, factor = 2): Tensor {
-  const [b, h, w, c] = x.shape;
-  const cells = expand(reshape(x, [b, h, 1, w, 1, c]), [b, h, factor, w, factor, c]);
-  return reshape(cells, [b, h * factor, w * factor, c]);
 }

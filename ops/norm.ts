@@ -7,11 +7,12 @@ import { apply, type Tensor } from "../tensor/tensor.ts";
 import { sameShape, type Shape, ShapeError, show, type Spec } from "../tensor/shape.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
-import { vjp } from "../autograd/grad.ts";
+import { reverse } from "../tensor/reverse.ts";
 import { add, mul, rsqrt, square, sub } from "./arithmetic.ts";
-import { cast } from "./compare.ts";
-import { expand, reshape, slice } from "./movement.ts";
-import { mean, sum } from "./reduce.ts";
+import { cast } from "./cast.ts";
+import { expand, sum } from "./broadcast.ts";
+import { reshape, slice } from "./movement.ts";
+import { mean } from "./reduce.ts";
 import { groupShape, layerShape, type NormAttrs, type NormShape } from "./norm_shape.ts";
 import { groupGradKernel, groupNormKernel } from "./norm_group.ts";
 import { layerGradKernel, layerNormKernel } from "./norm_layer.ts";
@@ -50,7 +51,7 @@ function defineNorm(kind: Kind) {
       // Second derivatives are rare: differentiate the same thing written with ops.
       if (!h) return [];
       const wantedInputs = [x, gamma, g].filter((_, i) => wanted[i]);
-      const found = vjp([[byOps(kind, x, gamma, g, attrs), h]], wantedInputs);
+      const found = reverse([[byOps(kind, x, gamma, g, attrs), h]], wantedInputs, add);
       return [0, 1, 2].map((i) => wanted[i] ? found.shift() : undefined);
     },
     reference([x, gamma, g, stats], [spec], attrs) {

@@ -4,10 +4,10 @@ import { type Shape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape
 import { isFloat } from "../tensor/dtype.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 import { mul, sub } from "./arithmetic.ts";
-import { cast } from "./compare.ts";
-import { expand, reshape } from "./movement.ts";
+import { cast } from "./cast.ts";
+import { expand, sum } from "./broadcast.ts";
+import { reshape } from "./movement.ts";
 import { rowKernel, type RowPhase, rowType } from "./rows.ts";
-import { sum } from "./reduce.ts";
 
 const lengthOf = (shape: Shape): number => shape.at(-1)!;
 

@@ -4,7 +4,7 @@
  */
 import { apply, type Op, type Tensor } from "../tensor/tensor.ts";
 import { mul, neg } from "./arithmetic.ts";
-import { defineMap } from "./map.ts";
+import { defineMap } from "./elementwise.ts";
 
 /** 2π as a number that times any whole number below 2¹⁶ is exact in f32, and the rest. */
 const [TURN, REST] = [6.28125, 0.0019353071795864769];

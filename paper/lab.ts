@@ -1,7 +1,7 @@
 /** Where the work is done: the folder that keeps what is finished, and the model, opened when something is missing. */
 import { INITIALIZERS } from "../concepts/defaults.ts";
 import { type ModelDefaults, modelDefaults } from "../concepts/overrides.ts";
-import type { Progress } from "../cli/progress.ts";
+import type { Progress } from "../terminal/progress.ts";
 import { gpu } from "../device/adapter.ts";
 import type { Device } from "../device/device.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";

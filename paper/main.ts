@@ -9,8 +9,8 @@
  *     deno task paper --quick --write-docs           # puts what was measured into docs/paper.md
  */
 import { parseArgs } from "node:util";
-import { UsageError } from "../cli/errors.ts";
-import { createProgress, formatTime } from "../cli/progress.ts";
+import { UsageError } from "../terminal/errors.ts";
+import { createProgress, formatTime } from "../terminal/progress.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { conceptNamed } from "../world/mod.ts";
 import { EXPERIMENTS } from "./experiments.ts";

@@ -1,6 +1,6 @@
 /** Doing what is planned and not done yet; and before that, how long it will take, by steps that are timed here. */
-import { formatTime } from "../cli/progress.ts";
-import { columns } from "../cli/table.ts";
+import { formatTime } from "../terminal/progress.ts";
+import { columns } from "../terminal/table.ts";
 import { trainConcepts } from "../concepts/train.ts";
 import type { Trains } from "../concepts/methods.ts";
 import { isFile } from "../files/paths.ts";

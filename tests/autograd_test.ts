@@ -13,7 +13,8 @@ import {
 } from "../autograd/optimizer.ts";
 import { add, exp, mul, square, sub } from "../ops/arithmetic.ts";
 import { sin } from "../ops/trigonometry.ts";
-import { mean, sum } from "../ops/reduce.ts";
+import { sum } from "../ops/broadcast.ts";
+import { mean } from "../ops/reduce.ts";
 import { cutGradient, stopGradient } from "../ops/gradient.ts";
 import { input, tensor } from "../ops/leaf.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";

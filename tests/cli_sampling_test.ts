@@ -1,6 +1,6 @@
 /** Which sampler a command takes: its flags, the model folder's `moongate.json`, its scheduler's class. */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { UsageError } from "../cli/errors.ts";
+import { UsageError } from "../terminal/errors.ts";
 import type { ModelFacts } from "../cli/model.ts";
 import type { GenerateRequest } from "../cli/requests.ts";
 import { samplingPlan } from "../cli/sampling.ts";

@@ -1,12 +1,13 @@
 // The command, run as a function with the work replaced: what flags become, what is refused, what errors look like.
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { judge } from "../cli/doctor.ts";
-import { isKnown, report, UsageError } from "../cli/errors.ts";
+import { isKnown, report, UsageError } from "../terminal/errors.ts";
 import type { AdapterFacts } from "../cli/facts.ts";
-import { catchInterrupt, Interrupted } from "../cli/interrupt.ts";
+import { catchInterrupt, Interrupted } from "../terminal/interrupt.ts";
 import { main } from "../cli/main.ts";
-import { concept, memory } from "../cli/parse.ts";
-import { createProgress, formatLine, formatTime } from "../cli/progress.ts";
+import { concept } from "../cli/parse_concept.ts";
+import { memory } from "../terminal/parse.ts";
+import { createProgress, formatLine, formatTime } from "../terminal/progress.ts";
 import type { Work } from "../cli/verb.ts";
 import { AdapterError } from "../device/errors.ts";
 import { FileError } from "../files/errors.ts";

@@ -6,7 +6,10 @@ import { erfOf } from "../ops/erf.ts";
 import * as trigonometry from "../ops/trigonometry.ts";
 import * as compare from "../ops/compare.ts";
 import * as move from "../ops/movement.ts";
-import { max, mean, sum } from "../ops/reduce.ts";
+import { expand, sum } from "../ops/broadcast.ts";
+import { cast } from "../ops/cast.ts";
+import { concat, upsampleNearest } from "../ops/concat.ts";
+import { max, mean } from "../ops/reduce.ts";
 import { tensor } from "../ops/leaf.ts";
 import { interpret } from "../compile/interpret.ts";
 import { compile, evaluate } from "../compile/compile.ts";
@@ -73,8 +76,7 @@ Deno.test("elementwise functions of one argument agree with float64, and so do t
 Deno.test("slopes of activations have derivatives of their own: second derivatives hold", async () => {
   const names = ["sigmoid", "tanh", "erf", "silu", "quickGelu", "gelu", "gelu (tanh)"];
   for (const name of names) {
-    const slope = (x: Tensor) =>
-      vjp([[unary[name](x), move.expand(tensor([1]), x.shape)]], [x])[0]!;
+    const slope = (x: Tensor) => vjp([[unary[name](x), expand(tensor([1]), x.shape)]], [x])[0]!;
     await checkOp([f32(8)], slope, { values: [awayFromZero(8)] });
   }
 });
@@ -99,10 +101,10 @@ Deno.test("activations are finite and right far from zero", async () => {
   }
   for (const f of [activation.silu, activation.quickGelu, activation.gelu, unary["gelu (tanh)"]]) {
     const [y] = interpret([f(x)]);
-    const [dy] = interpret(vjp([[f(x), move.expand(tensor([1]), x.shape)]], [x]) as Tensor[]);
+    const [dy] = interpret(vjp([[f(x), expand(tensor([1]), x.shape)]], [x]) as Tensor[]);
     const actual = await device.read(evaluate(device, f(x))) as Float32Array;
     const slope = await device.read(
-      evaluate(device, vjp([[f(x), move.expand(tensor([1]), x.shape)]], [x])[0]!),
+      evaluate(device, vjp([[f(x), expand(tensor([1]), x.shape)]], [x])[0]!),
     ) as Float32Array;
     y.forEach((v, i) => {
       assert(Math.abs(v - actual[i]) <= 1e-6 * Math.max(1, Math.abs(v)), `${v} but ${actual[i]}`);
@@ -155,21 +157,21 @@ Deno.test("comparisons, casts and floor give the same integers as the definition
   for (const f of [compare.less, compare.greaterEqual, compare.equal]) {
     await checkOp([f32(8), f32(8)], f, { values: [x, y], forwardOnly: true, tolerance: 0 });
   }
-  await checkOp([f32(8)], (a) => compare.cast(a, "i32"), {
+  await checkOp([f32(8)], (a) => cast(a, "i32"), {
     values: [x],
     forwardOnly: true,
     tolerance: 0,
   });
   await checkOp([f32(8)], arithmetic.floor, { values: [x], forwardOnly: true, tolerance: 0 });
-  await checkOp([{ shape: [8], dtype: "u32" }], (a) => mul(compare.cast(a, "f32"), 0.5), {
+  await checkOp([{ shape: [8], dtype: "u32" }], (a) => mul(cast(a, "f32"), 0.5), {
     forwardOnly: true,
   });
 });
 
 Deno.test("f16 storage computes in f32 and rounds once", async () => {
   await checkOp([f16(4, 8)], (x) => activation.silu(mul(x, 3)));
-  await checkOp([f16(5), f32(5)], (x, y) => mul(compare.cast(x, "f32"), y));
-  await checkOp([f16(5, 4)], (x) => compare.cast(move.slice(x, 0, 0, 3), "f32"));
+  await checkOp([f16(5), f32(5)], (x, y) => mul(cast(x, "f32"), y));
+  await checkOp([f16(5, 4)], (x) => cast(move.slice(x, 0, 0, 3), "f32"));
 });
 
 Deno.test("movement: any chain of reshape, permute, slice, pad and expand equals its definition", async () => {
@@ -180,13 +182,13 @@ Deno.test("movement: any chain of reshape, permute, slice, pad and expand equals
       y = move.pad(y, y.shape.map((_, i) => [(seed >> i) % 3, (seed >> (i + 2)) % 3]));
       y = move.slice(y, -1, 0, Math.max(1, y.shape.at(-1)! - 1));
       y = move.reshape(y, [1, -1, y.shape.at(-1)!]);
-      return mul(move.expand(y, [2, ...y.shape.slice(1)]), 0.5);
+      return mul(expand(y, [2, ...y.shape.slice(1)]), 0.5);
     }, { seed });
-    await checkOp([f32(...shape), f32(...shape)], (x, y) => move.concat([x, y, mul(x, y)], -1), {
+    await checkOp([f32(...shape), f32(...shape)], (x, y) => concat([x, y, mul(x, y)], -1), {
       seed,
     });
   });
-  await checkOp([f32(2, 3, 2, 4)], (x) => move.upsampleNearest(x));
+  await checkOp([f32(2, 3, 2, 4)], (x) => upsampleNearest(x));
 });
 
 Deno.test("reductions over any axes, of sizes that need one stage or two", async () => {

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { embedding, replaceRows } from "../ops/embedding.ts";
 import { add, mul } from "../ops/arithmetic.ts";
 import { sin } from "../ops/trigonometry.ts";
-import { sum } from "../ops/reduce.ts";
+import { sum } from "../ops/broadcast.ts";
 import { input, tensor } from "../ops/leaf.ts";
 import { compile, evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";

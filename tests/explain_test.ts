@@ -23,7 +23,8 @@ import { sin } from "../ops/trigonometry.ts";
 import { input, tensor } from "../ops/leaf.ts";
 import { linear, matmul } from "../ops/matmul.ts";
 import { reshape } from "../ops/movement.ts";
-import { mean, sum } from "../ops/reduce.ts";
+import { sum } from "../ops/broadcast.ts";
+import { mean } from "../ops/reduce.ts";
 import { testDevice, uniform } from "./support/check.ts";
 
 function random(shape: number[], seed: number): Tensor {

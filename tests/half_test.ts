@@ -13,7 +13,7 @@ import { promptFeatures } from "../diffusion/conditions.ts";
 import { loadPipeline, sketchParams, withActivations } from "../diffusion/pipeline.ts";
 import { unet } from "../models/unet.ts";
 import { vaeDecode } from "../models/vae.ts";
-import { cast } from "../ops/compare.ts";
+import { cast } from "../ops/cast.ts";
 import { conv2d } from "../ops/conv.ts";
 import { embedding } from "../ops/embedding.ts";
 import { tensor } from "../ops/leaf.ts";

@@ -7,8 +7,8 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
-import { UsageError } from "../cli/errors.ts";
-import { createProgress } from "../cli/progress.ts";
+import { UsageError } from "../terminal/errors.ts";
+import { createProgress } from "../terminal/progress.ts";
 import { CLAIMS, verdictOf } from "../paper/claims.ts";
 import { EXPERIMENTS, TABLES } from "../paper/experiments.ts";
 import { paper, requestOf } from "../paper/main.ts";

@@ -1,6 +1,6 @@
 // How steps are taken: rates, accumulation, clipping; starting from an earlier delta; what is known before the first step.
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { concept } from "../cli/parse.ts";
+import { concept } from "../cli/parse_concept.ts";
 import type { TrainRequest } from "../cli/requests.ts";
 import { planTraining } from "../cli/train_plan.ts";
 import { describeRun } from "../cli/work_train.ts";

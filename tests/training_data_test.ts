@@ -9,7 +9,7 @@ import {
 } from "@std/assert";
 import { readConceptsList } from "../cli/concepts_list.ts";
 import { main } from "../cli/main.ts";
-import { concept } from "../cli/parse.ts";
+import { concept } from "../cli/parse_concept.ts";
 import type { TrainRequest } from "../cli/requests.ts";
 import { readPhotos } from "../cli/train_pictures.ts";
 import { planTraining } from "../cli/train_plan.ts";

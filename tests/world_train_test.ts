@@ -3,7 +3,7 @@
  * bit by bit, and what comes out is a model.
  */
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
-import type { Progress } from "../cli/progress.ts";
+import type { Progress } from "../terminal/progress.ts";
 import { compile } from "../compile/compile.ts";
 import { generate } from "../diffusion/sample.ts";
 import { FileError } from "../files/errors.ts";

@@ -8,7 +8,7 @@ const limit = 400;
 const skipped = new Set(["node_modules", "out", "golden"]);
 
 /** All .ts files under a folder, hidden and ignored folders left out. */
-function* sources(folder: string): Generator<string> {
+export function* sources(folder: string): Generator<string> {
   for (const entry of Deno.readDirSync(folder)) {
     if (entry.name.startsWith(".") || skipped.has(entry.name)) continue;
     const path = folder === "." ? entry.name : `${folder}/${entry.name}`;

@@ -25,11 +25,11 @@
  * Drawing the 48,000 pictures, and for `unet` those 20,000, comes on top: 11 to 30 ms each and core.
  */
 import { parseArgs } from "node:util";
-import { report, UsageError } from "../cli/errors.ts";
-import { catchInterrupt, Interrupted, interrupted } from "../cli/interrupt.ts";
-import { whole } from "../cli/parse.ts";
-import { prepareGpu } from "../cli/platform.ts";
-import { createProgress } from "../cli/progress.ts";
+import { report, UsageError } from "../terminal/errors.ts";
+import { catchInterrupt, Interrupted, interrupted } from "../terminal/interrupt.ts";
+import { whole } from "../terminal/parse.ts";
+import { prepareGpu } from "../terminal/platform.ts";
+import { createProgress } from "../terminal/progress.ts";
 import { gpu } from "../device/adapter.ts";
 import { SETTINGS, type Settings, type Stage, STAGES, trainWorld } from "./train/mod.ts";
 import { TRAINED } from "./train/settings.ts";

@@ -6,9 +6,11 @@ import type { Pipeline } from "../../diffusion/pipeline.ts";
 import { clipText } from "../../models/clip_text.ts";
 import { unet } from "../../models/unet.ts";
 import { vaeDecode, vaeEncode, vaeFactor } from "../../models/vae.ts";
-import { cast } from "../../ops/compare.ts";
+import { cast } from "../../ops/cast.ts";
 import { tensor } from "../../ops/leaf.ts";
-import { concat, expand, permute, slice } from "../../ops/movement.ts";
+import { expand } from "../../ops/broadcast.ts";
+import { concat } from "../../ops/concat.ts";
+import { permute, slice } from "../../ops/movement.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Gold } from "./gold.ts";
 

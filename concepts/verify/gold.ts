@@ -5,7 +5,8 @@
 import { FileError } from "../../files/errors.ts";
 import { openSafetensors, type TensorSource } from "../../files/safetensors.ts";
 import { tensor } from "../../ops/leaf.ts";
-import { expand, permute, reshape } from "../../ops/movement.ts";
+import { expand } from "../../ops/broadcast.ts";
+import { permute, reshape } from "../../ops/movement.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { TRAINS, type Trains } from "../methods.ts";
 

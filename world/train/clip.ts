@@ -11,7 +11,7 @@ import { add, div, exp, minimum, mul, sqrt, square } from "../../ops/arithmetic.
 import { scalar, tensor } from "../../ops/leaf.ts";
 import { matmul } from "../../ops/matmul.ts";
 import { transpose } from "../../ops/movement.ts";
-import { sum } from "../../ops/reduce.ts";
+import { sum } from "../../ops/broadcast.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { unflatten } from "../../tensor/tree.ts";
 import { TABLE, writeWeights } from "./folder.ts";

@@ -5,7 +5,7 @@ import { Parameters, type ParameterTree } from "../../models/params.ts";
 import { add, mul, neg } from "../../ops/arithmetic.ts";
 import { tensor } from "../../ops/leaf.ts";
 import { randomNormal } from "../../ops/random.ts";
-import { sum } from "../../ops/reduce.ts";
+import { sum } from "../../ops/broadcast.ts";
 import { logSoftmax } from "../../ops/softmax.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { RELATIONS } from "../scene.ts";

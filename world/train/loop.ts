@@ -9,8 +9,8 @@ import {
   saveCheckpoint,
 } from "../../concepts/checkpoints.ts";
 import { TrainingError } from "../../concepts/train.ts";
-import { openMetrics } from "../../cli/metrics.ts";
-import type { Progress } from "../../cli/progress.ts";
+import { openMetrics } from "../../files/metrics.ts";
+import type { Progress } from "../../terminal/progress.ts";
 import { evaluate } from "../../compile/compile.ts";
 import type { Device } from "../../device/device.ts";
 import type { Named } from "../../autograd/optimizer.ts";

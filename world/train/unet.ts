@@ -11,7 +11,7 @@ import { clipText } from "../../models/clip_text.ts";
 import { unet, unetSpecs } from "../../models/unet.ts";
 import { add, mul, square, sub } from "../../ops/arithmetic.ts";
 import { tensor } from "../../ops/leaf.ts";
-import { concat, upsampleNearest } from "../../ops/movement.ts";
+import { concat, upsampleNearest } from "../../ops/concat.ts";
 import { randomNormal } from "../../ops/random.ts";
 import { mean } from "../../ops/reduce.ts";
 import type { Tensor } from "../../tensor/tensor.ts";

@@ -2,10 +2,10 @@
  * The numbers of a training run, for plots and for looking at later: one JSON object a line in `metrics.jsonl`, and the
  * same in an event file for TensorBoard, with sample pictures.
  */
-import { writeFileAtomic } from "../files/atomic.ts";
-import { readText } from "../files/json.ts";
-import { isFile } from "../files/paths.ts";
-import { eventRecord, firstRecord, type TrainingEvent } from "../files/tensorboard.ts";
+import { writeFileAtomic } from "./atomic.ts";
+import { readText } from "./json.ts";
+import { isFile } from "./paths.ts";
+import { eventRecord, firstRecord, type TrainingEvent } from "./tensorboard.ts";
 
 /** One line. */
 export interface Metric {

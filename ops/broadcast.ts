@@ -1,0 +1,115 @@
+/**
+ * Broadcasting and summing: each is the derivative of the other, so they stand together, and under everything that
+ * broadcasts. Sums are always accumulated in f32, in a fixed order: the same input gives the same bits.
+ */
+import { apply, type Tensor } from "../tensor/tensor.ts";
+import {
+  axisOf,
+  sameShape,
+  type Shape,
+  ShapeError,
+  sizeOf,
+  type Spec,
+  stridesOf,
+} from "../tensor/shape.ts";
+import { contiguous, expandView } from "../tensor/view.ts";
+import { defineOp, type Op } from "../tensor/op.ts";
+import { cast } from "./cast.ts";
+import { gather, reshape } from "./movement.ts";
+
+/** Attributes of the reduction ops: reduced axes stay as extent 1. */
+export interface ReduceAttrs {
+  readonly axes: readonly number[];
+}
+
+/** The shape with the reduced axes at extent 1. */
+export const reducedShape = (x: Shape, axes: readonly number[]): number[] =>
+  x.map((d, i) => axes.includes(i) ? 1 : d);
+
+/** The float64 reference of a reduction that goes through the elements in order. */
+export function fold(start: number, step: (acc: number, x: number) => number) {
+  return (
+    [x]: readonly Float64Array[],
+    [s]: readonly Spec[],
+    { axes }: ReduceAttrs,
+  ): Float64Array[] => {
+    const y = new Float64Array(sizeOf(reducedShape(s.shape, axes))).fill(start);
+    const unit = stridesOf(s.shape);
+    const out = stridesOf(reducedShape(s.shape, axes));
+    for (let i = 0; i < x.length; i++) {
+      let at = 0;
+      for (let d = 0; d < s.shape.length; d++) {
+        if (!axes.includes(d)) at += Math.floor(i / unit[d]) % s.shape[d] * out[d];
+      }
+      y[at] = step(y[at], x[i]);
+    }
+    return [y];
+  };
+}
+
+/** Registered as `sum`; the fuser knows it by name of its lowering. */
+export const sumOp = defineOp<ReduceAttrs>({
+  name: "sum",
+  shape: ([x], { axes }) => [{
+    shape: reducedShape(x.shape, axes),
+    dtype: x.dtype === "f16" ? "f32" : x.dtype,
+  }],
+  vjp: ([g], { inputs: [x] }) => [g && expand(cast(g, x.dtype), x.shape)],
+  reference: fold(0, (a, x) => a + x),
+  lowering: { kind: "reduce" },
+});
+
+const expandOp = defineOp<{ readonly shape: Shape }>({
+  name: "expand",
+  shape: ([x], { shape }) => {
+    if (x.shape.length !== shape.length || x.shape.some((d, i) => d !== 1 && d !== shape[i])) {
+      throw new ShapeError("expand", `[${x.shape}] does not broadcast to [${shape}]`);
+    }
+    return [{ shape, dtype: x.dtype }];
+  },
+  vjp: ([g], node) => {
+    const x = node.inputs[0].shape;
+    return [
+      g && cast(
+        sum(g, x.map((d, i) => d !== g.shape[i] ? i : -1).filter((i) => i >= 0), { keep: true }),
+        g.dtype,
+      ),
+    ];
+  },
+  reference: ([x], [s], { shape }) => [gather(x, expandView(contiguous(s.shape), shape)!)],
+  lowering: { kind: "view", view: (v, { shape }) => expandView(v, shape) },
+});
+
+/** Which axes to reduce, and whether they stay as extent 1. */
+export interface ReduceOptions {
+  /** Keep the reduced axes with extent 1. */
+  readonly keep?: boolean;
+}
+
+/** Applies a reduction to `axes`, all of them when left out. */
+export function reduce(
+  op: Op<ReduceAttrs>,
+  x: Tensor,
+  axes: readonly number[] | undefined,
+  keep: boolean,
+): Tensor {
+  const rank = x.shape.length;
+  const list = axes
+    ? [...new Set(axes.map((a) => axisOf(op.name, a, rank)))].sort((a, b) => a - b)
+    : [...x.shape.keys()];
+  const y = list.length ? apply(op, [x], { axes: list })[0] : x;
+  return keep ? y : reshape(y, x.shape.filter((_, i) => !list.includes(i)));
+}
+
+/** Broadcasts to `shape`, adding leading axes as NumPy does. */
+export function expand(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  const lead = shape.length - x.shape.length;
+  const full = lead > 0 ? reshape(x, [...Array(lead).fill(1), ...x.shape]) : x;
+  return sameShape(full.shape, shape) ? full : apply(expandOp, [full], { shape })[0];
+}
+
+/** Sum over `axes` (all of them when left out); that of f16 is f32. */
+export function sum(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
+  return reduce(sumOp, x, axes, options.keep ?? false);
+}
