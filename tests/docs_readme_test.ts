@@ -1,0 +1,56 @@
+// The README's commands, from photos to a delta to pictures to a LoRA, run as they stand but for fewer steps and pictures.
+import { assert, assertEquals } from "@std/assert";
+import { main } from "../cli/main.ts";
+import { openBase } from "../concepts/formats/base.ts";
+import { saveDelta } from "../concepts/formats/save.ts";
+import { isFile } from "../files/paths.ts";
+import { readPicture } from "../files/image.ts";
+import { captionOf, randomScene } from "../world/mod.ts";
+import { pageCommands, someDelta } from "./docs_commands.ts";
+import { randomFolder } from "./models_folder.ts";
+
+const WORLD = new URL("../world", import.meta.url).pathname;
+const FEWER: Record<string, string[]> = {
+  train: ["--steps", "2", "--prior-images", "2"],
+  generate: ["--steps", "2"],
+};
+
+Deno.test("the README's commands run as they stand, one after the other", async () => {
+  const folder = await Deno.makeTempDir(), model = await randomFolder(), before = Deno.cwd();
+  try {
+    Deno.chdir(folder);
+    await Deno.symlink(WORLD, "world");
+    await Deno.symlink(model, "stable-diffusion-v1-5");
+    await Deno.mkdir("photos");
+    await Deno.symlink(`${WORLD}/concepts/mittens`, "photos/my-dog");
+    const captions = Array.from({ length: 100 }, (_, seed) => captionOf(randomScene(seed)));
+    await Deno.writeTextFile("captions.txt", captions.join("\n"));
+    using base = await openBase("stable-diffusion-v1-5");
+    await Deno.mkdir("my-chair");
+    const chair = { ...await someDelta("<new2>", 2), base: base.fingerprint };
+    await saveDelta("my-chair/delta.safetensors", chair);
+
+    const all = await pageCommands("../README.md", "For people who write no code");
+    const large = ["train", "generate", "merge", "inspect", "convert", "compress", "analyse"];
+    assertEquals(all.map(([verb]) => verb), [...large, "train", "generate", "convert"]);
+    for (const [verb, ...args] of all) {
+      const out: string[] = [], err: string[] = [];
+      const code = await main([verb, ...args, ...FEWER[verb] ?? []], {
+        out: (line) => out.push(line),
+        err: (line) => err.push(line),
+      });
+      assertEquals(code, 0, `moongate ${verb} ${args.join(" ")}\n${err.join("\n")}`);
+      assert(out.length > 0, `moongate ${verb} ${args.join(" ")} prints something`);
+    }
+    assert((await readPicture("out/pictures/sheet.png")).width >= 4 * 64);
+    for (
+      const made of ["changes.svg", "my-dog/delta.safetensors", "out/monster/delta.safetensors"]
+    ) {
+      assert(await isFile(made), made);
+    }
+  } finally {
+    Deno.chdir(before);
+    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(model, { recursive: true });
+  }
+});
