@@ -8,18 +8,8 @@ import { input } from "../ops/leaf.ts";
 import { conv2d } from "../ops/conv.ts";
 import { matmul } from "../ops/matmul.ts";
 import { vjp } from "../autograd/grad.ts";
+import { type Case, printTimes } from "./kernels.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { sizeOf } from "../tensor/shape.ts";
-import { compile } from "../compile/compile.ts";
-import { gpu } from "../device/adapter.ts";
-import type { Device } from "../device/device.ts";
-
-/** One measured function of two tensors. */
-export interface Case {
-  readonly name: string;
-  readonly shapes: readonly (readonly number[])[];
-  readonly f: (...xs: Tensor[]) => Tensor;
-}
 
 const product = (m: number, n: number, k: number, ta = false, tb = false): Case => ({
   name: `matmul ${m}×${n}×${k}${ta ? " Aᵀ" : ""}${tb ? " Bᵀ" : ""}`,
@@ -79,38 +69,14 @@ export const CASES: Case[] = [
   product(16, 64, 64, false, true),
 ];
 
-async function measure(device: Device, { name, shapes, f }: Case): Promise<string> {
-  const random = (n: number) => Float32Array.from({ length: n }, () => Math.random() - 0.5);
-  const args = shapes.map((s) => device.upload(random(sizeOf(s)), s, "f32"));
-  const probe = device.upload(new Float32Array(4), [4], "f32");
-  const step = compile(device, f);
-  const timed = async (runs: number) => {
-    const start = performance.now();
-    for (let i = 0; i < runs; i++) step(...args);
-    await device.read(probe);
-    return (performance.now() - start) / runs;
-  };
-  const { dispatches } = step.program(...args).blueprint;
-  const flops = dispatches.reduce((n, d) => n + d.flops, 0);
-  const first = await timed(1);
-  const once = await timed(1);
-  const runs = Math.max(1, Math.round(60 / once));
-  let best = once;
-  for (let i = 0; i < 5; i++) best = Math.min(best, await timed(runs));
-  step.free();
-  device.free(...args, probe);
-  return `${name.padEnd(34)} ${(flops / best / 1e6).toFixed(1).padStart(9)} GFLOP/s ${
-    best.toFixed(2).padStart(9)
-  } ms` +
-    `   first ${first.toFixed(0).padStart(5)} ms   ${
-      dispatches.map((d) => d.grid.join("×")).join(" + ")
-    }`;
-}
-
 if (import.meta.main) {
-  const device = await gpu();
-  console.log(device.facts.description);
-  const part = Deno.args[0] ?? "";
-  for (const c of CASES) if (c.name.includes(part)) console.log(await measure(device, c));
-  device.destroy();
+  const flops: (dispatches: readonly { flops: number }[]) => number = (all) =>
+    all.reduce((n, d) => n + d.flops, 0);
+  await printTimes(
+    CASES,
+    { length: 60, rounds: 5 },
+    (_, { dispatches }, best) =>
+      `${(flops(dispatches) / best / 1e6).toFixed(1).padStart(9)} GFLOP/s`,
+    ({ dispatches }) => dispatches.map((d) => d.grid.join("×")).join(" + "),
+  );
 }
