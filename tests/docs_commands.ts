@@ -7,13 +7,11 @@ import { uniform } from "./support/check.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Lines that begin with `moongate` in the shell blocks of a section of a page in docs/, as arguments. */
-export async function pageCommands(page: string, section: string): Promise<string[][]> {
+/** Lines that begin with `moongate` in the shell blocks of a page in docs/, or of one section of it, as arguments. */
+export async function pageCommands(page: string, section?: string): Promise<string[][]> {
   const text = await Deno.readTextFile(`${ROOT}docs/${page}`);
-  const [, part] = text.split(`\n## ${section}\n`);
-  const blocks = [...part.split(/^## /m)[0].matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, code]) =>
-    code
-  );
+  const part = section === undefined ? text : text.split(`\n## ${section}\n`)[1].split(/^## /m)[0];
+  const blocks = [...part.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, code]) => code);
   const lines = [...blocks.join("").matchAll(/^(?:deno task )?moongate (.*)$/gm)];
   return lines.map(([, line]) =>
     [...line.matchAll(/"([^"]*)"|\S+/g)].map(([word, quoted]) => quoted ?? word)
