@@ -28,19 +28,17 @@ export interface ScoreInfo {
   readonly title: string;
   /** Digits behind the point. */
   readonly digits: number;
-  /** What numbers are multiplied by. */
-  readonly times: number;
 }
 
 /** All scores. */
 export const SCORES: Readonly<Record<ScoreName, ScoreInfo>> = {
-  text: { title: "text alignment", digits: 3, times: 1 },
-  image: { title: "image alignment", digits: 3, times: 1 },
-  learnt: { title: "learnt", digits: 2, times: 1 },
-  said: { title: "follows the prompt", digits: 2, times: 1 },
-  tradeoff: { title: "trade-off", digits: 3, times: 1 },
-  kid: { title: "KID × 10³", digits: 1, times: 1000 },
-  kept: { title: "class kept", digits: 2, times: 1 },
+  text: { title: "text alignment", digits: 3 },
+  image: { title: "image alignment", digits: 3 },
+  learnt: { title: "learnt", digits: 2 },
+  said: { title: "follows the prompt", digits: 2 },
+  tradeoff: { title: "trade-off", digits: 3 },
+  kid: { title: "KID", digits: 2 },
+  kept: { title: "class kept", digits: 2 },
 };
 
 /** How often each picture counts: all once, or as a draw of the bootstrap has it. */

@@ -7,9 +7,9 @@ import { type Scored, SCORES } from "./scores.ts";
 export type Cells = readonly (readonly string[])[];
 
 /** "0.795 ± 0.012", or with a lopsided interval "0.795 (0.780 … 0.799)". */
-export function written({ value, low, high }: Scored, digits: number, times = 1): string {
+export function written({ value, low, high }: Scored, digits: number): string {
   if (!Number.isFinite(value)) return "–";
-  const show = (x: number) => (times * x).toFixed(digits).replace(/^-(0(\.0*)?)$/, "$1");
+  const show = (x: number) => x.toFixed(digits).replace(/^-(0(\.0*)?)$/, "$1");
   if (!Number.isFinite(low) || !Number.isFinite(high)) return show(value);
   const half = (high - low) / 2;
   const even = Math.abs(value - low - half) < 0.02 * half;
@@ -17,8 +17,7 @@ export function written({ value, low, high }: Scored, digits: number, times = 1)
 }
 
 const withInfo = (scored: Scored | undefined, score: ScoreName): string => {
-  const { digits, times } = SCORES[score];
-  return scored ? written(scored, digits, times) : "–";
+  return scored ? written(scored, SCORES[score].digits) : "–";
 };
 
 const paperCells = (paper: PaperRow | undefined, kid: boolean): string[] => {
@@ -33,7 +32,7 @@ export function tableCells(rows: readonly ResultRow[], scores: readonly ScoreNam
     [
       "",
       ...scores.map((score) => SCORES[score].title),
-      ...["paper: text", "image", ...kid ? ["KID"] : []],
+      ...["paper: text", "image", ...kid ? ["KID × 10³"] : []],
     ],
     ...rows.map(({ title, scores: own, paper }) => [
       title,

@@ -239,7 +239,7 @@ Deno.test("numbers are written with their intervals, and correlations are Pearso
   const scored = { value: 0.5, low: 0.4, high: 0.6, runs: 3 };
   assertEquals(written(scored, 2), "0.50 ± 0.10");
   assertEquals(written({ ...scored, low: 0.3 }, 2), "0.50 (0.30 … 0.60)");
-  assertEquals(written({ ...scored, low: -Infinity, high: Infinity }, 1, 10), "5.0");
+  assertEquals(written({ ...scored, low: -Infinity, high: Infinity }, 1), "0.5");
   assertEquals(written({ ...scored, value: NaN }, 2), "–");
   assertAlmostEquals(correlation([1, 2, 3], [2, 4, 6]), 1);
   assertAlmostEquals(correlation([1, 2, 3], [3, 2, 1]), -1);
