@@ -3,7 +3,7 @@ import type { CaptionedPicture, Concept } from "../concepts/batches.ts";
 import { modelDefaults, type SamplingDefaults } from "../concepts/overrides.ts";
 import { INITIALIZERS } from "../concepts/defaults.ts";
 import { listPictures, readPicture } from "../files/image.ts";
-import { classPictures, conceptNamed } from "../world/mod.ts";
+import { classPictures, conceptNamed, SEEDS } from "../world/mod.ts";
 import { UsageError } from "../terminal/errors.ts";
 import type { DemoRequest } from "./requests.ts";
 
@@ -92,7 +92,7 @@ async function demoConcept(name: string, index: number, root: URL): Promise<Demo
     className: category,
     initializer: INITIALIZERS[index],
     pictures: await Promise.all((await listPictures(folder)).map(readPicture)),
-    regularization: classPictures(category, 10_000, REGULARIZATION),
+    regularization: classPictures(category, SEEDS.regularization, REGULARIZATION),
     prompts: PLACES.map((place) => `photo of a ${token} ${category} ${place}`),
   };
 }

@@ -19,6 +19,7 @@ import type { Precision } from "../diffusion/memory.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { openClip } from "../evaluate/clip.ts";
 import { removePartial } from "../files/atomic.ts";
+import { commonDivisor } from "../numerics/integers.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { checkpointFolder, keepNewest, removeStates } from "./checkpoints.ts";
@@ -321,9 +322,6 @@ async function checkRun(path: string, run: string): Promise<void> {
 
 const resumeCommand = ({ typed }: Ui): string =>
   typed.endsWith(" --resume") ? typed : `${typed} --resume`;
-
-/** The largest whole number that divides both. */
-const commonDivisor = (a: number, b: number): number => b === 0 ? a : commonDivisor(b, a % b);
 
 /** Shows the components being loaded. */
 export function loading({ progress }: Ui): (name: string, done: number, total: number) => void {

@@ -2,12 +2,10 @@
  * Alignment by CLIP features (§4 of the paper): how much generated pictures look like the targets, and how well they
  * fit their prompts.
  */
+import { mean } from "./interval.ts";
 import { tokensIn } from "../concepts/prompts.ts";
 import { bootstrap, type BootstrapOptions, type Estimate } from "./bootstrap.ts";
 import { type Features, innerProducts, normalized, takeRows } from "./features.ts";
-
-const mean = (xs: ArrayLike<number>): number =>
-  Array.prototype.reduce.call(xs, (a, b) => a + b, 0) as number / xs.length;
 
 /**
  * Image alignment: the mean cosine over all pairs of a generated and a target picture.

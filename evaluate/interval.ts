@@ -10,10 +10,14 @@ const T = [
 /** The normal distribution's, for more. */
 const Z = 1.96;
 
+/** The arithmetic mean. */
+export const mean = (xs: ArrayLike<number>): number =>
+  Array.from(xs).reduce((a, b) => a + b, 0) / xs.length;
+
 /** Mean and half the width of its 95 % interval; one run has no interval, and its half is infinite. */
 export function interval(xs: readonly number[]): { mean: number; half: number } {
-  const mean = xs.reduce((a, b) => a + b, 0) / xs.length, freedom = xs.length - 1;
-  if (freedom < 1) return { mean, half: Infinity };
-  const variance = xs.reduce((s, x) => s + (x - mean) ** 2, 0) / freedom;
-  return { mean, half: (T[freedom - 1] ?? Z) * Math.sqrt(variance / xs.length) };
+  const middle = mean(xs), freedom = xs.length - 1;
+  if (freedom < 1) return { mean: middle, half: Infinity };
+  const variance = xs.reduce((s, x) => s + (x - middle) ** 2, 0) / freedom;
+  return { mean: middle, half: (T[freedom - 1] ?? Z) * Math.sqrt(variance / xs.length) };
 }

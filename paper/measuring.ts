@@ -2,13 +2,14 @@
 import { withDelta } from "../concepts/apply.ts";
 import { clipScores, targetCosines } from "../evaluate/alignment.ts";
 import type { Estimate } from "../evaluate/bootstrap.ts";
+import { mean } from "../evaluate/interval.ts";
 import { kidEstimate } from "../evaluate/kid.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { readJsonObject } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
 import type { Picture } from "../files/picture.ts";
 import { writePng } from "../files/png.ts";
-import { classPictures } from "../world/mod.ts";
+import { classPictures, SEEDS } from "../world/mod.ts";
 import type { Lab, Shelf } from "./lab.ts";
 import type { Source, Wanted } from "./plan.ts";
 import { keyOf, type Recipe } from "./recipes.ts";
@@ -47,9 +48,6 @@ export interface Anchors {
 
 /** Pictures of a row that the report shows. */
 const SHOWN = 8;
-
-const mean = (xs: ArrayLike<number>): number =>
-  Array.from(xs).reduce((a, b) => a + b, 0) / xs.length;
 
 /** Where a row lies. */
 export async function rowPath({ out, base, defaults }: Shelf, row: Wanted): Promise<string> {
@@ -117,9 +115,6 @@ export async function measure(lab: Lab, row: Wanted, real: number): Promise<void
   }
 }
 
-/** Seed of the first real picture of a class. */
-const REAL = 50_000;
-
 async function measureClass(
   { scorer, sample, progress }: Lab,
   { seed, guidance, ofClass }: Wanted,
@@ -130,7 +125,7 @@ async function measureClass(
   const prompts = Array(ofClass).fill(`photo of a ${category}`);
   const made = await sample(prompts, { guidance, seed: 1000 * seed + 500 }, model);
   const photos = { style: "photo", relation: null } as const;
-  const real = classPictures(category, REAL, count, photos).map((r) => r.picture);
+  const real = classPictures(category, SEEDS.real, count, photos).map((r) => r.picture);
   const labels = await scorer.labels(made);
   progress.update(made.length);
   return {

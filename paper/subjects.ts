@@ -13,6 +13,7 @@ import {
   renderScene,
   type Scene,
   type SceneOptions,
+  SEEDS,
 } from "../world/mod.ts";
 import { token } from "./recipes.ts";
 
@@ -58,8 +59,6 @@ const SCENES: readonly SceneOptions[] = [
   { style: "watercolour", place: "night" },
 ];
 
-/** Seeds of scenes that no training picture was drawn from. */
-const FRESH = 900_000;
 const SIDE = 64;
 const CONCEPTS = new URL("../world/concepts/", import.meta.url);
 
@@ -85,13 +84,13 @@ async function targetsOf(name: string): Promise<Picture[]> {
 }
 
 const alone = (name: string, i: number): Scene =>
-  conceptScene(name, FRESH + i, SCENES[i % SCENES.length]);
+  conceptScene(name, SEEDS.fresh + i, SCENES[i % SCENES.length]);
 
 /** Both in a place, side by side or one before the other. */
 function together([first, second]: readonly string[], i: number): Scene {
   const relation = i % 2 ? "in front of" : "next to";
   const place = PLACES[i % PLACES.length];
-  const scene = conceptScene(first, FRESH + i, { place, relation });
+  const scene = conceptScene(first, SEEDS.fresh + i, { place, relation });
   const { category } = conceptNamed(second);
   const other = { ...scene.things[1], category, concept: second, texture: "plain" } as const;
   return { ...scene, things: [scene.things[0], other] };

@@ -4,7 +4,7 @@ import type { CaptionedPicture, Concept } from "../concepts/batches.ts";
 import { loadCheckpoint, saveCheckpoint } from "../concepts/checkpoints.ts";
 import { compressDelta } from "../concepts/compress.ts";
 import type { Delta } from "../concepts/delta.ts";
-import { deltaOf, tokenRows } from "../concepts/delta_weights.ts";
+import { tokenRows } from "../concepts/delta_weights.ts";
 import { openBase } from "../concepts/formats/base.ts";
 import { loadDelta } from "../concepts/formats/load.ts";
 import { saveDelta } from "../concepts/formats/save.ts";
@@ -12,14 +12,14 @@ import { mergeDeltas } from "../concepts/merge_deltas.ts";
 import { generateRegularization } from "../concepts/regularization.ts";
 import { onTopOf } from "../concepts/start.ts";
 import { trainConcepts, type TrainReport } from "../concepts/train.ts";
-import { conceptMask } from "../concepts/trains.ts";
 import { CAPTIONS_FILE } from "../cli/work_merge.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import { samplerOf } from "../diffusion/sample.ts";
 import { readText } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
 import { vaeFactor } from "../models/vae.ts";
-import { classPictures } from "../world/mod.ts";
+import { commonDivisor } from "../numerics/integers.ts";
+import { classPictures, conceptNamed, SEEDS } from "../world/mod.ts";
 import { type Lab, type Shelf, TOGETHER } from "./lab.ts";
 import { passedBy } from "./plan.ts";
 import { keyOf, type Recipe, token, type Training } from "./recipes.ts";
@@ -77,9 +77,9 @@ async function startOf(lab: Lab, run: Training, before?: Delta) {
   for (const entry of run.initializers) {
     rows.push(await tokenRows(model, model.tokenIds(startToken(entry))));
   }
-  const fresh = run.tokens.map((t, i) => ({
-    ...{ token: t, className: "", initializer: run.initializers[i] },
-  }));
+  const fresh = run.tokens.map((token, i) => (
+    { token, className: "", initializer: run.initializers[i] }
+  ));
   return withDelta(model, {
     base: "",
     tokens: [...before?.tokens ?? [], ...fresh],
@@ -105,15 +105,10 @@ async function train(
   const resume = await isFile(checkpoint) ? await loadCheckpoint(checkpoint, name) : undefined;
   progress.start(label, run.steps, resume?.step);
   let saved = performance.now();
-  const onReport = async ({ step, loss, memory, state }: TrainReport) => {
+  const onReport = async ({ step, loss, memory, state, delta }: TrainReport) => {
     progress.update(step, { loss, memory });
     const mark = marks.get(step);
-    if (mark) {
-      const mask = conceptMask(start, concepts, run);
-      const notes = { ...run, kind: "trained" };
-      const delta = await deltaOf(start, mask, state.params, concepts, notes);
-      await saveDelta(await deltaPath(lab, mark), whole(delta));
-    }
+    if (mark) await saveDelta(await deltaPath(lab, mark), whole(await delta()));
     if (performance.now() - saved < lab.saveEvery || step === run.steps) return;
     await saveCheckpoint(checkpoint, device, step, name, state);
     saved = performance.now();
@@ -131,8 +126,6 @@ async function train(
   return delta;
 }
 
-const commonDivisor = (a: number, b: number): number => b === 0 ? a : commonDivisor(b, a % b);
-
 /** What is taught, with its pictures. */
 export async function conceptsOf(run: Training): Promise<Concept[]> {
   const { targets, categories } = await subjectOf(run.concepts, 0);
@@ -142,22 +135,25 @@ export async function conceptsOf(run: Training): Promise<Concept[]> {
   }));
 }
 
-/** Seed of the first regularization picture of a class. */
-const REGULARIZATION = 10_000;
-
 /** Regularization pictures of all classes of a run: this world's own, or what the model makes of the class. */
 export async function regularizationOf(lab: Lab, run: Training): Promise<CaptionedPicture[]> {
-  const { categories } = await subjectOf(run.concepts, 0);
   const sets: CaptionedPicture[] = [];
-  for (const category of categories) {
+  for (const { category } of run.concepts.map(conceptNamed)) {
     if (run.regularization === "none") continue;
     if (run.regularization === "real") {
-      sets.push(...classPictures(category, REGULARIZATION, run.count));
+      sets.push(...classPictures(category, SEEDS.regularization, run.count));
       continue;
     }
     const { steps, guidance } = lab.defaults.sampling, { unet, vae } = lab.model.config;
     const prompt = `photo of a ${category}`;
-    const set = { prompt, count: run.count, seed: REGULARIZATION, steps, guidance, base: lab.base };
+    const set = {
+      prompt,
+      count: run.count,
+      seed: SEEDS.regularization,
+      steps,
+      guidance,
+      base: lab.base,
+    };
     const size = unet.sampleSize * vaeFactor(vae);
     lab.progress.start(`pictures of "${prompt}"`, run.count);
     const made = await generateRegularization(

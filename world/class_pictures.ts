@@ -15,6 +15,16 @@ export interface ClassPicture {
 
 const SIDE = 64;
 
+/** Where the seeds of each use of this world begin: so no picture that is measured with was trained on. */
+export const SEEDS = {
+  /** Regularization pictures of a class. */
+  regularization: 10_000,
+  /** Real pictures of a class that a model's are compared with. */
+  real: 50_000,
+  /** New scenes of a concept. */
+  fresh: 900_000,
+} as const;
+
 /** So many pictures, drawn from seeds that count on from the first. */
 export function classPictures(
   category: Category,

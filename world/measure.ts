@@ -26,6 +26,7 @@ import {
   type Place,
   PLACES,
   renderScene,
+  SEEDS,
 } from "./mod.ts";
 import { type Row, summary } from "./measure_summary.ts";
 
@@ -89,7 +90,7 @@ async function yardstick(
   const prompts = times(n, (i) => `photo of a ${TOKEN} ${category} ${WHERE[where(i)]}`);
   const to = await scorer.features(targets);
   const align = async (p: readonly Picture[]) => imageAlignment(await scorer.features(p), to);
-  const fresh = times(n, (i) => conceptScene(name, 900_000 + i, { place: where(i) }));
+  const fresh = times(n, (i) => conceptScene(name, SEEDS.fresh + i, { place: where(i) }));
   return {
     targets,
     prompts,
@@ -113,7 +114,9 @@ async function measure(
   const n = Number(flags.samples);
   const delta = await trainConcepts(model, {
     concepts: [{ token: TOKEN, className: category, pictures: targets }],
-    regularization: regularized ? classPictures(category, 10_000, REGULARIZATION) : [],
+    regularization: regularized
+      ? classPictures(category, SEEDS.regularization, REGULARIZATION)
+      : [],
     steps: Number(flags.steps),
     rate: Number(flags.rate),
     batch: Number(flags.batch),
@@ -128,7 +131,7 @@ async function measure(
     tuned.params,
   );
   const photos = { style: "photo", relation: null } as const;
-  const real = classPictures(category, 50_000, 64, photos).map((r) => r.picture);
+  const real = classPictures(category, SEEDS.real, 64, photos).map((r) => r.picture);
   const labels = await scorer.labels(ofClass);
   tuned.free();
   return {

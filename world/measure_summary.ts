@@ -1,5 +1,5 @@
 /** What many runs of `measure.ts` say together: a table with a line for each concept, and intervals over the seeds. */
-import { interval } from "../evaluate/interval.ts";
+import { interval, mean } from "../evaluate/interval.ts";
 
 /** What one run gave. */
 export interface Row {
@@ -18,8 +18,6 @@ export interface Row {
   readonly classKept: number;
   readonly seconds: number;
 }
-
-const mean = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length;
 
 const show = (xs: readonly number[]): string => {
   if (!xs.length) return "–";
