@@ -3,7 +3,15 @@ import type { CaptionedPicture, Concept } from "../concepts/batches.ts";
 import { modelDefaults, type SamplingDefaults } from "../concepts/overrides.ts";
 import { INITIALIZERS } from "../concepts/defaults.ts";
 import { listPictures, readPicture } from "../files/image.ts";
-import { classPictures, conceptNamed, SEEDS } from "../world/mod.ts";
+import type { Picture } from "../files/picture.ts";
+import {
+  classPictures,
+  conceptNamed,
+  freshPictures,
+  type Place,
+  placeWords,
+  SEEDS,
+} from "../world/mod.ts";
 import { UsageError } from "../terminal/errors.ts";
 import type { DemoRequest } from "./requests.ts";
 
@@ -17,6 +25,8 @@ export interface DemoConcept extends Concept {
   readonly regularization: readonly CaptionedPicture[];
   /** New scenes to ask for. */
   readonly prompts: readonly string[];
+  /** The very pictures that they ask for: drawings of the concept in those places. */
+  readonly ideal: readonly Picture[];
 }
 
 /** The whole plan. */
@@ -24,7 +34,8 @@ export interface DemoPlan {
   /** The model's folder. */
   readonly model: string;
   readonly concepts: readonly DemoConcept[];
-  readonly mergedPrompts: readonly string[];
+  /** Both concepts in one picture. */
+  readonly pairPrompts: readonly string[];
   readonly steps: number;
   readonly rate: number;
   readonly sampling: SamplingDefaults;
@@ -40,7 +51,7 @@ const STEPS = 180;
 const REGULARIZATION = 60;
 
 /** Places for the new pictures. */
-const PLACES = ["on a beach", "in the snow", "at night", "in a meadow", "in the forest"];
+const PLACES: readonly Place[] = ["beach", "snow", "night", "meadow", "forest"];
 
 /** Plans the demo. Throws UsageError for concepts that do not ship. */
 export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
@@ -61,13 +72,9 @@ export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
   return {
     model,
     concepts,
-    mergedPrompts: [
-      `photo of a ${words[0]} ${PLACES[0]}`,
-      `photo of a ${words[0]} ${PLACES[1]}`,
-      `photo of a ${words[1]} ${PLACES[0]}`,
-      `photo of a ${words[1]} ${PLACES[1]}`,
-      `photo of a ${words[1]} next to a ${words[0]}`,
-    ],
+    pairPrompts: PLACES.map((place) =>
+      `photo of a ${words[1]} next to a ${words[0]} ${placeWords(place)}`
+    ),
     steps: request.steps ?? STEPS,
     rate: training.rate,
     sampling,
@@ -93,6 +100,7 @@ async function demoConcept(name: string, index: number, root: URL): Promise<Demo
     initializer: INITIALIZERS[index],
     pictures: await Promise.all((await listPictures(folder)).map(readPicture)),
     regularization: classPictures(category, SEEDS.regularization, REGULARIZATION),
-    prompts: PLACES.map((place) => `photo of a ${token} ${category} ${place}`),
+    prompts: PLACES.map((place) => `photo of a ${token} ${category} ${placeWords(place)}`),
+    ideal: freshPictures(name, PLACES),
   };
 }

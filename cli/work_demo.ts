@@ -1,37 +1,28 @@
 /**
  * The work of `moongate demo`: two things that the shipped model has never seen are taught to it, one after the other,
- * asked for in new places, merged, and asked for again. What comes out is one contact sheet and a report.
+ * asked for in new places, merged, and asked for again. What comes out is one contact sheet and a report, which say by
+ * CLIP, too, how much of each concept was learnt and how much of that the merge kept.
  */
 import { DELTA_FILE } from "../concepts/delta.ts";
 import { saveDelta } from "../concepts/formats/save.ts";
 import { withDelta } from "../concepts/apply.ts";
-import type { MergeReport } from "../concepts/merge.ts";
 import { mergeDeltas } from "../concepts/merge_deltas.ts";
 import { trainConcepts } from "../concepts/train.ts";
+import { imageAlignment } from "../evaluate/alignment.ts";
+import { type ClipScorer, openClip } from "../evaluate/clip.ts";
 import { gpu } from "../device/adapter.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import type { Picture } from "../files/picture.ts";
 import { writePng } from "../files/png.ts";
-import { sheet } from "../files/sheet.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { readText } from "../files/json.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
+import { contactSheet, demoPage, type Learnt, type Taught } from "./demo_page.ts";
 import { type DemoConcept, type DemoPlan, demoPlan } from "./demo_plan.ts";
 import { Interrupted } from "../terminal/interrupt.ts";
-import { reportPage } from "./report.ts";
 import type { DemoRequest, Ui } from "./requests.ts";
-import { CAPTIONS_FILE, reportTable } from "./work_merge.ts";
+import { CAPTIONS_FILE } from "./work_merge.ts";
 import { loading } from "./work_train.ts";
-
-/** A taught concept with what it looked like. */
-interface Taught {
-  readonly concept: DemoConcept;
-  readonly delta: Awaited<ReturnType<typeof trainConcepts>>;
-  readonly losses: readonly { readonly step: number; readonly loss: number }[];
-  readonly before: Picture[];
-  readonly after: Picture[];
-  readonly seconds: number;
-}
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
 export async function demo(request: DemoRequest, ui: Ui): Promise<string> {
@@ -70,28 +61,53 @@ async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
   });
   await saveDelta(`${request.out}/merged.safetensors`, delta);
   const merged = withDelta(model, delta);
-  const mergedPictures = await sample(
-    sampler,
-    merged,
-    plan.mergedPrompts,
-    "pictures of both",
-    plan,
-    request.seed,
-    ui,
-  );
+  const show = (prompts: readonly string[], label: string) =>
+    sample(sampler, merged, prompts, label, plan, request.seed, ui);
+  const learnt: Learnt[] = [];
+  const scorer = await openClip(device, `${plan.model}/clip`);
+  for (const one of taught) {
+    const pictures = await show(one.concept.prompts, `${one.concept.name}: merged`);
+    learnt.push({ ...one, merged: pictures, alignment: await alignments(scorer, one, pictures) });
+  }
+  const pair = await show(plan.pairPrompts, "both in one picture");
   merged.free();
+  scorer.free();
   ui.progress.stop();
 
   const path = `${request.out}/demo.png`;
-  await writePng(path, contactSheet(plan, taught, mergedPictures));
+  await writePng(path, contactSheet(plan, learnt, pair));
   const seconds = (performance.now() - began) / 1000;
   await writeFileAtomic(
     `${request.out}/report.html`,
-    await page(plan, taught, mergedPictures, reports, device.facts.description, seconds),
+    await demoPage(plan, learnt, pair, reports, device.facts.description, seconds),
   );
+  for (const { concept, alignment } of learnt) {
+    const { before, after, merged, ideal } = alignment;
+    ui.say(
+      `${concept.name}: image alignment ${before.toFixed(2)} before, ${after.toFixed(2)} after, ` +
+        `${merged.toFixed(2)} merged; fresh drawings of it ${ideal.toFixed(2)}`,
+    );
+  }
   ui.say(`report: ${request.out}/report.html`);
   ui.say(`took ${Math.round(seconds)} s`);
   return path;
+}
+
+/** How much each set of pictures looks like what the concept was taught from. */
+async function alignments(
+  scorer: ClipScorer,
+  { concept, before, after }: Taught,
+  merged: readonly Picture[],
+): Promise<Learnt["alignment"]> {
+  const targets = await scorer.features(concept.pictures as Picture[]);
+  const align = async (made: readonly Picture[]) =>
+    imageAlignment(await scorer.features(made), targets);
+  return {
+    before: await align(before),
+    after: await align(after),
+    merged: await align(merged),
+    ideal: await align(concept.ideal),
+  };
 }
 
 async function teach(
@@ -161,74 +177,4 @@ async function sample(
     signal: ui.interrupt.signal,
     onStep: (done) => ui.progress.update(done),
   }, model.params);
-}
-
-/** Targets, before and after of each concept, then both concepts from the merged model. */
-function contactSheet(
-  plan: DemoPlan,
-  taught: readonly Taught[],
-  merged: readonly Picture[],
-): Picture {
-  const across = plan.concepts[0].prompts.length;
-  const rows = [
-    ...taught.flatMap(({ concept, before, after }) => [
-      {
-        title: `what it is taught: ${concept.description}`,
-        pictures: concept.pictures.slice(0, across) as Picture[],
-        labels: [],
-      },
-      { title: "before", pictures: before, labels: concept.prompts },
-      { title: "after", pictures: after, labels: concept.prompts },
-    ]),
-    { title: "both, merged in closed form", pictures: merged, labels: plan.mergedPrompts },
-  ];
-  return sheet(rows.map((r) => r.pictures), {
-    zoom: 3,
-    textScale: 1,
-    titles: rows.map((r) => r.title),
-    labels: rows.map((r) => r.labels),
-  });
-}
-
-function page(
-  plan: DemoPlan,
-  taught: readonly Taught[],
-  merged: readonly Picture[],
-  reports: ReadonlyMap<string, MergeReport>,
-  adapter: string,
-  seconds: number,
-): Promise<string> {
-  const numbers =
-    `${plan.steps} steps of ${plan.rate}, ${plan.sampling.steps} sampling steps, guidance ${plan.sampling.guidance}`;
-  return reportPage({
-    title: "moongate demo",
-    lead: `Two things that the model had never seen, taught on ${adapter} in ${
-      Math.round(seconds)
-    } s (${numbers}).`,
-    sections: [
-      ...taught.map(({ concept, before, after, losses, seconds }) => ({
-        title: `${concept.token} ${concept.className}: ${concept.description}`,
-        text:
-          `Taught from ${concept.pictures.length} pictures and ${concept.regularization.length} of other ${concept.className}s, in ${
-            Math.round(seconds)
-          } s.`,
-        rows: [
-          {
-            title: "pictures it was taught from",
-            pictures: concept.pictures as Picture[],
-            captions: [],
-          },
-          { title: "the untouched model", pictures: before, captions: concept.prompts },
-          { title: "after", pictures: after, captions: concept.prompts },
-        ],
-        curve: losses,
-      })),
-      {
-        title: "Merged",
-        text: "Both sets of key and value matrices in one, in closed form; no training.",
-        rows: [{ title: "", pictures: merged, captions: plan.mergedPrompts }],
-        pre: reportTable(reports).join("\n"),
-      },
-    ],
-  });
 }

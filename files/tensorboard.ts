@@ -4,6 +4,7 @@
  * Why our own: what is needed of both formats is a page, and the libraries that write them bring all of TensorFlow.
  * Formats: tensorflow/core/lib/io/record_writer.h; tensorflow/core/util/event.proto, framework/summary.proto.
  */
+import { varint } from "../numerics/integers.ts";
 import { crc32c } from "./crc32.ts";
 
 /** What an event may say; `step` and the time go with each. */
@@ -54,13 +55,6 @@ const bytes = (field: number, x: ArrayLike<number>): number[] => [
   ...varint(x.length),
   ...Array.from(x),
 ];
-
-/** Seven bits a byte, the lowest first. */
-function varint(x: number): number[] {
-  const out: number[] = [];
-  for (; x > 127; x = Math.floor(x / 128)) out.push(x % 128 + 128);
-  return [...out, x];
-}
 
 function littleEndian(x: number, size: 4 | 8): Uint8Array {
   const view = new DataView(new ArrayBuffer(size));

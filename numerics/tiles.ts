@@ -5,6 +5,7 @@
  * Why: a merge is a few billion multiply-adds in double precision, which WebGPU does not have and plain JavaScript does
  * one at a time. Every engine that has WebGPU has WebAssembly's vectors; their results are the same on every machine.
  */
+import { varint } from "./integers.ts";
 
 /** Rows of a packed strip, and the side of a tile. */
 export const SIDE = 4;
@@ -23,13 +24,6 @@ export interface Tiles {
    * @param length of a strip
    */
   run(a: number, b: number, c: number, stride: number, length: number, count: number): void;
-}
-
-/** A number in as few groups of seven bits as it takes (unsigned LEB128). */
-function varint(n: number): number[] {
-  const out: number[] = [];
-  for (; n > 127; n >>>= 7) out.push(n & 127 | 128);
-  return [...out, n];
 }
 
 const sized = (bytes: number[]): number[] => [...varint(bytes.length), ...bytes];

@@ -22,7 +22,7 @@ export interface Measured {
   readonly text: readonly number[];
   /** For each concept, and each picture, the mean cosine with the concept's own pictures. */
   readonly image: readonly (readonly number[])[];
-  /** Of pictures of the class, against real ones. */
+  /** Of pictures of the class that were sampled without guidance, against real ones. */
   readonly kid?: Estimate;
   /** For each picture of the class 1 if the classifier sees the class, and 0 if not. */
   readonly kept?: readonly number[];
@@ -46,13 +46,21 @@ export interface Anchors {
   readonly targetText: number;
 }
 
+/**
+ * Guidance of the pictures that KID is of: none. Guidance narrows what a model draws of a class, and takes the untouched
+ * model itself three times as far from real pictures; beside that, what training changed hardly shows.
+ */
+const KID_GUIDANCE = 1;
 /** Pictures of a row that the report shows. */
 const SHOWN = 8;
 
 /** Where a row lies. */
 export async function rowPath({ out, base, defaults }: Shelf, row: Wanted): Promise<string> {
   const { subject, variant, seed, recipe, guidance, prompts, samples, ofClass } = row;
-  const content = { subject, seed, recipe, guidance, prompts, samples, ofClass };
+  const content = {
+    ...{ subject, seed, recipe, guidance, prompts, samples, ofClass },
+    ...(ofClass && { kidGuidance: KID_GUIDANCE }),
+  };
   const words = [...subject, variant, `s${seed}`];
   return `${out}/rows/${await keyOf(words, base, content, defaults.sampling)}.json`;
 }
@@ -83,10 +91,8 @@ export async function measure(lab: Lab, row: Wanted, real: number): Promise<void
   const { scorer, progress } = lab;
   const times = <T>(list: readonly T[]) => Array(row.samples).fill(list).flat() as T[];
   const prompts = times(promptsOf(subject, namingOf(row.recipe)));
-  progress.start(
-    `pictures: ${row.subject.join(" + ")}, ${row.title}`,
-    prompts.length + row.ofClass,
-  );
+  const all = prompts.length + 2 * row.ofClass;
+  progress.start(`pictures: ${row.subject.join(" + ")}, ${row.title}`, all);
   const path = await rowPath(lab, row), stem = path.split("/").at(-1)!.replace(/\.json$/, "");
   try {
     const { guidance } = row;
@@ -99,6 +105,7 @@ export async function measure(lab: Lab, row: Wanted, real: number): Promise<void
       image.push([...targetCosines(features, await scorer.features(targets))]);
     }
     const ofClass = row.ofClass ? await measureClass(lab, row, subject, model, real) : undefined;
+    progress.update(all);
     const measured: Measured = {
       text: [...clipScores(features, words)],
       image,
@@ -116,22 +123,22 @@ export async function measure(lab: Lab, row: Wanted, real: number): Promise<void
 }
 
 async function measureClass(
-  { scorer, sample, progress }: Lab,
+  { scorer, sample }: Lab,
   { seed, guidance, ofClass }: Wanted,
   { categories: [category] }: Subject,
   model: Parameters<Lab["sample"]>[2],
   count: number,
 ) {
   const prompts = Array(ofClass).fill(`photo of a ${category}`);
-  const made = await sample(prompts, { guidance, seed: 1000 * seed + 500 }, model);
+  const draw = (guidance: number) => sample(prompts, { guidance, seed: 1000 * seed + 500 }, model);
+  const made = await draw(guidance), free = await draw(KID_GUIDANCE);
   const photos = { style: "photo", relation: null } as const;
   const real = classPictures(category, SEEDS.real, count, photos).map((r) => r.picture);
   const labels = await scorer.labels(made);
-  progress.update(made.length);
   return {
     pictures: made.slice(0, SHOWN),
     scores: {
-      kid: kidEstimate(await scorer.features(made), await scorer.features(real)),
+      kid: kidEstimate(await scorer.features(free), await scorer.features(real)),
       kept: labels.map((l) => Number(l.class === category)),
     },
   };

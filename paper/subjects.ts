@@ -9,8 +9,8 @@ import {
   type Category,
   conceptNamed,
   conceptScene,
+  draw,
   PLACES,
-  renderScene,
   type Scene,
   type SceneOptions,
   SEEDS,
@@ -59,7 +59,6 @@ const SCENES: readonly SceneOptions[] = [
   { style: "watercolour", place: "night" },
 ];
 
-const SIDE = 64;
 const CONCEPTS = new URL("../world/concepts/", import.meta.url);
 
 /** The subject of these names with so many prompts. */
@@ -74,7 +73,7 @@ export async function subjectOf(names: readonly string[], prompts: number): Prom
     categories,
     targets: await Promise.all(names.map(targetsOf)),
     captions: scenes.map((scene) => captionOf(scene)),
-    ideal: scenes.map((scene) => ({ width: SIDE, height: SIDE, data: renderScene(scene) })),
+    ideal: scenes.map(draw),
   };
 }
 

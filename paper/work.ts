@@ -94,7 +94,7 @@ export function estimate(
     const steps = runs.reduce((sum, t) => sum + t.steps, 0);
     table.push([`training steps of ${trains}, ${runs.length} runs`, steps, "step", each]);
   }
-  const made = rows.reduce((sum, r) => sum + r.prompts * r.samples + r.ofClass, 0) +
+  const made = rows.reduce((sum, r) => sum + r.prompts * r.samples + 2 * r.ofClass, 0) +
     maps.reduce((sum, m) => sum + m.count, 0);
   table.push([`pictures of ${rows.length + maps.length} rows`, made, "picture", picture]);
   const generated = new Map(

@@ -36,6 +36,9 @@ const PLACE_WORDS: Record<Place, readonly string[]> = {
   meadow: ["in a meadow", "in the meadow"],
 };
 
+/** The first way to say where: "on a beach". */
+export const placeWords = (place: Place): string => PLACE_WORDS[place][0];
+
 const FRAMING_WORDS: Record<Framing, readonly string[]> = {
   normal: [""],
   far: ["very small", "a far away"],

@@ -1,14 +1,15 @@
-/** Pictures of a class as this world really has them: regularization sets, and what generated ones are compared with. */
+/** Pictures as this world really has them: regularization sets, and what generated ones are compared with. */
+import type { Picture } from "../files/picture.ts";
 import { captionOf } from "./captions.ts";
 import { Rng } from "./random.ts";
 import { renderScene } from "./render.ts";
-import { randomScene, type SceneOptions } from "./sample.ts";
-import type { Category } from "./scene.ts";
+import { conceptScene, randomScene, type SceneOptions } from "./sample.ts";
+import type { Category, Place, Scene } from "./scene.ts";
 
 /** A picture with what a person would say of it. */
 export interface ClassPicture {
   /** RGB, 64×64. */
-  readonly picture: { readonly width: number; readonly height: number; readonly data: Uint8Array };
+  readonly picture: Picture;
   /** With words left out at random, as training captions have it. */
   readonly caption: string;
 }
@@ -25,6 +26,18 @@ export const SEEDS = {
   fresh: 900_000,
 } as const;
 
+/** A scene as a picture. */
+export const draw = (scene: Scene): Picture => ({
+  width: SIDE,
+  height: SIDE,
+  data: renderScene(scene),
+});
+
+/** A held-out concept in these places, in pictures that no training sees: what a taught model could draw at best. */
+export function freshPictures(concept: string, places: readonly Place[]): Picture[] {
+  return places.map((place, i) => draw(conceptScene(concept, SEEDS.fresh + i, { place })));
+}
+
 /** So many pictures, drawn from seeds that count on from the first. */
 export function classPictures(
   category: Category,
@@ -34,7 +47,6 @@ export function classPictures(
 ): ClassPicture[] {
   return Array.from({ length: count }, (_, i) => {
     const scene = randomScene(first + i, { ...options, category });
-    const picture = { width: SIDE, height: SIDE, data: renderScene(scene) };
-    return { picture, caption: captionOf(scene, new Rng(first + i)) };
+    return { picture: draw(scene), caption: captionOf(scene, new Rng(first + i)) };
   });
 }

@@ -4,11 +4,16 @@
  * pictures of the concept itself), and the class is kept (KID of "photo of a gate" against real ones, and whether the
  * classifier still sees a gate). One JSON line for each run, appended, so that a broken-off measurement goes on.
  *
+ * KID is measured with and without guidance. Guidance narrows what a model draws: with it, the untouched model is three
+ * times as far from real pictures as without, and what training changed hardly shows beside that. Without guidance, the
+ * pictures are what the model takes the class to be.
+ *
  *     deno run -A world/measure.ts --seeds=3 [--concepts=moongate,monster] [--out=measure.jsonl]
  */
 import { parseArgs } from "node:util";
 import { gpu } from "../device/adapter.ts";
 import { trainConcepts } from "../concepts/train.ts";
+import { modelDefaults } from "../concepts/overrides.ts";
 import { withDelta } from "../concepts/apply.ts";
 import { imageAlignment, learntFraction } from "../evaluate/alignment.ts";
 import { kid } from "../evaluate/kid.ts";
@@ -22,30 +27,16 @@ import {
   type Concept,
   conceptNamed,
   CONCEPTS,
-  conceptScene,
-  type Place,
+  freshPictures,
   PLACES,
-  renderScene,
+  placeWords,
   SEEDS,
 } from "./mod.ts";
-import { type Row, summary } from "./measure_summary.ts";
+import { type Prior, type Row, summary } from "./measure_summary.ts";
 
 const TARGETS = new URL("./concepts/", import.meta.url).pathname;
 const TOKEN = "<new1>";
 const REGULARIZATION = 100;
-const SIDE = 64;
-
-/** Where the new pictures are asked for: every place of the world. */
-const WHERE: Record<Place, string> = {
-  beach: "on a beach",
-  forest: "in a forest",
-  night: "at night",
-  snow: "in the snow",
-  desert: "in the desert",
-  table: "on a table",
-  street: "on a street",
-  meadow: "in a meadow",
-};
 
 const { values: flags } = parseArgs({
   args: Deno.args,
@@ -54,96 +45,120 @@ const { values: flags } = parseArgs({
     concepts: { type: "string", default: CONCEPTS.map((c) => c.name).join() },
     model: { type: "string", default: new URL("./miniature", import.meta.url).pathname },
     out: { type: "string", default: "measure.jsonl" },
-    steps: { type: "string", default: "250" },
-    rate: { type: "string", default: "1e-3" },
-    guidance: { type: "string", default: "4" },
+    steps: { type: "string" },
+    rate: { type: "string" },
+    guidance: { type: "string" },
     batch: { type: "string", default: "8" },
     samples: { type: "string", default: "16" },
   },
 });
 
-const picture = (data: Uint8Array): Picture => ({ width: SIDE, height: SIDE, data });
 const times = <T>(n: number, f: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => f(i));
+
+/** As the model's folder would have it. */
+const { training, sampling } = await modelDefaults(flags.model);
+const steps = Number(flags.steps ?? training.steps), rate = Number(flags.rate ?? training.rate);
+const guidance = Number(flags.guidance ?? sampling.guidance);
+
+/** The model that is measured, with what measures it. */
+interface Bench {
+  readonly model: Pipeline;
+  readonly sampler: Sampler;
+  readonly scorer: Scorer;
+}
 
 /** What a run of a concept and a seed is measured by, whatever it was trained with. */
 interface Yardstick {
   readonly targets: readonly Picture[];
-  readonly prompts: readonly string[];
+  /** Mean cosine of pictures of the concept in new places to the targets. */
+  align(model: Pipeline): Promise<number>;
   readonly base: number;
   readonly ceil: number;
-  /** Mean cosine to the targets. */
-  align(made: readonly Picture[]): Promise<number>;
+  /** What a model makes of the class. */
+  prior(model: Pipeline): Promise<Prior>;
+  readonly untouched: Prior;
 }
 
-const sampling = (seed: number) =>
-  ({ steps: 20, guidance: Number(flags.guidance), eta: 0, batch: 8, seed: 1000 * seed }) as const;
-
 async function yardstick(
-  sampler: Sampler,
-  model: Pipeline,
-  scorer: Scorer,
+  { model, sampler, scorer }: Bench,
   { name, category }: Concept,
   seed: number,
 ): Promise<Yardstick> {
+  const generate = (
+    prompts: readonly string[],
+    { params }: Pipeline,
+    draw: number,
+    guidance: number,
+  ) =>
+    sampler.generate(
+      prompts,
+      { ...sampling, batch: 8, seed: 1000 * seed + draw, guidance },
+      params,
+    );
   const targets = await Promise.all((await listPictures(`${TARGETS}${name}`)).map(readPicture));
-  const n = Number(flags.samples), where = (i: number) => PLACES[i % PLACES.length];
-  const prompts = times(n, (i) => `photo of a ${TOKEN} ${category} ${WHERE[where(i)]}`);
+  const places = times(Number(flags.samples), (i) => PLACES[i % PLACES.length]);
+  const prompts = places.map((place) => `photo of a ${TOKEN} ${category} ${placeWords(place)}`);
   const to = await scorer.features(targets);
-  const align = async (p: readonly Picture[]) => imageAlignment(await scorer.features(p), to);
-  const fresh = times(n, (i) => conceptScene(name, SEEDS.fresh + i, { place: where(i) }));
+  const toTargets = async (p: readonly Picture[]) => imageAlignment(await scorer.features(p), to);
+  const align = async (of: Pipeline) => toTargets(await generate(prompts, of, 0, guidance));
+
+  const photos = { style: "photo", relation: null } as const;
+  const pictures = classPictures(category, SEEDS.real, 64, photos).map((r) => r.picture);
+  const real = await scorer.features(pictures);
+  const classPrompts = times(2 * Number(flags.samples), () => `photo of a ${category}`);
+  const prior = async (of: Pipeline) => {
+    const guided = await generate(classPrompts, of, 500, guidance);
+    const free = await generate(classPrompts, of, 500, 1);
+    const labels = await scorer.labels(guided);
+    return {
+      kid: kid(await scorer.features(free), real),
+      kidGuided: kid(await scorer.features(guided), real),
+      classKept: labels.filter((l) => l.class === category).length / labels.length,
+    };
+  };
   return {
     targets,
-    prompts,
     align,
-    base: await align(await sampler.generate(prompts, sampling(seed), model.params)),
-    ceil: await align(fresh.map((scene) => picture(renderScene(scene)))),
+    base: await align(model),
+    ceil: await toTargets(freshPictures(name, places)),
+    prior,
+    untouched: await prior(model),
   };
 }
 
 async function measure(
-  sampler: Sampler,
-  model: Pipeline,
-  scorer: Scorer,
-  concept: Concept,
-  { targets, prompts, align, base, ceil }: Yardstick,
+  { model }: Bench,
+  { name, category }: Concept,
+  { targets, align, base, ceil, prior, untouched }: Yardstick,
   seed: number,
   regularized: boolean,
 ): Promise<Row> {
   const started = performance.now();
-  const { category } = concept;
-  const n = Number(flags.samples);
   const delta = await trainConcepts(model, {
     concepts: [{ token: TOKEN, className: category, pictures: targets }],
     regularization: regularized
       ? classPictures(category, SEEDS.regularization, REGULARIZATION)
       : [],
-    steps: Number(flags.steps),
-    rate: Number(flags.rate),
     batch: Number(flags.batch),
-    seed,
+    ...{ steps, rate, seed },
   });
   const tuned = withDelta(model, delta);
-  const made = await align(await sampler.generate(prompts, sampling(seed), tuned.params));
-  const classPrompts = times(2 * n, () => `photo of a ${category}`);
-  const ofClass = await sampler.generate(
-    classPrompts,
-    { ...sampling(seed), seed: 1000 * seed + 500 },
-    tuned.params,
-  );
-  const photos = { style: "photo", relation: null } as const;
-  const real = classPictures(category, SEEDS.real, 64, photos).map((r) => r.picture);
-  const labels = await scorer.labels(ofClass);
+  const made = await align(tuned);
+  const kept = await prior(tuned);
   tuned.free();
   return {
-    concept: concept.name,
-    seed,
-    regularized,
-    frac: learntFraction(made, base, ceil),
-    align: made,
-    base,
-    ceil,
-    kid: kid(await scorer.features(ofClass), await scorer.features(real)),
-    classKept: labels.filter((l) => l.class === category).length / labels.length,
+    concept: name,
+    ...{
+      seed,
+      regularized,
+      steps,
+      frac: learntFraction(made, base, ceil),
+      align: made,
+      base,
+      ceil,
+    },
+    ...kept,
+    untouched,
     seconds: (performance.now() - started) / 1000,
   };
 }
@@ -162,7 +177,7 @@ if (import.meta.main) {
   const device = await gpu();
   const model = await loadPipeline(device, flags.model, { addTokens: { [TOKEN]: "ktn" } });
   const scorer = await openScorer(device, flags.model);
-  const sampler = new Sampler(model);
+  const bench = { model, scorer, sampler: new Sampler(model) };
   // Breadth first, so that a measurement that was broken off says something of every concept.
   for (let seed = 0; seed < Number(flags.seeds); seed++) {
     const yardsticks = new Map<string, Yardstick>();
@@ -171,9 +186,9 @@ if (import.meta.main) {
         const same = (r: Row) => r.concept === name && r.seed === seed;
         if (rows.some((r) => same(r) && r.regularized === regularized)) continue;
         const concept = conceptNamed(name);
-        const by = yardsticks.get(name) ?? await yardstick(sampler, model, scorer, concept, seed);
+        const by = yardsticks.get(name) ?? await yardstick(bench, concept, seed);
         yardsticks.set(name, by);
-        const row = await measure(sampler, model, scorer, concept, by, seed, regularized);
+        const row = await measure(bench, concept, by, seed, regularized);
         rows.push(row);
         console.log(JSON.stringify(row));
         await Deno.writeTextFile(flags.out, JSON.stringify(row) + "\n", { append: true });

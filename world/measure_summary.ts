@@ -1,21 +1,31 @@
-/** What many runs of `measure.ts` say together: a table with a line for each concept, and intervals over the seeds. */
+/** What many runs of `measure.ts` say together: tables with a line for each concept, and intervals over the seeds. */
 import { interval, mean } from "../evaluate/interval.ts";
 
+/** What a model makes of "photo of a <class>". */
+export interface Prior {
+  /** KID against real renders, sampled without guidance. */
+  readonly kid: number;
+  /** The same, with the guidance that pictures are made with. */
+  readonly kidGuided: number;
+  /** Share of the guided pictures in which the classifier sees the class. */
+  readonly classKept: number;
+}
+
 /** What one run gave. */
-export interface Row {
+export interface Row extends Prior {
   readonly concept: string;
   readonly seed: number;
   /** With the regularization set, or without. */
   readonly regularized: boolean;
+  /** Optimizer steps. */
+  readonly steps: number;
   /** How far the concept was learnt: 0 as the untouched model, 1 as fresh pictures of it. */
   readonly frac: number;
   readonly align: number;
   readonly base: number;
   readonly ceil: number;
-  /** KID of "photo of a <class>" against real renders. */
-  readonly kid: number;
-  /** Share of those pictures in which the classifier sees the class. */
-  readonly classKept: number;
+  /** The same of the model before. */
+  readonly untouched: Prior;
   readonly seconds: number;
 }
 
@@ -25,38 +35,80 @@ const show = (xs: readonly number[]): string => {
   return mean.toFixed(2) + (half < Infinity ? ` ± ${half.toFixed(2)}` : "");
 };
 
-/** The runs as a Markdown table, concepts in the order in which they appear; the last line averages each seed first. */
+/** A column: its head, and what a row has for it. */
+type Column = readonly [title: string, regularized: boolean, of: (r: Row) => number];
+
+const LEARNT: readonly Column[] = [
+  ["frac", true, (r) => r.frac],
+  ["frac, no reg.", false, (r) => r.frac],
+  ["class seen, before", true, (r) => r.untouched.classKept],
+  ["class seen", true, (r) => r.classKept],
+  ["class seen, no reg.", false, (r) => r.classKept],
+];
+
+const DRIFT: readonly Column[] = [
+  ["KID, before", true, (r) => r.untouched.kid],
+  ["KID", true, (r) => r.kid],
+  ["KID, no reg.", false, (r) => r.kid],
+  ["guided: before", true, (r) => r.untouched.kidGuided],
+  ["guided", true, (r) => r.kidGuided],
+  ["guided, no reg.", false, (r) => r.kidGuided],
+];
+
+/**
+ * The runs as two Markdown tables, what was learnt and how far the class drifted, concepts in the order in which they
+ * appear; then how many times as far without the regularization set as with it. Of all concepts together a seed's
+ * average is taken first, from seeds that have them all.
+ */
 export function summary(rows: readonly Row[]): string {
-  const columns: [string, boolean, (r: Row) => number][] = [
-    ["frac", true, (r) => r.frac],
-    ["class kept", true, (r) => r.classKept],
-    ["KID", true, (r) => r.kid],
-    ["frac, no reg.", false, (r) => r.frac],
-    ["class kept, no reg.", false, (r) => r.classKept],
-    ["KID, no reg.", false, (r) => r.kid],
-  ];
+  const ratio = (of: (r: Row) => number) => {
+    const [without, withIt] = [false, true].map((regularized) => perSeed(rows, regularized, of));
+    return show(
+      without.flatMap(([seed, x]) => withIt.filter(([s]) => s === seed).map(([, y]) => x / y)),
+    );
+  };
+  return [
+    table(rows, LEARNT),
+    table(rows, DRIFT),
+    `KID without the regularization set / with it: ${ratio((r) => r.kid)}; guided ${
+      ratio((r) => r.kidGuided)
+    }`,
+  ].join("\n\n");
+}
+
+const namesOf = (rows: readonly Row[]) => [...new Set(rows.map((r) => r.concept))];
+
+/** Seeds that have every concept, each with the mean over the concepts. */
+function perSeed(
+  rows: readonly Row[],
+  regularized: boolean,
+  of: (r: Row) => number,
+): [seed: number, mean: number][] {
+  const count = namesOf(rows).length;
+  return [...new Set(rows.map((r) => r.seed))].flatMap((seed) => {
+    const here = rows.filter((r) => r.regularized === regularized && r.seed === seed);
+    return here.length === count ? [[seed, mean(here.map(of))]] : [];
+  });
+}
+
+function table(rows: readonly Row[], columns: readonly Column[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  const names = [...new Set(rows.map((r) => r.concept))];
-  const seeds = [...new Set(rows.map((r) => r.seed))];
-  const some = (regularized: boolean, f: (r: Row) => boolean) =>
-    rows.filter((r) => r.regularized === regularized && f(r));
-  const all = columns.map(([, regularized, of]) =>
-    show(
-      seeds.map((seed) => some(regularized, (r) => r.seed === seed).map(of))
-        .filter((xs) => xs.length === names.length).map(mean),
-    )
-  );
   return [
     line(["concept", ...columns.map(([title]) => title)]),
     line(["concept", ...columns].map((_, i) => i ? "--:" : "---")),
-    ...names.map((name) =>
+    ...namesOf(rows).map((name) =>
       line([
         name,
         ...columns.map(([, regularized, of]) =>
-          show(some(regularized, (r) => r.concept === name).map(of))
+          show(rows.filter((r) => r.regularized === regularized && r.concept === name).map(of))
         ),
       ])
     ),
-    line(["**all**", ...all]),
+    line([
+      "**all**",
+      ...columns.map(([, regularized, of]) =>
+        show(perSeed(rows, regularized, of).map(([, x]) => x))
+      ),
+    ]),
   ].join("\n");
 }
