@@ -15,7 +15,7 @@ export function demoCommand(context: Context): Command {
       "one of the concepts that ship; give two",
       repeated((text) => text),
     )
-    .option("--steps <n>", "optimizer steps for each (default: the demo's own)", whole(1))
+    .option("--steps <n>", "optimizer steps for each (default: the model's own)", whole(1))
     .option("--seed <n>", "random seed", whole(0), 42)
     .option("--out <folder>", "where the picture and the report go", "out/demo")
     .option("-q, --quiet", "no progress")

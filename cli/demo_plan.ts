@@ -45,8 +45,6 @@ export interface DemoPlan {
 
 /** Concepts that show well, unless others are asked for. */
 const CHOSEN = ["longship", "toadstool"];
-/** Fewer steps than the method's, so that the demo is over in minutes without a GPU. */
-const STEPS = 180;
 /** Pictures of the class that this world really has. */
 const REGULARIZATION = 60;
 
@@ -75,7 +73,7 @@ export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
     pairPrompts: PLACES.map((place) =>
       `photo of a ${words[1]} next to a ${words[0]} ${placeWords(place)}`
     ),
-    steps: request.steps ?? STEPS,
+    steps: request.steps ?? training.steps,
     rate: training.rate,
     sampling,
     ridge: merging.ridge,

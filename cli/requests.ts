@@ -341,7 +341,7 @@ export interface Findings extends Inspected {
 export interface DemoRequest {
   /** Two concepts to teach, by their folder names among those that ship; undefined: the demo's own. */
   concepts?: string[];
-  /** Optimizer steps for each; undefined: the demo's own. */
+  /** Optimizer steps for each; undefined: the model's own. */
   steps?: number;
   /** Random seed. */
   seed: number;

@@ -1,0 +1,44 @@
+// The first command of the README, with a step of training for each concept: everything that it leaves.
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { main } from "../cli/main.ts";
+import { isFile } from "../files/paths.ts";
+import { readPicture } from "../files/image.ts";
+import { loadDelta } from "../concepts/formats/load.ts";
+
+Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what each scored", async () => {
+  const out = await Deno.makeTempDir();
+  const said: string[] = [];
+  const concepts = ["--concept", "monster", "--concept", "throne"];
+  const code = await main(
+    ["demo", ...concepts, "--steps", "1", "--seed", "3", "--out", out],
+    { out: (l) => said.push(l), err: (l) => said.push(l) },
+  );
+  assertEquals([code, said.at(-1)], [0, `${out}/demo.png`], said.join("\n"));
+
+  const sheet = await readPicture(`${out}/demo.png`);
+  // Five pictures of 64 pixels at three times their size across, nine rows of them and as many titles down.
+  assert(sheet.width > 5 * 192 && sheet.height > 9 * 192, `${sheet.width}×${sheet.height}`);
+  const page = await Deno.readTextFile(`${out}/report.html`);
+  assertEquals(page.match(/<img /g)?.length, 2 * 4 * 5 + 5);
+  for (const word of ["one eye", "fresh drawings", "next to a &lt;new1> toy"]) {
+    assertStringIncludes(page, word);
+  }
+
+  const number = "(-?\\d\\.\\d\\d)";
+  for (const name of ["monster", "throne"]) {
+    const scored =
+      `${name}: image alignment ${number} before, ${number} after, ${number} merged; ` +
+      `fresh drawings of it ${number}`;
+    const found = said.join("\n").match(scored);
+    assert(found, said.join("\n"));
+    const [before, after, merged, ideal] = found.slice(1).map(Number);
+    // A step teaches next to nothing, and a drawing of the thing is as much like it as can be.
+    assert(Math.abs(after - before) < 0.1 && Math.abs(merged - before) < 0.1, found[0]);
+    assert(ideal > before + 0.1, found[0]);
+    assert(await isFile(`${out}/${name}/delta.safetensors`));
+  }
+  const merged = await loadDelta(`${out}/merged.safetensors`);
+  assertEquals(merged.tokens.map((t) => t.token), ["<new1>", "<new2>"]);
+  assertMatch(said.at(-2)!, /^took \d+ s$/);
+  await Deno.remove(out, { recursive: true });
+});
