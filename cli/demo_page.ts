@@ -1,6 +1,6 @@
 /** What the demo shows of its work: one contact sheet, and a report that opens from disk. */
+import type { Delta } from "../concepts/delta.ts";
 import type { MergeReport } from "../concepts/merge.ts";
-import type { trainConcepts } from "../concepts/train.ts";
 import type { Picture } from "../files/picture.ts";
 import { sheet } from "../files/sheet.ts";
 import type { DemoConcept, DemoPlan } from "./demo_plan.ts";
@@ -10,7 +10,7 @@ import { reportTable } from "./work_merge.ts";
 /** A taught concept with what it looked like. */
 export interface Taught {
   readonly concept: DemoConcept;
-  readonly delta: Awaited<ReturnType<typeof trainConcepts>>;
+  readonly delta: Delta;
   readonly losses: readonly { readonly step: number; readonly loss: number }[];
   readonly before: readonly Picture[];
   readonly after: readonly Picture[];
@@ -39,7 +39,7 @@ export function contactSheet(
       return [
         {
           title: `what it is taught: ${concept.description}`,
-          pictures: concept.pictures.slice(0, across) as Picture[],
+          pictures: concept.pictures.slice(0, across),
           labels: [],
         },
         { title: scored("before", alignment.before), pictures: before, labels },
@@ -101,7 +101,7 @@ export function demoPage(
         rows: [
           {
             title: "pictures it was taught from",
-            pictures: concept.pictures as Picture[],
+            pictures: concept.pictures,
             captions: [],
           },
           { title: "the untouched model", pictures: before, captions: concept.prompts },

@@ -22,6 +22,8 @@ export interface DemoConcept extends Concept {
   /** In a person's words. */
   readonly description: string;
   readonly initializer: string;
+  /** Whole pictures, without masks. */
+  readonly pictures: readonly Picture[];
   readonly regularization: readonly CaptionedPicture[];
   /** New scenes to ask for. */
   readonly prompts: readonly string[];

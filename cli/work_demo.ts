@@ -99,7 +99,7 @@ async function alignments(
   { concept, before, after }: Taught,
   merged: readonly Picture[],
 ): Promise<Learnt["alignment"]> {
-  const targets = await scorer.features(concept.pictures as Picture[]);
+  const targets = await scorer.features(concept.pictures);
   const align = async (made: readonly Picture[]) =>
     imageAlignment(await scorer.features(made), targets);
   return {

@@ -9,7 +9,7 @@ import { readJsonObject } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
 import type { Picture } from "../files/picture.ts";
 import { writePng } from "../files/png.ts";
-import { classPictures, SEEDS } from "../world/mod.ts";
+import { realPictures } from "../world/mod.ts";
 import type { Lab, Shelf } from "./lab.ts";
 import type { Source, Wanted } from "./plan.ts";
 import { keyOf, type Recipe } from "./recipes.ts";
@@ -132,13 +132,12 @@ async function measureClass(
   const prompts = Array(ofClass).fill(`photo of a ${category}`);
   const draw = (guidance: number) => sample(prompts, { guidance, seed: 1000 * seed + 500 }, model);
   const made = await draw(guidance), free = await draw(KID_GUIDANCE);
-  const photos = { style: "photo", relation: null } as const;
-  const real = classPictures(category, SEEDS.real, count, photos).map((r) => r.picture);
+  const real = await scorer.features(realPictures(category, count));
   const labels = await scorer.labels(made);
   return {
     pictures: made.slice(0, SHOWN),
     scores: {
-      kid: kidEstimate(await scorer.features(free), await scorer.features(real)),
+      kid: kidEstimate(await scorer.features(free), real),
       kept: labels.map((l) => Number(l.class === category)),
     },
   };

@@ -50,3 +50,9 @@ export function classPictures(
     return { picture: draw(scene), caption: captionOf(scene, new Rng(first + i)) };
   });
 }
+
+/** Plain photos of one thing of the class, none of them a regularization picture: what "photo of a gate" should look like. */
+export function realPictures(category: Category, count: number): Picture[] {
+  const photos = { style: "photo", relation: null } as const;
+  return classPictures(category, SEEDS.real, count, photos).map((real) => real.picture);
+}

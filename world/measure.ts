@@ -30,6 +30,7 @@ import {
   freshPictures,
   PLACES,
   placeWords,
+  realPictures,
   SEEDS,
 } from "./mod.ts";
 import { type Prior, type Row, summary } from "./measure_summary.ts";
@@ -37,6 +38,8 @@ import { type Prior, type Row, summary } from "./measure_summary.ts";
 const TARGETS = new URL("./concepts/", import.meta.url).pathname;
 const TOKEN = "<new1>";
 const REGULARIZATION = 100;
+/** Real pictures of a class that KID compares with. */
+const REAL = 64;
 
 const { values: flags } = parseArgs({
   args: Deno.args,
@@ -102,9 +105,7 @@ async function yardstick(
   const toTargets = async (p: readonly Picture[]) => imageAlignment(await scorer.features(p), to);
   const align = async (of: Pipeline) => toTargets(await generate(prompts, of, 0, guidance));
 
-  const photos = { style: "photo", relation: null } as const;
-  const pictures = classPictures(category, SEEDS.real, 64, photos).map((r) => r.picture);
-  const real = await scorer.features(pictures);
+  const real = await scorer.features(realPictures(category, REAL));
   const classPrompts = times(2 * Number(flags.samples), () => `photo of a ${category}`);
   const prior = async (of: Pipeline) => {
     const guided = await generate(classPrompts, of, 500, guidance);
@@ -148,15 +149,13 @@ async function measure(
   tuned.free();
   return {
     concept: name,
-    ...{
-      seed,
-      regularized,
-      steps,
-      frac: learntFraction(made, base, ceil),
-      align: made,
-      base,
-      ceil,
-    },
+    seed,
+    regularized,
+    steps,
+    frac: learntFraction(made, base, ceil),
+    align: made,
+    base,
+    ceil,
     ...kept,
     untouched,
     seconds: (performance.now() - started) / 1000,
