@@ -93,7 +93,7 @@ export function explain(plan: Blueprint): string {
 }
 
 function tapeLines(plan: Blueprint, names: TensorNames): string[] {
-  const results = new Set(plan.results);
+  const results = new Set(plan.results.map((r) => r.memory));
   const rows = plan.tape.map((node) => [
     `  ${names.of(node.outputs[0])}`,
     node.outputs.map((t) => show(t.spec)).join(" "),
@@ -191,6 +191,6 @@ function memoryLines(plan: Blueprint, names: TensorNames): string[] {
 /** From which dispatch to which a value is needed. */
 function lifetime(plan: Blueprint, m: Tensor | Scratch): string {
   const uses = plan.dispatches.flatMap((d, i) => d.buffers.some((b) => b.memory === m) ? [i] : []);
-  const kept = m instanceof Tensor && plan.results.includes(m);
+  const kept = m instanceof Tensor && plan.results.some((r) => r.memory === m);
   return `#${uses[0]} … ${kept ? "end" : `#${uses.at(-1)}`}`;
 }

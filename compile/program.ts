@@ -275,7 +275,7 @@ export class Program {
         ? undefined
         : "the program that made it ran again (or was freed)";
     const copies: [Range, DeviceStorage][] = [];
-    const made = results.map((r) => {
+    const handle = (r: Tensor): DeviceStorage => {
       const argument = donations.get(r);
       if (!argument) {
         const p = this.inputs.indexOf(r);
@@ -289,7 +289,10 @@ export class Program {
       const taken = this.#handOver(this.inputs.indexOf(argument));
       if (!memory.inPlace.has(r)) copies.push([this.#range(r), taken]);
       return taken;
-    });
+    };
+    // Results that are the same memory share one handle: donated memory changes hands once.
+    const handles = new Map<Tensor, DeviceStorage>();
+    for (const { memory: r } of results) if (!handles.has(r)) handles.set(r, handle(r));
     if (copies.length) {
       const encoder = this.device.gpu.createCommandEncoder();
       for (const [from, to] of copies) {
@@ -303,7 +306,7 @@ export class Program {
       }
       this.device.gpu.queue.submit([encoder.finish()]);
     }
-    return made.map((s, i) => arrayTensor(s, results[i].spec));
+    return results.map((r) => arrayTensor(handles.get(r.memory)!, r.spec));
   }
 
   /** Ends the caller's handle on a donated argument and makes a new one for the same memory. */

@@ -1,10 +1,19 @@
 /** Trace → simplify → fuse → lower → plan: everything about a program that is known before anything is allocated. */
 import { type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
+import type { Spec } from "../tensor/shape.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { fuse } from "./fuse.ts";
 import { lower, type LoweredDispatch } from "./lower.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { simplify } from "./simplify.ts";
+
+/** One result of a program: what it is, as tracing said, and the tensor in whose memory it lies. */
+export interface Result {
+  /** A written or passed-through tensor with the same elements in order; its own shape may be another. */
+  readonly memory: Tensor;
+  /** Shape and element type of the result itself. */
+  readonly spec: Spec;
+}
 
 /** A program that could run: its tape, its dispatches and its memory. */
 export interface Blueprint {
@@ -14,9 +23,9 @@ export interface Blueprint {
   readonly dispatches: readonly LoweredDispatch[];
   /** @internal Where everything lies. */
   readonly memory: MemoryPlan;
-  /** For each result, the written (or passed-through) tensor that holds it. */
-  readonly results: readonly Tensor[];
-  /** For each result, the donated argument whose memory it takes. */
+  /** The results, in the order of tracing; several may share one memory. */
+  readonly results: readonly Result[];
+  /** For each tensor that holds a result, the donated argument whose memory it takes. */
   readonly donations: ReadonlyMap<Tensor, Tensor>;
 }
 
@@ -55,10 +64,11 @@ export function blueprint(
     maxSlab: profile.maxBuffer,
     maxBinding: profile.maxBinding,
   });
-  return { tape, dispatches, memory, results: fused.results, donations };
+  const held = results.map(({ spec }, i): Result => ({ memory: fused.results[i], spec }));
+  return { tape, dispatches, memory, results: held, donations };
 }
 
-/** Gives each written result the first unused donated argument of the same spec. */
+/** Gives each tensor that is written for a result the first unused donated argument of the same spec. */
 function pairDonations(
   results: readonly Tensor[],
   donated: readonly Tensor[],

@@ -3,7 +3,7 @@
  * gradient is taken mid-graph with an upstream cotangent that is not 1 and compared with a central difference in
  * float64 along a random direction.
  */
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { input, tensor } from "../../ops/leaf.ts";
@@ -106,6 +106,7 @@ export async function checkOp(
   const [expected] = interpret([y]);
   for (const fuse of [true, false]) {
     const result = evaluate(device, y, { fuse });
+    assertEquals(result.spec, y.spec, `what tracing said and what came back (fuse=${fuse})`);
     const actual = Array.from(await device.read(result), Number);
     device.free(result);
     const e = relativeError(actual, expected);
@@ -141,6 +142,7 @@ export async function checkOp(
     const g = grads[k];
     assert(g, `input ${i} gets no gradient`);
     const result = evaluate(device, g);
+    assertEquals(result.spec, { shape: specs[i].shape, dtype: g.dtype }, `gradient of input ${i}`);
     const actual = Array.from(await device.read(result), Number);
     device.free(result);
     // Against the float64 run of the same gradient tape (element by element) and the numeric derivative (as a whole).
