@@ -178,17 +178,19 @@ function keyOf(args: readonly Tree<Leaf>[]): string {
 /** Computes traced tensors now, into memory of their own. The caller (or the enclosing scope) owns the results. */
 export function evaluate<R>(device: Device, tree: R, options: { fuse?: boolean } = {}): R {
   const step = compile<[], Tree<Tensor>>(device, () => tree as Tree<Tensor>, options);
-  const lent = step();
-  const kept = flatten<Tensor>(lent).map(([, t]) => copy(device, t));
-  step.free();
-  return refill(tree as Tree<Tensor>, kept) as R;
+  try {
+    const kept = flatten<Tensor>(step()).map(([, t]) => copy(device, t));
+    return refill(tree as Tree<Tensor>, kept) as R;
+  } finally {
+    step.free();
+  }
 }
 
 /** A copy of a tensor's value in memory of its own. */
 export function copy(device: Device, t: Tensor): Tensor {
   const from = deviceStorage(t);
   const bytes = Math.ceil(sizeOf(t.shape) * BYTES[t.dtype] / 4) * 4;
-  const to = device.buffers.allocate(bytes, "copy");
+  const to = device.buffers.allocate(bytes, "copy", from.healths);
   const encoder = device.gpu.createCommandEncoder();
   encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, 0, bytes);
   device.gpu.queue.submit([encoder.finish()]);

@@ -87,7 +87,7 @@ function busiest({ dispatches, memory, results }: Blueprint) {
       if (seen.has(m) || !memory.places.has(m)) continue;
       seen.add(m);
       const kind = m instanceof Tensor ? "values" : "scratch";
-      const kept = m instanceof Tensor && results.includes(m);
+      const kept = m instanceof Tensor && results.some((r) => r.memory === m);
       changes[i][kind] += bytesOf(m);
       changes[kept ? dispatches.length + 1 : last.get(m)! + 1][kind] -= bytesOf(m);
     }

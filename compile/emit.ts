@@ -16,13 +16,19 @@ export const arithmetic = (d: DType): Arithmetic => d === "f16" ? "f32" : d;
 /** WGSL type of one step of values. */
 export const vector = (t: string, width: 1 | 4): string => width === 4 ? `vec4<${t}>` : t;
 
-/** A number as WGSL source that keeps every bit of its f32 value. */
+/**
+ * A number as WGSL source that keeps every bit of its f32 value. WGSL has no constant that is infinite or NaN, and
+ * compilers differ on −0: those go by their bits (`from_bits`, see `lower.ts`).
+ */
 export function number(value: number, t: Arithmetic): string {
-  if (t !== "f32") return t === "u32" ? `${value >>> 0}u` : `i32(${value | 0})`;
-  if (!Number.isFinite(value)) {
-    throw new RangeError(`a literal must be finite, not ${value}: WGSL has no such constant`);
+  if (t === "u32") return `${value}u`;
+  // The smallest i32 is no literal of WGSL: its digits alone would be too large.
+  if (t === "i32") return value === -2147483648 ? "(-2147483647 - 1)" : `i32(${value})`;
+  const f = Math.fround(value);
+  if (!Number.isFinite(f) || Object.is(f, -0)) {
+    return `from_bits(${new Uint32Array(Float32Array.of(f).buffer)[0]}u)`;
   }
-  const s = String(Math.fround(value));
+  const s = String(f);
   return /[.e]/.test(s) ? s : `${s}.0`;
 }
 
@@ -229,9 +235,11 @@ export class Emitter {
     const lowering = e.node.op.lowering;
     if (lowering.kind !== "map") throw new Error(`${e.node.op.name} is not elementwise`);
     const args = e.args.map((a) => this.value(a));
+    const out = arithmetic(e.node.outputs[0].dtype);
     const w: Wgsl = {
       type: (t) => vector(t, this.width),
-      out: arithmetic(e.node.outputs[0].dtype),
+      out,
+      number: (v) => `${vector(out, this.width)}(${number(v, out)})`,
       let: (value) => {
         const name = `${this.#prefix}t${this.#named++}`;
         this.lines.push(`let ${name} = ${value};`);

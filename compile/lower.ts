@@ -136,6 +136,9 @@ export function labelOf(step: Step): string {
   return names.length ? names.join("·") : "copy";
 }
 
+/** A call of a function is no constant expression, so that a compiler takes the bits of infinity and NaN as they are. */
+const FROM_BITS = "fn from_bits(bits: u32) -> f32 { return bitcast<f32>(bits); }";
+
 /**
  * The complete WGSL of a dispatch; buffers that share memory become one binding.
  *
@@ -164,6 +167,7 @@ export function wgslOf(
     if (use.access === "write") bindings[i] = { ...bindings[i], access: "write" };
     body = body.replace(new RegExp(`\\b${use.name}\\b`, "g"), bindings[i].name);
   }
+  if (/\bfrom_bits\(/.test(body)) body = `${FROM_BITS}\n${body}`;
   const uses16 = /\bf16\b/.test(bindings.map((b) => b.type).join() + body);
   const words = uses16 && !f16 ? packed(d.label, bindings, body) : undefined;
   const header = bindings.map((b, i) =>

@@ -9,6 +9,7 @@ import { arrayTensor } from "../ops/leaf.ts";
 import type { Device } from "../device/device.ts";
 import { DeviceStorage } from "../device/buffers.ts";
 import { DeviceError } from "../device/errors.ts";
+import { checkAll, Health, unproven } from "../device/health.ts";
 import type { Pipeline } from "../device/pipelines.ts";
 import type { Blueprint } from "./trace.ts";
 import { type LoweredDispatch, type LoweredUse, type Scratch, wgslOf } from "./lower.ts";
@@ -50,7 +51,11 @@ export class Program {
   readonly #bound: (DeviceStorage | undefined)[];
   readonly #recorded: Recorded[];
   readonly #private = new Map<number, DeviceStorage>();
+  readonly #health = new Health();
+  /** The kernels that the GPU has not taken yet: none after the first run has gone well. */
+  #kernels: Health[] = [];
   #generation = 0;
+  #ran = false;
 
   /**
    * @param inputs argument tensors by position
@@ -65,7 +70,9 @@ export class Program {
     readonly donated: ReadonlySet<number>,
   ) {
     const { buffers } = device;
-    this.#slabs = blueprint.memory.slabs.map((bytes, i) => buffers.create(bytes, `slab ${i}`));
+    this.#slabs = blueprint.memory.slabs.map((bytes, i) =>
+      buffers.create(bytes, `slab ${i}`, this.#health)
+    );
     let bytes = 0;
     const at = new Map<number, number>();
     for (const p of [...hosted].filter((p) => !donated.has(p))) {
@@ -75,7 +82,7 @@ export class Program {
     this.#uploads = {
       at,
       host: new ArrayBuffer(bytes),
-      buffer: bytes ? buffers.create(bytes, "step data") : undefined,
+      buffer: bytes ? buffers.create(bytes, "step data", this.#health) : undefined,
     };
     for (const node of blueprint.tape) {
       if (node.op.name !== "constant") continue;
@@ -95,6 +102,7 @@ export class Program {
       });
       return { dispatch, pipeline, bindings, group: undefined, positions };
     });
+    this.#kernels = unproven(this.#recorded.map((r) => r.pipeline.health));
   }
 
   /** Bytes that this program holds: slabs, step data and constants. */
@@ -110,13 +118,18 @@ export class Program {
   /** Runs once. Results are valid until the next run, except those in donated memory, which stay. */
   run(args: readonly Argument[]): Tensor[] {
     this.begin(args);
-    this.#encode();
+    this.#kernels = unproven(this.#kernels);
+    // Until a run has gone well, whatever the GPU refuses is this program's; afterwards nothing can be new.
+    if (this.#ran && this.#health.proven) this.#encode();
+    else this.device.guarded("running a program", () => this.#encode(), this.#health);
+    this.#ran = true;
     return this.#finish(this.#generation);
   }
 
   /** Binds and uploads the arguments of a run, whose dispatches the caller then replays from {@linkcode recorded}. */
   begin(args: readonly Argument[]): void {
     this.device.check();
+    checkAll([...this.#kernels, this.#health]);
     this.#generation++;
     this.#bind(args);
     if (!this.#uploads.buffer) return;
@@ -250,6 +263,7 @@ export class Program {
             };
           }),
         }),
+      this.#health,
     );
   }
 
@@ -275,18 +289,23 @@ export class Program {
         ? undefined
         : "the program that made it ran again (or was freed)";
     const copies: [Range, DeviceStorage][] = [];
+    const hangsOn = unproven([
+      ...this.#kernels,
+      this.#health,
+      ...this.#bound.flatMap((storage) => storage?.healths ?? []),
+    ]);
     const handle = (r: Tensor): DeviceStorage => {
       const argument = donations.get(r);
       if (!argument) {
         const p = this.inputs.indexOf(r);
         if (p >= 0 && this.#bound[p]) {
           const s = this.#bound[p];
-          return s.owned && this.donated.has(p) ? this.#handOver(p) : s;
+          return s.owned && this.donated.has(p) ? this.#handOver(p, s.healths) : s;
         }
         const { buffer, offset, bytes } = this.#range(r);
-        return new DeviceStorage(buffer, offset, bytes, false, stale);
+        return new DeviceStorage(buffer, offset, bytes, false, stale, hangsOn);
       }
-      const taken = this.#handOver(this.inputs.indexOf(argument));
+      const taken = this.#handOver(this.inputs.indexOf(argument), hangsOn);
       if (!memory.inPlace.has(r)) copies.push([this.#range(r), taken]);
       return taken;
     };
@@ -310,9 +329,16 @@ export class Program {
   }
 
   /** Ends the caller's handle on a donated argument and makes a new one for the same memory. */
-  #handOver(p: number): DeviceStorage {
+  #handOver(p: number, hangsOn: readonly Health[]): DeviceStorage {
     const old = this.#bound[p]!;
-    const taken = new DeviceStorage(old.buffer, old.offset, old.bytes, old.owned);
+    const taken = new DeviceStorage(
+      old.buffer,
+      old.offset,
+      old.bytes,
+      old.owned,
+      undefined,
+      hangsOn,
+    );
     old.invalidate("its memory was donated to a program");
     this.#bound[p] = taken;
     return taken;

@@ -14,6 +14,8 @@ import {
   number,
   vector,
 } from "./emit.ts";
+import { joinExtreme } from "../ops/nan.ts";
+import { leastOf } from "../tensor/element.ts";
 import type { Expr } from "./expr.ts";
 import type { TensorUse } from "./elementwise.ts";
 
@@ -61,16 +63,19 @@ export function reduceKernel(
 
   const t = arithmetic(output.dtype);
   const type = vector(t, width);
-  const start = op === "sum"
-    ? `${type}()`
-    : `${type}(${number(t === "f32" ? -3.4028234663852886e38 : -2147483648, t)})`;
-  const join = (a: string, b: string) => op === "sum" ? `${a} + ${b}` : `max(${a}, ${b})`;
+  const start = op === "sum" ? `${type}()` : `${type}(${number(leastOf(output.dtype), t)})`;
+  const joinAs = (a: string, b: string, width: 1 | 4) =>
+    op === "sum"
+      ? `${a} + ${b}`
+      : t === "f32"
+      ? joinExtreme("max", a, b, vector("u32", width))
+      : `max(${a}, ${b})`;
   const collapseLanes = (v: string) =>
     width === 1 || innerKept
       ? v
       : op === "sum"
       ? `(${v}.x + ${v}.y) + (${v}.z + ${v}.w)`
-      : `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))`;
+      : ["x", "y", "z", "w"].map((c) => `${v}.${c}`).reduce((a, b) => joinAs(a, b, 1));
 
   const names = new BufferNames("x");
   if (width === 4) chooseScalars(shape, [expr], names);
@@ -108,7 +113,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   for (var k = from_; k < to_; k++) {
     ${stepIndex(shape, axes, innerKept ? 1 : width)}
     ${emit.lines.join("\n    ")}
-    acc = ${join("acc", value)};
+    acc = ${joinAs("acc", value, width)};
   }
   ${whole ? `y[o] = ${target(collapseLanes("acc"))};` : `part[g] = ${collapseLanes("acc")};`}
 }`;
@@ -120,7 +125,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let o = ${flatGroup(finalGrid)} * ${WORKGROUP}u + lid;
   if (o >= ${lanes}u) { return; }
   var acc = part[o];
-  for (var k = 1u; k < ${chunks}u; k++) { acc = ${join("acc", `part[k * ${lanes}u + o]`)}; }
+  for (var k = 1u; k < ${chunks}u; k++) { acc = ${
+    joinAs("acc", `part[k * ${lanes}u + o]`, outWidth)
+  }; }
   y[o] = ${target("acc")};
 }`;
   return {

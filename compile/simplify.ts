@@ -1,11 +1,11 @@
 /**
- * Tape → tape: common subexpressions, identities and dead code. Nodes are rebuilt in order with replaced inputs; what
+ * Tape → tape: common subexpressions, identities, what is empty, and dead code. Nodes are rebuilt in order with replaced inputs; what
  * nothing reaches disappears by itself, since the tape is defined by what the results reach.
  */
 import { append, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
-import type { HostArray } from "../tensor/dtype.ts";
+import { BYTES, type HostArray, viewBytes } from "../tensor/dtype.ts";
 import { sameShape, show } from "../tensor/shape.ts";
-import { literalValue } from "../ops/leaf.ts";
+import { constantTensor, literalValue } from "../ops/leaf.ts";
 
 /** Rewrites the results so that equal computations are shared and identities are gone. */
 export function simplify(results: readonly Tensor[]): Tensor[] {
@@ -14,6 +14,11 @@ export function simplify(results: readonly Tensor[]): Tensor[] {
   const keys = new AttrKeys();
   for (const node of tapeOf(results)) {
     const inputs = node.inputs.map((t) => now.get(t)!);
+    const constants = ofNothing(node);
+    if (constants) {
+      node.outputs.forEach((t, i) => now.set(t, constants[i]));
+      continue;
+    }
     const identity = identityOf(node, inputs);
     if (identity) {
       now.set(node.outputs[0], identity);
@@ -45,15 +50,37 @@ function constantKey({ op, attrs, outputs: [{ spec, size }] }: Node): string | u
   return `constant ${show(spec)}: ${(attrs as { data: HostArray }).data.join()}`;
 }
 
+/**
+ * What a node computes where there is nothing to compute, or nothing to compute it from: constants, by its own definition
+ * (a sum of nothing is 0). No kernel is ever built for an empty tensor.
+ */
+function ofNothing({ op, inputs, attrs, outputs }: Node): Tensor[] | undefined {
+  if (op.lowering.kind === "leaf") return undefined;
+  const nothing = outputs.every((t) => t.size === 0);
+  if (!nothing && (!inputs.length || inputs.some((t) => t.size > 0))) return undefined;
+  const values = nothing ? outputs.map(() => new Float64Array()) : op.reference(
+    inputs.map(() => new Float64Array()),
+    inputs.map((t) => t.spec),
+    attrs,
+    outputs.map((t) => t.spec),
+  );
+  return outputs.map(({ spec, size }, i) => {
+    const data = viewBytes(spec.dtype, new ArrayBuffer(size * BYTES[spec.dtype]), size);
+    data.set(values[i]);
+    return constantTensor(data, spec);
+  });
+}
+
 /** The input that a node merely repeats, if it does. */
 function identityOf(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
   const out = node.outputs[0];
   const keeps = (t: Tensor | undefined) =>
     t && sameShape(t.shape, out.shape) && t.dtype === out.dtype ? t : undefined;
-  const is = (i: number, v: number) => scalarValue(inputs[i]) === v;
+  const is = (i: number, v: number) => Object.is(scalarValue(inputs[i]), v);
   switch (node.op.name) {
+    // x + 0 is not x where x is −0; x − 0 and x + −0 are.
     case "add":
-      return is(1, 0) ? keeps(inputs[0]) : is(0, 0) ? keeps(inputs[1]) : undefined;
+      return is(1, -0) ? keeps(inputs[0]) : is(0, -0) ? keeps(inputs[1]) : undefined;
     case "sub":
       return is(1, 0) ? keeps(inputs[0]) : undefined;
     case "mul":

@@ -6,6 +6,7 @@ import type { HostArray } from "../tensor/dtype.ts";
 import type { Storage } from "../ops/leaf.ts";
 import type { Guard } from "./guard.ts";
 import { DeviceError, OutOfMemoryError } from "./errors.ts";
+import { Health, unproven } from "./health.ts";
 import { bufferSize } from "./memory.ts";
 
 /** A range of a GPU buffer that holds a tensor's value. */
@@ -19,6 +20,8 @@ export class DeviceStorage implements Storage {
     readonly owned: boolean,
     /** For results that a program overwrites: throws once the program has run again. */
     readonly stale?: () => string | undefined,
+    /** What its value hangs on, of which the GPU had not said yet that it is good. */
+    readonly healths: readonly Health[] = [],
   ) {}
 
   /** Declares the value gone, with the reason that later uses report. */
@@ -29,6 +32,13 @@ export class DeviceStorage implements Storage {
   check(): void {
     const why = this.#gone || this.stale?.();
     if (why) throw new DeviceError(`a tensor is used after ${why}`);
+    const refusal = this.healths.find((h) => h.refusal)?.refusal;
+    if (refusal) {
+      throw new DeviceError(
+        `a tensor has no value, since the GPU refused what computes it: ${refusal.message}`,
+        { cause: refusal },
+      );
+    }
   }
 }
 
@@ -43,7 +53,7 @@ export class Buffers {
   constructor(readonly device: Guard) {}
 
   /** A buffer for tensors: usable by kernels and by copies. */
-  create(bytes: number, label: string): GPUBuffer {
+  create(bytes: number, label: string, health = new Health()): GPUBuffer {
     const { gpu, profile } = this.device;
     if (bytes > profile.maxBuffer) {
       throw new OutOfMemoryError(
@@ -55,6 +65,7 @@ export class Buffers {
     const buffer = this.device.guarded(
       `allocating ${size} bytes for ${label}`,
       () => gpu.createBuffer({ label, size, usage }),
+      health,
     );
     this.#live.add(buffer);
     this.allocated += size;
@@ -62,9 +73,15 @@ export class Buffers {
     return buffer;
   }
 
-  /** Memory for one tensor, owned by it. */
-  allocate(bytes: number, label: string): DeviceStorage {
-    return new DeviceStorage(this.create(bytes, label), 0, bytes, true);
+  /**
+   * Memory for one tensor, owned by it.
+   *
+   * @param hangsOn what the value that will be put there hangs on
+   */
+  allocate(bytes: number, label: string, hangsOn: readonly Health[] = []): DeviceStorage {
+    const health = new Health();
+    const buffer = this.create(bytes, label, health);
+    return new DeviceStorage(buffer, 0, bytes, true, undefined, [...unproven(hangsOn), health]);
   }
 
   /** Writes host data (padded to whole words) at the start of a storage, or from a multiple of 4 bytes on. */

@@ -83,6 +83,8 @@ export class Device extends Guard {
   async read(t: Tensor): Promise<HostArray> {
     const storage = deviceStorage(t);
     await this.settled();
+    storage.check();
+    if (t.size === 0) return viewBytes(t.dtype, new ArrayBuffer(0), 0);
     const bytes = await this.#readback.read(storage.buffer, storage.offset, byteSize(t.spec));
     this.check();
     return viewBytes(t.dtype, bytes, t.size);

@@ -4,11 +4,13 @@
  */
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { DeviceError, OutOfMemoryError } from "./errors.ts";
+import { Health } from "./health.ts";
 
 /** An opened GPU with its facts, and what has failed on it so far. */
 export class Guard {
   readonly #pending = new Set<Promise<void>>();
   #failure: DeviceError | undefined;
+  #lost: DeviceError | undefined;
 
   /** Listens for errors that no scope catches, and for the loss of the device. */
   constructor(readonly gpu: GPUDevice, readonly profile: AdapterProfile) {
@@ -18,29 +20,36 @@ export class Guard {
     });
     gpu.lost.then((info) => {
       if (info.reason !== "destroyed") {
-        this.fail(new DeviceError(`the GPU was lost: ${info.message}`));
+        this.#lost ??= new DeviceError(`the GPU was lost: ${info.message}`);
       }
     });
   }
 
-  /** Remembers the first failure; it is thrown by the next call that can throw. */
+  /** Remembers the first failure; it is thrown, once, by the next call that waits for the GPU. */
   fail(error: DeviceError): void {
     this.#failure ??= error;
   }
 
-  /** Throws what has failed so far, if anything. */
+  /** Throws when the device is gone for good. */
   check(): void {
-    if (this.#failure) throw this.#failure;
+    if (this.#lost) throw this.#lost;
   }
 
-  /** Runs `create` under error scopes; a refusal is remembered with `what` in its message. */
-  guarded<T>(what: string, create: () => T): T {
+  /**
+   * Runs `create` under error scopes; a refusal is remembered with `what` in its message.
+   *
+   * @param health is told the answer; what hangs on it is refused from then on, and several refusals of one are said once
+   */
+  guarded<T>(what: string, create: () => T, health = new Health()): T {
     this.gpu.pushErrorScope("out-of-memory");
     this.gpu.pushErrorScope("validation");
     const result = create();
     const settle = (pop: Promise<GPUError | null>, make: (m: string) => DeviceError) => {
+      health.wait();
       const p: Promise<void> = pop.then((e) => {
-        if (e) this.fail(make(e.message));
+        const refusal = e ? make(e.message) : undefined;
+        if (refusal && !health.refusal) this.fail(refusal);
+        health.answer(refusal);
       }).finally(() => this.#pending.delete(p));
       this.#pending.add(p);
     };
@@ -52,9 +61,12 @@ export class Guard {
     return result;
   }
 
-  /** Waits until every error scope so far has answered, and throws what failed. */
+  /** Waits until every error scope so far has answered, and throws what failed; what did not is as good as before. */
   async settled(): Promise<void> {
     while (this.#pending.size) await Promise.all(this.#pending);
     this.check();
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure) throw failure;
   }
 }

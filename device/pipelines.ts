@@ -1,10 +1,13 @@
 /** Compiled kernels, one per distinct WGSL text, created under error scopes so that no failure is silent. */
 import type { Guard } from "./guard.ts";
+import { Health } from "./health.ts";
 
 /** A pipeline and the layout its bind groups must have. */
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
+  /** Whether the GPU took it. */
+  readonly health: Health;
 }
 
 /** The pipelines of a device. */
@@ -21,7 +24,8 @@ export class Pipelines {
   /** The pipeline for this WGSL; `access` says for each binding whether it is read only. */
   get(code: string, access: readonly ("read" | "write")[], label: string): Pipeline {
     const known = this.#known.get(code);
-    if (known) return known;
+    if (known && !known.health.refusal) return known;
+    const health = new Health();
     const { gpu } = this.device;
     const layout = this.#layout(access);
     const pipeline = this.device.guarded(`compiling kernel "${label}"`, () => {
@@ -31,8 +35,8 @@ export class Pipelines {
         layout: layout.pipeline,
         compute: { module, entryPoint: "main" },
       });
-    });
-    const made = { pipeline, layout: layout.group };
+    }, health);
+    const made = { pipeline, layout: layout.group, health };
     this.#known.set(code, made);
     return made;
   }

@@ -19,6 +19,7 @@ import { less, where } from "./compare.ts";
 import { erfOf, erfWgsl } from "./erf.ts";
 import { tensor } from "./leaf.ts";
 import { expand } from "./broadcast.ts";
+import { extreme, keepNan } from "./nan.ts";
 import { reshape, slice } from "./movement.ts";
 
 type Unary = (x: Tensor) => Tensor;
@@ -54,12 +55,31 @@ function activation(r: Activation) {
   return { value, slope, wgsl: r.value, reference: r.reference };
 }
 
-/** WGSL of σ(x). Beyond ±87 the exponential would leave the range of f32. */
+/** WGSL of σ(x). */
 const sigmoidWgsl = (x: string, w: Wgsl): string =>
-  w.let(`(${one(w)} / (${one(w)} + exp(-clamp(${x}, ${num(-87, w)}, ${num(87, w)}))))`);
-/** WGSL of tanh. Some drivers compute sinh/cosh, which is ∞/∞ for large arguments. */
-const tanhWgsl = (x: string, w: Wgsl): string =>
-  w.let(`tanh(clamp(${x}, ${num(-15, w)}, ${num(15, w)}))`);
+  w.let(`(${one(w)} / (${one(w)} + exp(-(${x}))))`);
+/**
+ * WGSL of tanh, of our own: drivers compute sinh/cosh (∞/∞ for large arguments), lose half their digits near zero, or both.
+ * Near zero x + x³·P(x²) (Cephes' coefficients), elsewhere 1 − 2/(e²ˣ + 1).
+ */
+function tanhWgsl(of: string, w: Wgsl): string {
+  const x = w.let(of);
+  const s = w.let(`${x} * ${x}`);
+  const [first, ...rest] = TANH.map((c) => num(c, w));
+  const polynomial = rest.reduce((p, c) => `(${p} * ${s} + ${c})`, first);
+  const near = `${x} + ${x} * ${s} * ${polynomial}`;
+  const size = w.let(`abs(${x})`);
+  const far = w.let(`${one(w)} - ${num(2, w)} / (exp(${num(2, w)} * ${size}) + ${one(w)})`);
+  const signed = `select(${far}, -${far}, ${x} < ${num(0, w)})`;
+  return w.let(`select(${signed}, ${near}, ${size} < ${num(0.625, w)})`);
+}
+const TANH = [
+  -5.70498872745e-3,
+  2.06390887954e-2,
+  -5.37397155531e-2,
+  0.133314422036,
+  -0.333332819422,
+];
 const num = (v: number, w: Wgsl): string => `${w.type("f32")}(${v})`;
 const one = (w: Wgsl): string => num(1, w);
 
@@ -134,7 +154,7 @@ const cdfWgsl = (x: string, w: Wgsl): string =>
 
 /** Beyond ±20 the slopes of gelu are 0 and 1; squares of larger arguments might overflow, and ∞·0 is no number. */
 const boundedWgsl = (x: string, w: Wgsl): string =>
-  w.let(`clamp(${x}, ${num(-20, w)}, ${num(20, w)})`);
+  w.let(keepNan(`clamp(${x}, ${num(-20, w)}, ${num(20, w)})`, x, w));
 
 const geluPair = activation({
   name: "gelu",
@@ -186,7 +206,8 @@ const geluTanhPair = activation({
 const reluOp = defineMap({
   name: "relu",
   arity: 1,
-  expression: ([x], _attrs, w) => `max(${x}, ${num(0, w)})`,
+  takes: "integers",
+  expression: ([x], _attrs, w) => extreme("max", x, w.number(0), w),
   reference: ([x]) => Math.max(x, 0),
   vjp: [(g, [x]) => where(less(0, x), g, 0)],
 });
@@ -253,6 +274,7 @@ function gegluKernel(
   const w: Wgsl = {
     type: (t) => storageType(t, width),
     out: "f32",
+    number: (v) => `${storageType("f32", width)}(${v})`,
     let(value) {
       lines.push(`let t${lines.length} = ${value};`);
       return `t${lines.length - 1}`;

@@ -1,12 +1,19 @@
-/** Arithmetic, elementwise: the ops that everything else is written with. All broadcast as NumPy does. */
+/**
+ * Arithmetic, elementwise: the ops that everything else is written with. All broadcast as NumPy does. What NaN, infinity and
+ * each element type do is written in `docs/numbers.md`, and the same for all.
+ */
 import type { Tensor } from "../tensor/tensor.ts";
+import { isFloat } from "../tensor/dtype.ts";
 import { defineMap } from "./elementwise.ts";
 import { applyMap, type Operand } from "./map.ts";
+import { elementOf } from "../tensor/element.ts";
 import type { Wgsl } from "../tensor/op.ts";
 import { greaterEqual, less, where } from "./compare.ts";
+import { extreme, INFINITE, isNan, NOT_A_NUMBER } from "./nan.ts";
 
 const addOp = defineMap({
   name: "add",
+  takes: "integers",
   arity: 2,
   expression: ([a, b]) => `(${a} + ${b})`,
   reference: ([a, b]) => a + b,
@@ -14,6 +21,7 @@ const addOp = defineMap({
 });
 const subOp = defineMap({
   name: "sub",
+  takes: "integers",
   arity: 2,
   expression: ([a, b]) => `(${a} - ${b})`,
   reference: ([a, b]) => a - b,
@@ -21,22 +29,28 @@ const subOp = defineMap({
 });
 const mulOp = defineMap({
   name: "mul",
+  takes: "integers",
   arity: 2,
   expression: ([a, b]) => `(${a} * ${b})`,
   reference: ([a, b]) => a * b,
+  integers: ([a, b]) => Math.imul(a, b),
   vjp: [(g, [, b]) => mul(g, b), (g, [a]) => mul(g, a)],
 });
 const divOp = defineMap({
   name: "div",
+  takes: "integers",
   arity: 2,
   expression: ([a, b]) => `(${a} / ${b})`,
   reference: ([a, b]) => a / b,
+  // As WGSL has it: cut to a whole number, and a / 0 = a.
+  integers: ([a, b]) => b === 0 ? a : Math.trunc(a / b),
   vjp: [(g, [, b]) => div(g, b), (g, [, b], y) => neg(div(mul(g, y), b))],
 });
 const maximumOp = defineMap({
   name: "maximum",
+  takes: "integers",
   arity: 2,
-  expression: ([a, b]) => `max(${a}, ${b})`,
+  expression: ([a, b], _attrs, w) => extreme("max", a, b, w),
   reference: ([a, b]) => Math.max(a, b),
   vjp: [
     (g, [a, b]) => where(greaterEqual(a, b), g, 0),
@@ -45,8 +59,9 @@ const maximumOp = defineMap({
 });
 const minimumOp = defineMap({
   name: "minimum",
+  takes: "integers",
   arity: 2,
-  expression: ([a, b]) => `min(${a}, ${b})`,
+  expression: ([a, b], _attrs, w) => extreme("min", a, b, w),
   reference: ([a, b]) => Math.min(a, b),
   vjp: [
     (g, [a, b]) => where(greaterEqual(b, a), g, 0),
@@ -55,6 +70,7 @@ const minimumOp = defineMap({
 });
 const negOp = defineMap({
   name: "neg",
+  takes: "signed",
   arity: 1,
   expression: ([a]) => `(-${a})`,
   reference: ([a]) => -a,
@@ -62,6 +78,7 @@ const negOp = defineMap({
 });
 const absOp = defineMap({
   name: "abs",
+  takes: "integers",
   arity: 1,
   expression: ([a]) => `abs(${a})`,
   reference: ([a]) => Math.abs(a),
@@ -97,9 +114,11 @@ const rsqrtOp = defineMap({
 });
 const squareOp = defineMap({
   name: "square",
+  takes: "integers",
   arity: 1,
   expression: ([a]) => `(${a} * ${a})`,
   reference: ([a]) => a * a,
+  integers: ([a]) => Math.imul(a, a),
   vjp: [(g, [a]) => mul(mul(g, 2), a)],
 });
 const floorOp = defineMap({
@@ -111,11 +130,18 @@ const floorOp = defineMap({
 });
 const clampOp = defineMap<{ readonly lo: number; readonly hi: number }>({
   name: "clamp",
+  takes: "integers",
   arity: 1,
-  expression: ([a], { lo, hi }, w) =>
-    `clamp(${a}, ${w.type(w.out)}(${lo}), ${w.type(w.out)}(${hi}))`,
+  // A bound that is infinite bounds nothing.
+  expression: ([a], { lo, hi }, w) => {
+    const above = lo === -Infinity ? a : w.let(extreme("max", a, w.number(lo), w));
+    return hi === Infinity ? above : extreme("min", above, w.number(hi), w);
+  },
   reference: ([a], { lo, hi }) => Math.min(Math.max(a, lo), hi),
-  vjp: [(g, [a], _y, { lo, hi }) => where(less(a, lo), 0, where(less(hi, a), 0, g))],
+  vjp: [(g, [a], _y, { lo, hi }) => {
+    const below = lo === -Infinity ? g : where(less(a, lo), 0, g);
+    return hi === Infinity ? below : where(less(hi, a), 0, below);
+  }],
 });
 const powOp = defineMap<{ readonly exponent: number }>({
   name: "pow",
@@ -125,10 +151,29 @@ const powOp = defineMap<{ readonly exponent: number }>({
   vjp: [(g, [a], _y, { exponent: n }) => mul(g, n === 0 ? 0 : mul(pow(a, n - 1), n))],
 });
 
-/** Small whole powers as products, which WGSL's `pow` (undefined below zero) cannot do. */
+/**
+ * Small whole powers as products; others by WGSL's `pow` of what it is defined for, and what IEEE says of the rest: of
+ * 0, ±∞, NaN and numbers below zero.
+ */
 function power(a: string, n: number, w: Wgsl): string {
   const type = w.type("f32");
-  if (!Number.isInteger(n) || Math.abs(n) > 16) return `pow(${a}, ${type}(${n}))`;
+  if (!Number.isInteger(n) || Math.abs(n) > 16) {
+    const size = w.let(`abs(${a})`);
+    const [zero, infinite] = [`${type}(0.0)`, `${type}(${INFINITE})`];
+    const ends = n < 0 ? [infinite, zero] : [zero, infinite];
+    const inside = `pow(${size}, ${w.number(n)})`;
+    const atZero = `select(${inside}, ${ends[0]}, ${size} == ${zero})`;
+    const value = w.let(`select(${atZero}, ${ends[1]}, ${size} == ${infinite})`);
+    const words = w.type("u32");
+    if (!Number.isInteger(n)) {
+      const outside = `((${a} < ${zero}) & (${size} != ${infinite}))`;
+      return `select(${value}, ${type}(${NOT_A_NUMBER}), ${outside} | ${isNan(a, words)})`;
+    }
+    const signed = n % 2
+      ? `select(${value}, -${value}, bitcast<${words}>(${a}) > ${words}(0x7fffffffu))`
+      : value;
+    return `select(${signed}, ${a}, ${isNan(a, words)})`;
+  }
   if (n < 0) return `(${type}(1.0) / ${power(a, -n, w)})`;
   if (n === 0) return `${type}(1.0)`;
   if (n % 2) return n === 1 ? a : `(${a} * ${power(a, n - 1, w)})`;
@@ -142,11 +187,13 @@ export const add = (a: Operand, b: Operand): Tensor => applyMap(addOp, [a, b], u
 export const sub = (a: Operand, b: Operand): Tensor => applyMap(subOp, [a, b], undefined);
 /** `a · b`, element by element. */
 export const mul = (a: Operand, b: Operand): Tensor => applyMap(mulOp, [a, b], undefined);
-/** `a / b`. */
-export const div = (a: Operand, b: Operand): Tensor => applyMap(divOp, [a, b], undefined);
-/** The larger of the two; at a tie the gradient goes to `a`. */
+/** `a / b`. Integers are cut towards zero, and `a / 0` is `a` for them. */
+export const div = (a: Operand, b: Operand): Tensor =>
+  // Some compilers take x / 0 for 0 where they see the zero; x·∞ is the same by IEEE.
+  b === 0 && isFloat((a as Tensor).dtype) ? mul(a, 1 / b) : applyMap(divOp, [a, b], undefined);
+/** The larger of the two, NaN where one of them is; at a tie the gradient goes to `a`. */
 export const maximum = (a: Operand, b: Operand): Tensor => applyMap(maximumOp, [a, b], undefined);
-/** The smaller of the two; at a tie the gradient goes to `a`. */
+/** The smaller of the two, NaN where one of them is; at a tie the gradient goes to `a`. */
 export const minimum = (a: Operand, b: Operand): Tensor => applyMap(minimumOp, [a, b], undefined);
 /** `−a`. */
 export const neg = (a: Tensor): Tensor => applyMap(negOp, [a], undefined);
@@ -164,8 +211,26 @@ export const rsqrt = (a: Tensor): Tensor => applyMap(rsqrtOp, [a], undefined);
 export const square = (a: Tensor): Tensor => applyMap(squareOp, [a], undefined);
 /** The largest whole number that is not above `a`. Its derivative is zero. */
 export const floor = (a: Tensor): Tensor => applyMap(floorOp, [a], undefined);
-/** `a`, kept within `lo … hi`; the gradient passes where nothing was cut off. */
-export const clamp = (a: Tensor, lo: number, hi: number): Tensor =>
-  applyMap(clampOp, [a], { lo, hi });
-/** `aⁿ` for a fixed exponent. Exponents that are fractions or beyond ±16 need `a ≥ 0`. */
-export const pow = (a: Tensor, exponent: number): Tensor => applyMap(powOp, [a], { exponent });
+/**
+ * `a`, kept within `lo … hi`; the gradient passes where nothing was cut off. Where `lo` is above `hi`, `hi`.
+ *
+ * @param lo lower bound; −∞ for none
+ * @param hi upper bound; ∞ for none
+ * @throws RangeError when a bound is NaN, or no number of the tensor's element type
+ */
+export function clamp(a: Tensor, lo: number, hi: number): Tensor {
+  for (const bound of [lo, hi]) {
+    if (Number.isNaN(bound)) throw new RangeError(`clamp: bounds ${lo} … ${hi}`);
+    if (Math.abs(bound) !== Infinity) elementOf("clamp", bound, a.dtype);
+  }
+  return applyMap(clampOp, [a], { lo, hi });
+}
+/**
+ * `aⁿ` for a fixed exponent. A number below zero to a power that is a fraction is NaN.
+ *
+ * @throws RangeError when the exponent is not finite
+ */
+export function pow(a: Tensor, exponent: number): Tensor {
+  if (!Number.isFinite(Math.fround(exponent))) throw new RangeError(`pow: exponent ${exponent}`);
+  return applyMap(powOp, [a], { exponent });
+}

@@ -9,7 +9,8 @@ import { defineOp } from "../tensor/op.ts";
 import type { KernelContext, KernelPlan } from "../tensor/kernel.ts";
 import { mul } from "./arithmetic.ts";
 import { cast } from "./cast.ts";
-import { sum } from "./broadcast.ts";
+import { expand, sum } from "./broadcast.ts";
+import { literal } from "./leaf.ts";
 import {
   type AttentionAttrs,
   type AttentionGradAttrs,
@@ -101,6 +102,8 @@ export interface AttentionOptions {
  * @throws ShapeError when the shapes do not agree, or when a second derivative is taken
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
-  const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1) ?? 1);
-  return apply(attentionOp, [q, k, v], { causal: options.causal ?? false, scale })[0];
+  const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1) || 1);
+  const [y] = apply(attentionOp, [q, k, v], { causal: options.causal ?? false, scale });
+  // Without keys a row is a sum of nothing, whatever its query is.
+  return k.size || !q.size ? y : expand(literal(0, q.dtype), q.shape);
 }

@@ -12,9 +12,11 @@ import {
   type Spec,
   stridesOf,
 } from "../tensor/shape.ts";
+import type { DType } from "../tensor/dtype.ts";
 import { contiguous, expandView } from "../tensor/view.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 import { cast } from "./cast.ts";
+import { wrapped } from "./elementwise.ts";
 import { gather, reshape } from "./movement.ts";
 
 /** Attributes of the reduction ops: reduced axes stay as extent 1. */
@@ -27,13 +29,13 @@ export const reducedShape = (x: Shape, axes: readonly number[]): number[] =>
   x.map((d, i) => axes.includes(i) ? 1 : d);
 
 /** The float64 reference of a reduction that goes through the elements in order. */
-export function fold(start: number, step: (acc: number, x: number) => number) {
+export function fold(start: (dtype: DType) => number, step: (acc: number, x: number) => number) {
   return (
     [x]: readonly Float64Array[],
     [s]: readonly Spec[],
     { axes }: ReduceAttrs,
   ): Float64Array[] => {
-    const y = new Float64Array(sizeOf(reducedShape(s.shape, axes))).fill(start);
+    const y = new Float64Array(sizeOf(reducedShape(s.shape, axes))).fill(start(s.dtype));
     const unit = stridesOf(s.shape);
     const out = stridesOf(reducedShape(s.shape, axes));
     for (let i = 0; i < x.length; i++) {
@@ -43,7 +45,7 @@ export function fold(start: number, step: (acc: number, x: number) => number) {
       }
       y[at] = step(y[at], x[i]);
     }
-    return [y];
+    return [wrapped(y, s.dtype)];
   };
 }
 
@@ -55,7 +57,7 @@ export const sumOp = defineOp<ReduceAttrs>({
     dtype: x.dtype === "f16" ? "f32" : x.dtype,
   }],
   vjp: ([g], { inputs: [x] }) => [g && expand(cast(g, x.dtype), x.shape)],
-  reference: fold(0, (a, x) => a + x),
+  reference: fold(() => 0, (a, x) => a + x),
   lowering: { kind: "reduce" },
 });
 

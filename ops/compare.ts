@@ -12,6 +12,7 @@ function comparison(name: string, operator: string, test: (a: number, b: number)
     reference: ([a, b]) => Number(test(a, b)),
     vjp: [null, null],
     dtype: () => "u32",
+    takes: "integers",
   });
 }
 
@@ -23,6 +24,7 @@ const whereOp = defineMap({
   name: "where",
   arity: 3,
   free: [0],
+  takes: "integers",
   expression: ([c, a, b], _attrs, w) => `select(${b}, ${a}, ${c} != ${w.type("u32")}(0u))`,
   reference: ([c, a, b]) => c !== 0 ? a : b,
   vjp: [null, (g, [c]) => where(c, g, 0), (g, [c]) => where(c, 0, g)],
@@ -36,7 +38,12 @@ export const greaterEqual = (a: Operand, b: Operand): Tensor =>
 /** 1 where `a = b`. */
 export const equal = (a: Operand, b: Operand): Tensor => applyMap(equalOp, [a, b], undefined);
 
-/** `a` where the condition is not zero, else `b`. The gradient follows the choice. */
+/**
+ * `a` where the condition is not zero, else `b`. The gradient follows the choice.
+ *
+ * @param condition of any element type; NaN is not zero
+ */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  if (condition.dtype !== "u32") return where(equal(condition, 0), b, a);
   return applyMap(whereOp, [condition, a, b], undefined, typeof a === "number" ? 2 : 1);
 }

@@ -1,12 +1,31 @@
 /** Movement that other ops add up to: joining is a sum of padded parts, upsampling a broadcast. */
-import type { Tensor } from "../tensor/tensor.ts";
+import { apply, type Tensor } from "../tensor/tensor.ts";
 import { axisOf, ShapeError } from "../tensor/shape.ts";
-import { add } from "./arithmetic.ts";
+import { wholeNumber } from "../tensor/element.ts";
+import { defineMap } from "./elementwise.ts";
 import { expand } from "./broadcast.ts";
 import { pad, reshape } from "./movement.ts";
 
+/**
+ * Two tensors of which at each place at most one is not padding: the bits of both, which unlike a sum keeps −0 and every
+ * NaN as it is.
+ */
+const overlayOp = defineMap({
+  name: "overlay",
+  arity: 2,
+  takes: "integers",
+  expression: ([a, b], _attrs, w) => {
+    const bits = (x: string) => w.out === "f32" ? `bitcast<${w.type("u32")}>(${x})` : x;
+    const joined = `(${bits(a)} | ${bits(b)})`;
+    return w.out === "f32" ? `bitcast<${w.type("f32")}>${joined}` : joined;
+  },
+  reference: ([a, b]) => a === 0 && !Object.is(a, -0) ? b : a,
+  vjp: [(g) => g, (g) => g],
+});
+
 /** Joins tensors along an axis. */
 export function concat(parts: readonly Tensor[], axis: number): Tensor {
+  if (!parts.length) throw new ShapeError("concat", "no tensors are given to join");
   const a = axisOf("concat", axis, parts[0].shape.length);
   const total = parts.reduce((n, p) => n + p.shape[a], 0);
   for (const p of parts) {
@@ -20,18 +39,22 @@ export function concat(parts: readonly Tensor[], axis: number): Tensor {
       );
     }
   }
-  // A sum of zero-padded parts: every part is read only inside its guard, and the fuser makes one kernel of it.
+  // Zero-padded parts, laid over one another: every part is read only inside its guard, and the fuser makes one kernel of it.
   let at = 0;
   const padded = parts.map((p) => {
     const widths = p.shape.map((d, i): [number, number] => i === a ? [at, total - at - d] : [0, 0]);
     at += p.shape[a];
     return pad(p, widths);
   });
-  return padded.reduce((x, y) => add(x, y));
+  return padded.reduce((x, y) => apply(overlayOp, [x, y], undefined)[0]);
 }
 
 /** Repeats every pixel `factor` times along height and width. `x` is NHWC. */
 export function upsampleNearest(x: Tensor, factor = 2): Tensor {
+  if (x.shape.length !== 4) {
+    throw new ShapeError("upsampleNearest", `needs [B, H, W, C], not [${x.shape}]`);
+  }
+  wholeNumber("upsampleNearest", "the factor", factor, 1);
   const [b, h, w, c] = x.shape;
   const cells = expand(reshape(x, [b, h, 1, w, 1, c]), [b, h, factor, w, factor, c]);
   return reshape(cells, [b, h * factor, w * factor, c]);

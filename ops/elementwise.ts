@@ -4,6 +4,7 @@
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import type { DType } from "../tensor/dtype.ts";
+import { isFloat } from "../tensor/dtype.ts";
 import { sameShape, ShapeError, show, type Spec } from "../tensor/shape.ts";
 import { defineOp, type Op, type Wgsl } from "../tensor/op.ts";
 
@@ -15,6 +16,10 @@ export interface MapRecord<A> {
   readonly expression: (args: readonly string[], attrs: A, w: Wgsl) => string;
   /** The same in float64. */
   readonly reference: (args: readonly number[], attrs: A) => number;
+  /** The same for integers, where it is not that of floats cut to 32 bits. */
+  readonly integers?: (args: readonly number[], attrs: A) => number;
+  /** Element types that it takes beside floats. Default none. */
+  readonly takes?: "signed" | "integers";
   /** Cotangent of each input given the output's, or `null` where the derivative is zero everywhere. */
   readonly vjp:
     readonly (((g: Tensor, x: readonly Tensor[], y: Tensor, attrs: A) => Tensor) | null)[];
@@ -24,12 +29,30 @@ export interface MapRecord<A> {
   readonly free?: readonly number[];
 }
 
+const TAKES: Record<string, readonly DType[]> = {
+  floats: ["f32", "f16"],
+  signed: ["f32", "f16", "i32"],
+  integers: ["f32", "f16", "i32", "u32"],
+};
+
+/** Whole numbers as 32 bits hold them; floats as they are. */
+export const wrapped = (y: Float64Array, dtype: DType): Float64Array =>
+  dtype === "u32" ? y.map((v) => v >>> 0) : dtype === "i32" ? y.map((v) => v | 0) : y;
+
 /** Makes and registers an elementwise op. */
 export function defineMap<A = undefined>(r: MapRecord<A>): Op<A> {
   return defineOp<A>({
     name: r.name,
     shape(inputs, attrs) {
       const same = inputs.filter((_, i) => !r.free?.includes(i));
+      const taken = TAKES[r.takes ?? "floats"];
+      const refused = same.find((s) => !taken.includes(s.dtype));
+      if (refused) {
+        throw new ShapeError(
+          r.name,
+          `takes ${taken.join(", ")}, not ${show(refused)}; cast it to f32 first`,
+        );
+      }
       for (const s of same) {
         if (s.dtype !== same[0].dtype) {
           throw new ShapeError(
@@ -54,13 +77,12 @@ export function defineMap<A = undefined>(r: MapRecord<A>): Op<A> {
       const n = inputs[0].length;
       const y = new Float64Array(n);
       const args = new Array<number>(inputs.length);
+      const rule = !isFloat(out.dtype) && r.integers || r.reference;
       for (let i = 0; i < n; i++) {
         for (let k = 0; k < args.length; k++) args[k] = inputs[k][i];
-        y[i] = r.reference(args, attrs);
+        y[i] = rule(args, attrs);
       }
-      return [
-        out.dtype === "u32" ? y.map((v) => v >>> 0) : out.dtype === "i32" ? y.map((v) => v | 0) : y,
-      ];
+      return [wrapped(y, out.dtype)];
     },
     lowering: { kind: "map", expression: r.expression },
   });

@@ -24,6 +24,9 @@ function checkTable(name: string, table: Spec): void {
   if (table.shape.length !== 2 || !isFloat(table.dtype)) {
     throw new ShapeError(name, `the table must be [V, d] floats, not ${show(table)}`);
   }
+  if (table.shape[0] === 0) {
+    throw new ShapeError(name, `the table ${show(table)} has no row to look up`);
+  }
 }
 
 function checkIds(name: string, ids: Spec): void {
@@ -185,5 +188,6 @@ export function embedding(table: Tensor, ids: Tensor): Tensor {
  * @throws ShapeError when an id lies outside of the table
  */
 export function replaceRows(table: Tensor, rows: Tensor, ids: readonly number[]): Tensor {
-  return apply(replaceRowsOp, [table, rows], { rowIds: [...ids] })[0];
+  const [replaced] = apply(replaceRowsOp, [table, rows], { rowIds: [...ids] });
+  return ids.length ? replaced : cast(table, rows.dtype);
 }

@@ -1,5 +1,6 @@
 /** The error function: WGSL has none, and neither has JavaScript. */
 import type { Wgsl } from "../tensor/op.ts";
+import { keepNan } from "./nan.ts";
 
 // erf(x) ≈ x·P(x²)/Q(x²) on |x| ≤ 4, beyond which it is ±1 in f32; coefficients of Eigen's `perf` (a few ulp).
 const ERF_P = [
@@ -23,14 +24,16 @@ const wide = (v: number, w: Wgsl): string => `${w.type("f32")}(${v})`;
 
 /** WGSL of erf, to a few units in the last place. `x` may be any expression. */
 export function erfWgsl(x: string, w: Wgsl): string {
-  const c = w.let(`clamp(${x}, ${wide(-4, w)}, ${wide(4, w)})`);
+  const given = w.let(x);
+  const c = w.let(`clamp(${given}, ${wide(-4, w)}, ${wide(4, w)})`);
   const s = w.let(`${c} * ${c}`);
   const horner = (p: readonly number[]) =>
     p.slice(1).reduce((acc, k) => `(${acc} * ${s} + ${wide(k, w)})`, wide(p[0], w));
   // Exactly ±1 at the ends, so that x·Φ(x) vanishes for large negative x.
-  return w.let(
+  const value = w.let(
     `select(${c} * ${horner(ERF_P)} / ${horner(ERF_Q)}, sign(${c}), abs(${c}) == ${wide(4, w)})`,
   );
+  return w.let(keepNan(value, given, w));
 }
 
 /** erf in float64: the Maclaurin series near zero, Lentz's continued fraction of erfc elsewhere. */

@@ -92,6 +92,10 @@ function convert(values: readonly number[], dtype: DType): HostArray {
   return arrays[dtype].from(values);
 }
 
+/** @internal A constant of host data that is known to fit its spec. */
+export const constantTensor = (data: HostArray, spec: Spec): Tensor =>
+  append(constantOp, [], { data }, [spec])[0];
+
 /** A scalar constant of shape `[]`: as an argument of a compiled function, a value that may change at every call. */
 export const scalar = (value: number, dtype: DType = "f32"): Tensor => tensor([value], [], dtype);
 

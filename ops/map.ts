@@ -1,6 +1,7 @@
 /** Applying elementwise ops: numbers become literals, and operands are broadcast to a common shape. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { broadcastShapes } from "../tensor/shape.ts";
+import { elementOf } from "../tensor/element.ts";
 import type { Op } from "../tensor/op.ts";
 import { expand } from "./broadcast.ts";
 import { literal, literalValue } from "./leaf.ts";
@@ -19,11 +20,12 @@ export function applyMap<A>(
     typeof o !== "number" && (like === undefined || i === like)
   );
   const dtype = (model as Tensor | undefined)?.dtype ?? "f32";
-  const tensors = operands.map((o) => typeof o === "number" ? literal(o, dtype) : o);
-  // A literal takes the dtype of its partner, so that `x * 2` works for every dtype.
-  const typed = tensors.map((t) => {
-    const v = literalValue(t);
-    return v !== undefined && t.dtype !== dtype && like === undefined ? literal(v, dtype) : t;
+  // A number, and a literal, take the dtype of their partner, so that `x * 2` works for every dtype.
+  const typed = operands.map((o, i) => {
+    if (typeof o === "number") return literal(elementOf(op.name, o, dtype), dtype);
+    const v = literalValue(o);
+    if (v === undefined || o.dtype === dtype || (like !== undefined && i < like)) return o;
+    return literal(elementOf(op.name, v, dtype), dtype);
   });
   const shape = typed.map((t) => t.shape).reduce((a, b) => broadcastShapes(op.name, a, b));
   return apply(op, typed.map((t) => expand(t, shape)), attrs)[0];

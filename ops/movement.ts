@@ -7,6 +7,8 @@ import { axisOf, sameShape, type Shape, ShapeError, sizeOf, stridesOf } from "..
 import { defineOp } from "../tensor/op.ts";
 import { contiguous, padView, permuteView, sliceView, type View } from "../tensor/view.ts";
 
+const isExtent = (n: number): boolean => Number.isSafeInteger(n) && n >= 0;
+
 /** Reads a whole view of a flat array: the reference of every movement op. */
 export function gather(x: Float64Array, v: View): Float64Array {
   const y = new Float64Array(sizeOf(v.shape));
@@ -28,7 +30,7 @@ export function gather(x: Float64Array, v: View): Float64Array {
 const reshapeOp = defineOp<{ readonly shape: Shape }>({
   name: "reshape",
   shape: ([x], { shape }) => {
-    if (sizeOf(shape) !== sizeOf(x.shape)) {
+    if (sizeOf(shape) !== sizeOf(x.shape) || !shape.every(isExtent)) {
       throw new ShapeError(
         "reshape",
         `[${x.shape}] has ${sizeOf(x.shape)} elements, [${shape}] has ${sizeOf(shape)}`,
@@ -57,7 +59,9 @@ const permuteOp = defineOp<{ readonly axes: readonly number[] }>({
 const sliceOp = defineOp<{ readonly starts: readonly number[]; readonly shape: Shape }>({
   name: "slice",
   shape: ([x], { starts, shape }) => {
-    if (shape.some((d, i) => d < 1 || starts[i] < 0 || starts[i] + d > x.shape[i])) {
+    const within = (d: number, i: number) =>
+      isExtent(d) && isExtent(starts[i]) && starts[i] + d <= x.shape[i];
+    if (!shape.every(within)) {
       throw new ShapeError("slice", `[${shape}] from [${starts}] does not lie within [${x.shape}]`);
     }
     return [{ shape, dtype: x.dtype }];
@@ -88,9 +92,22 @@ const padOp = defineOp<{ readonly before: readonly number[]; readonly shape: Sha
   lowering: { kind: "view", view: (v, { before, shape }) => padView(v, before, shape) },
 });
 
-/** The same elements in row-major order under another shape; one extent may be −1. */
+/**
+ * The same elements in row-major order under another shape; one extent may be −1, for what the others leave.
+ *
+ * @throws ShapeError when the shape has another number of elements, or what −1 stands for is no whole number, or any number
+ */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const known = shape.reduce((n, d) => d === -1 ? n : n * d, 1);
+  if (
+    shape.includes(-1) &&
+    (!Number.isInteger(x.size / known) || shape.filter((d) => d === -1).length > 1)
+  ) {
+    throw new ShapeError(
+      "reshape",
+      `[${x.shape}] has ${x.size} elements, which leaves none for −1 in [${shape}]`,
+    );
+  }
   const full = shape.map((d) => d === -1 ? x.size / known : d);
   return sameShape(full, x.shape) ? x : apply(reshapeOp, [x], { shape: full })[0];
 }
@@ -105,6 +122,7 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
 /** Swaps the last two axes. */
 export function transpose(x: Tensor): Tensor {
   const r = x.shape.length;
+  if (r < 2) throw new ShapeError("transpose", `[${x.shape}] has no two axes to swap`);
   return permute(x, [...Array(Math.max(0, r - 2)).keys(), r - 1, r - 2]);
 }
 
@@ -112,7 +130,11 @@ function window(x: Tensor, starts: readonly number[], shape: Shape): Tensor {
   return sameShape(shape, x.shape) ? x : apply(sliceOp, [x], { starts, shape })[0];
 }
 
-/** Elements `start` (inclusive) to `end` (exclusive) along one axis. */
+/**
+ * Elements `start` (inclusive) to `end` (exclusive) along one axis.
+ *
+ * @throws ShapeError when they do not lie within the tensor, or are no whole numbers
+ */
 export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
   const a = axisOf("slice", axis, x.shape.length);
   return window(
@@ -124,7 +146,7 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 
 /** Adds zeros: `widths[i]` = [before, after] along axis `i`. */
 export function pad(x: Tensor, widths: readonly (readonly [number, number])[]): Tensor {
-  if (widths.length !== x.shape.length || widths.some(([b, a]) => b < 0 || a < 0)) {
+  if (widths.length !== x.shape.length || !widths.flat().every(isExtent)) {
     throw new ShapeError("pad", `widths ${JSON.stringify(widths)} do not fit [${x.shape}]`);
   }
   const shape = x.shape.map((d, i) => d + widths[i][0] + widths[i][1]);

@@ -1,6 +1,9 @@
 /** Reductions beside the sum: the maximum, and the mean. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "../tensor/op.ts";
+import { isFloat } from "../tensor/dtype.ts";
+import { leastOf } from "../tensor/element.ts";
+import { ShapeError, show } from "../tensor/shape.ts";
 import { div, mul } from "./arithmetic.ts";
 import {
   expand,
@@ -27,17 +30,27 @@ export const maxOp = defineOp<ReduceAttrs>({
     const share = div(g, cast(apply(sumOp, [hit], node.attrs)[0], g.dtype));
     return [mul(hit, expand(share, x.shape))];
   },
-  reference: fold(-Infinity, Math.max),
+  reference: fold(leastOf, Math.max),
   lowering: { kind: "reduce" },
 });
 
-/** Maximum over `axes` (all of them when left out). */
+/**
+ * Maximum over `axes` (all of them when left out), NaN where there is one. Of nothing it is −∞, or the least number of an
+ * integer type.
+ */
 export function max(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
   return reduce(maxOp, x, axes, options.keep ?? false);
 }
 
-/** Mean over `axes` (all of them when left out); that of f16 is f32. */
+/**
+ * Mean over `axes` (all of them when left out); that of f16 is f32, that of nothing NaN.
+ *
+ * @throws ShapeError for integers, whose means are none: cast them first
+ */
 export function mean(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
+  if (!isFloat(x.dtype)) {
+    throw new ShapeError("mean", `takes f32, f16, not ${show(x.spec)}; cast it to f32 first`);
+  }
   const y = sum(x, axes, options);
   return mul(y, y.size / x.size);
 }

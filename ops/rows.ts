@@ -15,6 +15,7 @@ import {
   storageType,
 } from "../tensor/kernel.ts";
 import type { DType } from "../tensor/dtype.ts";
+import { MINUS_INFINITE } from "./nan.ts";
 
 /** An operand of the same shape as the matrix; the kernel sees its values as `v[i]`, in f32. */
 export interface RowOperand {
@@ -68,7 +69,7 @@ export const rowType = (length: number): string => storageType("f32", rowWidth(l
 const WORKGROUP = 128;
 /** Steps that one lane keeps in registers; longer rows are read once per phase instead. */
 const REGISTERS = 8;
-const START = { add: "0.0", max: "-3.4028234e38" } as const;
+const START = { add: "0.0", max: MINUS_INFINITE } as const;
 
 /** Lowers a row kernel to one dispatch. */
 export function rowKernel(spec: RowKernel, profile: AdapterProfile): Dispatch {

@@ -24,8 +24,13 @@ function eachRow(x: Spec, f: (from: number, to: number, row: number) => void): v
 }
 
 const maximum: RowPhase = { folds: [{ name: "top", join: "max", value: ([x]) => x }] };
-const exponentials = (length: number): RowPhase => ({
-  update: ([x]) => [`exp(${x} - ${rowType(length)}(top))`],
+/** What is taken off: the maximum, but nothing where that is infinite, since ∞ − ∞ is no number. */
+const finiteMaximum: RowPhase = {
+  ...maximum,
+  then: "let shift = select(top, 0.0, (bitcast<u32>(top) & 0x7fffffffu) == 0x7f800000u);",
+};
+const exponentials = (length: number, off = "top"): RowPhase => ({
+  update: ([x]) => [`exp(${x} - ${rowType(length)}(${off}))`],
   folds: [{ name: "total", join: "add", value: ([x]) => x }],
 });
 
@@ -131,11 +136,12 @@ const logSumExpOp = defineOp<undefined>({
     g && cast(mul(expand(g, x.shape), cast(softmax(x), "f32")), x.dtype),
   ],
   reference([x], [s], _attrs, [out]) {
-    const y = new Float64Array(sizeOf(out.shape));
+    const y = new Float64Array(sizeOf(out.shape)).fill(-Infinity);
     eachRow(s, (from, to, row) => {
       const values = x.subarray(from, to);
       const top = values.reduce((a, b) => Math.max(a, b), -Infinity);
-      y[row] = top + Math.log(values.reduce((a, b) => a + Math.exp(b - top), 0));
+      const shift = Math.abs(top) === Infinity ? 0 : top;
+      y[row] = shift + Math.log(values.reduce((a, b) => a + Math.exp(b - shift), 0));
     });
     return [y];
   },
@@ -155,8 +161,8 @@ const logSumExpOp = defineOp<undefined>({
           access: "write" as const,
           type: "f32",
         }],
-        phases: [maximum, exponentials(length)],
-        finish: "sums[row] = top + log(total);",
+        phases: [finiteMaximum, exponentials(length, "shift")],
+        finish: "sums[row] = shift + log(total);",
       };
       return { dispatches: [rowKernel(spec, profile)] };
     },

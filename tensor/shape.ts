@@ -25,6 +25,23 @@ export class ShapeError extends Error {
   }
 }
 
+/** Most elements of a tensor: kernels count them in 32 bits. */
+const MOST = 2 ** 32 - 1;
+
+/** Refuses a shape that no tensor can have: extents that are no whole numbers, or more elements than kernels can count. */
+export function checkShape(op: string, shape: Shape): void {
+  const bad = shape.find((d) => !Number.isSafeInteger(d) || d < 0);
+  if (bad !== undefined) {
+    throw new ShapeError(op, `[${shape}] is no shape: ${bad} is no whole number of at least 0`);
+  }
+  if (sizeOf(shape) > MOST) {
+    throw new ShapeError(
+      op,
+      `[${shape}] has ${sizeOf(shape)} elements, at most ${MOST} are possible`,
+    );
+  }
+}
+
 /** Number of elements. */
 export function sizeOf(shape: Shape): number {
   let n = 1;

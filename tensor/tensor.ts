@@ -4,7 +4,7 @@
  * reverse mode walks, and that `compile/` simplifies, fuses, plans and replays.
  */
 import type { DType } from "./dtype.ts";
-import { type Shape, sizeOf, type Spec } from "./shape.ts";
+import { checkShape, type Shape, sizeOf, type Spec } from "./shape.ts";
 import type { View } from "./view.ts";
 import type { KernelContext, KernelPlan } from "./kernel.ts";
 
@@ -39,6 +39,8 @@ export interface Wgsl {
   type(dtype: "f32" | "i32" | "u32"): string;
   /** Type of the output's elements in arithmetic (`f16` computes as `f32`). */
   readonly out: "f32" | "i32" | "u32";
+  /** One step of a number, which may be infinite, of the output's type in arithmetic. */
+  number(value: number): string;
   /** Names an intermediate value that the expression uses more than once. */
   let(value: string): string;
 }
@@ -112,6 +114,7 @@ export const mark = (): number => nextId;
 /** Applies an op: checks shapes by the op's own rule, and appends the node. */
 export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor[] {
   const specs = op.shape(inputs.map((t) => t.spec), attrs);
+  for (const { shape } of specs) checkShape(op.name, shape);
   return append(op, inputs, attrs, specs);
 }
 
