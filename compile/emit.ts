@@ -239,6 +239,7 @@ export class Emitter {
     const w: Wgsl = {
       type: (t) => vector(t, this.width),
       out,
+      literal: (i) => literalOf(e.args[i]),
       number: (v) => `${vector(out, this.width)}(${number(v, out)})`,
       let: (value) => {
         const name = `${this.#prefix}t${this.#named++}`;
@@ -252,6 +253,8 @@ export class Emitter {
     return name;
   }
 }
+
+const literalOf = (e: Expr): number | undefined => e.kind === "literal" ? e.value : undefined;
 
 function guard(c: string, [lo, hi]: readonly [number, number], extent: number): string[] {
   return [...(lo > 0 ? [`${c} >= ${lo}u`] : []), ...(hi < extent ? [`${c} < ${hi}u`] : [])];

@@ -51,15 +51,15 @@ function constantKey({ op, attrs, outputs: [{ spec, size }] }: Node): string | u
 }
 
 /**
- * What a node computes where there is nothing to compute, or nothing to compute it from: constants, by its own definition
- * (a sum of nothing is 0). No kernel is ever built for an empty tensor.
+ * What a node computes where an operand or a result is empty: constants, by its own definition (a sum of nothing is 0), which
+ * no other operand changes. No kernel is ever built for an empty tensor.
  */
 function ofNothing({ op, inputs, attrs, outputs }: Node): Tensor[] | undefined {
   if (op.lowering.kind === "leaf") return undefined;
+  if (outputs.every((t) => t.size > 0) && inputs.every((t) => t.size > 0)) return undefined;
   const nothing = outputs.every((t) => t.size === 0);
-  if (!nothing && (!inputs.length || inputs.some((t) => t.size > 0))) return undefined;
   const values = nothing ? outputs.map(() => new Float64Array()) : op.reference(
-    inputs.map(() => new Float64Array()),
+    inputs.map((t) => new Float64Array(t.size)),
     inputs.map((t) => t.spec),
     attrs,
     outputs.map((t) => t.spec),

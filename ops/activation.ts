@@ -83,6 +83,17 @@ const TANH = [
 const num = (v: number, w: Wgsl): string => `${w.type("f32")}(${v})`;
 const one = (w: Wgsl): string => num(1, w);
 
+/**
+ * Beyond ±100 the slopes of all gated units are 0 and 1 to the last bit, at ±∞ in the limit; of larger arguments squares
+ * would overflow, and ∞·0 is no number.
+ */
+const FLAT = 100;
+const bounded = (x: number): number => Math.min(Math.max(x, -FLAT), FLAT);
+function boundedWgsl(of: string, w: Wgsl): string {
+  const x = w.let(of);
+  return w.let(keepNan(`clamp(${x}, ${num(-FLAT, w)}, ${num(FLAT, w)})`, x, w));
+}
+
 const sigma = (x: number): number => 1 / (1 + Math.exp(-x));
 
 const sigmoidPair = activation({
@@ -131,8 +142,9 @@ function swish(name: string, beta: number) {
     name,
     value: (x, w) => `(${x} * ${sigmoidWgsl(scaled(x, w), w)})`,
     slope: (x, w) => {
-      const s = sigmoidWgsl(scaled(x, w), w);
-      return `(${s} * (${one(w)} + ${scaled(x, w)} * (${one(w)} - ${s})))`;
+      const z = boundedWgsl(scaled(x, w), w);
+      const s = sigmoidWgsl(z, w);
+      return `(${s} * (${one(w)} + ${z} * (${one(w)} - ${s})))`;
     },
     curvature: (x) => {
       const z = mul(x, beta);
@@ -140,7 +152,10 @@ function swish(name: string, beta: number) {
       return mul(mul(mul(s, sub(1, s)), beta), add(2, mul(z, sub(1, mul(s, 2)))));
     },
     reference: (x) => x * sigma(beta * x),
-    slopeReference: (x) => sigma(beta * x) * (1 + beta * x * sigma(-beta * x)),
+    slopeReference: (x) => {
+      const z = bounded(beta * x);
+      return sigma(z) * (1 + z * sigma(-z));
+    },
   });
 }
 const siluPair = swish("silu", 1);
@@ -151,10 +166,6 @@ const DENSITY = 1 / Math.sqrt(2 * Math.PI);
 const normalCdf = (x: number): number => 0.5 * (1 + erfOf(x * ROOT_HALF));
 const cdfWgsl = (x: string, w: Wgsl): string =>
   `(${num(0.5, w)} + ${num(0.5, w)} * ${erfWgsl(`(${x} * ${num(ROOT_HALF, w)})`, w)})`;
-
-/** Beyond ±20 the slopes of gelu are 0 and 1; squares of larger arguments might overflow, and ∞·0 is no number. */
-const boundedWgsl = (x: string, w: Wgsl): string =>
-  w.let(keepNan(`clamp(${x}, ${num(-20, w)}, ${num(20, w)})`, x, w));
 
 const geluPair = activation({
   name: "gelu",
@@ -169,7 +180,7 @@ const geluPair = activation({
     return mul(mul(exp(mul(s, -0.5)), DENSITY), sub(2, s));
   },
   reference: (x) => x * normalCdf(x),
-  slopeReference: (x) => normalCdf(x) + x * DENSITY * Math.exp(-x * x / 2),
+  slopeReference: (x) => normalCdf(x) + bounded(x) * DENSITY * Math.exp(-x * x / 2),
 });
 
 // gelu's tanh form: ½x(1 + tanh u), u = k(x + ax³).
@@ -197,7 +208,8 @@ const geluTanhPair = activation({
     return mul(sub(1, square(t)), bracket);
   },
   reference: (x) => 0.5 * x * (1 + Math.tanh(inner(x))),
-  slopeReference: (x) => {
+  slopeReference: (given) => {
+    const x = bounded(given);
     const t = Math.tanh(inner(x));
     return 0.5 * (1 + t + x * (1 - t * t) * (K + 3 * K * A * x * x));
   },
@@ -241,7 +253,7 @@ const gegluOp = defineOp<undefined>({
   vjp([g], { inputs: [x], outputs: [y] }) {
     if (!g) return [];
     const d = y.shape.at(-1)!;
-    const split = [y.size / d, 2, d];
+    const split = [sizeOf(y.shape.slice(0, -1)), 2, d];
     const both = (t: Tensor) => expand(t, split);
     const halves = reshape(x, split);
     const [h, gate] = [slice(halves, 1, 0, 1), slice(halves, 1, 1, 2)].map(both);
@@ -274,6 +286,7 @@ function gegluKernel(
   const w: Wgsl = {
     type: (t) => storageType(t, width),
     out: "f32",
+    literal: () => undefined,
     number: (v) => `${storageType("f32", width)}(${v})`,
     let(value) {
       lines.push(`let t${lines.length} = ${value};`);

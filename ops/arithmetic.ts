@@ -3,13 +3,19 @@
  * each element type do is written in `docs/numbers.md`, and the same for all.
  */
 import type { Tensor } from "../tensor/tensor.ts";
-import { isFloat } from "../tensor/dtype.ts";
 import { defineMap } from "./elementwise.ts";
 import { applyMap, type Operand } from "./map.ts";
-import { elementOf } from "../tensor/element.ts";
+import { elementOf, finiteNumber } from "../tensor/element.ts";
 import type { Wgsl } from "../tensor/op.ts";
 import { greaterEqual, less, where } from "./compare.ts";
-import { extreme, INFINITE, isNan, NOT_A_NUMBER } from "./nan.ts";
+import { extreme, INFINITE, isNan, isNotFinite, NOT_A_NUMBER } from "./nan.ts";
+
+/**
+ * 0, or NaN where `test` holds: what some compilers take for 0 everywhere when they see x − x, x · 0, x / 0 or 0 / x. The
+ * sign of such a zero is not kept.
+ */
+const zeroUnless = (test: string, w: Wgsl): string =>
+  `select(${w.number(0)}, ${w.number(NaN)}, ${test})`;
 
 const addOp = defineMap({
   name: "add",
@@ -23,7 +29,8 @@ const subOp = defineMap({
   name: "sub",
   takes: "integers",
   arity: 2,
-  expression: ([a, b]) => `(${a} - ${b})`,
+  expression: ([a, b], _attrs, w) =>
+    a === b && w.out === "f32" ? zeroUnless(isNotFinite(a, w.type("u32")), w) : `(${a} - ${b})`,
   reference: ([a, b]) => a - b,
   vjp: [(g) => g, (g) => neg(g)],
 });
@@ -31,7 +38,11 @@ const mulOp = defineMap({
   name: "mul",
   takes: "integers",
   arity: 2,
-  expression: ([a, b]) => `(${a} * ${b})`,
+  expression(args, _attrs, w) {
+    const zero = w.out === "f32" ? [0, 1].find((i) => w.literal(i) === 0) : undefined;
+    if (zero === undefined) return `(${args[0]} * ${args[1]})`;
+    return zeroUnless(isNotFinite(args[1 - zero], w.type("u32")), w);
+  },
   reference: ([a, b]) => a * b,
   integers: ([a, b]) => Math.imul(a, b),
   vjp: [(g, [, b]) => mul(g, b), (g, [a]) => mul(g, a)],
@@ -40,7 +51,12 @@ const divOp = defineMap({
   name: "div",
   takes: "integers",
   arity: 2,
-  expression: ([a, b]) => `(${a} / ${b})`,
+  expression([a, b], _attrs, w) {
+    const [dividend, divisor] = [w.literal(0), w.literal(1)];
+    if (w.out !== "f32" || (dividend !== 0 && divisor !== 0)) return `(${a} / ${b})`;
+    if (divisor === 0) return `(${a} * ${w.number(1 / divisor)})`;
+    return zeroUnless(`(${b} == ${w.number(0)}) | ${isNan(b, w.type("u32"))}`, w);
+  },
   reference: ([a, b]) => a / b,
   // As WGSL has it: cut to a whole number, and a / 0 = a.
   integers: ([a, b]) => b === 0 ? a : Math.trunc(a / b),
@@ -188,9 +204,7 @@ export const sub = (a: Operand, b: Operand): Tensor => applyMap(subOp, [a, b], u
 /** `a · b`, element by element. */
 export const mul = (a: Operand, b: Operand): Tensor => applyMap(mulOp, [a, b], undefined);
 /** `a / b`. Integers are cut towards zero, and `a / 0` is `a` for them. */
-export const div = (a: Operand, b: Operand): Tensor =>
-  // Some compilers take x / 0 for 0 where they see the zero; x·∞ is the same by IEEE.
-  b === 0 && isFloat((a as Tensor).dtype) ? mul(a, 1 / b) : applyMap(divOp, [a, b], undefined);
+export const div = (a: Operand, b: Operand): Tensor => applyMap(divOp, [a, b], undefined);
 /** The larger of the two, NaN where one of them is; at a tie the gradient goes to `a`. */
 export const maximum = (a: Operand, b: Operand): Tensor => applyMap(maximumOp, [a, b], undefined);
 /** The smaller of the two, NaN where one of them is; at a tie the gradient goes to `a`. */
@@ -220,7 +234,7 @@ export const floor = (a: Tensor): Tensor => applyMap(floorOp, [a], undefined);
  */
 export function clamp(a: Tensor, lo: number, hi: number): Tensor {
   for (const bound of [lo, hi]) {
-    if (Number.isNaN(bound)) throw new RangeError(`clamp: bounds ${lo} … ${hi}`);
+    if (Number.isNaN(bound)) throw new RangeError(`clamp: bounds ${lo} and ${hi}`);
     if (Math.abs(bound) !== Infinity) elementOf("clamp", bound, a.dtype);
   }
   return applyMap(clampOp, [a], { lo, hi });
@@ -231,6 +245,5 @@ export function clamp(a: Tensor, lo: number, hi: number): Tensor {
  * @throws RangeError when the exponent is not finite
  */
 export function pow(a: Tensor, exponent: number): Tensor {
-  if (!Number.isFinite(Math.fround(exponent))) throw new RangeError(`pow: exponent ${exponent}`);
-  return applyMap(powOp, [a], { exponent });
+  return applyMap(powOp, [a], { exponent: finiteNumber("pow", "the exponent", exponent) });
 }

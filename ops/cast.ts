@@ -1,7 +1,8 @@
 /** Conversion between element types. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
-import { type DType, isFloat } from "../tensor/dtype.ts";
+import { BYTES, type DType, isFloat } from "../tensor/dtype.ts";
 import { RANGE } from "../tensor/element.ts";
+import { ShapeError } from "../tensor/shape.ts";
 import type { Wgsl } from "../tensor/op.ts";
 import { defineMap } from "./elementwise.ts";
 import { isNan } from "./nan.ts";
@@ -38,5 +39,11 @@ function toInteger(a: string, to: "i32" | "u32", w: Wgsl): string {
  * 0; between the integer types the bits stay. The gradient is cast back.
  */
 export function cast(a: Tensor, dtype: DType): Tensor {
+  if (!Object.hasOwn(BYTES, dtype)) {
+    throw new ShapeError(
+      "cast",
+      `there is no element type "${dtype}", but ${Object.keys(BYTES).join(", ")}`,
+    );
+  }
   return a.dtype === dtype ? a : apply(castOp, [a], { dtype, from: a.dtype })[0];
 }

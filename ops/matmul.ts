@@ -155,7 +155,8 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     return apply(matmulOp, [a, b], attrs)[0];
   }
   // One tall product uses every row of b once for all batches.
-  const y = apply(matmulOp, [reshape(a, [-1, a.shape.at(-1)!]), b], attrs)[0];
+  const rows = sizeOf(a.shape.slice(0, -1));
+  const y = apply(matmulOp, [reshape(a, [rows, a.shape.at(-1)!]), b], attrs)[0];
   return reshape(y, [...lead, a.shape.at(-2)!, y.shape[1]]);
 }
 
@@ -181,7 +182,8 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
       `bias is ${show(bias.spec)}, weight ${show(weight.spec)}; expected [out]`,
     );
   }
-  const flat = matmul(reshape(x, [-1, weight.shape[1]]), weight, {
+  const rows = sizeOf(x.shape.slice(0, -1));
+  const flat = matmul(reshape(x, [rows, weight.shape[1]]), weight, {
     transposeB: true,
     dtype: x.dtype,
   });

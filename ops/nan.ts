@@ -11,6 +11,10 @@ const INFINITY_BITS = 0x7f800000;
 export const isNan = (x: string, words: string): string =>
   `((bitcast<${words}>(${x}) & ${words}(0x7fffffffu)) > ${words}(${INFINITY_BITS}u))`;
 
+/** Whether `x` is NaN or infinite. */
+export const isNotFinite = (x: string, words: string): string =>
+  `((bitcast<${words}>(${x}) & ${words}(0x7fffffffu)) >= ${words}(${INFINITY_BITS}u))`;
+
 /** The larger (smaller) of two f32 values, or NaN where one of them is. */
 export const joinExtreme = (f: "max" | "min", a: string, b: string, words: string): string =>
   `select(${f}(${a}, ${b}), ${a} + ${b}, ${isNan(a, words)} | ${isNan(b, words)})`;

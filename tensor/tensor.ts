@@ -39,6 +39,8 @@ export interface Wgsl {
   type(dtype: "f32" | "i32" | "u32"): string;
   /** Type of the output's elements in arithmetic (`f16` computes as `f32`). */
   readonly out: "f32" | "i32" | "u32";
+  /** The number that an argument is known to be, if it is one: some compilers reckon with those against IEEE. */
+  literal(argument: number): number | undefined;
   /** One step of a number, which may be infinite, of the output's type in arithmetic. */
   number(value: number): string;
   /** Names an intermediate value that the expression uses more than once. */

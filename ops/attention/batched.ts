@@ -22,6 +22,7 @@ import {
   f32,
   type InputName,
   inputUse,
+  LOWEST,
   MASKED,
   type Operand,
   type Problem,
@@ -230,7 +231,7 @@ ${
 function softmax(p: Part, buffers: readonly BufferUse[]): Dispatch {
   assertIterations("attention softmax", padded(p.S) / 2);
   const body = `  let row = (bh * TP + t) * SV;
-  var most4 = vec4<f32>(${MASKED});
+  var most4 = vec4<f32>(${LOWEST});
   for (var s = 0u; s < SV; s++) { most4 = max(most4, SCORES[row + s]); }
   let most = max(max(most4.x, most4.y), max(most4.z, most4.w));
   var sum4 = vec4<f32>();

@@ -16,6 +16,8 @@ import {
   f32,
   type InputName,
   inputUse,
+  LOWEST,
+  MASKED,
   type Problem,
   repeat,
   stored,
@@ -47,14 +49,14 @@ export function flashForward(p: Problem, ctx: KernelContext<AttentionAttrs>): Ke
   const out = ctx.outputs[0];
   const w = new FlashWriter(p, t, { rows: "q", rowMatrices: ["Q"], columnMatrices: ["K", "V"] });
   w.shared("PARTIAL", `array<array<f32, ${TX}>, ${tileRows(t)}>`, tileRows(t) * TX * 4);
-  w.each(RM, (i) => `var most${i} = -1e30; var total${i} = 0.0;`);
+  w.each(RM, (i) => `var most${i} = ${LOWEST}; var total${i} = 0.0;`);
   w.each(RM, (i) => repeat(NJ, (j) => `var a${i}_${j} = vec4<f32>();`, " "));
   w.overColumns(() => {
     w.products("s", "Q", "K");
     // Scores in base 2, since exp2 is what hardware has.
     w.scores((i, j, ok) => {
       const value = `s${i}_${j} * ${f32(p.scale * Math.LOG2E)}`;
-      return `s${i}_${j} = ${ok ? `select(-1e30, ${value}, ${ok})` : value};`;
+      return `s${i}_${j} = ${ok ? `select(${MASKED}, ${value}, ${ok})` : value};`;
     });
     w.each(RM, (i) => `PARTIAL[ry${i}][tx] = max(max(s${i}_0, s${i}_1), max(s${i}_2, s${i}_3));`);
     w.barrier();

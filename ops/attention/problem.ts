@@ -6,6 +6,8 @@
 import { isFloat } from "../../tensor/dtype.ts";
 import { ShapeError, show, type Spec } from "../../tensor/shape.ts";
 import { type BufferUse, storageType } from "../../tensor/kernel.ts";
+import { finiteNumber } from "../../tensor/element.ts";
+import { MINUS_INFINITE } from "../nan.ts";
 
 /** Static attributes of the forward op. */
 export interface AttentionAttrs {
@@ -51,9 +53,7 @@ export function problemOf(op: string, inputs: readonly Spec[], attrs: AttentionA
   if (B !== kB || H !== kH || D !== kD) {
     throw new ShapeError(op, `q and k must agree in batch, heads and width; ${given}`);
   }
-  if (!Number.isFinite(attrs.scale)) {
-    throw new ShapeError(op, `scale must be finite, not ${attrs.scale}`);
-  }
+  finiteNumber(op, "the scale", attrs.scale);
   return { B, T, S, H, D, causal: attrs.causal, scale: attrs.scale };
 }
 
@@ -87,8 +87,10 @@ export function f32(value: number): string {
 export const repeat = (n: number, make: (i: number) => string, separator = "\n"): string =>
   Array.from({ length: n }, (_, i) => make(i)).join(separator);
 
-/** A score that no softmax notices; finite, since infinities of one sign subtract to NaN. */
-export const MASKED = "-1e30";
+/** The score of what is masked: its weight is 0 beside any other score. */
+export const MASKED = MINUS_INFINITE;
+/** Where a running maximum begins; finite, since infinities of one sign subtract to NaN. */
+export const LOWEST = "-3.4028234e38";
 
 /** The signature of every kernel's entry point. */
 export const entry = (workgroup: number): string =>

@@ -20,6 +20,7 @@ import {
   f32,
   type InputName,
   inputUse,
+  LOWEST,
   MASKED,
   type Operand,
   type Problem,
@@ -53,7 +54,7 @@ export function streamingForward(p: Problem, ctx: KernelContext<AttentionAttrs>)
   const { width, chunk } = geometry;
   const out = ctx.outputs[0];
   const body = stream(p, geometry, "q", {
-    before: "var most = -1e30; var total = 0.0;",
+    before: `var most = ${LOWEST}; var total = 0.0;`,
     step: `${scores(geometry, "x", "Q", "K")}
   ${repeat(BLOCK, (c) => `x${c} = select(${MASKED}, x${c} * ${f32(p.scale)}, ok${c});`)}
   let higher = max(most, max(max(x0, x1), max(x2, x3)));

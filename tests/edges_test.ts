@@ -1,0 +1,460 @@
+// Every op at the edges: the numbers at which arithmetic breaks, every element type that it takes, extents 0 and 1, against
+// its float64 definition. The rules are those of docs/numbers.md. An op that is added and not driven here fails the last test.
+import { assert, assertEquals } from "@std/assert";
+import * as A from "../ops/arithmetic.ts";
+import * as act from "../ops/activation.ts";
+import * as trig from "../ops/trigonometry.ts";
+import * as compare from "../ops/compare.ts";
+import * as move from "../ops/movement.ts";
+import { expand, sum } from "../ops/broadcast.ts";
+import { cast } from "../ops/cast.ts";
+import { concat, upsampleNearest } from "../ops/concat.ts";
+import { max, mean } from "../ops/reduce.ts";
+import { tensor } from "../ops/leaf.ts";
+import { logSoftmax, logSumExp, softmax } from "../ops/softmax.ts";
+import { groupNorm, layerNorm } from "../ops/norm.ts";
+import { linear, matmul } from "../ops/matmul.ts";
+import { conv2d } from "../ops/conv.ts";
+import { attention } from "../ops/attention.ts";
+import { embedding, replaceRows } from "../ops/embedding.ts";
+import { cutGradient, stopGradient } from "../ops/gradient.ts";
+import { randomBits, randomNormal, randomUniform } from "../ops/random.ts";
+import { interpret } from "../compile/interpret.ts";
+import { evaluate } from "../compile/compile.ts";
+import { vjp } from "../autograd/grad.ts";
+import { type DType, isFloat } from "../tensor/dtype.ts";
+import { opNames } from "../tensor/op.ts";
+import { tapeOf, type Tensor } from "../tensor/tensor.ts";
+import { ShapeError, sizeOf } from "../tensor/shape.ts";
+import { deviceAs, randomValues, testDevice, uniform } from "./support/check.ts";
+import { agrees, type Closeness, EDGES } from "./support/edges.ts";
+
+const FLOATS = ["f32", "f16"] as const;
+const ALL = ["f32", "f16", "i32", "u32"] as const;
+const driven = new Set<string>();
+
+/** That the device gives for every tensor what its float64 definition gives. */
+async function check(
+  what: string,
+  tensors: readonly Tensor[],
+  close: Closeness = {},
+  device?: Awaited<ReturnType<typeof testDevice>>,
+): Promise<void> {
+  const on = device ?? await testDevice();
+  tapeOf(tensors).forEach((n) => driven.add(n.op.name));
+  const exact = interpret(tensors);
+  for (const fuse of [true, false]) {
+    const results = evaluate(on, [...tensors], { fuse });
+    for (const [i, t] of results.entries()) {
+      assertEquals(t.spec, tensors[i].spec, what);
+      const actual = Array.from(await on.read(t), Number);
+      actual.forEach((v, k) =>
+        assert(
+          agrees(v, exact[i][k], t.dtype, close),
+          `${what}, fuse=${fuse}, result ${i} of ${t.dtype}[${t.shape}], element ${k}: ${v}, ` +
+            `exactly ${exact[i][k]}`,
+        )
+      );
+      on.free(t);
+    }
+  }
+}
+
+const edges = (dtype: DType, keep: (v: number) => boolean = () => true) => {
+  const values = EDGES[dtype].filter(keep);
+  return tensor(values, [values.length], dtype);
+};
+
+/** Where vectors of four fit and where they do not, one element, and none. */
+const widths = (x: Tensor): Tensor[] => [
+  concat([x, x, x, x], 0),
+  move.slice(x, 0, 0, x.size - (x.size % 2 ? 0 : 1)),
+  ...Array.from({ length: x.size }, (_, i) => move.slice(x, 0, i, i + 1)).slice(0, 2),
+  move.slice(x, 0, 0, 0),
+];
+
+interface Unary {
+  readonly f: (x: Tensor) => Tensor;
+  readonly types?: readonly DType[];
+  readonly close?: Closeness;
+  readonly keep?: (v: number) => boolean;
+  /** Whether the derivative is checked, too. Default yes. */
+  readonly derivative?: boolean;
+}
+
+const SLOPE = { absolute: 3e-7 };
+const exactly = { relative: 0, signedZero: true };
+const UNARY: Record<string, Unary> = {
+  neg: { f: A.neg, types: ["f32", "f16", "i32"], close: exactly },
+  abs: { f: A.abs, types: ALL, close: exactly },
+  exp: { f: A.exp },
+  log: { f: A.log },
+  sqrt: { f: A.sqrt },
+  rsqrt: { f: A.rsqrt },
+  square: { f: A.square, types: ALL },
+  floor: { f: A.floor, close: exactly, derivative: false },
+  relu: { f: act.relu, types: ALL },
+  sigmoid: { f: act.sigmoid, close: SLOPE },
+  tanh: { f: act.tanh, close: SLOPE },
+  erf: { f: act.erf, close: SLOPE },
+  silu: { f: act.silu, close: SLOPE },
+  quickGelu: { f: act.quickGelu, close: SLOPE },
+  gelu: { f: (x) => act.gelu(x), close: { absolute: 2e-6 } },
+  "gelu (tanh)": { f: (x) => act.gelu(x, "tanh"), close: { absolute: 2e-6 } },
+  // Beyond 1e5 the angle itself is lost in f32, as sin() says.
+  sin: {
+    f: trig.sin,
+    close: { absolute: 3e-7 },
+    keep: (v) => !(Math.abs(v) > 1e5) || !isFinite(v),
+  },
+  cos: {
+    f: trig.cos,
+    close: { absolute: 3e-7 },
+    keep: (v) => !(Math.abs(v) > 1e5) || !isFinite(v),
+  },
+  "clamp between": { f: (x) => A.clamp(x, 0, 2), types: ALL },
+  "clamp below": { f: (x) => A.clamp(x, -Infinity, 2), types: ALL },
+  "clamp above": { f: (x) => A.clamp(x, 1, Infinity), types: ALL },
+  "clamp upside down": { f: (x) => A.clamp(x, 2, 1), types: ALL },
+  ...Object.fromEntries(
+    [0, 1, 2, 3, -1, -2, 0.5, -0.5, 1.5, 17, -17, 18].map((n) => [
+      `pow ${n}`,
+      { f: (x: Tensor) => A.add(A.pow(x, n), 0), derivative: false },
+    ]),
+  ),
+  // Compilers take x + 0 for x and x · −0 for 0: the sign of a zero that is computed is theirs.
+  "x + 0": { f: (x) => A.add(x, 0), types: ALL },
+  "x + −0": { f: (x) => A.add(x, -0), types: FLOATS, close: exactly },
+  "x − 0": { f: (x) => A.sub(x, 0), types: ALL, close: exactly },
+  "x · −0": { f: (x) => A.mul(x, -0), types: FLOATS },
+  "x · ∞": { f: (x) => A.mul(x, Infinity), types: FLOATS },
+  "x · NaN": { f: (x) => A.mul(x, NaN), types: FLOATS },
+  "x / 0": { f: (x) => A.div(x, 0), types: ALL },
+  "x / −0": { f: (x) => A.div(x, -0), types: FLOATS },
+  "0 / x": { f: (x) => A.div(0, x), types: FLOATS },
+  "0 · x": { f: (x) => A.mul(0, x), types: ALL },
+  "x − x": { f: (x) => A.sub(x, x), types: ALL },
+  "1 / x": { f: (x) => A.div(1, x), types: ALL },
+  "the smaller of x and −∞": { f: (x) => A.minimum(x, -Infinity), types: FLOATS },
+  "not greater": { f: (x) => compare.where(compare.greaterEqual(x, 1), x, -Infinity) },
+  where: { f: (x) => compare.where(x, x, 7), types: ALL, close: exactly, derivative: false },
+  cutGradient: { f: (x) => x.size ? cutGradient(x, 0, 0) : x, types: ALL, close: exactly },
+  stopGradient: { f: stopGradient, types: ALL, close: exactly, derivative: false },
+};
+
+for (const dtype of ALL) {
+  Deno.test(`functions of one argument at the edges of ${dtype}`, async () => {
+    for (const [name, r] of Object.entries(UNARY)) {
+      if (!(r.types ?? FLOATS).includes(dtype)) continue;
+      for (const x of widths(edges(dtype, r.keep))) await check(name, [r.f(x)], r.close);
+    }
+  });
+}
+
+Deno.test("their derivatives at the edges", async () => {
+  for (const [name, r] of Object.entries(UNARY)) {
+    if (r.derivative === false) continue;
+    const x = edges("f32", r.keep);
+    const y = r.f(x);
+    const [g] = vjp([[y, expand(tensor([0.75]), y.shape)]], [x]);
+    await check(`the derivative of ${name}`, [g!], { absolute: 4e-6, ...r.close, relative: 1e-5 });
+  }
+});
+
+const BINARY = {
+  add: [A.add, ALL],
+  sub: [A.sub, ALL],
+  mul: [A.mul, ALL],
+  div: [A.div, ALL],
+  maximum: [A.maximum, ALL],
+  minimum: [A.minimum, ALL],
+  less: [compare.less, ALL],
+  greaterEqual: [compare.greaterEqual, ALL],
+  equal: [compare.equal, ALL],
+} as const;
+
+Deno.test("functions of two arguments at every pair of edges", async () => {
+  for (const [name, [f, types]] of Object.entries(BINARY)) {
+    for (const dtype of types) {
+      const x = edges(dtype), n = x.size;
+      const rows = move.reshape(x, [n, 1]), columns = move.reshape(x, [1, n]);
+      await check(`${name} of ${dtype}`, [f(rows, columns)]);
+      await check(`${name} of ${dtype}`, [f(move.slice(rows, 0, 0, 0), columns)]);
+      if (!isFloat(dtype)) continue;
+      const y = f(rows, columns);
+      if (y.dtype === "u32") continue;
+      // Compared as a whole with the gradient's own definition; sums of NaN and ∞ hide nothing but themselves.
+      const wide = [expand(rows, [n, n]), expand(columns, [n, n])].map((t) => A.mul(t, 1));
+      const [ga, gb] = vjp(
+        [[f(wide[0], wide[1]), expand(tensor([0.75], [1], dtype), [n, n])]],
+        wide,
+      );
+      await check(`derivatives of ${name} of ${dtype}`, [ga!, gb!]);
+    }
+  }
+});
+
+Deno.test("where: every condition with every pair", async () => {
+  for (const dtype of ALL) {
+    const x = edges(dtype), n = x.size;
+    const [a, b] = [move.reshape(x, [n, 1]), move.reshape(x, [1, n])];
+    for (const condition of ALL) {
+      const c = edges(condition);
+      const cs = expand(move.reshape(c, [c.size, 1, 1]), [c.size, n, n]);
+      await check(`where ${condition} of ${dtype}`, [compare.where(cs, a, b)], exactly);
+    }
+  }
+});
+
+Deno.test("casts: from every type to every type, whatever is too large", async () => {
+  for (const from of ALL) {
+    for (const to of ALL) {
+      for (const x of widths(edges(from))) {
+        await check(`cast from ${from} to ${to}`, [cast(x, to)], { signedZero: true });
+      }
+    }
+  }
+  const beyond = tensor([
+    2147483520,
+    2147483648,
+    4294967040,
+    4294967296,
+    -2147483648,
+    -2147483904,
+    -0.9,
+    0.9,
+    5e9,
+  ]);
+  await check("cast of f32 near the ends", [cast(beyond, "i32"), cast(beyond, "u32")]);
+});
+
+Deno.test("movement hands every number on as it is", async () => {
+  for (const dtype of ALL) {
+    const x = edges(dtype), n = x.size;
+    const two = move.reshape(concat([x, x], 0), [2, n]);
+    const image = move.reshape(concat([x, x, x, x], 0), [1, 2, n, 2]);
+    await check(`movement of ${dtype}`, [
+      move.transpose(two),
+      move.permute(image, [0, 2, 1, 3]),
+      move.slice(two, 1, 1, n - 1),
+      move.slice(two, 1, 2, 2),
+      move.slice(two, 0, 0, 1),
+      move.pad(two, [[1, 0], [0, 2]]),
+      move.pad(move.slice(two, 0, 0, 0), [[0, 1], [0, 2]]),
+      expand(move.reshape(x, [1, n, 1]), [3, n, 2]),
+      expand(move.slice(two, 1, 0, 1), [2, 0 * n + 5]),
+      move.reshape(move.slice(two, 1, 0, 0), [-1]),
+      move.reshape(move.slice(two, 1, 0, 0), [0, 7]),
+      concat([x, x, move.slice(x, 0, 0, 0), x], 0),
+      concat([two, two], 1),
+      concat([move.reshape(x, [1, n, 1]), move.reshape(x, [1, n, 1])], 2),
+      upsampleNearest(image),
+      upsampleNearest(move.slice(image, 0, 0, 0)),
+    ], exactly);
+  }
+});
+
+Deno.test("sums, maxima and means: of pairs of edges, of long rows with one of them, of one, of nothing", async () => {
+  for (const dtype of ALL) {
+    const x = edges(dtype), n = x.size;
+    const [a, b] = [move.reshape(x, [n, 1]), move.reshape(x, [1, n])].map((t) => expand(t, [n, n]));
+    const pairs = concat([move.reshape(a, [n * n, 1]), move.reshape(b, [n * n, 1])], 1);
+    const shapes: [Tensor, number[]][] = [
+      [pairs, [1]],
+      [move.transpose(pairs), [0]],
+      [move.reshape(x, [n, 1]), [1]],
+      [move.reshape(x, [1, n]), [0]],
+      [move.slice(pairs, 1, 0, 0), [1]],
+      [move.slice(pairs, 1, 0, 0), [0, 1]],
+      [move.slice(pairs, 0, 0, 0), [1]],
+      [move.slice(pairs, 0, 0, 0), [0]],
+    ];
+    for (const [t, axes] of shapes) {
+      for (const keep of [true, false]) {
+        await check(`sum of ${dtype}`, [sum(t, axes, { keep })]);
+        await check(`max of ${dtype}`, [max(t, axes, { keep })]);
+        // The sum on the way to a mean is an f32, which the largest numbers leave.
+        const quarter = (x: Tensor) => dtype === "f32" ? A.mul(x, 0.25) : x;
+        if (isFloat(dtype)) await check(`mean of ${dtype}`, [mean(quarter(t), axes, { keep })]);
+      }
+    }
+    // Every edge alone in a long row, at a place of its own: in the first part of what is folded, in the last, between.
+    for (const length of [1024, 2500, 3000]) {
+      const values = new Array(n * length).fill(0).map((_, i) => Math.floor(i / length) % 2);
+      EDGES[dtype].forEach((v, i) => values[i * length + (i * 577) % length] = v);
+      const rows = tensor(values, [n, length], dtype);
+      await check(`sum of long rows of ${dtype}`, [sum(rows, [1]), sum(move.transpose(rows), [0])]);
+      await check(`max of long rows of ${dtype}`, [max(rows, [1]), max(move.transpose(rows), [0])]);
+    }
+  }
+});
+
+Deno.test("the derivative of max at ties, infinities and NaN", async () => {
+  const x = tensor([1, 1, 0, Infinity, Infinity, 2, -Infinity, -Infinity, -Infinity, NaN, 1, 2], [
+    4,
+    3,
+  ]);
+  const [g] = vjp([[max(x, [1]), tensor([1, 2, 3, 4])]], [x]);
+  await check("max", [g!]);
+});
+
+/** Random values with one of them at an edge, for kernels that mix all of a row. */
+function spoilt(shape: readonly number[], dtype: DType, value: number, at: number): Tensor {
+  const values = randomValues({ shape, dtype }, uniform(11 + at));
+  if (values.length) values[at % values.length] = value;
+  return tensor(Array.from(values), shape, dtype);
+}
+
+/** Kernels of their own: each with one operand spoilt at each of a few places. */
+interface Kernel {
+  readonly shapes: readonly number[][];
+  readonly f: (...xs: Tensor[]) => Tensor;
+  readonly close?: Closeness;
+  /** Operands that are spoilt. Default all. */
+  readonly spoil?: readonly number[];
+  /** Whether gradients of what is spoilt are checked. Default yes. */
+  readonly gradients?: boolean;
+}
+const KERNELS: Record<string, Kernel> = {
+  matmul: { shapes: [[5, 7], [7, 3]], f: (a, b) => matmul(a, b) },
+  "matmul of whole tiles": { shapes: [[2, 16, 32], [2, 32, 16]], f: (a, b) => matmul(a, b) },
+  "matmul transposed": {
+    shapes: [[2, 7, 5], [2, 3, 7]],
+    f: (a, b) => matmul(a, b, { transposeA: true, transposeB: true }),
+  },
+  linear: { shapes: [[2, 3, 6], [4, 6], [4]], f: (x, w, b) => linear(x, w, b) },
+  // A weight that is no finite number makes NaN of padding or not, as the kernel comes upon it: only images are spoilt there.
+  conv2d: {
+    shapes: [[1, 5, 6, 3], [3, 3, 3, 5]],
+    f: (x, w) => conv2d(x, w, { padding: 1 }),
+    spoil: [0],
+  },
+  "conv2d with strides": {
+    shapes: [[2, 8, 8, 4], [3, 3, 4, 8]],
+    f: (x, w) => conv2d(x, w, { padding: 1, stride: 2 }),
+    spoil: [0],
+  },
+  "conv2d without padding": {
+    shapes: [[1, 5, 6, 3], [3, 3, 3, 5]],
+    f: (x, w) => conv2d(x, w),
+    // An image's gradient is a convolution of a padded cotangent.
+    gradients: false,
+  },
+  softmax: { shapes: [[3, 5]], f: softmax },
+  "softmax of long rows": { shapes: [[2, 1200]], f: softmax },
+  logSoftmax: { shapes: [[3, 8]], f: logSoftmax },
+  logSumExp: { shapes: [[3, 5]], f: (x) => logSumExp(x) },
+  layerNorm: { shapes: [[3, 12], [12], [12]], f: (x, g, b) => layerNorm(x, g, b) },
+  groupNorm: { shapes: [[2, 9, 8], [8], [8]], f: (x, g, b) => groupNorm(x, g, b, { groups: 2 }) },
+  attention: {
+    shapes: [[1, 3, 2, 8], [1, 5, 2, 8], [1, 5, 2, 8]],
+    f: (q, k, v) => attention(q, k, v),
+  },
+  "causal attention": {
+    shapes: [[2, 6, 1, 4], [2, 6, 1, 4], [2, 6, 1, 4]],
+    f: (q, k, v) => attention(q, k, v, { causal: true }),
+    // As in PyTorch, a weight of 0 times a broken value is NaN, and a broken query breaks the gradients of all keys.
+    spoil: [0, 1],
+    gradients: false,
+  },
+  geglu: { shapes: [[3, 8]], f: act.geglu },
+  embedding: {
+    shapes: [[5, 4]],
+    f: (t) => embedding(t, tensor(Uint32Array.of(4, 0, 0, 2, 9))),
+  },
+  replaceRows: {
+    shapes: [[5, 4], [2, 4]],
+    f: (t, r) => replaceRows(t, r, [3, 1]),
+  },
+  "embedding of replaced rows": {
+    shapes: [[5, 4], [2, 4]],
+    f: (t, r) => embedding(replaceRows(t, r, [3, 1]), tensor(Uint32Array.of(1, 3, 4, 1))),
+  },
+};
+
+for (const software of [true, false]) {
+  Deno.test(
+    `kernels hand NaN and infinity on to where they belong and nowhere else, ${
+      software ? "as on software" : "as on a GPU"
+    }`,
+    async () => {
+      const device = await deviceAs(software);
+      for (const [name, { shapes, f, close, spoil: only, gradients }] of Object.entries(KERNELS)) {
+        for (const spoil of only ?? shapes.keys()) {
+          for (const [i, value] of [NaN, Infinity, -Infinity, -0].entries()) {
+            const xs = shapes.map((s, k) => spoilt(s, "f32", k === spoil ? value : 0.5, 3 * i + k));
+            const y = f(...xs);
+            const u = spoilt(y.shape, y.dtype, 0.5, 0);
+            const what = `${name}, operand ${spoil} with ${value}`;
+            await check(what, [y], { relative: 1e-4, absolute: 3e-6, ...close }, device);
+            if (gradients === false) continue;
+            const gs = vjp([[y, u]], xs).filter((g) => g !== undefined);
+            const near = { relative: 1e-3, absolute: 3e-5, anyBroken: true };
+            await check(`gradients of ${what}`, gs, near, device);
+          }
+        }
+      }
+    },
+  );
+}
+
+Deno.test("kernels take one and nothing, in every extent and both float types", async () => {
+  for (const dtype of FLOATS) {
+    for (const [name, { shapes, f }] of Object.entries(KERNELS)) {
+      for (const extent of [0, 1]) {
+        for (let axis = 0; axis < Math.max(...shapes.map((s) => s.length)); axis++) {
+          const small = shapes.map((s) => s.map((d, i) => i === axis ? extent : d));
+          let y: Tensor, xs: Tensor[];
+          try {
+            xs = small.map((s, k) => spoilt(s, dtype, 0.5, k));
+            y = f(...xs);
+          } catch (error) {
+            // What does not fit together any more is refused by name, before anything runs.
+            assert(error instanceof ShapeError, `${name} with axis ${axis} of ${extent}: ${error}`);
+            continue;
+          }
+          const what = `${name} of ${dtype}, axis ${axis} of extent ${extent}`;
+          const close = dtype === "f16"
+            ? { relative: 1e-2, absolute: 1e-2 }
+            : { relative: 1e-4, absolute: 3e-6 };
+          await check(what, [y], close);
+          const u = spoilt(y.shape, y.dtype, 0.5, 0);
+          const gs = vjp([[y, u]], xs).filter((g) => g !== undefined);
+          await check(`gradients of ${what}`, gs, { relative: 2e-2, absolute: 2e-2 });
+        }
+      }
+    }
+  }
+});
+
+Deno.test("products and attention over nothing are sums of nothing", async () => {
+  const none = (...shape: number[]) => tensor(new Float32Array(sizeOf(shape)), shape);
+  await check("over nothing", [
+    matmul(none(2, 0), none(0, 3)),
+    linear(none(4, 0), none(3, 0), tensor([1, 2, 3])),
+    conv2d(none(1, 4, 4, 0), none(3, 3, 0, 2), { padding: 1 }),
+    attention(spoilt([1, 2, 1, 4], "f32", 1, 0), none(1, 0, 1, 4), none(1, 0, 1, 4)),
+    logSumExp(none(3, 0)),
+    softmax(none(3, 0)),
+    replaceRows(spoilt([3, 2], "f32", 1, 0), none(0, 2), []),
+    embedding(spoilt([3, 2], "f32", 1, 0), tensor(new Uint32Array(0))),
+  ]);
+});
+
+Deno.test("random draws of none, of one and of an odd number are what the host draws", async () => {
+  const key = tensor(Uint32Array.of(7, 9));
+  for (const shape of [[0], [1], [3, 5], [2, 0]]) {
+    const close = { absolute: 1e-6 };
+    await check("random", [
+      randomBits(key, shape),
+      randomUniform(key, shape),
+      randomNormal(key, shape),
+    ], close);
+  }
+});
+
+Deno.test("every op of the library was driven", () => {
+  const leaves = ["input", "array"];
+  const missed = opNames().filter((n) => !driven.has(n) && !leaves.includes(n));
+  assertEquals(missed, [], "add these to the tables above");
+});

@@ -1,0 +1,89 @@
+// A program that the GPU refuses costs itself and nothing else: it is reported once, its results are no values, the rest lives.
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { compile, evaluate } from "../compile/compile.ts";
+import { gpu } from "../device/adapter.ts";
+import { DeviceError } from "../device/errors.ts";
+import { apply, type Tensor } from "../tensor/tensor.ts";
+import { defineOp } from "../tensor/op.ts";
+import { add, exp, mul } from "../ops/arithmetic.ts";
+import { tensor } from "../ops/leaf.ts";
+
+/** An op whose kernel no compiler takes. */
+const brokenOp = defineOp<undefined>({
+  name: "brokenForTests",
+  shape: ([x]) => [x],
+  vjp: () => [undefined],
+  reference: ([x]) => [x],
+  lowering: { kind: "map", expression: ([x]) => `no_such_function(${x})` },
+});
+const broken = (x: Tensor): Tensor => apply(brokenOp, [x], undefined)[0];
+const x = () => tensor([1, 2, 3]);
+
+Deno.test("after a refused program the device computes as before", async () => {
+  using device = await gpu();
+  const before = evaluate(device, add(x(), 1));
+  const refused = evaluate(device, broken(x()));
+  const after = evaluate(device, add(x(), 2));
+  await assertRejects(() => device.read(refused), DeviceError, "no_such_function");
+  assertEquals(Array.from(await device.read(before)), [2, 3, 4]);
+  assertEquals(Array.from(await device.read(after)), [3, 4, 5]);
+  assertEquals(Array.from(await device.read(evaluate(device, exp(tensor([0]))))), [1]);
+});
+
+Deno.test("what a refused program was to compute is never taken for a value", async () => {
+  using device = await gpu();
+  const refused = evaluate(device, broken(x()));
+  const used = evaluate(device, mul(refused, 2));
+  const again = evaluate(device, mul(used, 2));
+  await assertRejects(() => device.settled(), DeviceError, "no_such_function");
+  await device.settled();
+  for (const t of [refused, used, again]) {
+    await assertRejects(() => device.read(t), DeviceError, "no value");
+    assertThrows(() => evaluate(device, add(t, 1)), DeviceError, "no value");
+  }
+});
+
+Deno.test("a refused program throws whenever it is called, and other programs train on", async () => {
+  using device = await gpu();
+  const good = compile(device, (s: Tensor) => add(s, 1), { donate: [0] });
+  const bad = compile(device, (s: Tensor) => broken(s));
+  let state = good(evaluate(device, x()));
+  bad(state);
+  await assertRejects(() => device.settled(), DeviceError, "no_such_function");
+  state = good(state);
+  for (let i = 0; i < 2; i++) assertThrows(() => bad(state), DeviceError, "no_such_function");
+  assertEquals(Array.from(await device.read(good(state))), [4, 5, 6]);
+});
+
+Deno.test("results in donated memory of a refused program are no values either", async () => {
+  using device = await gpu();
+  const bad = compile(device, (s: Tensor) => broken(s), { donate: [0] });
+  const state = bad(evaluate(device, x()));
+  await assertRejects(() => device.settled(), DeviceError);
+  await assertRejects(() => device.read(state), DeviceError, "no value");
+});
+
+Deno.test("an allocation that the GPU refuses costs only what lies in it", async () => {
+  using device = await gpu();
+  const kept = evaluate(device, x());
+  // The adapter's limit stands in the profile; a device that lies about it is what drivers out of memory are like.
+  const size = device.gpu.limits.maxBufferSize * 4;
+  Object.defineProperty(device.profile, "maxBuffer", { value: size });
+  const storage = device.buffers.allocate(size - 16, "far too much");
+  await assertRejects(() => device.settled(), DeviceError, "far too much");
+  assertThrows(() => storage.check(), DeviceError, "no value");
+  assertEquals(Array.from(await device.read(kept)), [1, 2, 3]);
+});
+
+Deno.test("a lost device says so at every call", async () => {
+  const device = await gpu();
+  const kept = evaluate(device, x());
+  device.gpu.destroy();
+  let threw = false;
+  try {
+    await device.read(kept);
+  } catch {
+    threw = true;
+  }
+  assert(threw);
+});
