@@ -60,7 +60,7 @@ if (import.meta.main) {
     CASES,
     { length: 12, rounds: 25 },
     ({ shapes }, { results }, best) => {
-      const bytes = 4 * (shapes.reduce((n, s) => n + sizeOf(s), 0) + results[0].size);
+      const bytes = 4 * (shapes.reduce((n, s) => n + sizeOf(s), 0) + sizeOf(results[0].spec.shape));
       return `${(bytes / best / 1e6).toFixed(1).padStart(7)} GB/s`;
     },
     ({ dispatches }) => `${dispatches.length} dispatches`,

@@ -53,7 +53,7 @@ export class Buffers {
   constructor(readonly device: Guard) {}
 
   /** A buffer for tensors: usable by kernels and by copies. */
-  create(bytes: number, label: string, health = new Health()): GPUBuffer {
+  create(bytes: number, label: string, health: Health = new Health()): GPUBuffer {
     const { gpu, profile } = this.device;
     if (bytes > profile.maxBuffer) {
       throw new OutOfMemoryError(

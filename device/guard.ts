@@ -40,7 +40,7 @@ export class Guard {
    *
    * @param health is told the answer; what hangs on it is refused from then on, and several refusals of one are said once
    */
-  guarded<T>(what: string, create: () => T, health = new Health()): T {
+  guarded<T>(what: string, create: () => T, health: Health = new Health()): T {
     this.gpu.pushErrorScope("out-of-memory");
     this.gpu.pushErrorScope("validation");
     const result = create();

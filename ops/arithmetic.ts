@@ -5,7 +5,7 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineMap } from "./elementwise.ts";
 import { applyMap, type Operand } from "./map.ts";
-import { elementOf, finiteNumber } from "../tensor/element.ts";
+import { elementOf } from "../tensor/element.ts";
 import type { Wgsl } from "../tensor/op.ts";
 import { greaterEqual, less, where } from "./compare.ts";
 import { extreme, INFINITE, isNan, isNotFinite, NOT_A_NUMBER } from "./nan.ts";
@@ -245,5 +245,8 @@ export function clamp(a: Tensor, lo: number, hi: number): Tensor {
  * @throws RangeError when the exponent is not finite
  */
 export function pow(a: Tensor, exponent: number): Tensor {
-  return applyMap(powOp, [a], { exponent: finiteNumber("pow", "the exponent", exponent) });
+  if (!Number.isFinite(Math.fround(exponent))) {
+    throw new RangeError(`pow: the exponent must be a finite f32, not ${exponent}`);
+  }
+  return applyMap(powOp, [a], { exponent });
 }

@@ -6,7 +6,6 @@
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { sameShape, type Shape, ShapeError, show, type Spec } from "../tensor/shape.ts";
 import { isFloat } from "../tensor/dtype.ts";
-import { finiteNumber } from "../tensor/element.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 import { reverse } from "../tensor/reverse.ts";
 import { add, mul, rsqrt, square, sub } from "./arithmetic.ts";
@@ -129,7 +128,7 @@ function check(name: string, x: Spec, gamma: Spec, beta: Spec, { groups, eps }: 
       throw new ShapeError(name, `scale and shift must be [${c}] floats, not ${show(p)}`);
     }
   }
-  if (finiteNumber(name, "eps", eps) < 0) throw new RangeError(`${name}: eps ${eps} is below 0`);
+  if (!(eps >= 0 && Number.isFinite(Math.fround(eps)))) throw new ShapeError(name, `eps is ${eps}`);
 }
 
 /** (x − mean)/σ in f32, with statistics that are known already. */

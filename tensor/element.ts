@@ -41,18 +41,6 @@ export function elementOf(op: string, value: number, dtype: DType): number {
 }
 
 /**
- * A number that is written into kernels: finite, also as f32.
- *
- * @throws RangeError naming the op and what the number is for
- */
-export function finiteNumber(op: string, what: string, value: number): number {
-  if (!Number.isFinite(Math.fround(value))) {
-    throw new RangeError(`${op}: ${what} must be a finite f32, not ${value}`);
-  }
-  return value;
-}
-
-/**
  * A whole number of at least `least`: an extent, a count, an index.
  *
  * @throws ShapeError naming the op, what the number is for, and the number

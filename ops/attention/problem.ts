@@ -6,7 +6,6 @@
 import { isFloat } from "../../tensor/dtype.ts";
 import { ShapeError, show, type Spec } from "../../tensor/shape.ts";
 import { type BufferUse, storageType } from "../../tensor/kernel.ts";
-import { finiteNumber } from "../../tensor/element.ts";
 import { MINUS_INFINITE } from "../nan.ts";
 
 /** Static attributes of the forward op. */
@@ -53,7 +52,9 @@ export function problemOf(op: string, inputs: readonly Spec[], attrs: AttentionA
   if (B !== kB || H !== kH || D !== kD) {
     throw new ShapeError(op, `q and k must agree in batch, heads and width; ${given}`);
   }
-  finiteNumber(op, "the scale", attrs.scale);
+  if (!Number.isFinite(Math.fround(attrs.scale))) {
+    throw new ShapeError(op, `scale must be finite, not ${attrs.scale}`);
+  }
   return { B, T, S, H, D, causal: attrs.causal, scale: attrs.scale };
 }
 
