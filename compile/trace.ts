@@ -1,6 +1,6 @@
 /** Trace → simplify → fuse → lower → plan: everything about a program that is known before anything is allocated. */
 import { type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
-import type { Spec } from "../tensor/shape.ts";
+import { checkCountable, type Spec } from "../tensor/shape.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { fuse } from "./fuse.ts";
 import { lower, type LoweredDispatch } from "./lower.ts";
@@ -49,6 +49,7 @@ export function blueprint(
 ): Blueprint {
   const simple = simplify(results);
   const tape = tapeOf(simple);
+  for (const { op, outputs } of tape) outputs.forEach((t) => checkCountable(op.name, t.spec));
   const { profile } = options;
   const fused = fuse(tape, simple, {
     maxBuffers: Math.min(profile.maxStorageBuffers, 12),

@@ -25,15 +25,19 @@ export class ShapeError extends Error {
   }
 }
 
-/** Most elements of a tensor: kernels count them in 32 bits. */
-const MOST = 2 ** 32 - 1;
-
-/** Refuses a shape that no tensor can have: extents that are no whole numbers, or more elements than kernels can count. */
+/** Refuses extents that are no whole numbers of at least 0. */
 export function checkShape(op: string, shape: Shape): void {
   const bad = shape.find((d) => !Number.isSafeInteger(d) || d < 0);
   if (bad !== undefined) {
     throw new ShapeError(op, `[${shape}] is no shape: ${bad} is no whole number of at least 0`);
   }
+}
+
+/** Most elements of a tensor: kernels count them in 32 bits. */
+const MOST = 2 ** 32 - 1;
+
+/** Refuses a tensor of more elements than kernels can count: one may be traced, but not computed. */
+export function checkCountable(op: string, { shape }: Spec): void {
   if (sizeOf(shape) > MOST) {
     throw new ShapeError(
       op,
