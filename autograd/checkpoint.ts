@@ -3,7 +3,8 @@
  * backward pass gets there. On the tape it is one node that repeats the results of `fn` and remembers how they were
  * made; its derivative clones that region behind a barrier, so that the copy is not merged with the original.
  */
-import { append, apply, mark, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
+import { append, apply, expectTensor, mark, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
+import { expectFunction } from "../tensor/arguments.ts";
 import { flatten, refill, type Tree } from "../tensor/tree.ts";
 import { defineOp } from "../tensor/op.ts";
 import { vjp } from "./grad.ts";
@@ -72,10 +73,15 @@ const checkpointOp = defineOp<{ readonly region: Region }>({
 export function checkpoint<A extends unknown[], R extends Tree<Tensor>>(
   fn: (...args: A) => R,
 ): (...args: A) => R {
+  expectFunction("checkpoint", 0, "fn", fn);
   return (...args) => {
     const since = mark();
     const out = fn(...args);
-    const region = new Region(flatten<Tensor>(out).map(([, t]) => t), since);
+    const made = flatten<Tensor>(out).map(([path, t]) => {
+      expectTensor("checkpoint", path ? `the result "${path}"` : "the result", t);
+      return t;
+    });
+    const region = new Region(made, since);
     const results = apply(checkpointOp, [...region.results, ...region.boundary], { region });
     return refill(out, results) as R;
   };

@@ -1,7 +1,8 @@
 /** Derivatives of pure functions: of tensors (`vjp`), and of a loss with respect to a tree of parameters. */
-import type { Tensor } from "../tensor/tensor.ts";
+import { expectTensor, type Tensor } from "../tensor/tensor.ts";
+import { expectArray, expectFunction } from "../tensor/arguments.ts";
 import { reverse } from "../tensor/reverse.ts";
-import { ShapeError } from "../tensor/shape.ts";
+import { sameShape, ShapeError, show } from "../tensor/shape.ts";
 import { flatten, mapTree, type Tree } from "../tensor/tree.ts";
 import { literal } from "../ops/leaf.ts";
 import { expand } from "../ops/broadcast.ts";
@@ -12,12 +13,25 @@ import { add } from "../ops/arithmetic.ts";
  *
  * @param outputs tensors and their cotangents (same shapes)
  * @param wanted leaves or intermediate tensors
- * @returns for each wanted tensor its cotangent, or undefined where it is zero (nothing depends on it)
+ * @returns for each wanted tensor its cotangent, or undefined where it is zero (no output depends on it)
+ * @throws TypeError when one of them is no tensor; ShapeError when a cotangent has not the shape of its output
  */
-export const vjp = (
+export function vjp(
   outputs: readonly (readonly [y: Tensor, g: Tensor])[],
   wanted: readonly Tensor[],
-): (Tensor | undefined)[] => reverse(outputs, wanted, add);
+): (Tensor | undefined)[] {
+  expectArray("vjp", 0, "outputs", outputs, "[[y, g]]");
+  expectArray("vjp", 1, "wanted", wanted, "[x]");
+  outputs.forEach(([y, g], i) => {
+    expectTensor("vjp", `output ${i}`, y);
+    expectTensor("vjp", `the cotangent of output ${i}`, g);
+    if (!sameShape(y.shape, g.shape)) {
+      throw new ShapeError("vjp", `output ${i} is ${show(y.spec)}, its cotangent ${show(g.spec)}`);
+    }
+  });
+  wanted.forEach((t, i) => expectTensor("vjp", `wanted ${i}`, t));
+  return reverse(outputs, wanted, add);
+}
 
 /** A loss and its gradients, as {@linkcode valueAndGrad} returns them. */
 export interface ValueAndGrad<T> {
@@ -28,20 +42,29 @@ export interface ValueAndGrad<T> {
 }
 
 /**
- * The loss and its gradient with respect to every leaf of a tree of parameters. To train only some parameters, pass
- * only those: see `mask()` and `combine()` in `autograd/mask.ts`.
+ * The loss and its gradient with respect to every leaf of a tree of parameters; zeros where the loss does not depend on it.
+ * To train only some parameters, pass only those: a {@linkcode mask} picks them from a tree, and merges them into it
+ * again inside of the loss.
  *
- * @param loss a pure function from parameters to a scalar
+ * @param loss a pure function from parameters to a tensor of one element
+ * @returns a function of the parameters that throws ShapeError when the loss has several elements, and TypeError when it, or
+ *   a parameter, is no tensor
+ * @throws TypeError when `loss` is no function
  */
 export function valueAndGrad<T extends Tree<Tensor>>(
   loss: (params: T) => Tensor,
 ): (params: T) => ValueAndGrad<T> {
+  expectFunction("valueAndGrad", 0, "loss", loss);
   return (params) => {
+    const leaves = flatten<Tensor>(params).map(([path, t]) => {
+      expectTensor("valueAndGrad", path ? `parameter "${path}"` : "the parameter", t);
+      return t;
+    });
     const value = loss(params);
+    expectTensor("valueAndGrad", "what the loss returned", value);
     if (value.size !== 1) {
-      throw new ShapeError("valueAndGrad", `the loss has shape [${value.shape}], not one element`);
+      throw new ShapeError("valueAndGrad", `the loss is ${show(value.spec)}, not one element`);
     }
-    const leaves = flatten<Tensor>(params).map(([, t]) => t);
     const seed = expand(literal(1, value.dtype), value.shape);
     const grads = vjp([[value, seed]], leaves);
     let i = 0;

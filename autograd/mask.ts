@@ -4,6 +4,7 @@
  */
 import { Tensor } from "../tensor/tensor.ts";
 import { flatten, mapTree, matches, type Tree } from "../tensor/tree.ts";
+import { what } from "../tensor/what.ts";
 import { tensor } from "../ops/leaf.ts";
 import { cast } from "../ops/cast.ts";
 import { embedding, replaceRows } from "../ops/embedding.ts";
@@ -68,12 +69,17 @@ export class Mask {
  * ```ts ignore
  * mask(params, { "unet.**.attn2.to_k.weight": true, "text_encoder.**.token_embedding.weight": rows(49408) });
  * ```
- * @throws TypeError when a pattern matches nothing: a misspelt name must not train nothing silently
+ * @throws TypeError when a pattern matches nothing: a misspelt name must not train nothing silently; or selects nothing known
  */
 export function mask(params: Tree<Tensor>, patterns: Readonly<Record<string, Selection>>): Mask {
   const paths = flatten<Tensor>(params).map(([path]) => path);
   const selected = new Map<string, true | Rows>();
   for (const [pattern, selection] of Object.entries(patterns)) {
+    if (typeof selection !== "boolean" && !Array.isArray(selection?.rows)) {
+      throw new TypeError(
+        `mask: "${pattern}" selects ${what(selection)}; it takes true, false or rows(1, 2)`,
+      );
+    }
     const hits = paths.filter((p) => matches(p, pattern));
     if (!hits.length) throw new TypeError(`the mask pattern "${pattern}" matches no parameter`);
     for (const p of hits) {

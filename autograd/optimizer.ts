@@ -3,7 +3,9 @@
  * tensor, so a compiled step follows any schedule. The compiler fuses each parameter's update into one kernel and, with
  * the state donated, writes it in place.
  */
-import type { Tensor } from "../tensor/tensor.ts";
+import { expectTensor, type Tensor } from "../tensor/tensor.ts";
+import { expectOptions } from "../tensor/arguments.ts";
+import { what } from "../tensor/what.ts";
 import { flatten } from "../tensor/tree.ts";
 import { add, div, minimum, mul, sqrt, square, sub } from "../ops/arithmetic.ts";
 import type { Operand } from "../ops/map.ts";
@@ -46,12 +48,19 @@ export interface AdamOptions {
 
 /** State with zero moments. The result is traced: evaluate it to get device memory. */
 export function adamInit(params: Named): AdamState {
+  expectNamed("adamInit", "params", params);
   const zeros = () => mapNamed(params, (p) => expand(literal(0), p.shape));
   return { params, m: zeros(), v: zeros(), corrections: [scalar(0), scalar(0)] };
 }
 
 /** One AdamW step (Loshchilov & Hutter 2019, algorithm 2, with the decay scaled by the rate as in PyTorch). */
 export function adamw(state: AdamState, grads: Named, options: AdamOptions): AdamState {
+  expectNamed("adamw", "state.params", state?.params);
+  expectNamed("adamw", "grads", grads, state.params);
+  expectOptions("adamw", 2, options, ["rate", "scale", "beta1", "beta2", "epsilon", "decay"]);
+  if (typeof options.rate !== "number") {
+    expectTensor("adamw", "options.rate", options.rate, " or a number");
+  }
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, decay = 0.01, scale } = options;
   const average = (old: Tensor, x: Tensor, beta: number) => add(mul(old, beta), mul(x, 1 - beta));
   const correction1 = add(mul(state.corrections[0], beta1), 1 - beta1);
@@ -70,15 +79,28 @@ export function adamw(state: AdamState, grads: Named, options: AdamOptions): Ada
 
 /** Plain gradient descent: p − rate · g. */
 export function sgd(params: Named, grads: Named, rate: Operand): Named {
+  expectNamed("sgd", "params", params);
+  expectNamed("sgd", "grads", grads, params);
   return mapNamed(params, (p, k) => sub(p, mul(rate, grads[k])));
 }
 
 /** Gradients scaled down together so that their global L2 norm is at most `maxNorm`; and that norm. */
 export function clipByGlobalNorm(grads: Named, maxNorm: number): { grads: Named; norm: Tensor } {
+  expectNamed("clipByGlobalNorm", "grads", grads);
   const squares = flatten<Tensor>(grads).map(([, g]) => sum(square(g)));
   const norm = sqrt(squares.reduce((a, b) => add(a, b)));
   const scale = minimum(div(maxNorm, add(norm, 1e-6)), 1);
   return { grads: mapNamed(grads, (g) => mul(g, scale)), norm };
+}
+
+/** Refuses what is no object of tensors by name, or lacks one of the names that it should have. */
+function expectNamed(op: string, name: string, x: unknown, names: object = {}): void {
+  if (x === null || typeof x !== "object") {
+    throw new TypeError(`${op}: ${name} is ${what(x)}, not an object of tensors by name`);
+  }
+  for (const key of Object.keys({ ...names, ...x })) {
+    expectTensor(op, `${name}["${key}"]`, (x as Record<string, unknown>)[key]);
+  }
 }
 
 function mapNamed(tree: Named, f: (t: Tensor, path: string) => Tensor): Named {

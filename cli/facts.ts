@@ -3,6 +3,8 @@
  *
  * Why it asks WebGPU itself instead of the library's device layer: it has to say something where that one refuses.
  */
+import { requestAdapter } from "../device/adapter.ts";
+import { granted } from "../terminal/platform.ts";
 
 /** What was found. */
 export interface Facts {
@@ -59,13 +61,8 @@ export async function gatherFacts(version: string): Promise<Facts> {
     v8: Deno.version.v8,
     platform: `${Deno.build.os} ${Deno.build.arch}`,
   };
-  let backend: string | undefined;
-  try {
-    backend = Deno.env.get("DENO_WEBGPU_BACKEND");
-  } catch {
-    // Without --allow-env it cannot be known, and need not be.
-  }
-  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  const backend = granted("DENO_WEBGPU_BACKEND");
+  const adapter = navigator.gpu && await requestAdapter();
   if (!adapter) return { versions, backend };
   const { description, vendor, isFallbackAdapter } = adapter.info;
   const limits: Record<string, number> = {};

@@ -16,7 +16,6 @@ import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import { Interrupted, interrupted } from "../terminal/interrupt.ts";
 import { mergeCommand } from "./merge.ts";
-import { prepareGpu } from "../terminal/platform.ts";
 import { tokensCommand } from "./tokens.ts";
 import { trainCommand } from "./train.ts";
 import type { Context } from "./verb.ts";
@@ -32,7 +31,6 @@ import * as work from "./work.ts";
  */
 export async function main(args: string[], context: Partial<Context> = {}): Promise<number> {
   const full: Context = { work, out: console.log, err: console.error, args, ...context };
-  prepareGpu();
   const program = new Command("moongate")
     .description(
       "Teaches a text-to-image diffusion model new concepts from a few pictures, on any GPU.",
@@ -62,6 +60,9 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
     command.exitOverride().configureOutput({
       writeOut: (text) => full.out(text.trimEnd()),
       writeErr: (text) => full.err(text.trimEnd()),
+      // Help has no colours; asked whether it may, commander would ask the environment, which needs a permission.
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
     });
   }
   try {

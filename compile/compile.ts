@@ -3,12 +3,13 @@
  * combination of argument shapes; everything that changes from call to call must be an argument.
  */
 import type { AdapterProfile } from "../tensor/kernel.ts";
-import { type Node, tapeOf, Tensor } from "../tensor/tensor.ts";
-import { BYTES, type HostArray } from "../tensor/dtype.ts";
-import { show, sizeOf, type Spec } from "../tensor/shape.ts";
+import { expectTensor, type Node, tapeOf, Tensor } from "../tensor/tensor.ts";
+import { expectFunction, expectList, expectOptions } from "../tensor/arguments.ts";
+import { byteSize, show, type Spec } from "../tensor/shape.ts";
 import { flatten, refill, type Tree } from "../tensor/tree.ts";
-import { arrayTensor, input, storageOf } from "../ops/leaf.ts";
-import { type Device, deviceStorage } from "../device/device.ts";
+import { what } from "../tensor/what.ts";
+import { arrayTensor, constantValues, input, storageOf, withoutMemory } from "../ops/leaf.ts";
+import { Device, deviceStorage } from "../device/device.ts";
 import { DeviceStorage } from "../device/buffers.ts";
 import { DeviceError } from "../device/errors.ts";
 import { type Argument, Program } from "./program.ts";
@@ -25,7 +26,7 @@ export interface CompileOptions {
   readonly fuse?: boolean;
 }
 
-/** A compiled function. Calling it never waits for the GPU. */
+/** A compiled function. Calling it traces at most and never waits for the GPU. */
 export interface Compiled<A extends unknown[], R> {
   (...args: A): R;
   /** @internal The program for these arguments, traced and planned but neither allocated nor run. */
@@ -50,18 +51,26 @@ export interface Traced {
 }
 
 /**
- * Compiles a pure function of trees of tensors.
+ * Compiles a pure function of trees of tensors. Nothing is traced before the first call with arguments of new shapes.
  *
  * Results in donated memory belong to the caller; the others are overwritten by the next call with the same shapes, and
- * throw when they are used after that.
+ * throw when they are used after that: `evaluate(device, result)` makes a copy that stays.
  *
- * @throws ShapeError at the first call whose shapes do not fit
+ * A call throws ShapeError when shapes do not fit, TypeError when an argument or a result is no tensor (numbers are taken
+ * for arguments) or a result is made of another function's traced arguments, and DeviceError when an argument is not computed
+ * yet, or its memory was freed, donated or overwritten.
+ *
+ * @throws TypeError when the device, the function or an option is none
  */
 export function compile<A extends unknown[], R>(
   device: Device,
   fn: (...args: A) => R,
   options: CompileOptions = {},
 ): Compiled<A, R> {
+  expectDevice("compile", device);
+  expectFunction("compile", 1, "fn", fn);
+  expectOptions("compile", 2, options, ["donate", "fuse"]);
+  if (options.donate !== undefined) expectList("compile", 2, "options.donate", options.donate, "[0]");
   const known = new Map<string, Traced>();
   const trace = (call: A): Traced => {
     const args = call as Tree<Leaf>[];
@@ -86,8 +95,8 @@ export function compile<A extends unknown[], R>(
     return [t, t.program];
   };
   const argumentsOf = (t: Traced, args: A): Argument[] => {
-    const leaves = args.flatMap((a) =>
-      flatten<Leaf>(a as Tree<Leaf>).map(([, l]) => argumentOf(l))
+    const leaves = args.flatMap((a, k) =>
+      flatten<Leaf>(a as Tree<Leaf>).map(([path, l]) => argumentOf(l, placeOf(k, path)))
     );
     return [...leaves, ...t.captured];
   };
@@ -124,7 +133,8 @@ export function traceCall(
       arg,
       flatten<Leaf>(arg).map(([path, leaf]) => {
         const position = inputs.length;
-        const t = input(specOf(leaf), position, path ? `${k}.${path}` : `${k}`);
+        const place = placeOf(k, path);
+        const t = input(specOf(leaf, place), position, place);
         if (!isOnDevice(leaf)) hosted.add(position);
         if (options.donate?.includes(k)) donated.add(position);
         inputs.push(t);
@@ -133,17 +143,12 @@ export function traceCall(
     )
   );
   const shape = fn(...traced);
-  const results = flatten<Tensor>(shape).map(([path, t]) => {
-    if (!(t instanceof Tensor)) {
-      throw new TypeError(`a compiled function returned ${typeof t} at "${path}", not a tensor`);
-    }
-    return t;
-  });
-  // Device memory that the function closed over is an argument that never changes.
-  const closed = tapeOf(results).filter((n) => n.op.name === "array").map((n: Node) =>
-    n.outputs[0]
-  );
-  const captured = closed.map(deviceStorage);
+  const results = resultsOf(shape);
+  const tape = tapeOf(results);
+  refuseLeaked(tape, inputs);
+  // Device memory that the function closed over is an argument that never changes; each run checks that it is there.
+  const closed = tape.filter((n) => n.op.name === "array").map((n) => n.outputs[0]);
+  const captured = closed.map((t) => storageOf(t) as DeviceStorage);
   const all = [...inputs, ...closed];
   const drawn = blueprint(results, [...donated].map((p) => inputs[p]), {
     profile,
@@ -152,31 +157,75 @@ export function traceCall(
   return { blueprint: drawn, inputs: all, captured, hosted, donated, shape };
 }
 
-const isOnDevice = (leaf: Leaf): boolean => leaf instanceof Tensor && storageOf(leaf) !== undefined;
-
-function specOf(leaf: Leaf): Spec {
-  return leaf instanceof Tensor ? leaf.spec : { shape: [], dtype: "f32" };
+function resultsOf(tree: unknown): Tensor[] {
+  const who = "a compiled function";
+  if (tree === undefined) throw new TypeError(`${who} returned undefined: is its return missing?`);
+  if (tree instanceof Promise) {
+    throw new TypeError(`${who} returned a promise: it is traced and not run, so it cannot wait`);
+  }
+  return flatten<unknown>(tree as Tree<unknown>).map(([path, t]) => {
+    expectTensor(who, path ? `its result "${path}"` : "its result", t);
+    return t;
+  });
 }
 
-function argumentOf(leaf: Leaf): Argument {
+/** Refuses results that are made of another trace's arguments, which hold nothing once that is over. */
+function refuseLeaked(tape: readonly Node[], inputs: readonly Tensor[]): void {
+  const own = new Set(inputs.map((t) => t.node));
+  const leaked = tape.find((n) => n.op.name === "input" && !own.has(n));
+  if (!leaked) return;
+  const t = leaked.outputs[0];
+  const used = tape.find((n) => n.inputs.includes(t));
+  throw new TypeError(`${used ? `an input of ${used.op.name}` : "a result"} is ${withoutMemory(t)}`);
+}
+
+const isOnDevice = (leaf: Leaf): boolean => leaf instanceof Tensor && storageOf(leaf) !== undefined;
+
+/** An argument's name: its position, and its path in the tree that was passed there. */
+const placeOf = (k: number, path: string): string => path ? `${k}.${path}` : `${k}`;
+
+function specOf(leaf: Leaf, place: string): Spec {
+  if (typeof leaf === "number") return { shape: [], dtype: "f32" };
+  expectTensor("a compiled function", `argument ${place}`, leaf, " or a number");
+  return leaf.spec;
+}
+
+function argumentOf(leaf: Leaf, place: string): Argument {
   if (typeof leaf === "number") return Float32Array.of(leaf);
   const storage = storageOf(leaf);
   if (storage instanceof DeviceStorage) return storage;
-  if (leaf.node.op.name === "constant") return (leaf.node.attrs as { data: HostArray }).data;
+  const values = constantValues(leaf);
+  if (values) return values;
+  const nested = tapeOf([leaf]).some((n) => n.op.name === "input");
   throw new DeviceError(
-    `an argument ([${leaf.shape}]${leaf.dtype}) is the unevaluated result of ${leaf.node.op.name}; evaluate it first`,
+    `a compiled function's argument ${place} is ${withoutMemory(leaf)}` +
+      (nested ? ". Inside of a function that is compiled, call the plain one" : ""),
   );
 }
 
 /** Argument structure, specs and places: what a trace depends on. */
 function keyOf(args: readonly Tree<Leaf>[]): string {
-  return args.map((a) =>
-    flatten<Leaf>(a).map(([p, l]) => `${p}:${show(specOf(l))}${isOnDevice(l) ? "d" : "h"}`).join()
+  return args.map((a, k) =>
+    flatten<Leaf>(a).map(([p, l]) =>
+      `${p}:${show(specOf(l, placeOf(k, p)))}${isOnDevice(l) ? "d" : "h"}`
+    ).join()
   ).join("|");
 }
 
-/** Computes traced tensors now, into memory of their own. The caller (or the enclosing scope) owns the results. */
+/**
+ * Computes tensors now, each into memory of its own. The caller owns the results: `device.free` gives them back.
+ *
+ * @param tree a tensor, or lists and plain objects of tensors; what comes back has the same form
+ * @throws TypeError when something in it is no tensor, or made of the arguments of a function that is being traced
+ * @throws DeviceError when the memory of a tensor that is needed was freed, donated or overwritten
+ */
 export function evaluate<R>(device: Device, tree: R, options: { fuse?: boolean } = {}): R {
+  expectDevice("evaluate", device);
+  expectOptions("evaluate", 2, options, ["fuse"]);
+  if (tree === undefined) expectTensor("evaluate", "argument 2", tree);
+  for (const [path, t] of flatten<unknown>(tree as Tree<unknown>)) {
+    expectTensor("evaluate", path ? `"${path}"` : "argument 2", t);
+  }
   const step = compile<[], Tree<Tensor>>(device, () => tree as Tree<Tensor>, options);
   try {
     const kept = flatten<Tensor>(step()).map(([, t]) => copy(device, t));
@@ -188,11 +237,18 @@ export function evaluate<R>(device: Device, tree: R, options: { fuse?: boolean }
 
 /** A copy of a tensor's value in memory of its own. */
 export function copy(device: Device, t: Tensor): Tensor {
-  const from = deviceStorage(t);
-  const bytes = Math.ceil(sizeOf(t.shape) * BYTES[t.dtype] / 4) * 4;
+  const from = deviceStorage("copy", t);
+  const bytes = byteSize(t.spec);
   const to = device.buffers.allocate(bytes, "copy", from.healths);
   const encoder = device.gpu.createCommandEncoder();
   encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, 0, bytes);
   device.gpu.queue.submit([encoder.finish()]);
   return arrayTensor(to, t.spec);
+}
+
+function expectDevice(who: string, device: unknown): void {
+  if (device instanceof Device) return;
+  throw new TypeError(
+    `${who}: argument 1 (device) is ${what(device)}, not a device: const device = await gpu()`,
+  );
 }

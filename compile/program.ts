@@ -3,7 +3,7 @@
  * the recorded dispatches and submits; it never waits for the GPU.
  */
 import { Tensor } from "../tensor/tensor.ts";
-import { byteSize, type Spec } from "../tensor/shape.ts";
+import { byteSize, show, type Spec } from "../tensor/shape.ts";
 import type { HostArray } from "../tensor/dtype.ts";
 import { arrayTensor } from "../ops/leaf.ts";
 import type { Device } from "../device/device.ts";
@@ -194,10 +194,21 @@ export class Program {
 
   /** Device memory as an argument; memory that this program would overwrite while reading is copied first. */
   #accept(storage: DeviceStorage, p: number): DeviceStorage {
-    storage.check();
+    storage.check(this.#nameOf(p));
+    if (!this.device.buffers.has(storage.buffer)) {
+      throw new DeviceError(`${this.#nameOf(p)} lies on another device than the program`);
+    }
     const foreign = storage.owned ||
       (!this.donated.has(p) && !this.#slabs.includes(storage.buffer));
     return foreign ? storage : this.#copyIn(storage, p);
+  }
+
+  /** What messages call an argument; behind those of the call come the tensors that the function closed over. */
+  #nameOf(p: number): string {
+    const { node, spec } = this.inputs[p];
+    return node.op.name === "input"
+      ? `a compiled function's argument ${(node.attrs as { name: string }).name}, ${show(spec)},`
+      : `a tensor that a compiled function closed over, ${show(spec)},`;
   }
 
   #copyIn(storage: DeviceStorage, p: number): DeviceStorage {
@@ -287,7 +298,7 @@ export class Program {
     const stale = () =>
       this.#generation === generation
         ? undefined
-        : "the program that made it ran again (or was freed)";
+        : "the compiled function that made it ran again or was freed: keep a copy with evaluate(device, t)";
     const copies: [Range, DeviceStorage][] = [];
     const hangsOn = unproven([
       ...this.#kernels,
@@ -339,7 +350,7 @@ export class Program {
       undefined,
       hangsOn,
     );
-    old.invalidate("its memory was donated to a program");
+    old.invalidate("its memory was donated to a compiled function: what that returned lies there now");
     this.#bound[p] = taken;
     return taken;
   }

@@ -2,6 +2,7 @@
  * Running a compiled program's dispatches one by one, for measuring and for debugging: with the caller's arguments, but
  * on copies of those that the program would take, so that nothing of the caller's is consumed.
  */
+import { what } from "../tensor/what.ts";
 import { byteSize } from "../tensor/shape.ts";
 import { DeviceStorage } from "../device/buffers.ts";
 import type { Compiled } from "./compile.ts";
@@ -21,6 +22,9 @@ export async function rehearse<A extends unknown[], T>(
   args: A,
   use: (program: Program, dispatches: readonly Recorded[]) => Promise<T>,
 ): Promise<T> {
+  if (typeof compiled?.bound !== "function") {
+    throw new TypeError(`${what(compiled)} is no function that compile(device, fn) made`);
+  }
   const { program, args: given } = compiled.bound(...args);
   const { buffers, gpu } = program.device;
   await program.device.settled();
@@ -30,7 +34,7 @@ export async function rehearse<A extends unknown[], T>(
     const copy = buffers.allocate(byteSize(program.inputs[p].spec), "copy of a donated argument");
     copies.push(copy);
     if (argument instanceof DeviceStorage) {
-      argument.check();
+      argument.check(`argument ${p}`);
       const encoder = gpu.createCommandEncoder();
       encoder.copyBufferToBuffer(
         argument.buffer,

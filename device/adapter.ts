@@ -2,6 +2,8 @@
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { Device } from "./device.ts";
 import { AdapterError } from "./errors.ts";
+import { expectOptions } from "../tensor/arguments.ts";
+import { quietly } from "./quiet.ts";
 
 /** Options of {@linkcode gpu}. */
 export interface GpuOptions {
@@ -24,16 +26,30 @@ const LIMITS = [
 ] as const;
 
 /**
- * Opens the best adapter there is.
+ * The best adapter that answers, or null; without a word on stderr where the environment may be changed.
  *
- * @throws AdapterError when WebGPU is missing, no adapter answers, or only a software one does and `hardware` is set
+ * @throws AdapterError when this runtime has no WebGPU
  */
-export async function gpu(options: GpuOptions = {}): Promise<Device> {
+export async function requestAdapter(): Promise<GPUAdapter | null> {
   const api = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   if (!api) {
     throw new AdapterError("this runtime has no WebGPU (navigator.gpu); use Deno 2.9 or newer");
   }
-  const adapter = await api.requestAdapter({ powerPreference: "high-performance" });
+  return await quietly(() => api.requestAdapter({ powerPreference: "high-performance" }));
+}
+
+/**
+ * Opens the best adapter there is.
+ *
+ * On Linux Mesa's drivers may write two lines about XDG_RUNTIME_DIR to stderr where it is not set and Deno runs without
+ * `--allow-env=XDG_RUNTIME_DIR`.
+ *
+ * @throws TypeError when there is no such option
+ * @throws AdapterError when WebGPU is missing, no adapter answers, or only a software one does and `hardware` is set
+ */
+export async function gpu(options: GpuOptions = {}): Promise<Device> {
+  expectOptions("gpu", 0, options, ["hardware", "software", "f16"]);
+  const adapter = await requestAdapter();
   if (!adapter) {
     throw new AdapterError(
       "no GPU adapter answered. On Debian or Ubuntu without a GPU: apt-get install mesa-vulkan-drivers. " +
@@ -60,7 +76,7 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
     // Deno offers subgroups without listing them, so asking is the only way to know.
     device = await open(features = [...wanted, "subgroups"]);
   } catch {
-    const again = await api.requestAdapter({ powerPreference: "high-performance" });
+    const again = await requestAdapter();
     if (!again) throw new AdapterError("the adapter went away while it was being opened");
     features = wanted;
     device = await again.requestDevice({

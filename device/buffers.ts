@@ -11,14 +11,14 @@ import { bufferSize } from "./memory.ts";
 
 /** A range of a GPU buffer that holds a tensor's value. */
 export class DeviceStorage implements Storage {
-  #gone = "";
+  #gone: string | undefined;
   constructor(
     readonly buffer: GPUBuffer,
     readonly offset: number,
     readonly bytes: number,
     /** Whether this storage alone owns the buffer (and `free` destroys it). */
     readonly owned: boolean,
-    /** For results that a program overwrites: throws once the program has run again. */
+    /** For results that a program overwrites: says so once the program has run again. */
     readonly stale?: () => string | undefined,
     /** What its value hangs on, of which the GPU had not said yet that it is good. */
     readonly healths: readonly Health[] = [],
@@ -26,16 +26,26 @@ export class DeviceStorage implements Storage {
 
   /** Declares the value gone, with the reason that later uses report. */
   invalidate(reason: string): void {
-    this.#gone ||= reason;
+    this.#gone ??= reason;
   }
 
-  check(): void {
-    const why = this.#gone || this.stale?.();
-    if (why) throw new DeviceError(`a tensor is used after ${why}`);
+  /** Why the value is there no more, and what to do about it. */
+  get gone(): string | undefined {
+    return this.#gone ?? this.stale?.();
+  }
+
+  /**
+   * Throws when the value is there no more.
+   *
+   * @param name what messages call it: who uses it, which of its arguments it is, its spec
+   */
+  check(name: string): void {
+    const why = this.gone;
+    if (why) throw new DeviceError(`${name} is used after ${why}`);
     const refusal = this.healths.find((h) => h.refusal)?.refusal;
     if (refusal) {
       throw new DeviceError(
-        `a tensor has no value, since the GPU refused what computes it: ${refusal.message}`,
+        `${name} has no value, since the GPU refused what computes it: ${refusal.message}`,
         { cause: refusal },
       );
     }
@@ -100,6 +110,11 @@ export class Buffers {
     }
   }
 
+  /** Whether a buffer was made here and is still there. */
+  has(buffer: GPUBuffer): boolean {
+    return this.#live.has(buffer);
+  }
+
   /** Destroys a buffer made by {@linkcode Buffers.create}. */
   destroy(buffer: GPUBuffer): void {
     if (!this.#live.delete(buffer)) throw new DeviceError("a buffer is destroyed twice");
@@ -109,7 +124,7 @@ export class Buffers {
 
   /** Gives back a storage; later uses of it throw. */
   free(storage: DeviceStorage): void {
-    storage.invalidate("its memory was freed");
+    storage.invalidate("its memory was freed (device.free, or free() of what made it)");
     if (storage.owned && this.#live.has(storage.buffer)) this.destroy(storage.buffer);
   }
 }

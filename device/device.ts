@@ -3,11 +3,11 @@
  * the place where asynchronous GPU errors are collected and thrown.
  */
 import type { AdapterProfile } from "../tensor/kernel.ts";
-import type { HostArray } from "../tensor/dtype.ts";
-import { viewBytes } from "../tensor/dtype.ts";
-import { byteSize } from "../tensor/shape.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { arrayTensor, storageOf } from "../ops/leaf.ts";
+import { type DType, type HostArray, viewBytes } from "../tensor/dtype.ts";
+import { hostValues, type TensorData } from "../tensor/host.ts";
+import { byteSize, type Shape, show } from "../tensor/shape.ts";
+import { expectTensor, type Tensor } from "../tensor/tensor.ts";
+import { arrayTensor, constantValues, storageOf, withoutMemory } from "../ops/leaf.ts";
 import { Buffers, DeviceStorage } from "./buffers.ts";
 import { DeviceError } from "./errors.ts";
 import { Guard } from "./guard.ts";
@@ -40,12 +40,15 @@ export class Device extends Guard {
     this.#readback = new Readback(this);
   }
 
-  /** Copies host data into new device memory. The caller owns the result: see {@linkcode Device.free}. */
-  upload(data: HostArray, shape: readonly number[], dtype: Tensor["dtype"]): Tensor {
-    const spec = { shape, dtype };
-    const bytes = byteSize(spec);
-    const storage = this.buffers.allocate(bytes, `array [${shape}]${dtype}`);
-    this.buffers.write(storage, data);
+  /**
+   * Copies host data into new device memory. The caller owns the result: see {@linkcode Device.free}.
+   *
+   * @param data, shape, dtype what {@linkcode tensor} takes, converted and refused as there
+   */
+  upload(data: TensorData, shape?: Shape, dtype?: DType): Tensor {
+    const { data: values, ...spec } = hostValues("device.upload", data, shape, dtype);
+    const storage = this.buffers.allocate(byteSize(spec), `array ${show(spec)}`);
+    this.buffers.write(storage, values);
     return arrayTensor(storage, spec);
   }
 
@@ -62,7 +65,7 @@ export class Device extends Guard {
   ): Promise<Tensor> {
     const spec = { shape, dtype };
     const bytes = byteSize(spec);
-    const storage = this.buffers.allocate(bytes, `array [${shape}]${dtype}`);
+    const storage = this.buffers.allocate(bytes, `array ${show(spec)}`);
     try {
       let at = 0;
       for await (const part of parts) {
@@ -79,26 +82,55 @@ export class Device extends Guard {
     return arrayTensor(storage, spec);
   }
 
-  /** Reads a tensor that lies on this device back to the host. */
+  /**
+   * Values of a tensor on the host, row-major, in memory of their own.
+   *
+   * @param t lies on this device, or is a constant
+   * @throws TypeError when it is no tensor
+   * @throws DeviceError when it has not been computed yet, its memory was freed, donated or overwritten, or the GPU failed
+   */
   async read(t: Tensor): Promise<HostArray> {
-    const storage = deviceStorage(t);
+    expectTensor("device.read", "its argument", t);
+    const constant = constantValues(t);
+    if (constant) return constant.slice();
+    const storage = this.#storage("device.read", t);
     await this.settled();
-    storage.check();
+    this.#storage("device.read", t); // What the GPU has said meanwhile.
     if (t.size === 0) return viewBytes(t.dtype, new ArrayBuffer(0), 0);
     const bytes = await this.#readback.read(storage.buffer, storage.offset, byteSize(t.spec));
     this.check();
     return viewBytes(t.dtype, bytes, t.size);
   }
 
-  /** Reads a one-element tensor. */
+  /**
+   * The value of a tensor of one element: see {@linkcode Device.read}.
+   *
+   * @throws DeviceError when it has none or several
+   */
   async item(t: Tensor): Promise<number> {
-    if (t.size !== 1) throw new DeviceError(`item() reads one element, the tensor is [${t.shape}]`);
+    expectTensor("device.item", "its argument", t);
+    if (t.size !== 1) throw new DeviceError(`device.item reads one element, the tensor is ${show(t.spec)}`);
     return Number((await this.read(t))[0]);
   }
 
-  /** Gives back memory that {@linkcode Device.upload} or a copy made. */
+  /**
+   * Gives back memory that {@linkcode Device.upload} or `evaluate` made; using the tensors after that throws. Results of a
+   * compiled function are its own, and are freed with it.
+   *
+   * @throws DeviceError when one of them lies elsewhere or is gone already; then none is freed
+   */
   free(...tensors: Tensor[]): void {
-    for (const t of tensors) this.buffers.free(deviceStorage(t));
+    const storages = new Set(tensors.map((t, i) => {
+      expectTensor("device.free", `argument ${i + 1}`, t);
+      return this.#storage("device.free", t);
+    }));
+    for (const storage of storages) this.buffers.free(storage);
+  }
+
+  #storage(who: string, t: Tensor): DeviceStorage {
+    const storage = deviceStorage(who, t);
+    if (this.buffers.has(storage.buffer)) return storage;
+    throw new DeviceError(`${who}: the tensor ${show(t.spec)} lies on another device`);
   }
 
   /** Closes the device; everything on it is gone. */
@@ -112,14 +144,10 @@ export class Device extends Guard {
   }
 }
 
-/** The device memory behind a tensor. Throws when it has none or lost it. */
-export function deviceStorage(t: Tensor): DeviceStorage {
+/** The device memory behind a tensor that `who` was given. Throws when it has none or lost it. */
+export function deviceStorage(who: string, t: Tensor): DeviceStorage {
   const storage = storageOf(t);
-  if (!(storage instanceof DeviceStorage)) {
-    throw new DeviceError(
-      `this tensor ([${t.shape}]${t.dtype}, from ${t.node.op.name}) holds no device memory`,
-    );
-  }
-  storage.check();
+  if (!(storage instanceof DeviceStorage)) throw new DeviceError(`${who}: ${withoutMemory(t)}`);
+  storage.check(`${who}: the tensor ${show(t.spec)}`);
   return storage;
 }

@@ -49,7 +49,7 @@ export function promptFeatures(
   if (!second) return { context: clipText(config.text_encoder, params.text_encoder, ids).hidden };
   const [b, two, t] = ids.shape;
   if (ids.shape.length !== 3 || two !== 2) {
-    throw new ShapeError("promptFeatures", `the tokens are ${show(ids.spec)}; expected [B,2,T]u32`);
+    throw new ShapeError("promptFeatures", `the tokens are ${show(ids.spec)}; expected u32[B,2,T]`);
   }
   const part = (i: number) => reshape(slice(ids, 1, i, i + 1), [b, t]);
   const one = clipText(config.text_encoder, params.text_encoder, part(0));

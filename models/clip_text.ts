@@ -92,7 +92,7 @@ export function clipText(
   if (ids.shape.length !== 2 || ids.dtype !== "u32" || t > config.positions) {
     throw new ShapeError(
       "clipText",
-      `the tokens are ${show(ids.spec)}; expected [B,T]u32 with T ≤ ${config.positions}`,
+      `the tokens are ${show(ids.spec)}; expected u32[B,T] with T ≤ ${config.positions}`,
     );
   }
   const p = Parameters.of(params, "text_encoder").at("text_model");

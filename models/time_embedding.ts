@@ -3,7 +3,7 @@
  * Source: Ho et al. 2020 §B; order and spacing as diffusers' `flip_sin_to_cos: true, freq_shift: 0`.
  */
 import type { Tensor } from "../tensor/tensor.ts";
-import { ShapeError } from "../tensor/shape.ts";
+import { ShapeError, show } from "../tensor/shape.ts";
 import { add, mul, sub } from "../ops/arithmetic.ts";
 import { cos, sin } from "../ops/trigonometry.ts";
 import { silu } from "../ops/activation.ts";
@@ -23,7 +23,7 @@ import type { Parameters } from "./params.ts";
  */
 export function sinusoids(t: Tensor, width: number): Tensor {
   if (t.shape.length !== 1 || t.dtype !== "f32") {
-    throw new ShapeError("timesteps", `[${t.shape}]${t.dtype}, where f32 [B] was expected`);
+    throw new ShapeError("timesteps", `${show(t.spec)}, where f32[B] was expected`);
   }
   const half = width / 2;
   const frequencies = Array.from({ length: half }, (_, i) => 10000 ** (-i / half));

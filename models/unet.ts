@@ -155,7 +155,7 @@ function checkInputs(config: UNetConfig, sample: Tensor, timesteps: Tensor, cont
     );
   }
   if (timesteps.shape.length !== 1 || timesteps.shape[0] !== b) {
-    throw new ShapeError("unet", `the timesteps are ${show(timesteps.spec)}; expected [${b}]f32`);
+    throw new ShapeError("unet", `the timesteps are ${show(timesteps.spec)}; expected f32[${b}]`);
   }
   const [cb, , width] = context.shape;
   if (context.shape.length !== 3 || cb !== b || width !== config.contextWidth) {
@@ -176,7 +176,7 @@ function checkAdded(config: UNetConfig, b: number, added: AddedConditions | unde
     const found = added?.[name as keyof AddedConditions];
     if (found && found.dtype !== "u32" && found.shape.join() === `${b},${width}`) continue;
     const is = found ? show(found.spec) : "missing";
-    throw new ShapeError("unet", `added.${name} is ${is}; expected [${b},${width}]f32`);
+    throw new ShapeError("unet", `added.${name} is ${is}; expected f32[${b},${width}]`);
   }
 }
 

@@ -3,6 +3,7 @@
  * each element type do is written in `docs/numbers.md`, and the same for all.
  */
 import type { Tensor } from "../tensor/tensor.ts";
+import { expectNumber } from "../tensor/arguments.ts";
 import { defineMap } from "./elementwise.ts";
 import { applyMap, type Operand } from "./map.ts";
 import { elementOf } from "../tensor/element.ts";
@@ -233,6 +234,8 @@ export const floor = (a: Tensor): Tensor => applyMap(floorOp, [a], undefined);
  * @throws RangeError when a bound is NaN, or no number of the tensor's element type
  */
 export function clamp(a: Tensor, lo: number, hi: number): Tensor {
+  expectNumber("clamp", 1, "lo", lo);
+  expectNumber("clamp", 2, "hi", hi);
   for (const bound of [lo, hi]) {
     if (Number.isNaN(bound)) throw new RangeError(`clamp: bounds ${lo} and ${hi}`);
     if (Math.abs(bound) !== Infinity) elementOf("clamp", bound, a.dtype);
@@ -245,6 +248,7 @@ export function clamp(a: Tensor, lo: number, hi: number): Tensor {
  * @throws RangeError when the exponent is not finite
  */
 export function pow(a: Tensor, exponent: number): Tensor {
+  expectNumber("pow", 1, "exponent", exponent);
   if (!Number.isFinite(Math.fround(exponent))) {
     throw new RangeError(`pow: the exponent must be a finite f32, not ${exponent}`);
   }

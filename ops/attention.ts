@@ -4,6 +4,7 @@
  * that nothing of that size outlives a kernel. The kernels are in `attention/`, one file per way of computing it.
  */
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { ShapeError } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 import type { KernelContext, KernelPlan } from "../tensor/kernel.ts";
@@ -102,6 +103,8 @@ export interface AttentionOptions {
  * @throws ShapeError when the shapes do not agree, or when a second derivative is taken
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  expectTensors("attention", { q, k, v });
+  expectOptions("attention", 3, options, ["causal", "scale"]);
   const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1) || 1);
   const [y] = apply(attentionOp, [q, k, v], { causal: options.causal ?? false, scale });
   // Without keys a row is a sum of nothing, whatever its query is.

@@ -3,6 +3,7 @@
  * broadcasts. Sums are always accumulated in f32, in a fixed order: the same input gives the same bits.
  */
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { expectList, expectOptions, expectTensors } from "../tensor/arguments.ts";
 import {
   axisOf,
   sameShape,
@@ -103,8 +104,17 @@ export function reduce(
   return keep ? y : reshape(y, x.shape.filter((_, i) => !list.includes(i)));
 }
 
+/** Refuses arguments of a reduction that are not what they should be; every one of them looks at its own by this. */
+export function expectReduction(op: string, x: unknown, axes: unknown, options: unknown): void {
+  expectTensors(op, { x });
+  if (axes !== undefined) expectList(op, 1, "axes", axes, "[0, 1]");
+  expectOptions(op, 2, options, ["keep"]);
+}
+
 /** Broadcasts to `shape`, adding leading axes as NumPy does. */
 export function expand(x: Tensor, shape: Shape): Tensor {
+  expectTensors("expand", { x });
+  expectList("expand", 1, "shape", shape, "[2, 3]");
   if (sameShape(x.shape, shape)) return x;
   const lead = shape.length - x.shape.length;
   const full = lead > 0 ? reshape(x, [...Array(lead).fill(1), ...x.shape]) : x;
@@ -113,5 +123,6 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 
 /** Sum over `axes` (all of them when left out); that of f16 is f32. */
 export function sum(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
+  expectReduction("sum", x, axes, options);
   return reduce(sumOp, x, axes, options.keep ?? false);
 }

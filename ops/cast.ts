@@ -1,8 +1,9 @@
 /** Conversion between element types. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
-import { BYTES, type DType, isFloat } from "../tensor/dtype.ts";
+import { expectTensors } from "../tensor/arguments.ts";
+import { type DType, isFloat } from "../tensor/dtype.ts";
 import { RANGE } from "../tensor/element.ts";
-import { ShapeError } from "../tensor/shape.ts";
+import { expectDType } from "../tensor/host.ts";
 import type { Wgsl } from "../tensor/op.ts";
 import { defineMap } from "./elementwise.ts";
 import { isNan } from "./nan.ts";
@@ -39,11 +40,7 @@ function toInteger(a: string, to: "i32" | "u32", w: Wgsl): string {
  * 0; between the integer types the bits stay. The gradient is cast back.
  */
 export function cast(a: Tensor, dtype: DType): Tensor {
-  if (!Object.hasOwn(BYTES, dtype)) {
-    throw new ShapeError(
-      "cast",
-      `there is no element type "${dtype}", but ${Object.keys(BYTES).join(", ")}`,
-    );
-  }
+  expectTensors("cast", { a });
+  expectDType("cast", dtype);
   return a.dtype === dtype ? a : apply(castOp, [a], { dtype, from: a.dtype })[0];
 }

@@ -1,5 +1,6 @@
 /** Movement that other ops add up to: joining is a sum of padded parts, upsampling a broadcast. */
-import { apply, type Tensor } from "../tensor/tensor.ts";
+import { apply, expectTensor, type Tensor } from "../tensor/tensor.ts";
+import { expectArray, expectNumber, expectTensors } from "../tensor/arguments.ts";
 import { axisOf, ShapeError } from "../tensor/shape.ts";
 import { wholeNumber } from "../tensor/element.ts";
 import { defineMap } from "./elementwise.ts";
@@ -25,7 +26,10 @@ const overlayOp = defineMap({
 
 /** Joins tensors along an axis. */
 export function concat(parts: readonly Tensor[], axis: number): Tensor {
+  expectArray("concat", 0, "parts", parts, "[a, b]");
   if (!parts.length) throw new ShapeError("concat", "no tensors are given to join");
+  parts.forEach((p, i) => expectTensor("concat", `part ${i}`, p));
+  expectNumber("concat", 1, "axis", axis);
   const a = axisOf("concat", axis, parts[0].shape.length);
   const total = parts.reduce((n, p) => n + p.shape[a], 0);
   for (const p of parts) {
@@ -51,6 +55,7 @@ export function concat(parts: readonly Tensor[], axis: number): Tensor {
 
 /** Repeats every pixel `factor` times along height and width. `x` is NHWC. */
 export function upsampleNearest(x: Tensor, factor = 2): Tensor {
+  expectTensors("upsampleNearest", { x });
   if (x.shape.length !== 4) {
     throw new ShapeError("upsampleNearest", `needs [B, H, W, C], not [${x.shape}]`);
   }

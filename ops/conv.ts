@@ -4,6 +4,7 @@
  * memory (`gemm/`), and none of them copies pixels around first.
  */
 import { apply, type Node, type Tensor } from "../tensor/tensor.ts";
+import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
 import { type Shape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
@@ -151,6 +152,8 @@ const weightGrad = (x: Tensor, g: Tensor, attrs: ConvAttrs): Tensor =>
  * @throws ShapeError when the channels differ, or the window is larger than the padded image
  */
 export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
+  expectTensors("conv2d", { x, w });
+  expectOptions("conv2d", 2, options, ["stride", "padding", "dtype"]);
   const { stride = 1, padding = 0, dtype = x.dtype } = options;
   const pad = typeof padding === "number" ? [padding, padding, padding, padding] as const : padding;
   const fail = (detail: string) =>

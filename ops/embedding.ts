@@ -4,6 +4,7 @@
  * rows as R. Ids at run time that lie beyond the table read its last row.
  */
 import { apply, type Node, type Tensor } from "../tensor/tensor.ts";
+import { expectList, expectTensors } from "../tensor/arguments.ts";
 import { ShapeError, show, type Spec } from "../tensor/shape.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
@@ -172,6 +173,7 @@ const embeddingRowsGradOp: Op<RowIds & Vocabulary> = defineOp<RowIds & Vocabular
  * @returns `[…, d]` of the table's dtype
  */
 export function embedding(table: Tensor, ids: Tensor): Tensor {
+  expectTensors("embedding", { table, ids });
   const { op, inputs, attrs } = table.node;
   return op === (replaceRowsOp as Node["op"])
     ? apply(embeddingRowsOp, [...inputs, ids], attrs as RowIds)[0]
@@ -188,6 +190,8 @@ export function embedding(table: Tensor, ids: Tensor): Tensor {
  * @throws ShapeError when an id lies outside of the table
  */
 export function replaceRows(table: Tensor, rows: Tensor, ids: readonly number[]): Tensor {
+  expectTensors("replaceRows", { table, rows });
+  expectList("replaceRows", 2, "ids", ids, "[5, 7]");
   const [replaced] = apply(replaceRowsOp, [table, rows], { rowIds: [...ids] });
   return ids.length ? replaced : cast(table, rows.dtype);
 }

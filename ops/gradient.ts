@@ -1,5 +1,6 @@
 /** Identities that change only what flows backward. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { expectTensors } from "../tensor/arguments.ts";
 import { axisOf } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 import { add } from "./arithmetic.ts";
@@ -34,7 +35,10 @@ function without(g: Tensor, axis: number, index: number): Tensor | undefined {
 }
 
 /** `x`, as a constant to differentiation. */
-export const stopGradient = (x: Tensor): Tensor => apply(stopGradientOp, [x], undefined)[0];
+export function stopGradient(x: Tensor): Tensor {
+  expectTensors("stopGradient", { x });
+  return apply(stopGradientOp, [x], undefined)[0];
+}
 
 /**
  * `x`, but no gradient flows through one index of an axis. Custom Diffusion cuts the start token's part of every key

@@ -2,9 +2,11 @@
  * Leaves of a program: values that exist before it runs. Arguments are bound at each call; constants are uploaded once;
  * literals are written into the kernels that use them (so nothing that changes per step may be one).
  */
-import { append, type Node, type Tensor } from "../tensor/tensor.ts";
-import { type DType, dtypeOf, type HostArray } from "../tensor/dtype.ts";
-import { type Shape, ShapeError, sizeOf, type Spec } from "../tensor/shape.ts";
+import { append, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
+import type { DType, HostArray } from "../tensor/dtype.ts";
+import { hostValues, type TensorData } from "../tensor/host.ts";
+import { showValues } from "../tensor/print.ts";
+import type { Shape, Spec } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 
 const nothing = () => [];
@@ -19,6 +21,7 @@ export const inputOp = defineOp<{ readonly position: number; readonly name: stri
   vjp: nothing,
   reference: unreachable,
   lowering: { kind: "leaf" },
+  describe: ({ name }) => `(argument ${name} of a function that is being traced)`,
 });
 
 /** A host array baked into the program. */
@@ -28,6 +31,7 @@ export const constantOp = defineOp<{ readonly data: HostArray }>({
   vjp: nothing,
   reference: (_in, _specs, { data }) => [Float64Array.from(data as Float32Array)],
   lowering: { kind: "leaf" },
+  describe: ({ data }, { shape, dtype }) => showValues(shape, dtype, data),
 });
 
 /** A number, written into the expressions that use it. */
@@ -37,12 +41,13 @@ export const literalOp = defineOp<{ readonly value: number }>({
   vjp: nothing,
   reference: (_in, _specs, { value }) => [Float64Array.of(value)],
   lowering: { kind: "leaf" },
+  describe: ({ value }) => String(value),
 });
 
-/** Memory on a device, held outside of any program (see `device/array.ts`). */
+/** Memory on a device, held outside of any program (see `device/buffers.ts`). */
 export interface Storage {
-  /** Throws when the memory has been given back or donated since. */
-  check(): void;
+  /** Why the value is there no more: the memory has been given back, donated or overwritten since. */
+  readonly gone: string | undefined;
 }
 
 /** A tensor whose value already lies on a device. */
@@ -52,6 +57,8 @@ export const arrayOp = defineOp<{ readonly storage: Storage }>({
   vjp: nothing,
   reference: unreachable,
   lowering: { kind: "leaf" },
+  describe: ({ storage: { gone } }) =>
+    gone ? `(gone: ${gone})` : "(on the device: await device.read(t))",
 });
 
 /** A symbolic program argument of the given spec. */
@@ -64,6 +71,14 @@ export function arrayTensor(storage: Storage, spec: Spec): Tensor {
   return append(arrayOp, [], { storage }, [spec])[0];
 }
 
+/** What a tensor without device memory is, and how it gets some: the end of messages that refuse one. */
+export function withoutMemory(t: Tensor): string {
+  const traced = tapeOf([t]).find((n) => n.op === (inputOp as Node["op"]));
+  if (!traced) return `${t}: evaluate(device, t) computes it first`;
+  return `${t}${t.node === traced ? "" : `, made of ${traced.outputs[0]}`}: it has no value outside of that ` +
+    "function. Return what is needed from there, or pass it in as an argument";
+}
+
 /** The device memory behind a tensor, if it has any already. */
 export function storageOf(t: Tensor): Storage | undefined {
   return t.node.op === (arrayOp as Node["op"])
@@ -72,24 +87,30 @@ export function storageOf(t: Tensor): Storage | undefined {
 }
 
 /**
- * A constant tensor from host data.
+ * A constant tensor of values on the host, which are copied.
  *
- * @param data nested-free values in row-major order
- * @param shape extents; `[data.length]` when left out
- * @throws ShapeError when the number of values is not that of the shape
+ * Numbers are converted by their value: to floats they are rounded to the nearest, and an integer type must hold them
+ * exactly. Truth values are 1 and 0.
+ *
+ * @param data a number, a typed array in row-major order, or a list of such, nested as deep as the shape
+ * @param shape extents; those of the nesting when left out
+ * @param dtype element type. Left out, it is that of a typed array (f32 for `Float64Array`, i32 and u32 for narrower
+ *   and wider integers), u32 for truth values, i32 for bigints, and f32 for other numbers
+ * @throws ShapeError when the number of values is not that of the shape, or lists are ragged
+ * @throws RangeError when the element type cannot hold a number: which one is said
+ * @throws TypeError when something is no number, or the kinds of several differ and no element type is given
  */
-export function tensor(data: HostArray | readonly number[], shape?: Shape, dtype?: DType): Tensor {
-  const array = (Array.isArray(data) ? convert(data, dtype ?? "f32") : data) as HostArray;
-  const s = shape ?? [array.length];
-  if (sizeOf(s) !== array.length) {
-    throw new ShapeError("tensor", `${array.length} values for shape [${s}]`);
-  }
-  return append(constantOp, [], { data: array }, [{ shape: s, dtype: dtype ?? dtypeOf(array) }])[0];
+export function tensor(data: TensorData, shape?: Shape, dtype?: DType): Tensor {
+  const { data: values, ...spec } = hostValues("tensor", data, shape, dtype);
+  const own = values === data ? values.slice() : values;
+  return append(constantOp, [], { data: own }, [spec])[0];
 }
 
-function convert(values: readonly number[], dtype: DType): HostArray {
-  const arrays = { f32: Float32Array, f16: Float16Array, i32: Int32Array, u32: Uint32Array };
-  return arrays[dtype].from(values);
+/** The values of a constant, where the tensor is one. */
+export function constantValues(t: Tensor): HostArray | undefined {
+  return t.node.op === (constantOp as Node["op"])
+    ? (t.node as Node<{ data: HostArray }>).attrs.data
+    : undefined;
 }
 
 /** @internal A constant of host data that is known to fit its spec. */

@@ -1,5 +1,5 @@
 /** Applying elementwise ops: numbers become literals, and operands are broadcast to a common shape. */
-import { apply, type Tensor } from "../tensor/tensor.ts";
+import { apply, expectTensor, type Tensor } from "../tensor/tensor.ts";
 import { broadcastShapes } from "../tensor/shape.ts";
 import { elementOf } from "../tensor/element.ts";
 import type { Op } from "../tensor/op.ts";
@@ -16,6 +16,9 @@ export function applyMap<A>(
   attrs: A,
   like?: number,
 ): Tensor {
+  operands.forEach((o, i) => {
+    if (typeof o !== "number") expectTensor(op.name, `argument ${i + 1}`, o, " or a number");
+  });
   const model = operands.find((o, i) =>
     typeof o !== "number" && (like === undefined || i === like)
   );

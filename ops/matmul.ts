@@ -1,5 +1,6 @@
 /** Matrix products, in every orientation and in batches, and the linear layer that is made of one. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
 import { sameShape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
@@ -145,6 +146,8 @@ const matmulOp = defineOp<MatmulAttrs>({
  * @throws ShapeError when the leading or inner extents do not fit
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  expectTensors("matmul", { a, b });
+  expectOptions("matmul", 2, options, ["transposeA", "transposeB", "dtype"]);
   const attrs = {
     transposeA: options.transposeA ?? false,
     transposeB: options.transposeB ?? false,
@@ -170,6 +173,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
  * @throws ShapeError when `in` or `out` differ
  */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  expectTensors("linear", { x, weight, "bias?": bias });
   if (weight.shape.length !== 2 || x.shape.at(-1) !== weight.shape[1]) {
     throw new ShapeError(
       "linear",

@@ -3,6 +3,7 @@
  * become index arithmetic in whatever reads them, reshape renames storage.
  */
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { expectArray, expectList, expectNumber, expectTensors } from "../tensor/arguments.ts";
 import { axisOf, sameShape, type Shape, ShapeError, sizeOf, stridesOf } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 import { contiguous, padView, permuteView, sliceView, type View } from "../tensor/view.ts";
@@ -98,6 +99,8 @@ const padOp = defineOp<{ readonly before: readonly number[]; readonly shape: Sha
  * @throws ShapeError when the shape has another number of elements, or what −1 stands for is no whole number, or any number
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  expectTensors("reshape", { x });
+  expectList("reshape", 1, "shape", shape, "[2, 3]");
   const known = shape.reduce((n, d) => d === -1 ? n : n * d, 1);
   if (
     shape.includes(-1) &&
@@ -114,6 +117,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 /** Reorders axes: axis `i` of the result is axis `axes[i]` of `x`. */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
+  expectTensors("permute", { x });
+  expectList("permute", 1, "axes", axes, "[1, 0]");
   return axes.every((a, i) => a === i) && axes.length === x.shape.length
     ? x
     : apply(permuteOp, [x], { axes })[0];
@@ -121,6 +126,7 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
 
 /** Swaps the last two axes. */
 export function transpose(x: Tensor): Tensor {
+  expectTensors("transpose", { x });
   const r = x.shape.length;
   if (r < 2) throw new ShapeError("transpose", `[${x.shape}] has no two axes to swap`);
   return permute(x, [...Array(Math.max(0, r - 2)).keys(), r - 1, r - 2]);
@@ -136,6 +142,10 @@ function window(x: Tensor, starts: readonly number[], shape: Shape): Tensor {
  * @throws ShapeError when they do not lie within the tensor, or are no whole numbers
  */
 export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
+  expectTensors("slice", { x });
+  for (const [i, n] of [axis, start, end].entries()) {
+    expectNumber("slice", i + 1, ["axis", "start", "end"][i], n);
+  }
   const a = axisOf("slice", axis, x.shape.length);
   return window(
     x,
@@ -146,6 +156,9 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 
 /** Adds zeros: `widths[i]` = [before, after] along axis `i`. */
 export function pad(x: Tensor, widths: readonly (readonly [number, number])[]): Tensor {
+  expectTensors("pad", { x });
+  expectArray("pad", 1, "widths", widths, "[[1, 1], [0, 0]]");
+  widths.forEach((w) => expectList("pad", 1, "an entry of widths", w, "[before, after]"));
   if (widths.length !== x.shape.length || !widths.flat().every(isExtent)) {
     throw new ShapeError("pad", `widths ${JSON.stringify(widths)} do not fit [${x.shape}]`);
   }

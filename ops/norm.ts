@@ -4,6 +4,7 @@
  * they are wanted, so that frozen parameters cost nothing.
  */
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { sameShape, type Shape, ShapeError, show, type Spec } from "../tensor/shape.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
@@ -185,8 +186,11 @@ export function groupNorm(
   x: Tensor,
   gamma: Tensor,
   beta: Tensor,
-  { groups, eps = 1e-5 }: GroupNormOptions,
+  options: GroupNormOptions,
 ): Tensor {
+  expectTensors("groupNorm", { x, gamma, beta });
+  expectOptions("groupNorm", 3, options, ["groups", "eps"]);
+  const { groups, eps = 1e-5 } = options;
   return apply(groupNormOp, [x, gamma, beta], { groups, eps })[0];
 }
 
@@ -201,7 +205,9 @@ export function layerNorm(
   x: Tensor,
   gamma: Tensor,
   beta: Tensor,
-  { eps = 1e-5 }: LayerNormOptions = {},
+  options: LayerNormOptions = {},
 ): Tensor {
-  return apply(layerNormOp, [x, gamma, beta], { groups: 1, eps })[0];
+  expectTensors("layerNorm", { x, gamma, beta });
+  expectOptions("layerNorm", 3, options, ["eps"]);
+  return apply(layerNormOp, [x, gamma, beta], { groups: 1, eps: options.eps ?? 1e-5 })[0];
 }

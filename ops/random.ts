@@ -6,9 +6,11 @@
  */
 import { cosineOf, sineOf } from "./trigonometry.ts";
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { expectOptions, expectTensors } from "../tensor/arguments.ts";
+import { expectShape } from "../tensor/host.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../tensor/shape.ts";
 import { flatGroup, foldGrid, type KernelContext, type KernelPlan } from "../tensor/kernel.ts";
-import { defineOp } from "../tensor/op.ts";
+import { defineOp, type Op } from "../tensor/op.ts";
 
 /** 64 bits of key, as two u32. On the device: a tensor `[2]` u32. */
 export type Key = readonly [number, number];
@@ -148,7 +150,7 @@ function defineDraw(name: keyof typeof DISTRIBUTIONS) {
     name,
     shape([key], { shape, stream }) {
       if (key.dtype !== "u32" || key.shape.length !== 1 || key.shape[0] !== 2) {
-        throw new ShapeError(name, `the key must be [2]u32, not ${show(key)}`);
+        throw new ShapeError(name, `the key must be u32[2], not ${show(key)}`);
       }
       if (!Number.isInteger(stream) || stream < 0 || stream >= FOLD) {
         throw new ShapeError(name, `stream ${stream} is not a whole number below 2^32 - 1`);
@@ -171,20 +173,24 @@ const bitsOp = defineDraw("randomBits");
 const uniformOp = defineDraw("randomUniform");
 const normalOp = defineDraw("randomNormal");
 
+function draw(op: Op<DrawAttrs>, key: Tensor, shape: Shape, options: DrawOptions): Tensor {
+  expectTensors(op.name, { key });
+  expectShape(op.name, shape);
+  expectOptions(op.name, 2, options, ["stream"]);
+  return apply(op, [key], { shape, stream: options.stream ?? 0 })[0];
+}
+
 /** Random u32, all bits uniform. `key`: `[2]` u32. */
-export const randomBits = (key: Tensor, shape: Shape, { stream = 0 }: DrawOptions = {}): Tensor =>
-  apply(bitsOp, [key], { shape, stream })[0];
+export const randomBits = (key: Tensor, shape: Shape, options: DrawOptions = {}): Tensor =>
+  draw(bitsOp, key, shape, options);
 
 /** Uniform f32 in [0, 1), multiples of 2⁻²⁴. `key`: `[2]` u32. */
-export const randomUniform = (
-  key: Tensor,
-  shape: Shape,
-  { stream = 0 }: DrawOptions = {},
-): Tensor => apply(uniformOp, [key], { shape, stream })[0];
+export const randomUniform = (key: Tensor, shape: Shape, options: DrawOptions = {}): Tensor =>
+  draw(uniformOp, key, shape, options);
 
 /** Normal f32 of mean 0 and variance 1, at most 6.8 in magnitude. `key`: `[2]` u32. */
-export const randomNormal = (key: Tensor, shape: Shape, { stream = 0 }: DrawOptions = {}): Tensor =>
-  apply(normalOp, [key], { shape, stream })[0];
+export const randomNormal = (key: Tensor, shape: Shape, options: DrawOptions = {}): Tensor =>
+  draw(normalOp, key, shape, options);
 
 /** What {@linkcode randomUniform} draws, computed on the host. */
 export const hostUniform = (

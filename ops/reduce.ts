@@ -7,6 +7,7 @@ import { ShapeError, show } from "../tensor/shape.ts";
 import { div, mul } from "./arithmetic.ts";
 import {
   expand,
+  expectReduction,
   fold,
   reduce,
   type ReduceAttrs,
@@ -39,6 +40,7 @@ export const maxOp = defineOp<ReduceAttrs>({
  * integer type.
  */
 export function max(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
+  expectReduction("max", x, axes, options);
   return reduce(maxOp, x, axes, options.keep ?? false);
 }
 
@@ -48,6 +50,7 @@ export function max(x: Tensor, axes?: readonly number[], options: ReduceOptions 
  * @throws ShapeError for integers, whose means are none: cast them first
  */
 export function mean(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
+  expectReduction("mean", x, axes, options);
   if (!isFloat(x.dtype)) {
     throw new ShapeError("mean", `takes f32, f16, not ${show(x.spec)}; cast it to f32 first`);
   }

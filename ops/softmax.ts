@@ -1,5 +1,6 @@
 /** Softmax and log-sum-exp over the last axis; other axes by `permute`. Computed in f32, the maximum taken off first. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { type Shape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
@@ -184,6 +185,8 @@ export const softmax = (x: Tensor): Tensor => apply(softmaxOp, [x], undefined)[0
  * @returns `[...]`, or `[..., 1]`
  */
 export function logSumExp(x: Tensor, options: { readonly keep?: boolean } = {}): Tensor {
+  expectTensors("logSumExp", { x });
+  expectOptions("logSumExp", 1, options, ["keep"]);
   const y = apply(logSumExpOp, [x], undefined)[0];
   return options.keep ? y : reshape(y, x.shape.slice(0, -1));
 }

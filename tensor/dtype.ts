@@ -12,7 +12,8 @@ export type HostArray = Float32Array | Float16Array | Int32Array | Uint32Array;
 /** Bytes of one element. */
 export const BYTES: Readonly<Record<DType, number>> = { f32: 4, f16: 2, i32: 4, u32: 4 };
 
-const ARRAYS = { f32: Float32Array, f16: Float16Array, i32: Int32Array, u32: Uint32Array } as const;
+/** The typed array of each element type. */
+export const ARRAYS = { f32: Float32Array, f16: Float16Array, i32: Int32Array, u32: Uint32Array } as const;
 
 /** Whether the type holds real numbers (and so has derivatives). */
 export const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
@@ -20,12 +21,4 @@ export const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "
 /** Views raw bytes (as read back from a buffer) as a host array of the given type. */
 export function viewBytes(dtype: DType, bytes: ArrayBuffer, length: number): HostArray {
   return new ARRAYS[dtype](bytes, 0, length);
-}
-
-/** The element type that a host array carries. */
-export function dtypeOf(array: HostArray): DType {
-  if (array instanceof Float32Array) return "f32";
-  if (array instanceof Int32Array) return "i32";
-  if (array instanceof Uint32Array) return "u32";
-  return "f16";
 }

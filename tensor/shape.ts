@@ -72,8 +72,8 @@ export function stridesOf(shape: Shape): number[] {
 export const sameShape = (a: Shape, b: Shape): boolean =>
   a.length === b.length && a.every((d, i) => d === b[i]);
 
-/** `[2,3]f32`, as messages and `explain()` print it. */
-export const show = (spec: Spec): string => `[${spec.shape.join(",")}]${spec.dtype}`;
+/** `f32[2,3]`, as tensors, messages and `explain()` print it. */
+export const show = (spec: Spec): string => `${spec.dtype}[${spec.shape.join(",")}]`;
 
 /** NumPy broadcasting of two shapes, aligned at the last axis. Throws {@linkcode ShapeError}. */
 export function broadcastShapes(op: string, a: Shape, b: Shape): number[] {

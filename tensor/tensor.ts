@@ -4,7 +4,8 @@
  * reverse mode walks, and that `compile/` simplifies, fuses, plans and replays.
  */
 import type { DType } from "./dtype.ts";
-import { checkShape, type Shape, sizeOf, type Spec } from "./shape.ts";
+import { checkShape, type Shape, show, sizeOf, type Spec } from "./shape.ts";
+import { what } from "./what.ts";
 import type { View } from "./view.ts";
 import type { KernelContext, KernelPlan } from "./kernel.ts";
 
@@ -69,6 +70,8 @@ export interface Op<A = unknown> {
     out: readonly Spec[],
   ): readonly Float64Array[];
   readonly lowering: Lowering<A>;
+  /** Of a leaf: what there is to see of its value, as it is printed behind the spec. */
+  readonly describe?: (attrs: A, spec: Spec) => string;
 }
 
 /** One application of an op. */
@@ -106,6 +109,54 @@ export class Tensor {
   get size(): number {
     return sizeOf(this.spec.shape);
   }
+
+  /** Element type, shape, and its values where they are on the host; else where they are. In one line. */
+  toString(): string {
+    const { op, attrs } = this.node;
+    const seen = op.describe?.(attrs, this.spec) ?? `(result of ${op.name}, not computed yet)`;
+    return `${show(this.spec)} ${seen}`;
+  }
+  /** How Deno prints it. */
+  [Symbol.for("Deno.customInspect")](): string {
+    return this.toString();
+  }
+  /** How Node prints it. */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
+  }
+  /**
+   * Text where text is asked for.
+   *
+   * @throws TypeError where a number is: arithmetic is done by ops
+   */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint !== "string") this.#refuse("a number");
+    return this.toString();
+  }
+  /** @throws TypeError always: a tensor is no number. */
+  valueOf(): never {
+    this.#refuse("a number");
+  }
+  /** @throws TypeError always: what a tensor holds has to be waited for. */
+  toJSON(): never {
+    this.#refuse("JSON");
+  }
+  #refuse(as: string): never {
+    throw new TypeError(
+      `the tensor ${show(this.spec)} is used as ${as}. Its values have to be waited for: ` +
+        "await device.read(t) gives them, await device.item(t) the one of a scalar. " +
+        "Arithmetic is add(a, b), mul(a, b), …; text is String(t)",
+    );
+  }
+
+  static {
+    // Beside the declared members, so that spreading one is an error already when it is type-checked.
+    Object.defineProperty(this.prototype, Symbol.iterator, {
+      value(this: Tensor) {
+        this.#refuse("a list");
+      },
+    });
+  }
 }
 
 let nextId = 0;
@@ -115,9 +166,35 @@ export const mark = (): number => nextId;
 
 /** Applies an op: checks shapes by the op's own rule, and appends the node. */
 export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor[] {
+  inputs.forEach((t, i) => expectTensor(op.name, `argument ${i + 1}`, t));
   const specs = op.shape(inputs.map((t) => t.spec), attrs);
   for (const { shape } of specs) checkShape(op.name, shape);
   return append(op, inputs, attrs, specs);
+}
+
+/**
+ * Refuses what is no tensor.
+ *
+ * @param op the function that was called, as its user knows it
+ * @param place which argument it is
+ * @param also what else would have been taken
+ * @throws TypeError that names the function, the argument, what it is and what to do
+ */
+export function expectTensor(op: string, place: string, x: unknown, also = ""): asserts x is Tensor {
+  if (x instanceof Tensor) return;
+  throw new TypeError(`${op}: ${place} is ${what(x)}, not a tensor${also}${remedy(x)}`);
+}
+
+/** What to do about a value that should have been a tensor. */
+function remedy(x: unknown): string {
+  if (x === undefined || x === null) return ": was it left out, or is its name misspelt?";
+  if (typeof x === "number") return ": scalar(x) makes one of it";
+  if (typeof (x as PromiseLike<unknown>).then === "function") return "";
+  if (Array.isArray(x) && x.some((v) => v instanceof Tensor)) return ": pass them one by one";
+  if (typeof x !== "object") return "";
+  if (Array.isArray(x) || ArrayBuffer.isView(x)) return ": tensor(values, shape) makes one of it";
+  if (x.constructor?.name === "Tensor") return " of this copy of the library: import it once";
+  return typeof x === "object" ? ": pass one of its parts" : "";
 }
 
 /** Appends a node whose output specs are known already (clones, rewrites). */

@@ -136,7 +136,7 @@ Deno.test("a table larger than the adapter binds is read through windows, and an
   const specs = [f32(40, 12), f32(2, 12), u32(4)];
   await checkOp(specs, look, { device, values: [undefined, undefined, ids], wrt: [1] });
   const table = input(f32(40, 12), 0, "token_embedding.weight");
-  const words = "token_embedding.weight [40,12]f32 takes 1920 bytes, more than the 800 that this";
+  const words = "token_embedding.weight f32[40,12] takes 1920 bytes, more than the 800 that this";
   const plan = () => blueprint([mul(table, 2)], [], { profile: device.profile });
   assertThrows(plan, BindingError, words);
 });

@@ -161,7 +161,7 @@ Deno.test("debugRun names the first wrong dispatch, its tensor and the differing
   assertEquals(checked, problem.dispatch + 1);
   assertMatch(
     problem.message,
-    /^dispatch #1 faulty doubling .*%\d+ \[6\]f32 is 7\.25 at index 3, -1\.51\d+ expected/,
+    /^dispatch #1 faulty doubling .*%\d+ f32\[6\] is 7\.25 at index 3, -1\.51\d+ expected/,
   );
 });
 

@@ -28,7 +28,6 @@ import { parseArgs } from "node:util";
 import { report, UsageError } from "../terminal/errors.ts";
 import { catchInterrupt, Interrupted, interrupted } from "../terminal/interrupt.ts";
 import { whole } from "../terminal/parse.ts";
-import { prepareGpu } from "../terminal/platform.ts";
 import { createProgress } from "../terminal/progress.ts";
 import { gpu } from "../device/adapter.ts";
 import { SETTINGS, type Settings, type Stage, STAGES, trainWorld } from "./train/mod.ts";
@@ -142,7 +141,6 @@ async function main(args: string[]): Promise<number> {
       "kind-pictures": values["kind-pictures"],
     });
   const saveEvery = number(values, "save-every", 1), logEvery = number(values, "log-every", 1);
-  prepareGpu();
   using device = await gpu();
   const progress = await createProgress({ quiet: values.quiet });
   using interrupt = catchInterrupt();

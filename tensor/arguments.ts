@@ -1,0 +1,83 @@
+/**
+ * Arguments as they come from users, whom no type checker may have warned: every function of the library's door looks at
+ * its own first, so that what is wrong is named by the function that was called, and not by what failed later inside.
+ */
+import { expectTensor } from "./tensor.ts";
+import { what } from "./what.ts";
+
+/** How messages call an argument: `argument 2 (weight)`. */
+const place = (i: number, name: string): string => `argument ${i + 1} (${name})`;
+
+/**
+ * Refuses arguments that are no tensors.
+ *
+ * @param named the first arguments of `op` in their order, by name; one whose name ends in `?` may be undefined
+ * @throws TypeError
+ */
+export function expectTensors(op: string, named: Readonly<Record<string, unknown>>): void {
+  Object.entries(named).forEach(([name, x], i) => {
+    if (name.endsWith("?") && x === undefined) return;
+    expectTensor(op, place(i, name.replace("?", "")), x);
+  });
+}
+
+/** Refuses what is no list, of what `example` says. */
+export function expectArray(op: string, at: number, name: string, x: unknown, example: string): void {
+  if (Array.isArray(x)) return;
+  throw new TypeError(`${op}: ${place(at, name)} is ${what(x)}, not a list such as ${example}`);
+}
+
+/**
+ * Refuses what is no list of numbers.
+ *
+ * @param at the argument's position, from 0
+ * @param example what one looks like
+ * @throws TypeError
+ */
+export function expectList(
+  op: string,
+  at: number,
+  name: string,
+  x: unknown,
+  example: string,
+): asserts x is readonly number[] {
+  expectArray(op, at, name, x, example);
+  const list = Array.from(x as readonly unknown[]);
+  const bad = list.findIndex((v) => typeof v !== "number");
+  if (bad < 0) return;
+  throw new TypeError(`${op}: ${place(at, name)} has ${what(list[bad])} at ${bad}, not a number`);
+}
+
+/** Refuses what is no number: a tensor above all, where an exponent or a bound is fixed. */
+export function expectNumber(op: string, at: number, name: string, x: unknown): void {
+  if (typeof x === "number") return;
+  throw new TypeError(`${op}: ${place(at, name)} is ${what(x)}, not a number`);
+}
+
+/** Refuses what is no function. */
+export function expectFunction(op: string, at: number, name: string, x: unknown): void {
+  if (typeof x === "function") return;
+  throw new TypeError(`${op}: ${place(at, name)} is ${what(x)}, not a function`);
+}
+
+/**
+ * Refuses options that the function does not have: a misspelt one would change nothing, and nobody would know.
+ *
+ * @param at the argument's position, from 0
+ * @throws TypeError
+ */
+export function expectOptions(
+  op: string,
+  at: number,
+  options: unknown,
+  known: readonly string[],
+): void {
+  const example = `{ ${known.join(", ")} }`;
+  if (options === null || typeof options !== "object" || Array.isArray(options)) {
+    const is = what(options);
+    throw new TypeError(`${op}: ${place(at, "options")} is ${is}, not an object of ${example}`);
+  }
+  const odd = Object.keys(options).find((key) => !known.includes(key));
+  if (odd === undefined) return;
+  throw new TypeError(`${op}: there is no option "${odd}"; it takes ${example}`);
+}
