@@ -3,7 +3,15 @@
  * backward pass gets there. On the tape it is one node that repeats the results of `fn` and remembers how they were
  * made; its derivative clones that region behind a barrier, so that the copy is not merged with the original.
  */
-import { append, apply, expectTensor, mark, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
+import {
+  append,
+  apply,
+  expectTensor,
+  mark,
+  type Node,
+  tapeOf,
+  type Tensor,
+} from "../tensor/tensor.ts";
 import { expectFunction } from "../tensor/arguments.ts";
 import { flatten, refill, type Tree } from "../tensor/tree.ts";
 import { defineOp } from "../tensor/op.ts";

@@ -43,8 +43,8 @@ export interface ValueAndGrad<T> {
 
 /**
  * The loss and its gradient with respect to every leaf of a tree of parameters; zeros where the loss does not depend on it.
- * To train only some parameters, pass only those: a {@linkcode mask} picks them from a tree, and merges them into it
- * again inside of the loss.
+ * To train only some parameters, pass only those: `mask()` in `autograd/mask.ts` picks them from a tree, and inside of the
+ * loss merges them into it again.
  *
  * @param loss a pure function from parameters to a tensor of one element
  * @returns a function of the parameters that throws ShapeError when the loss has several elements, and TypeError when it, or

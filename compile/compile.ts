@@ -3,7 +3,7 @@
  * combination of argument shapes; everything that changes from call to call must be an argument.
  */
 import type { AdapterProfile } from "../tensor/kernel.ts";
-import { expectTensor, type Node, tapeOf, Tensor } from "../tensor/tensor.ts";
+import { expectTensor, tapeOf, Tensor } from "../tensor/tensor.ts";
 import { expectFunction, expectList, expectOptions } from "../tensor/arguments.ts";
 import { byteSize, show, type Spec } from "../tensor/shape.ts";
 import { flatten, refill, type Tree } from "../tensor/tree.ts";
@@ -70,7 +70,9 @@ export function compile<A extends unknown[], R>(
   expectDevice("compile", device);
   expectFunction("compile", 1, "fn", fn);
   expectOptions("compile", 2, options, ["donate", "fuse"]);
-  if (options.donate !== undefined) expectList("compile", 2, "options.donate", options.donate, "[0]");
+  if (options.donate !== undefined) {
+    expectList("compile", 2, "options.donate", options.donate, "[0]");
+  }
   const known = new Map<string, Traced>();
   const trace = (call: A): Traced => {
     const args = call as Tree<Leaf>[];
@@ -91,6 +93,7 @@ export function compile<A extends unknown[], R>(
   };
   const program = (args: A): [Traced, Program] => {
     const t = trace(args);
+    if (!t.program) refuseLeaked(t);
     t.program ??= new Program(device, t.blueprint, t.inputs, t.hosted, t.donated);
     return [t, t.program];
   };
@@ -145,7 +148,6 @@ export function traceCall(
   const shape = fn(...traced);
   const results = resultsOf(shape);
   const tape = tapeOf(results);
-  refuseLeaked(tape, inputs);
   // Device memory that the function closed over is an argument that never changes; each run checks that it is there.
   const closed = tape.filter((n) => n.op.name === "array").map((n) => n.outputs[0]);
   const captured = closed.map((t) => storageOf(t) as DeviceStorage);
@@ -169,14 +171,19 @@ function resultsOf(tree: unknown): Tensor[] {
   });
 }
 
-/** Refuses results that are made of another trace's arguments, which hold nothing once that is over. */
-function refuseLeaked(tape: readonly Node[], inputs: readonly Tensor[]): void {
+/**
+ * Refuses results that are made of another trace's arguments, which hold nothing once that is over. They can be planned all
+ * the same: a plan looks at specs alone.
+ */
+function refuseLeaked({ blueprint: { tape }, inputs }: Traced): void {
   const own = new Set(inputs.map((t) => t.node));
   const leaked = tape.find((n) => n.op.name === "input" && !own.has(n));
   if (!leaked) return;
   const t = leaked.outputs[0];
   const used = tape.find((n) => n.inputs.includes(t));
-  throw new TypeError(`${used ? `an input of ${used.op.name}` : "a result"} is ${withoutMemory(t)}`);
+  throw new TypeError(
+    `${used ? `an input of ${used.op.name}` : "a result"} is ${withoutMemory(t)}`,
+  );
 }
 
 const isOnDevice = (leaf: Leaf): boolean => leaf instanceof Tensor && storageOf(leaf) !== undefined;

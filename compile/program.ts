@@ -350,7 +350,9 @@ export class Program {
       undefined,
       hangsOn,
     );
-    old.invalidate("its memory was donated to a compiled function: what that returned lies there now");
+    old.invalidate(
+      "its memory was donated to a compiled function: what that returned lies there now",
+    );
     this.#bound[p] = taken;
     return taken;
   }

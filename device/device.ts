@@ -109,7 +109,9 @@ export class Device extends Guard {
    */
   async item(t: Tensor): Promise<number> {
     expectTensor("device.item", "its argument", t);
-    if (t.size !== 1) throw new DeviceError(`device.item reads one element, the tensor is ${show(t.spec)}`);
+    if (t.size !== 1) {
+      throw new DeviceError(`device.item reads one element, the tensor is ${show(t.spec)}`);
+    }
     return Number((await this.read(t))[0]);
   }
 

@@ -3,6 +3,7 @@
  * pass keeps nothing but the input, and fuses.
  */
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { expectTensors } from "../tensor/arguments.ts";
 import { what } from "../tensor/what.ts";
 import { ShapeError, sizeOf } from "../tensor/shape.ts";
 import { defineOp, type Op, type Wgsl } from "../tensor/op.ts";
@@ -240,6 +241,7 @@ export const relu = (x: Tensor): Tensor => applyMap(reluOp, [x], undefined);
 
 /** x·Φ(x) with the normal distribution function Φ: exact, or in the customary tanh form. */
 export function gelu(x: Tensor, approximate: "none" | "tanh" = "none"): Tensor {
+  expectTensors("gelu", { x });
   if (approximate !== "none" && approximate !== "tanh") {
     throw new TypeError(`gelu: argument 2 is ${what(approximate)}, not "none" or "tanh"`);
   }

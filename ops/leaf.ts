@@ -75,7 +75,9 @@ export function arrayTensor(storage: Storage, spec: Spec): Tensor {
 export function withoutMemory(t: Tensor): string {
   const traced = tapeOf([t]).find((n) => n.op === (inputOp as Node["op"]));
   if (!traced) return `${t}: evaluate(device, t) computes it first`;
-  return `${t}${t.node === traced ? "" : `, made of ${traced.outputs[0]}`}: it has no value outside of that ` +
+  return `${t}${
+    t.node === traced ? "" : `, made of ${traced.outputs[0]}`
+  }: it has no value outside of that ` +
     "function. Return what is needed from there, or pass it in as an argument";
 }
 
@@ -94,8 +96,8 @@ export function storageOf(t: Tensor): Storage | undefined {
  *
  * @param data a number, a typed array in row-major order, or a list of such, nested as deep as the shape
  * @param shape extents; those of the nesting when left out
- * @param dtype element type. Left out, it is that of a typed array (f32 for `Float64Array`, i32 and u32 for narrower
- *   and wider integers), u32 for truth values, i32 for bigints, and f32 for other numbers
+ * @param dtype element type. Left out, it is that of a typed array (of other widths f32, i32 or u32), u32 for truth values,
+ *   i32 for bigints, and f32 for other numbers
  * @throws ShapeError when the number of values is not that of the shape, or lists are ragged
  * @throws RangeError when the element type cannot hold a number: which one is said
  * @throws TypeError when something is no number, or the kinds of several differ and no element type is given

@@ -175,7 +175,7 @@ const normalOp = defineDraw("randomNormal");
 
 function draw(op: Op<DrawAttrs>, key: Tensor, shape: Shape, options: DrawOptions): Tensor {
   expectTensors(op.name, { key });
-  expectShape(op.name, shape);
+  expectShape(op.name, 1, shape);
   expectOptions(op.name, 2, options, ["stream"]);
   return apply(op, [key], { shape, stream: options.stream ?? 0 })[0];
 }

@@ -192,5 +192,7 @@ export function logSumExp(x: Tensor, options: { readonly keep?: boolean } = {}):
 }
 
 /** Logarithm of {@linkcode softmax}, without the cancellation of taking it afterwards. */
-export const logSoftmax = (x: Tensor): Tensor =>
-  sub(cast(x, "f32"), expand(logSumExp(x, { keep: true }), x.shape));
+export function logSoftmax(x: Tensor): Tensor {
+  expectTensors("logSoftmax", { x });
+  return sub(cast(x, "f32"), expand(logSumExp(x, { keep: true }), x.shape));
+}

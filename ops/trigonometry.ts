@@ -3,6 +3,7 @@
  * that; a time embedding asks for the cosine of 999 radians to seven digits.
  */
 import { apply, type Op, type Tensor } from "../tensor/tensor.ts";
+import { expectTensors } from "../tensor/arguments.ts";
 import { mul, neg } from "./arithmetic.ts";
 import { defineMap } from "./elementwise.ts";
 
@@ -56,8 +57,11 @@ const cosineOp: Op<undefined> = defineMap({
 });
 
 /** Sine, in radians; absolute error below 3e-7 for |a| ≤ 1000, and 2e-6 at 10⁵. */
-export const sin = (a: Tensor): Tensor =>
-  apply(sineOp, [apply(wrapOp, [a], undefined)[0]], undefined)[0];
+export const sin = (a: Tensor): Tensor => apply(sineOp, [wrapped("sin", a)], undefined)[0];
 /** Cosine, in radians; absolute error below 3e-7 for |a| ≤ 1000, and 2e-6 at 10⁵. */
-export const cos = (a: Tensor): Tensor =>
-  apply(cosineOp, [apply(wrapOp, [a], undefined)[0]], undefined)[0];
+export const cos = (a: Tensor): Tensor => apply(cosineOp, [wrapped("cos", a)], undefined)[0];
+
+function wrapped(op: string, a: Tensor): Tensor {
+  expectTensors(op, { a });
+  return apply(wrapOp, [a], undefined)[0];
+}

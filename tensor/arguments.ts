@@ -22,7 +22,13 @@ export function expectTensors(op: string, named: Readonly<Record<string, unknown
 }
 
 /** Refuses what is no list, of what `example` says. */
-export function expectArray(op: string, at: number, name: string, x: unknown, example: string): void {
+export function expectArray(
+  op: string,
+  at: number,
+  name: string,
+  x: unknown,
+  example: string,
+): void {
   if (Array.isArray(x)) return;
   throw new TypeError(`${op}: ${place(at, name)} is ${what(x)}, not a list such as ${example}`);
 }

@@ -13,7 +13,12 @@ export type HostArray = Float32Array | Float16Array | Int32Array | Uint32Array;
 export const BYTES: Readonly<Record<DType, number>> = { f32: 4, f16: 2, i32: 4, u32: 4 };
 
 /** The typed array of each element type. */
-export const ARRAYS = { f32: Float32Array, f16: Float16Array, i32: Int32Array, u32: Uint32Array } as const;
+export const ARRAYS = {
+  f32: Float32Array,
+  f16: Float16Array,
+  i32: Int32Array,
+  u32: Uint32Array,
+} as const;
 
 /** Whether the type holds real numbers (and so has derivatives). */
 export const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";

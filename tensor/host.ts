@@ -5,6 +5,7 @@
 import { ARRAYS, BYTES, type DType, type HostArray } from "./dtype.ts";
 import { RANGE } from "./element.ts";
 import { checkShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
+import { expectList } from "./arguments.ts";
 import { what } from "./what.ts";
 
 /** Typed arrays whose values can be taken; those without an element type of their own are converted. */
@@ -61,7 +62,7 @@ export function hostValues(
   dtype?: DType,
 ): HostValues {
   if (dtype !== undefined) expectDType(op, dtype);
-  if (shape !== undefined) expectShape(op, shape);
+  if (shape !== undefined) expectShape(op, 1, shape);
   const gathered = new Gathered(op);
   gathered.add(data, 0);
   const nested = gathered.shape;
@@ -82,11 +83,9 @@ export function expectDType(op: string, dtype: unknown): void {
   throw new ShapeError(op, `${what(dtype)} is no element type: they are ${all}`);
 }
 
-/** Refuses what is no list of extents. */
-export function expectShape(op: string, shape: unknown): void {
-  if (!Array.isArray(shape)) {
-    throw new TypeError(`${op}: a shape is a list such as [2, 3], not ${what(shape)}`);
-  }
+/** Refuses what is no list of extents; `at` is the argument's position, from 0. */
+export function expectShape(op: string, at: number, shape: unknown): void {
+  expectList(op, at, "shape", shape, "[2, 3]");
   checkShape(op, shape);
 }
 
@@ -135,7 +134,9 @@ class Gathered {
     }
     const array = data as NumberArray;
     if ((array.buffer as ArrayBuffer).detached) {
-      throw new TypeError(`${this.op}: the memory of ${what(data)} was transferred to another thread (detached)`);
+      throw new TypeError(
+        `${this.op}: the memory of ${what(data)} was transferred to another thread (detached)`,
+      );
     }
     this.#extent(depth, array.length);
     this.#atDepth(depth + 1);

@@ -36,7 +36,7 @@ export function showValues(shape: Shape, dtype: DType, data: HostArray): string 
 /** The shortest decimal that is read as this element. */
 function showNumber(x: number, dtype: DType): string {
   if (Object.is(x, -0)) return "-0";
-  if (!Number.isFinite(x) || Number.isInteger(x)) return String(x);
+  if (!Number.isFinite(x) || Number.isSafeInteger(x)) return String(x);
   const round = dtype === "f16" ? Math.f16round : Math.fround;
   const digits = BYTES[dtype] === 2 ? 5 : 9;
   for (let p = 1; p < digits; p++) {

@@ -133,11 +133,19 @@ export class Tensor {
     if (hint !== "string") this.#refuse("a number");
     return this.toString();
   }
-  /** @throws TypeError always: a tensor is no number. */
+  /**
+   * A tensor is no number.
+   *
+   * @throws TypeError always
+   */
   valueOf(): never {
     this.#refuse("a number");
   }
-  /** @throws TypeError always: what a tensor holds has to be waited for. */
+  /**
+   * What a tensor holds has to be waited for, so there is no JSON of it.
+   *
+   * @throws TypeError always
+   */
   toJSON(): never {
     this.#refuse("JSON");
   }
@@ -180,7 +188,12 @@ export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor
  * @param also what else would have been taken
  * @throws TypeError that names the function, the argument, what it is and what to do
  */
-export function expectTensor(op: string, place: string, x: unknown, also = ""): asserts x is Tensor {
+export function expectTensor(
+  op: string,
+  place: string,
+  x: unknown,
+  also = "",
+): asserts x is Tensor {
   if (x instanceof Tensor) return;
   throw new TypeError(`${op}: ${place} is ${what(x)}, not a tensor${also}${remedy(x)}`);
 }
