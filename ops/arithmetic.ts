@@ -3,7 +3,7 @@
  * each element type do is written in `docs/numbers.md`, and the same for all.
  */
 import type { Tensor } from "../tensor/tensor.ts";
-import { expectNumber } from "../tensor/arguments.ts";
+import { expectNumber, expectTensors } from "../tensor/arguments.ts";
 import { defineMap } from "./elementwise.ts";
 import { applyMap, type Operand } from "./map.ts";
 import { elementOf } from "../tensor/element.ts";
@@ -234,6 +234,7 @@ export const floor = (a: Tensor): Tensor => applyMap(floorOp, [a], undefined);
  * @throws RangeError when a bound is NaN, or no number of the tensor's element type
  */
 export function clamp(a: Tensor, lo: number, hi: number): Tensor {
+  expectTensors("clamp", { a });
   expectNumber("clamp", 1, "lo", lo);
   expectNumber("clamp", 2, "hi", hi);
   for (const bound of [lo, hi]) {

@@ -1,7 +1,7 @@
 /** Comparison and selection. Comparisons give `u32` 0 or 1. */
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineMap } from "./elementwise.ts";
-import { applyMap, type Operand } from "./map.ts";
+import { applyMap, expectOperands, type Operand } from "./map.ts";
 
 function comparison(name: string, operator: string, test: (a: number, b: number) => boolean) {
   return defineMap({
@@ -44,6 +44,7 @@ export const equal = (a: Operand, b: Operand): Tensor => applyMap(equalOp, [a, b
  * @param condition of any element type; NaN is not zero
  */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  expectOperands("where", [condition, a, b]);
   if (condition.dtype !== "u32") return where(equal(condition, 0), b, a);
   return applyMap(whereOp, [condition, a, b], undefined, typeof a === "number" ? 2 : 1);
 }

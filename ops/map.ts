@@ -9,6 +9,13 @@ import { literal, literalValue } from "./leaf.ts";
 /** A tensor, or a number that becomes a literal of the other operand's dtype. */
 export type Operand = Tensor | number;
 
+/** Refuses operands that are neither tensors nor numbers. */
+export function expectOperands(op: string, operands: readonly unknown[]): void {
+  operands.forEach((o, i) => {
+    if (typeof o !== "number") expectTensor(op, `argument ${i + 1}`, o, " or a number");
+  });
+}
+
 /** Applies an elementwise op to operands, broadcasting them to a common shape. */
 export function applyMap<A>(
   op: Op<A>,
@@ -16,9 +23,7 @@ export function applyMap<A>(
   attrs: A,
   like?: number,
 ): Tensor {
-  operands.forEach((o, i) => {
-    if (typeof o !== "number") expectTensor(op.name, `argument ${i + 1}`, o, " or a number");
-  });
+  expectOperands(op.name, operands);
   const model = operands.find((o, i) =>
     typeof o !== "number" && (like === undefined || i === like)
   );
