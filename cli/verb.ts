@@ -4,6 +4,7 @@
 import { Command } from "npm:commander@15.1.0";
 import { catchInterrupt } from "../terminal/interrupt.ts";
 import { createProgress } from "../terminal/progress.ts";
+import { needsLine } from "./permissions.ts";
 import type { Ui } from "./requests.ts";
 import type * as work from "./work.ts";
 
@@ -59,7 +60,8 @@ export function verb(
       }
     })
     .showHelpAfterError(`(moongate ${name} --help shows all options)`)
-    .addHelpText("after", `\nExamples:\n${examples.map((line) => `  ${line}`).join("\n")}`);
+    .addHelpText("after", `\nExamples:\n${examples.map((line) => `  ${line}`).join("\n")}`)
+    .addHelpText("after", `\n${needsLine(name)}`);
 }
 
 /** Runs a verb's work with progress and Ctrl-C, and puts both away afterwards, however it ends. */

@@ -1,19 +1,25 @@
 // The first command of the README, with a step of training for each concept: everything that it leaves.
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { main } from "../cli/main.ts";
+import { PACKAGES, WORLD } from "../cli/permissions.ts";
 import { isFile } from "../files/paths.ts";
 import { readPicture } from "../files/image.ts";
 import { loadDelta } from "../concepts/formats/load.ts";
+import { flagsOf, packages, runWith } from "./support/permissions.ts";
 
 Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what each scored", async () => {
   const out = await Deno.makeTempDir();
-  const said: string[] = [];
+  const world = new URL("../world", import.meta.url).pathname;
+  const places = { [WORLD]: world, [PACKAGES]: await packages(), "--out": out };
   const concepts = ["--concept", "monster", "--concept", "throne"];
-  const code = await main(
-    ["demo", ...concepts, "--steps", "1", "--seed", "3", "--out", out],
-    { out: (l) => said.push(l), err: (l) => said.push(l) },
-  );
-  assertEquals([code, said.at(-1)], [0, `${out}/demo.png`], said.join("\n"));
+  const args = ["demo", ...concepts, "--steps", "1", "--seed", "3", "--out", out];
+  for (const missing of [`read ${WORLD}`, `read ${PACKAGES}`, "write --out", "read --out"]) {
+    const { code, err } = await runWith(flagsOf("demo", places, missing), args);
+    assertEquals(code, 1, `without ${missing}: ${err}`);
+    assertMatch(err, /--allow-/, missing);
+  }
+  const ran = await runWith(flagsOf("demo", places), args);
+  const said = ran.out.split("\n");
+  assertEquals([ran.code, said.at(-1)], [0, `${out}/demo.png`], `${ran.out}\n${ran.err}`);
 
   const sheet = await readPicture(`${out}/demo.png`);
   // Five pictures of 64 pixels at three times their size across, nine rows of them and as many titles down.

@@ -1,0 +1,48 @@
+/** Running a verb as its users may: in a process of its own with the permissions that it says it needs, and no others. */
+import { NEEDS } from "../../cli/permissions.ts";
+
+const CLI = new URL("../../cli.ts", import.meta.url).pathname;
+
+/** Which paths the places of `cli/permissions.ts` stand for in one run; those that are not given are left out. */
+export type Places = Readonly<Record<string, string | readonly string[]>>;
+
+let cache: Promise<string> | undefined;
+/** Where Deno keeps packages. */
+export const packages = (): Promise<string> =>
+  cache ??= new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output().then((o) =>
+    JSON.parse(new TextDecoder().decode(o.stdout)).npmCache
+  );
+
+/** The permission flags of a verb, without one place where that is asked for. */
+export function flagsOf(verb: string, places: Places, without = ""): string[] {
+  const flag = (name: "read" | "write") => {
+    const paths = NEEDS[verb][name].filter((p) => `${name} ${p}` !== without)
+      .flatMap((place) => places[place] ?? []);
+    return paths.length ? [`--allow-${name}=${paths.join(",")}`] : [];
+  };
+  return [...flag("read"), ...flag("write"), "--deny-net", "--no-prompt"];
+}
+
+/** What a run printed and how it ended. */
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs `moongate <args>` with just these flags. */
+export async function runWith(
+  flags: readonly string[],
+  args: readonly string[],
+  cwd?: string,
+): Promise<Ran> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-check", ...flags, CLI, ...args],
+    cwd,
+    env: { NO_COLOR: "1", XDG_RUNTIME_DIR: "/tmp", DENO_WEBGPU_BACKEND: "vulkan" },
+    stdin: "null",
+  });
+  const { code, stdout, stderr } = await child.output();
+  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trimEnd());
+  return { code, out, err };
+}
