@@ -239,6 +239,13 @@ async function runsIn(folder: string): Promise<Run[]> {
   ];
 }
 
+async function copyFolder(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to);
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    await (isDirectory ? copyFolder : Deno.copyFile)(`${from}/${name}`, `${to}/${name}`);
+  }
+}
+
 /** What PyTorch computed of the text encoder: enough to be verified, and soon done. */
 async function cutGold(path: string): Promise<void> {
   using source = await openSafetensors(`${MODEL}.safetensors`);
@@ -272,6 +279,18 @@ Deno.test("every verb runs with what it says it needs, offline; without any part
         assertEquals(code, 0, `moongate ${args.join(" ")}\n${err}`);
       });
     }
+    await t.step("the command of docs/permissions.md", async () => {
+      const page = await Deno.readTextFile(`${ROOT}docs/permissions.md`);
+      const [, block] = page.match(/^```sh\n([^]*?)^```$/m)!;
+      const words = [...block.replaceAll("\\\n", " ").matchAll(/"([^"]*)"|\S+/g)]
+        .map(([word, quoted]) => quoted ?? word);
+      const cli = words.indexOf("cli.ts");
+      assertEquals(words.slice(0, 2), ["deno", "run"]);
+      await copyFolder(MODEL, `${folder}/sd`);
+      await copyFolder(`${folder}/one`, `${folder}/my-dog`);
+      const { code, err } = await runWith(words.slice(2, cli), words.slice(cli + 1), folder);
+      assertEquals(code, 0, err);
+    });
     used.delete("demo"); // See demo_test.ts.
     for (const [verb, places] of used) {
       const { read, write } = NEEDS[verb];

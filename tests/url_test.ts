@@ -1,15 +1,19 @@
 // The library as its users get it: by URL, from an empty folder without any configuration.
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { bundle } from "../tools/bundle.ts";
 
-/** Serves this checkout. */
-function serveCheckout() {
-  const root = new URL("../", import.meta.url);
+/** Types that a server gives which knows TypeScript. */
+const types = (path: string): string =>
+  path.endsWith(".ts") ? "text/typescript" : "application/json";
+
+/** Serves a folder; `asked` takes the paths that are asked for. */
+function serve(root: URL, typeOf: (path: string) => string, asked: string[] = []) {
   return Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
     const path = new URL(request.url).pathname.slice(1);
+    asked.push(path);
     try {
       const body = await Deno.readFile(new URL(path, root));
-      const type = path.endsWith(".ts") ? "text/typescript" : "application/json";
-      return new Response(body, { headers: { "content-type": type } });
+      return new Response(body, { headers: { "content-type": typeOf(path) } });
     } catch {
       return new Response("not found", { status: 404 });
     }
@@ -52,14 +56,13 @@ console.log(JSON.stringify({
 }));
 `;
 
-Deno.test("by URL from an empty folder: trains a two-layer network and solves a merge", async () => {
-  await using server = serveCheckout();
-  const door = `http://127.0.0.1:${server.addr.port}/mod.ts`;
+/** Runs the program from an empty folder, and looks at what it learnt. */
+async function learns(door: string, permissions: readonly string[]): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {
     await Deno.writeTextFile(`${folder}/main.js`, program(door));
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "main.js"],
+      args: ["run", "--no-prompt", ...permissions, "main.js"],
       cwd: folder,
     }).output();
     const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
@@ -70,6 +73,46 @@ Deno.test("by URL from an empty folder: trains a two-layer network and solves a 
     assertEquals(W, [5, 2]);
     assertEquals(residual, 0);
     assertEquals([...Deno.readDirSync(folder)].map((entry) => entry.name), ["main.js"]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("by URL from an empty folder: trains a two-layer network and solves a merge", async () => {
+  await using server = serve(new URL("../", import.meta.url), types);
+  await learns(`http://127.0.0.1:${server.addr.port}/mod.ts`, ["-A"]);
+});
+
+Deno.test("the bundle, from a plain static server: one request, no permission, and its types", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    assertEquals(Object.keys(await bundle(folder)), [`${folder}/mod.js`, `${folder}/mod.d.mts`]);
+    const asked: string[] = [];
+    // What a server says that has never heard of TypeScript.
+    const plain = (path: string) =>
+      path.endsWith(".js") ? "text/javascript" : "application/octet-stream";
+    await using server = serve(new URL(`file://${folder}/`), plain, asked);
+    const host = `127.0.0.1:${server.addr.port}`, door = `http://${host}/mod.js`;
+    await learns(door, [`--allow-import=${host}`, "--deny-net", "--deny-env", "--deny-read"]);
+    assertEquals(asked, ["mod.js"]);
+
+    const check = async (line: string) => {
+      const main = `${folder}/main.ts`;
+      await Deno.writeTextFile(
+        main,
+        `import { add, type Tensor, tensor } from "${door}";\n${line}\n`,
+      );
+      const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["check", `--allow-import=${host}`, main],
+        env: { NO_COLOR: "1" },
+      }).output();
+      return { success, err: new TextDecoder().decode(stderr) };
+    };
+    const right = await check("export const t: Tensor = add(tensor([[1, 2]]), 1);");
+    assert(right.success, right.err);
+    const wrong = await check("export const t: Tensor = add(tensor([1]), 'x');");
+    assertMatch(wrong.err, /'string' is not assignable to parameter of type 'Operand'/);
+    assert(asked.includes("mod.d.mts"));
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
