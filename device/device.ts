@@ -3,10 +3,11 @@
  * the place where asynchronous GPU errors are collected and thrown.
  */
 import type { AdapterProfile } from "../tensor/kernel.ts";
-import { type DType, type HostArray, viewBytes } from "../tensor/dtype.ts";
-import { hostValues, type TensorData } from "../tensor/host.ts";
+import { ARRAYS, type DType, type HostArray, viewBytes } from "../tensor/dtype.ts";
+import { expectDType, expectShape, hostValues, type TensorData } from "../tensor/host.ts";
 import { byteSize, type Shape, show } from "../tensor/shape.ts";
 import { expectTensor, type Tensor } from "../tensor/tensor.ts";
+import { what } from "../tensor/what.ts";
 import { arrayTensor, constantValues, storageOf, withoutMemory } from "../ops/leaf.ts";
 import { Buffers, DeviceStorage } from "./buffers.ts";
 import { DeviceError } from "./errors.ts";
@@ -56,6 +57,7 @@ export class Device extends Guard {
    * The same with data that comes in parts, in order: a large tensor is never on the host whole.
    *
    * @param parts all but the last of whole words (4 bytes)
+   * @throws TypeError when a part is no array of this element type: parts are not converted
    * @throws DeviceError when they are more or less than the tensor takes; whatever `parts` throws. Nothing stays allocated
    */
   async uploadParts(
@@ -63,12 +65,17 @@ export class Device extends Guard {
     shape: readonly number[],
     dtype: Tensor["dtype"],
   ): Promise<Tensor> {
+    expectDType("device.uploadParts", dtype);
+    expectShape("device.uploadParts", 1, shape);
     const spec = { shape, dtype };
     const bytes = byteSize(spec);
     const storage = this.buffers.allocate(bytes, `array ${show(spec)}`);
     try {
       let at = 0;
       for await (const part of parts) {
+        if (!(part instanceof ARRAYS[dtype])) {
+          throw new TypeError(`device.uploadParts: a part of ${show(spec)} is ${what(part)}`);
+        }
         this.buffers.write(storage, part, at);
         at += part.byteLength;
       }

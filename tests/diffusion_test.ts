@@ -255,5 +255,5 @@ Deno.test("loss: a mask or noise of another shape, and a batch without pictures 
   const { key: _key, timesteps: _t, ...keyless } = batch;
   assertThrows(() => diffusionLoss(model, params, keyless), TypeError, "there is no key");
   const given = { ...without, latents: symbolic([2, 4, 6, 3]), noise: symbolic([2, 4, 6, 2]) };
-  assertThrows(() => diffusionLoss(model, params, given), ShapeError, "the noise is [2,4,6,2]");
+  assertThrows(() => diffusionLoss(model, params, given), ShapeError, "the noise is f32[2,4,6,2]");
 });

@@ -1,5 +1,5 @@
 // Values from the host: converted by value or refused by their place, whatever they come in.
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { DType } from "../tensor/dtype.ts";
 import type { TensorData } from "../tensor/host.ts";
 import { ShapeError } from "../tensor/shape.ts";
@@ -170,4 +170,28 @@ Deno.test("a tensor keeps its values when the array that it was made of changes"
   assertEquals(values, Float32Array.of(1, 2));
   values[0] = 7;
   assertEquals(await device.read(t), Float32Array.of(1, 2));
+});
+
+Deno.test("parts of an upload are of its element type, and of a shape that there is", async () => {
+  const device = await testDevice();
+  const before = device.buffers.allocated;
+  async function* parts(...arrays: unknown[]) {
+    for (const array of arrays) yield await Promise.resolve(array as Float32Array);
+  }
+  const t = await device.uploadParts(parts(Float32Array.of(1), Float32Array.of(2)), [2], "f32");
+  assertEquals(await device.read(t), Float32Array.of(1, 2));
+  device.free(t);
+  for (const wrong of [Int32Array.of(1), Uint8Array.of(1, 2, 3, 4), [1], new ArrayBuffer(4), 1]) {
+    await assertRejects(
+      () => device.uploadParts(parts(wrong), [1], "f32"),
+      TypeError,
+      "device.uploadParts: a part of f32[1] is ",
+    );
+  }
+  await assertRejects(
+    () => device.uploadParts(parts(), [1.5], "f32"),
+    ShapeError,
+    "[1.5] is no shape",
+  );
+  assertEquals(device.buffers.allocated, before);
 });

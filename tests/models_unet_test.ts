@@ -183,9 +183,9 @@ Deno.test("unet: conditions that are added must be those of the config", async (
   const refusal = (options: UNetOptions, words: string) =>
     assertThrows(() => traced(golden, options), ShapeError, words);
   const sizes = goldenTensor(golden, "in.sizes"), pooled = goldenTensor(golden, "in.pooled");
-  refusal({ added: undefined }, "added.pooled is missing; expected [2,7]");
-  refusal({ added: { pooled: symbolic([2, 8]), sizes } }, "added.pooled is [2,8]");
-  refusal({ added: { pooled, sizes: symbolic([1, 6]) } }, "added.sizes is [1,6]");
+  refusal({ added: undefined }, "added.pooled is missing; expected f32[2,7]");
+  refusal({ added: { pooled: symbolic([2, 8]), sizes } }, "added.pooled is f32[2,8]");
+  refusal({ added: { pooled, sizes: symbolic([1, 6]) } }, "added.sizes is f32[1,6]");
   const plain = await openGolden("unet_conv");
   assertThrows(() => traced(plain, { added: { pooled, sizes } }), ShapeError, "has none");
 });
