@@ -39,10 +39,18 @@ export async function runWith(
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-check", ...flags, CLI, ...args],
     cwd,
-    env: { NO_COLOR: "1", XDG_RUNTIME_DIR: "/tmp", DENO_WEBGPU_BACKEND: "vulkan" },
+    env: plainEnvironment(),
+    clearEnv: true,
     stdin: "null",
   });
   const { code, stdout, stderr } = await child.output();
   const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trimEnd());
   return { code, out, err };
+}
+
+/** This process's, but as most users have it: with nothing said about colours, which would answer a question for commander. */
+function plainEnvironment(): Record<string, string> {
+  const env: Record<string, string> = { ...Deno.env.toObject(), XDG_RUNTIME_DIR: "/tmp" };
+  for (const name of ["NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE"]) delete env[name];
+  return env;
 }
