@@ -23,7 +23,7 @@ export interface Blueprint {
   readonly dispatches: readonly LoweredDispatch[];
   /** @internal Where everything lies. */
   readonly memory: MemoryPlan;
-  /** The results, in the order of tracing; several may share one memory. */
+  /** @internal The results, in the order of tracing; several may share one memory. */
   readonly results: readonly Result[];
   /** For each tensor that holds a result, the donated argument whose memory it takes. */
   readonly donations: ReadonlyMap<Tensor, Tensor>;

@@ -36,7 +36,7 @@ export class Guard {
   }
 
   /**
-   * Runs `create` under error scopes; a refusal is remembered with `what` in its message.
+   * @internal Runs `create` under error scopes; a refusal is remembered with `what` in its message.
    *
    * @param health is told the answer; what hangs on it is refused from then on, and several refusals of one are said once
    */
