@@ -28,7 +28,7 @@ export function attentionCommand(context: Context): Command {
       const request: AttentionRequest = {
         ...flags,
         deltas: deltaRequests(deltas),
-        prompts: promptsGiven(
+        prompts: await promptsGiven(
           prompts,
           promptsFrom,
           'no prompt given. Say what to show: moongate attention … "a dog and a cat"',

@@ -1,6 +1,7 @@
 /** A `concepts_list.json` as diffusers has it, as concepts to teach and their regularization. */
 import { FileError, messageOf } from "../files/errors.ts";
-import { isObject, readText } from "../files/json.ts";
+import { isObject } from "../files/json.ts";
+import { parseJson, readText } from "../files/text.ts";
 import { listPictures } from "../files/image.ts";
 import { isFolder } from "../files/paths.ts";
 import { UsageError } from "../terminal/errors.ts";
@@ -22,13 +23,7 @@ export type ListedConcepts = Pick<TrainRequest, "concepts" | "regularization">;
  * @throws FileError naming the entry and what it lacks
  */
 export async function readConceptsList(path: string): Promise<ListedConcepts> {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(await readText(path));
-  } catch (error) {
-    if (error instanceof FileError) throw error;
-    throw new FileError(path, `is not valid JSON (${messageOf(error)})`);
-  }
+  const parsed = parseJson(await readText(path), path);
   if (!Array.isArray(parsed) || !parsed.length) {
     throw new FileError(path, "is no list of concepts", `It must look like [{ "${KEYS[0]}": … }]`);
   }

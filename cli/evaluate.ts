@@ -47,7 +47,7 @@ export function evaluateCommand(context: Context): Command {
     .option("--json <file>", "write the numbers here, too")
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
-      const request = evaluateRequest(prompts, options, deltas);
+      const request = await evaluateRequest(prompts, options, deltas);
       const quiet = options.quiet ?? false;
       context.out(await withUi(context, quiet, (ui) => context.work.evaluate(request, ui)));
     });
@@ -59,11 +59,11 @@ type Flags =
   & SamplingFlags
   & { targets?: string[]; delta?: unknown; strength?: unknown; quiet?: boolean };
 
-function evaluateRequest(
+async function evaluateRequest(
   prompts: string[],
   { quiet: _, delta: _d, strength: _s, ...flags }: Flags,
   given: GivenDelta[],
-): EvaluateRequest {
+): Promise<EvaluateRequest> {
   const { generated, model, scorer, dino, prompt, targets = [], real, resamples, out, json } =
     flags;
   const { promptsFrom, negative, seed, count, steps, guidance, sampler, eta } = flags;
@@ -84,7 +84,7 @@ function evaluateRequest(
     }
     return { ...shared, generated };
   }
-  const all = promptsGiven(
+  const all = await promptsGiven(
     prompts,
     promptsFrom,
     "nothing to score: give --generated, a folder of pictures, or prompts to generate from",

@@ -37,7 +37,7 @@ export function generateCommand(context: Context): Command {
     .option("--out <folder>", "where the pictures go", "pictures")
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
-      const request = generateRequest(prompts, options, deltas);
+      const request = await generateRequest(prompts, options, deltas);
       const paths = await withUi(
         context,
         options.quiet ?? false,
@@ -56,11 +56,11 @@ type Flags = Omit<GenerateRequest, "deltas" | "prompts" | "plain"> & {
   quiet?: boolean;
 };
 
-function generateRequest(
+async function generateRequest(
   prompts: string[],
   { plain = false, promptsFrom, quiet: _, delta: _d, strength: _s, ...flags }: Flags,
   given: GivenDelta[],
-): GenerateRequest {
+): Promise<GenerateRequest> {
   if (flags.imageStrength !== undefined && flags.image === undefined) {
     throw new UsageError("--image-strength is how far to go from a picture: name one with --image");
   }
@@ -68,7 +68,7 @@ function generateRequest(
     ...flags,
     plain,
     deltas: deltaRequests(given),
-    prompts: promptsGiven(
+    prompts: await promptsGiven(
       prompts,
       promptsFrom,
       'no prompt given. Say what to show: moongate generate … "a <new1> dog on a beach"',

@@ -1,6 +1,7 @@
 /** The flags of the verbs that make pictures: prompts, deltas with their strengths, and how to sample. */
 import { type Command, InvalidArgumentError, Option } from "npm:commander@15.1.0";
 import { SAMPLER_NAMES } from "../diffusion/samplers.ts";
+import { readLines } from "../files/text.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { real, side, whole } from "../terminal/parse.ts";
 import type { DeltaRequest, GenerateRequest } from "./requests.ts";
@@ -82,9 +83,13 @@ export function deltaRequests(given: readonly GivenDelta[]): DeltaRequest[] {
 }
 
 /** The prompts of the command line, then those of the file. @throws UsageError when there is none */
-export function promptsGiven(prompts: string[], file: string | undefined, none: string): string[] {
-  const more = file === undefined ? [] : Deno.readTextFileSync(file).split(/\r?\n/);
-  const all = [...prompts, ...more].map((line) => line.trim()).filter((line) => line);
+export async function promptsGiven(
+  prompts: string[],
+  file: string | undefined,
+  none: string,
+): Promise<string[]> {
+  const more = file === undefined ? [] : await readLines(file);
+  const all = [...prompts.map((line) => line.trim()).filter(Boolean), ...more];
   if (all.length) return all;
   throw new UsageError(
     file === undefined ? none : `${file} has no prompts: one a line is expected`,

@@ -2,10 +2,11 @@
 import type { CaptionedPicture, Concept } from "../concepts/batches.ts";
 import { fill } from "../concepts/prompts.ts";
 import { readRegularization } from "../concepts/regularization.ts";
-import { type CaptionedFile, linesOf, listCaptioned } from "../files/collection.ts";
+import { type CaptionedFile, listCaptioned } from "../files/collection.ts";
 import { FileError } from "../files/errors.ts";
 import { type Picture, readPicture, resize } from "../files/image.ts";
 import { centreSquare } from "../files/picture.ts";
+import { readLines } from "../files/text.ts";
 import { UsageError } from "../terminal/errors.ts";
 import type { ConceptRequest, TrainRequest } from "./requests.ts";
 
@@ -33,7 +34,7 @@ export async function readPhotos(
   const most = Math.ceil(MOST_ZOOM * size);
   const shrunk = (p: Picture) => p.width > most ? resize(p, most, most) : p;
   const files = await listCaptioned(photos);
-  const lines = list === undefined ? undefined : await linesOf(list);
+  const lines = list === undefined ? undefined : await readLines(list);
   if (lines && lines.length !== files.length) {
     throw new FileError(
       list!,

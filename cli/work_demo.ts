@@ -15,7 +15,7 @@ import { Sampler } from "../diffusion/sample.ts";
 import type { Picture } from "../files/picture.ts";
 import { writePng } from "../files/png.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
-import { readText } from "../files/json.ts";
+import { readLines } from "../files/text.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { contactSheet, demoPage, type Learnt, type Taught } from "./demo_page.ts";
 import { type DemoConcept, type DemoPlan, demoPlan } from "./demo_plan.ts";
@@ -54,7 +54,7 @@ async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
   }
 
   ui.progress.start("merge", 1);
-  const captions = (await readText(`${plan.model}/${CAPTIONS_FILE}`)).split("\n").filter(Boolean);
+  const captions = await readLines(`${plan.model}/${CAPTIONS_FILE}`);
   const { delta, reports } = await mergeDeltas(model, taught.map((t) => t.delta), {
     regularization: captions,
     ridge: plan.ridge,

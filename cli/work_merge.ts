@@ -5,7 +5,7 @@ import type { MergeReport } from "../concepts/merge.ts";
 import { mergeDeltas } from "../concepts/merge_deltas.ts";
 import { gpu } from "../device/adapter.ts";
 import { FileError } from "../files/errors.ts";
-import { readText } from "../files/json.ts";
+import { readLines } from "../files/text.ts";
 import { isFile } from "../files/paths.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { openDeltas, tokensOf } from "./deltas.ts";
@@ -50,7 +50,7 @@ async function readCaptions({ captions, model }: MergeRequest, folder: string): 
         "pictures (a few hundred or more), which the merge is to leave as they are",
     );
   }
-  const lines = (await readText(path)).split(/\r?\n/).map((l) => l.trim()).filter(Boolean);
+  const lines = await readLines(path);
   if (lines.length) return lines;
   throw new FileError(path, "holds no captions", "A caption a line is expected");
 }

@@ -1,8 +1,9 @@
 /** The work of `moongate tokens`: counts a vocabulary's entries in captions. No GPU is needed. */
 import { rareTokens } from "../concepts/rare_tokens.ts";
-import { linesOf, listCaptioned } from "../files/collection.ts";
+import { listCaptioned } from "../files/collection.ts";
 import { FileError } from "../files/errors.ts";
 import { isFolder } from "../files/paths.ts";
+import { readLines } from "../files/text.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { inspectModel } from "./model.ts";
 import type { Inspected, TokensRequest } from "./requests.ts";
@@ -49,7 +50,7 @@ async function captionsOf(path: string): Promise<string[]> {
   const collected = await isFolder(path) || /\.(jsonl|tar|tgz|tar\.\w+)$/i.test(path);
   const captions = collected
     ? (await listCaptioned(path)).flatMap(({ caption }) => caption ?? [])
-    : await linesOf(path);
+    : await readLines(path);
   if (captions.length) return captions;
   throw new FileError(path, "holds no captions", "A caption a line is expected");
 }

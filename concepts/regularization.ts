@@ -7,7 +7,7 @@ import type { Sampler } from "../diffusion/sample.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { listCaptioned } from "../files/collection.ts";
 import { type Picture, readPicture } from "../files/image.ts";
-import { readText } from "../files/json.ts";
+import { readText } from "../files/text.ts";
 import { isFile } from "../files/paths.ts";
 import { writePng } from "../files/png.ts";
 import type { CaptionedPicture } from "./batches.ts";

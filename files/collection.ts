@@ -4,7 +4,8 @@
  */
 import { FileError } from "./errors.ts";
 import { decodePicture, listPictures, MASK_ENDING, readPicture } from "./image.ts";
-import { parseJsonObject, readText } from "./json.ts";
+import { parseJsonObject } from "./json.ts";
+import { readText } from "./text.ts";
 import { namesIn } from "./paths.ts";
 import type { Picture } from "./picture.ts";
 import { fileSource } from "./source.ts";

@@ -14,7 +14,8 @@ import {
 import { type Component, componentsOf, type Parts, type Placed } from "./compvis_components.ts";
 import { FileError } from "./errors.ts";
 import type { ModelFolder } from "./model_folder.ts";
-import { type JsonObject, readText } from "./json.ts";
+import type { JsonObject } from "./json.ts";
+import { readText } from "./text.ts";
 import { isFile, isFolder } from "./paths.ts";
 import { type FileArray, type TensorSource, tensorSource } from "./safetensors.ts";
 import { readTokenizerParts } from "./tokenizer.ts";

@@ -1,13 +1,15 @@
 /**
  * Picture files in: decoded, turned upright, without alpha; and folders of them.
  *
- * Why WebAssembly codecs and not the engine's own: Deno has no way to read the pixels of a decoded bitmap, and these
- * give Pillow's pixels exactly. They are loaded when the first picture is, since most of the library needs none.
+ * Why a WebAssembly decoder and not the engine's own: Deno has no way to read the pixels of a decoded bitmap, and this one
+ * gives Pillow's pixels exactly. It is loaded when the first picture is, since most of the library needs none.
  */
 import { FileError } from "./errors.ts";
+import { kindOf, pictureKind, PICTURES } from "./kinds.ts";
 import { isFile, namesIn } from "./paths.ts";
-import { decodeAs, isKnown } from "./picture_decode.ts";
-import { inspect } from "./picture_format.ts";
+import { decodeAs } from "./picture_decode.ts";
+import { lookAt } from "./picture_format.ts";
+import { readBytes } from "./source.ts";
 import { flatten, orient, type Picture } from "./picture.ts";
 
 export type { Picture } from "./picture.ts";
@@ -18,61 +20,36 @@ const EXTENSIONS = /\.(png|jpe?g|webp)$/i;
 /** What the name of a picture's foreground mask ends in, in place of its own extension. */
 export const MASK_ENDING = ".mask.png";
 
-/** Decoding takes four bytes a pixel several times over, in the 4 GB that WebAssembly has. */
-const MOST_PIXELS = 150e6;
-
 /**
- * Pixels that a byte can stand for at most: eight of one bit, made smaller by deflate at its best. A header that claims
- * more lies, and decoding would only fill memory.
- */
-const DENSEST = 8 * 1032;
-
-/**
- * Reads a PNG, JPEG or WebP file as 8-bit RGB: upright by its EXIF orientation, transparency over mid-grey, grey as
- * RGB.
+ * Reads a picture file as 8-bit RGB: upright by its EXIF orientation, transparency over mid-grey, grey as RGB. It may be
+ * PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC, AVIF, JPEG XL or JPEG 2000, which its content tells; of an animation or of
+ * several pages, the first is read.
  *
  * @throws FileError naming the file if it is missing, cut short, damaged or of another format
  */
 export async function readPicture(path: string): Promise<Picture> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await Deno.readFile(path);
-  } catch (error) {
-    throw FileError.from(error, path, "reading it");
-  }
-  return await decodePicture(bytes, path);
+  return await decodePicture(await readBytes(path), path);
 }
 
 /** Decodes the bytes of a picture file; see {@linkcode readPicture}. */
 export async function decodePicture(bytes: Uint8Array, name = "(bytes)"): Promise<Picture> {
-  const { kind, orientation, pixels = 0, fault } = inspect(bytes);
-  if (!isKnown(kind)) {
+  const kind = pictureKind(bytes);
+  if (!kind) {
     const what = bytes.length === 0
       ? "is empty"
-      : kind
-      ? `is a ${kind} file`
-      : "is no picture that is known here";
-    throw new FileError(name, what, "Supported are PNG, JPEG and WebP: convert it");
+      : `is ${kindOf(bytes) ?? "no picture that is known here"}`;
+    throw new FileError(name, what, `Read are ${PICTURES.join(", ")}: convert it to one of them`);
   }
-  if (fault) {
-    throw new FileError(name, fault, "Fetch it again, or save it anew from a picture editor");
-  }
-  if (pixels > MOST_PIXELS) {
+  const found = await lookAt(bytes, kind);
+  if (found.fault) {
     throw new FileError(
       name,
-      `has ${(pixels / 1e6).toFixed()} million pixels`,
-      "Make it smaller first",
+      found.fault,
+      found.fault === "is cut short" ? "Fetch it again" : "Convert it to PNG or JPEG first",
     );
   }
-  if (pixels > bytes.length * DENSEST) {
-    throw new FileError(
-      name,
-      `claims ${pixels} pixels in ${bytes.length} bytes`,
-      "It is damaged: fetch it again",
-    );
-  }
-  const { width, height, data } = await decodeAs(kind, bytes, name);
-  return orient(flatten(data, width, height), orientation);
+  const { width, height, data } = await decodeAs(kind, found, name);
+  return orient(flatten(data, width, height, { opaque: found.opaque }), found.orientation);
 }
 
 /**

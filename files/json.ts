@@ -4,7 +4,8 @@
  * Why more than `JSON.parse`: it silently keeps the last of two equal names, and a weight file in which a tensor is
  * described twice is a lie about one of them.
  */
-import { FileError, messageOf } from "./errors.ts";
+import { FileError } from "./errors.ts";
+import { parseJson, readText } from "./text.ts";
 
 /** A parsed JSON object. */
 export type JsonObject = { readonly [name: string]: unknown };
@@ -15,17 +16,7 @@ export const isObject = (value: unknown): value is JsonObject =>
 
 /** Parses `text`. Throws {@linkcode FileError} naming `file` unless it is JSON and its outermost value is an object. */
 export function parseJsonObject(text: string, file: string, what = "it"): JsonObject {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new FileError(
-      file,
-      `${what} is not valid JSON (${messageOf(error)})`,
-      "It is probably cut short or damaged: fetch or write it again",
-      { cause: error },
-    );
-  }
+  const value = parseJson(text, file, what);
   if (!isObject(value)) throw new FileError(file, `${what} is JSON, but not an object`);
   return value;
 }
@@ -47,38 +38,40 @@ export const withInfinities = (text: string): string =>
     (part) => part === "Infinity" ? "1e999" : part,
   );
 
-/** Reads a UTF-8 text file. Throws {@linkcode FileError} if it can't be read. */
-export async function readText(path: string): Promise<string> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    throw FileError.from(error, path, "reading it");
-  }
+/** A name that an object holds twice. */
+export interface Duplicate {
+  /** The name. */
+  readonly name: string;
+  /** The name under which the outermost object holds the object, or what that is in; undefined for the outermost. */
+  readonly within?: string;
 }
 
-/** The first name that occurs twice in one object of `json` (which `JSON.parse` must have accepted), or undefined. */
-export function duplicateName(json: string): string | undefined {
+/** Names that occur more than once in one object of `json`, which `JSON.parse` must have accepted. */
+export function duplicateNames(json: string): Duplicate[] {
+  const found: Duplicate[] = [];
   // One entry per open bracket: the names seen so far of an object, or null for an array.
   const open: (Set<string> | null)[] = [];
   const token = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],]/gy;
   const gap = /[^"{}[\],]*/gy;
-  let nameNext = false;
+  let nameNext = false, outermost: string | undefined;
   for (let at = 0;;) {
     gap.lastIndex = at;
     gap.exec(json);
     token.lastIndex = gap.lastIndex;
-    const found = token.exec(json)?.[0];
-    if (found === undefined) return undefined;
+    const part = token.exec(json)?.[0];
+    if (part === undefined) return found;
     at = token.lastIndex;
-    if (found === "{") open.push(new Set());
-    else if (found === "[") open.push(null);
-    else if (found === "}" || found === "]") open.pop();
-    else if (found !== "," && nameNext) {
-      const names = open.at(-1)!;
-      const name = JSON.parse(found) as string;
-      if (names!.has(name)) return name;
+    if (part === "{") open.push(new Set());
+    else if (part === "[") open.push(null);
+    else if (part === "}" || part === "]") open.pop();
+    else if (part !== "," && nameNext) {
+      const names = open.at(-1)!, name = JSON.parse(part) as string;
+      if (names!.has(name)) {
+        found.push({ name, ...(open.length > 1 && { within: outermost }) });
+      }
       names!.add(name);
+      if (open.length === 1) outermost = name;
     }
-    nameNext = (found === "{" || found === ",") && open.at(-1) instanceof Set;
+    nameNext = (part === "{" || part === ",") && open.at(-1) instanceof Set;
   }
 }

@@ -3,7 +3,7 @@
  * same in an event file for TensorBoard, with sample pictures.
  */
 import { writeFileAtomic } from "./atomic.ts";
-import { readText } from "./json.ts";
+import { readText } from "./text.ts";
 import { isFile } from "./paths.ts";
 import { eventRecord, firstRecord, type TrainingEvent } from "./tensorboard.ts";
 

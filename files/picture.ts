@@ -114,17 +114,18 @@ export function orient(picture: Picture, orientation: number): Picture {
  * Lays pixels with alpha over a colour.
  *
  * @param rgba four bytes a pixel, colours not multiplied by alpha
- * @param under mid-grey, which the models see as zero
+ * @param options.under mid-grey, which the models see as zero
+ * @param options.opaque whether what is in the place of alpha is none
  */
 export function flatten(
   rgba: ArrayLike<number>,
   width: number,
   height: number,
-  under = 128,
+  { under = 128, opaque = false } = {},
 ): Picture {
   const out = blank(width, height);
   for (let i = 0, o = 0; i < rgba.length; i += 4) {
-    const alpha = rgba[i + 3];
+    const alpha = opaque ? 255 : rgba[i + 3];
     for (let c = 0; c < 3; c++) {
       // exact for opaque pixels, which are nearly all
       out.data[o++] = alpha === 255

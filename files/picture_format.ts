@@ -1,145 +1,184 @@
 /**
- * What kind of picture a file is, whether it is all there, and which way is up; found out before a decoder is let loose.
+ * What is to be known of a picture file before a decoder is let loose: which way is up, what of it is pictures at all,
+ * and, of a JPEG, what it is made of.
  *
- * Why: the JPEG decoder fills a truncated file with grey and calls it a success, no decoder here can tell a phone's
- * HEIC from garbage, and none but the JPEG one knows of EXIF.
+ * Why the bytes are mended: a wrong checksum beside the pixels, a missing end or a length that is off by one loses
+ * nothing, and decoders refuse it all the same. What is mended here is nothing that pixels are made from.
  */
+import { bigEndian, latin1, littleEndian } from "./bytes.ts";
+import { exifOrientation, exifShort, rawProfile, xmpOrientation } from "./exif.ts";
+import type { PictureKind } from "./kinds.ts";
+import { type Chunk, chunk, chunksOf, type Note, noteIn, SIGNATURE } from "./png_chunks.ts";
 
 /** What was found out from the bytes of a picture file. */
 export interface Found {
-  /** `"png"`, `"jpeg"` and `"webp"` can be decoded; another name is that of a format that can't. */
-  readonly kind: string | undefined;
-  /** EXIF orientation, 1 to 8; 1 is upright. */
+  /** What to decode. */
+  readonly bytes: Uint8Array;
+  /** EXIF orientation, 1 to 8; 1 is upright, or the decoder turns it. */
   readonly orientation: number;
-  /** Width × height as the header has it, where that is easily found. */
-  readonly pixels?: number;
-  /** What is wrong, if something is. */
+  /** Whether what looks like an alpha channel is none. */
+  readonly opaque?: boolean;
+  /** Whether the pixels are all there even if the end is missing, of which a decoder complains. */
+  readonly scanned?: boolean;
+  /** What it is that can't be used, where it is. */
   readonly fault?: string;
+  /** What is wrong with it that the decoder won't find, since it is mended here. */
+  readonly damage?: string;
 }
 
-const ascii = (bytes: Uint8Array, from: number, to: number): string =>
-  String.fromCharCode(...bytes.subarray(from, to));
-
-/** Looks at the bytes of a file. Never throws. */
-export function inspect(bytes: Uint8Array): Found {
-  const head = ascii(bytes, 0, 16);
-  if (head.startsWith("\x89PNG\r\n\x1a\n")) return { kind: "png", ...png(bytes) };
-  if (head.startsWith("\xff\xd8\xff")) return { kind: "jpeg", ...jpeg(bytes) };
-  if (head.startsWith("RIFF") && head.slice(8, 12) === "WEBP") {
-    return { kind: "webp", ...webp(bytes) };
+/** Looks at the bytes of a picture. Never throws. */
+export async function lookAt(bytes: Uint8Array, kind: PictureKind): Promise<Found> {
+  switch (kind) {
+    case "JPEG":
+      return jpeg(bytes);
+    case "PNG":
+      return await png(bytes);
+    case "WebP":
+      return webp(bytes);
+    case "TIFF":
+      return tiff(bytes);
+    case "BMP":
+      return bmp(bytes);
+    default:
+      return { bytes, orientation: 1 };
   }
-  const others: [RegExp, string][] = [
-    [/^GIF8/, "GIF"],
-    [/^BM/, "BMP"],
-    [/^(II\*\0|MM\0\*)/, "TIFF"],
-    [/^....ftyp(heic|heix|mif1|msf1|hevc)/s, "HEIC"],
-    [/^....ftypavi[fs]/s, "AVIF"],
-    [/^8BPS/, "Photoshop"],
-    [/^(\xff\n|....JXL )/s, "JPEG XL"],
-    [/^%PDF/, "PDF"],
-  ];
-  return { kind: others.find(([magic]) => magic.test(head))?.[1], orientation: 1 };
 }
 
-type Rest = Omit<Found, "kind">;
+const utf8 = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
-const big = (bytes: Uint8Array, at: number, count: number): number => {
-  let n = 0;
-  for (let i = 0; i < count; i++) n = n * 256 + (bytes[at + i] ?? 0);
-  return n;
-};
+const XMP = "http://ns.adobe.com/xap/1.0/\0";
 
-function png(bytes: Uint8Array): Rest {
-  let orientation = 1;
-  const pixels = big(bytes, 16, 4) * big(bytes, 20, 4);
-  for (let at = 8; at + 12 <= bytes.length;) {
-    const length = big(bytes, at, 4), name = ascii(bytes, at + 4, at + 8);
-    if (name === "eXIf") orientation = orientationOf(bytes.subarray(at + 8, at + 8 + length));
-    if (name === "IEND") return { orientation, pixels };
-    at += 12 + length;
-  }
-  return { orientation, fault: "is cut short" };
-}
-
-function webp(bytes: Uint8Array): Rest {
-  const little = (at: number) => big(bytes.slice(at, at + 4).reverse(), 0, 4);
-  let orientation = 1, pixels = 0;
-  if (little(4) + 8 > bytes.length) return { orientation, fault: "is cut short" };
-  for (let at = 12; at + 8 <= bytes.length;) {
-    const length = little(at + 4);
-    if (ascii(bytes, at, at + 4) === "EXIF") {
-      orientation = orientationOf(bytes.subarray(at + 8, at + 8 + length));
-    }
-    pixels = Math.max(pixels, webpPixels(ascii(bytes, at, at + 4), little, at + 8));
-    if (ascii(bytes, at, at + 4) === "ANIM") {
-      return { orientation, fault: "is an animation, not a picture" };
-    }
-    at += 8 + length + length % 2;
-  }
-  return { orientation, pixels };
-}
-
-/** Width × height as a chunk at `at` has it: lossy, lossless, or the canvas of both. */
-function webpPixels(kind: string, little: (at: number) => number, at: number): number {
-  const bits = (from: number, shift: number, count: number) =>
-    Math.floor(little(from) / 2 ** shift) % 2 ** count;
-  if (kind === "VP8 ") return bits(at + 6, 0, 14) * bits(at + 8, 0, 14);
-  if (kind === "VP8L") return (bits(at + 1, 0, 14) + 1) * (bits(at + 1, 14, 14) + 1);
-  if (kind === "VP8X") return (bits(at + 4, 0, 24) + 1) * (bits(at + 7, 0, 24) + 1);
-  return 0;
-}
-
-function jpeg(bytes: Uint8Array): Rest {
-  let orientation = 1;
-  let pixels = 0;
-  for (let at = 2; at + 4 <= bytes.length;) {
-    if (bytes[at] !== 0xff) return { orientation, fault: "is damaged" };
-    const marker = bytes[at + 1], length = big(bytes, at + 2, 2);
-    if (marker === 0xff) {
-      at++;
+function jpeg(bytes: Uint8Array): Found {
+  let exif: number | undefined, xmp: number | undefined;
+  let components = Infinity, sequential = false, scanned = 0;
+  // From marker to marker; compressed data, and what does not belong there, are passed over.
+  for (let at = 2; (at = bytes.indexOf(0xff, at)) >= 0;) {
+    const marker = bytes[at + 1], length = bigEndian(bytes, at + 2, 2);
+    if (marker === 0xd9) break;
+    if (marker === 0xff || marker === 0 || (marker >= 0xd0 && marker <= 0xd8)) {
+      at += marker === 0xff ? 1 : 2;
       continue;
     }
-    if (marker === 0xe1 && orientation === 1) {
-      orientation = orientationOf(bytes.subarray(at + 4, at + 2 + length));
+    const body = bytes.subarray(at + 4, at + 2 + length);
+    if (marker === 0xe1) {
+      exif ??= exifOrientation(body);
+      if (latin1(body, 0, XMP.length) === XMP) xmp ??= xmpOrientation(utf8(body));
     }
-    const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (isFrame) pixels = big(bytes, at + 5, 2) * big(bytes, at + 7, 2);
-    if (isFrame && bytes[at + 9] === 4) {
-      return { orientation, fault: "is a CMYK JPEG, made for print" };
+    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
+      components = body[5];
+      sequential = marker <= 0xc1;
     }
-    // The compressed data follow. They can't hold an end marker, a thumbnail in the headers before can.
-    if (marker === 0xda) {
-      return { orientation, pixels, fault: ends(bytes, at) ? undefined : "is cut short" };
-    }
+    if (marker === 0xda) scanned += body[0] ?? 0;
     at += 2 + length;
   }
-  return { orientation, fault: "is cut short" };
+  return {
+    bytes,
+    orientation: exif ?? xmp ?? 1,
+    scanned: sequential && scanned >= components,
+  };
 }
 
-function ends(bytes: Uint8Array, after: number): boolean {
-  for (let i = bytes.lastIndexOf(0xd9); i > after; i = bytes.lastIndexOf(0xd9, i - 1)) {
-    if (bytes[i - 1] === 0xff) return true;
-  }
-  return false;
-}
+/** Chunks that pixels are made from. */
+const NEEDED = ["IHDR", "PLTE", "tRNS", "IDAT"];
 
-/** Tag 0x0112 of the first directory of an EXIF block, with or without its "Exif\0\0"; 1 if there is none. */
-export function orientationOf(block: Uint8Array): number {
-  const bytes = ascii(block, 0, 6) === "Exif\0\0" ? block.subarray(6) : block;
-  const order = ascii(bytes, 0, 4);
-  if (order !== "II*\0" && order !== "MM\0*") return 1;
-  const little = order === "II*\0";
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const short = (at: number) => at + 2 <= bytes.length ? view.getUint16(at, little) : 0;
-  if (bytes.length < 8) return 1;
-  const start = view.getUint32(4, little);
-  for (let i = 0, count = short(start); i < count; i++) {
-    const at = start + 2 + i * 12;
-    if (at + 12 > bytes.length) break;
-    if (short(at) === 0x0112) {
-      const value = short(at + 8);
-      return value >= 1 && value <= 8 ? value : 1;
+async function png(bytes: Uint8Array): Promise<Found> {
+  let exif: number | undefined, xmp: number | undefined;
+  const needed: Chunk[] = [];
+  let whole = true;
+  for (const one of chunksOf(bytes)) {
+    whole = one.whole;
+    if (NEEDED.includes(one.kind)) needed.push(one);
+    if (one.kind === "eXIf") exif ??= exifOrientation(one.body);
+    const note = noteIn(one);
+    if (note && /^Raw profile type (exif|APP1)$/i.test(note.keyword)) {
+      exif ??= exifOrientation(rawProfile(await textOf(note)));
+    }
+    if (note?.keyword === "XML:com.adobe.xmp") xmp ??= xmpOrientation(await textOf(note));
+    if (note && /^Raw profile type xmp$/i.test(note.keyword)) {
+      xmp ??= xmpOrientation(utf8(rawProfile(await textOf(note))));
     }
   }
-  return 1;
+  const orientation = exif ?? xmp ?? 1;
+  // A file without its last chunk may be whole, one that ends within a chunk is not.
+  if (!whole) return { bytes, orientation, fault: "is cut short" };
+  const parts = needed.map(({ kind, body }) => chunk(kind, body));
+  // The pixels have a checksum of their own.
+  const wrong = needed.find(({ kind, checksum }, i) =>
+    kind !== "IDAT" && bigEndian(parts[i], parts[i].length - 4, 4) !== checksum
+  );
+  return {
+    bytes: await joined([SIGNATURE, ...parts, chunk("IEND", new Uint8Array(0))]),
+    orientation,
+    ...(wrong && { damage: `wrong checksum of ${wrong.kind}` }),
+  };
+}
+
+const joined = async (parts: Uint8Array<ArrayBuffer>[]): Promise<Uint8Array> =>
+  new Uint8Array(await new Blob(parts).arrayBuffer());
+
+/** Characters of the longest note that is looked at. */
+const LONGEST = 2 ** 20;
+
+/** A note's text; of a damaged one, what there is of it. */
+async function textOf({ text, utf8: wide, packed }: Note): Promise<string> {
+  let found = packed ? "" : wide ? utf8(text) : latin1(text, 0, LONGEST);
+  if (!packed) return found;
+  const stream = new Blob([text as Uint8Array<ArrayBuffer>]).stream()
+    .pipeThrough(new DecompressionStream("deflate"));
+  try {
+    for await (const part of stream) {
+      found += latin1(part);
+      if (found.length > LONGEST) break;
+    }
+  } catch {
+    // what was read before tells, or nothing does
+  }
+  return found;
+}
+
+function webp(bytes: Uint8Array): Found {
+  let exif: number | undefined, xmp: number | undefined;
+  for (let at = 12; at + 8 <= bytes.length;) {
+    const kind = latin1(bytes, at, at + 4), length = littleEndian(bytes, at + 4, 4);
+    const body = bytes.subarray(at + 8, at + 8 + length);
+    if (kind === "EXIF") exif ??= exifOrientation(body);
+    if (kind === "XMP ") xmp ??= xmpOrientation(utf8(body));
+    at += 8 + length + length % 2;
+  }
+  // Some writers count a byte that they leave out.
+  const size = littleEndian(bytes, 4, 4), most = bytes.length - 8;
+  const mended = size === most + 1 ? withNumber(bytes, 4, most) : bytes;
+  return { bytes: mended, orientation: exif ?? xmp ?? 1 };
+}
+
+/** DNGVersion, and the kind of a first picture that is a smaller copy of what follows. */
+const DNG = 0xc612, SUBFILE = 0xfe;
+
+function tiff(bytes: Uint8Array): Found {
+  const raw = exifShort(bytes, DNG) !== undefined || (exifShort(bytes, SUBFILE) ?? 0) & 1;
+  return {
+    bytes,
+    orientation: exifOrientation(bytes) ?? 1,
+    ...(raw && { fault: "is a camera's raw picture" }),
+  };
+}
+
+/** Smallest header that says which bits are alpha, and where it does. */
+const WITH_ALPHA = 56, ALPHA = 14 + 52;
+
+function bmp(bytes: Uint8Array): Found {
+  const header = littleEndian(bytes, 14, 4);
+  return {
+    // its own size, which many writers leave out, and which is wrong where something was appended
+    bytes: withNumber(bytes, 2, bytes.length),
+    orientation: 1,
+    opaque: header < WITH_ALPHA || littleEndian(bytes, ALPHA, 4) === 0,
+  };
+}
+
+/** A copy with another number of four bytes. */
+function withNumber(bytes: Uint8Array, at: number, value: number): Uint8Array {
+  const copy = bytes.slice();
+  if (copy.length >= at + 4) new DataView(copy.buffer).setUint32(at, value, true);
+  return copy;
 }

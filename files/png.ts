@@ -5,11 +5,10 @@
  * a page around it. Format: https://www.w3.org/TR/png-3/
  */
 import { writeFileAtomic } from "./atomic.ts";
-import { crc32 } from "./crc32.ts";
+import { latin1 } from "./bytes.ts";
 import { FileError } from "./errors.ts";
 import type { Picture } from "./picture.ts";
-
-const SIGNATURE = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
+import { chunk, chunksOf, noteIn, SIGNATURE } from "./png_chunks.ts";
 
 /**
  * Encodes an 8-bit RGB PNG.
@@ -52,23 +51,10 @@ export async function writePng(
 export function readPngText(bytes: Uint8Array, name = "(bytes)"): Record<string, string> {
   if (!SIGNATURE.every((byte, i) => bytes[i] === byte)) throw new FileError(name, "is no PNG file");
   const text: Record<string, string> = {};
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let at = 8; at + 12 <= bytes.length;) {
-    const length = view.getUint32(at);
-    const kind = latin1(bytes.subarray(at + 4, at + 8));
-    const body = bytes.subarray(at + 8, at + 8 + length);
-    const end = body.indexOf(0);
-    const keyword = latin1(body.subarray(0, end));
-    if (kind === "tEXt" && end > 0) text[keyword] = latin1(body.subarray(end + 1));
-    // after the keyword: compressed or not, method, language, translated keyword, text
-    if (kind === "iTXt" && end > 0 && body[end + 1] === 0) {
-      const language = body.indexOf(0, end + 3);
-      const translated = body.indexOf(0, language + 1);
-      if (language > 0 && translated > 0) {
-        text[keyword] = new TextDecoder().decode(body.subarray(translated + 1));
-      }
-    }
-    at += 12 + length;
+  for (const one of chunksOf(bytes)) {
+    const note = noteIn(one);
+    if (!note || note.packed) continue;
+    text[note.keyword] = note.utf8 ? new TextDecoder().decode(note.text) : latin1(note.text);
   }
   return text;
 }
@@ -134,20 +120,3 @@ function textChunk(keyword: string, value: string): Uint8Array<ArrayBuffer> {
   body.set(utf8, start.length);
   return chunk("iTXt", body);
 }
-
-/** Length, kind, content, checksum over kind and content. */
-function chunk(kind: string, content: Uint8Array): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(12 + content.length);
-  const view = new DataView(out.buffer);
-  view.setUint32(0, content.length);
-  for (let i = 0; i < 4; i++) out[4 + i] = kind.charCodeAt(i);
-  out.set(content, 8);
-  view.setUint32(8 + content.length, crc32(out.subarray(4, 8 + content.length)));
-  return out;
-}
-
-const latin1 = (bytes: Uint8Array): string => {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return text;
-};

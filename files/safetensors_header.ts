@@ -7,7 +7,8 @@
  */
 import { FILE_BYTES, type FileDType, isFileDType } from "./dtypes.ts";
 import { FileError } from "./errors.ts";
-import { duplicateName, isObject, parseJsonObject } from "./json.ts";
+import { duplicateNames, isObject, parseJsonObject } from "./json.ts";
+import { kindOf } from "./kinds.ts";
 import type { ByteSource } from "./source.ts";
 
 /** What a file says of one tensor. */
@@ -30,6 +31,9 @@ export interface Header {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** The name under which a header has notes. */
+const METADATA = "__metadata__";
+
 /** Longest header that is looked at; the reference implementation's limit. */
 const LONGEST = 100_000_000;
 
@@ -38,16 +42,21 @@ const DAMAGED = "The file is damaged or was cut short: fetch or write it again";
 /** Reads and checks the header. Throws {@linkcode FileError} naming the file, the tensor and the fault. */
 export async function readHeader(source: ByteSource): Promise<Header> {
   const { name: file, size } = source;
+  if (size === 0) throw new FileError(file, "is empty", DAMAGED);
   if (size < 8) {
     throw new FileError(file, `has ${size} bytes, too few for a safetensors file`, DAMAGED);
   }
   const start = await source.read(0, 8);
   const length = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(Math.min(LONGEST, size - 8)) || length < 2n) {
+    const kind = kindOf(await source.read(0, Math.min(size, 512)));
     throw new FileError(
       file,
-      `is not a safetensors file: it claims a header of ${length} bytes in a file of ${size}`,
-      "It is damaged, cut short, or of another kind (a PyTorch .ckpt or .bin, a Git LFS pointer)",
+      kind
+        ? `is ${kind}, and no file of weights`
+        : "is no file of weights: neither a checkpoint of PyTorch, nor safetensors, " +
+          `as which it claims a header of ${length} bytes in a file of ${size}`,
+      kind ? undefined : DAMAGED,
     );
   }
   const bytes = await source.read(8, Number(length));
@@ -61,27 +70,30 @@ export async function readHeader(source: ByteSource): Promise<Header> {
 }
 
 /**
- * Checks a header's text against the file that it describes.
+ * Checks a header's text against the file that it describes. Of a name that occurs twice the last counts, as for the
+ * reference implementation, if what it says holds for the whole file; a field of a tensor must not occur twice.
  *
  * @param from offset in the file at which the tensors' bytes begin
  * @param to size of the file; the tensors must fill `from`..`to` exactly
  */
 export function checkHeader(text: string, file: string, from: number, to: number): Header {
   const json = parseJsonObject(text, file, "its header");
-  const twice = duplicateName(text);
-  if (twice !== undefined) {
-    throw new FileError(file, `its header has the name ${show(twice)} twice`, DAMAGED);
-  }
+  const twice = duplicateNames(text);
+  const wrong = twice.find(({ within, name }) =>
+    within === undefined ? name === METADATA : within !== METADATA
+  );
+  if (wrong) throw nameTwice(file, wrong.name);
   const metadata: Record<string, string> = Object.create(null);
   const list: [string, TensorEntry][] = [];
   for (const [name, value] of Object.entries(json)) {
-    if (name === "__metadata__") Object.assign(metadata, checkMetadata(value, file));
+    if (name === METADATA) Object.assign(metadata, checkMetadata(value, file));
     else list.push([name, checkEntry(name, value, file, from, to)]);
   }
   list.sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
   let at = from;
   for (const [name, entry] of list) {
     if (entry.offset !== at) {
+      if (twice.length) throw nameTwice(file, twice[0].name);
       const fault = entry.offset < at ? "overlaps the tensor before it" : "leaves a gap before it";
       throw new FileError(
         file,
@@ -92,6 +104,7 @@ export function checkHeader(text: string, file: string, from: number, to: number
     at += entry.bytes;
   }
   if (at !== to) {
+    if (twice.length) throw nameTwice(file, twice[0].name);
     throw new FileError(
       file,
       `holds ${to - from} bytes of data where its header describes ${at - from}`,
@@ -101,7 +114,12 @@ export function checkHeader(text: string, file: string, from: number, to: number
   return { tensors: new Map(list), metadata };
 }
 
+const nameTwice = (file: string, name: string): FileError =>
+  new FileError(file, `its header has the name ${show(name)} twice`, DAMAGED);
+
+/** What was noted; as for the reference implementation, null is nothing. */
 function checkMetadata(value: unknown, file: string): Record<string, string> {
+  if (value === null) return {};
   if (!isObject(value) || !Object.values(value).every((v) => typeof v === "string")) {
     throw new FileError(file, "its __metadata__ is not an object of strings", DAMAGED);
   }

@@ -46,22 +46,35 @@ export function blobSource(blob: Blob, name = "(blob)"): ByteSource {
   };
 }
 
+/** Reads a whole file. Throws {@linkcode FileError} if it is missing, unreadable or no regular file (or pipe). */
+export async function readBytes(path: string, { pipes = false } = {}): Promise<Uint8Array> {
+  try {
+    checkRegular(path, await Deno.stat(path), pipes);
+    return await Deno.readFile(path);
+  } catch (error) {
+    throw FileError.from(error, path, "reading it");
+  }
+}
+
+/** Refuses what is no regular file before it is opened: opening a pipe waits for whoever writes into it. */
+function checkRegular(path: string, info: Deno.FileInfo, pipes = false): void {
+  if (info.isFile || (pipes && info.isFifo)) return;
+  if (info.isDirectory) throw new FileError(path, "is a folder", "Name a file in it");
+  const what = info.isFifo ? "a pipe" : info.isSocket ? "a socket" : "a device";
+  throw new FileError(path, `is ${what}, not a file`, "Write what comes from it into a file first");
+}
+
 /** Opens a file by path. Throws {@linkcode FileError} if it is missing, unreadable or no regular file. */
 export async function fileSource(path: string): Promise<ByteSource> {
   let file: Deno.FsFile;
   let size: number;
   try {
+    const info = await Deno.stat(path);
+    checkRegular(path, info);
+    size = info.size;
     file = await Deno.open(path, { read: true });
   } catch (error) {
     throw FileError.from(error, path, "opening it");
-  }
-  try {
-    const info = await file.stat();
-    if (info.isDirectory) throw new FileError(path, "is a folder", "Name a file in it");
-    size = info.size;
-  } catch (error) {
-    file.close();
-    throw FileError.from(error, path, "looking at it");
   }
   // A handle has one position, so reads that are asked for at the same time must take turns.
   let turn: Promise<unknown> = Promise.resolve();

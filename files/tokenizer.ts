@@ -4,7 +4,8 @@
  * Why here: `models/` is to run in a browser, where there are no folders; it takes the parsed parts.
  */
 import { FileError } from "./errors.ts";
-import { isObject, type JsonObject, readJsonObject, readText } from "./json.ts";
+import { isObject, type JsonObject, readJsonObject } from "./json.ts";
+import { linesIn, readText } from "./text.ts";
 import { isFile } from "./paths.ts";
 
 /** A token that is recognised as a whole before anything else happens to the text. */
@@ -77,7 +78,7 @@ export async function readTokenizerParts(folder: string): Promise<TokenizerParts
     }
   }
   const vocab = checkVocabulary(await readJsonObject(path("vocab.json")), path("vocab.json"));
-  const merges = (await readText(path("merges.txt"))).split(/\r?\n/)
+  const merges = linesIn(await readText(path("merges.txt")))
     .filter((line, i) => line !== "" && !(i === 0 && line.startsWith("#version")));
   return {
     vocab,

@@ -1,7 +1,7 @@
 /** The part of docs/paper.md that a run writes: conclusions and tables from the JSON. */
 import { writeFileAtomic } from "../files/atomic.ts";
 import { FileError } from "../files/errors.ts";
-import { readText } from "../files/json.ts";
+import { readText } from "../files/text.ts";
 import { leadOf } from "./report.ts";
 import type { Results } from "./results.ts";
 import { conclusionCells, markdown, partsOf } from "./tables.ts";

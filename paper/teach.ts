@@ -15,7 +15,7 @@ import { trainConcepts, type TrainReport } from "../concepts/train.ts";
 import { CAPTIONS_FILE } from "../cli/work_merge.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import { samplerOf } from "../diffusion/sample.ts";
-import { readText } from "../files/json.ts";
+import { readText } from "../files/text.ts";
 import { isFile } from "../files/paths.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { commonDivisor } from "../numerics/integers.ts";

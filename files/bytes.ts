@@ -1,0 +1,22 @@
+/** Small readings of bytes that several file formats share. */
+
+/** Bytes `from` to `to` as Latin-1, one letter a byte. */
+export function latin1(bytes: Uint8Array, from = 0, to = bytes.length): string {
+  let text = "";
+  for (const byte of bytes.subarray(from, to)) text += String.fromCharCode(byte);
+  return text;
+}
+
+/** A whole number of `count` bytes, the highest first; bytes that are not there are zeros. */
+export function bigEndian(bytes: Uint8Array, at: number, count: number): number {
+  let n = 0;
+  for (let i = 0; i < count; i++) n = n * 256 + (bytes[at + i] ?? 0);
+  return n;
+}
+
+/** The same, the lowest byte first. */
+export function littleEndian(bytes: Uint8Array, at: number, count: number): number {
+  let n = 0;
+  for (let i = count - 1; i >= 0; i--) n = n * 256 + (bytes[at + i] ?? 0);
+  return n;
+}
