@@ -2,8 +2,8 @@
 import { FileError, messageOf } from "../files/errors.ts";
 import { isObject } from "../files/json.ts";
 import { parseJson, readText } from "../files/text.ts";
-import { listPictures } from "../files/image.ts";
-import { isFolder } from "../files/paths.ts";
+import { holdsPictures } from "../files/collection.ts";
+import { isFile, isFolder, namesIn } from "../files/paths.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { concept, distinctConcepts } from "./parse_concept.ts";
 import type { ConceptRequest, TrainRequest } from "./requests.ts";
@@ -17,7 +17,8 @@ export type ListedConcepts = Pick<TrainRequest, "concepts" | "regularization">;
 /**
  * Reads a list: `[{ "instance_prompt": "photo of a <new1> cat", "class_prompt": "cat", "instance_data_dir": "./cat",
  * "class_data_dir": "./cats" }]`. The instance prompt is the caption of all of a concept's pictures, the class prompt
- * that of its regularization pictures. As in diffusers, paths are relative to where the command runs, and a class folder
+ * that of its regularization pictures. As in diffusers, paths are relative to where the command runs (or, where there is
+ * nothing, to the list), and a class folder
  * that has no pictures, or is not named, means that the model makes them. Other keys are passed over.
  *
  * @throws FileError naming the entry and what it lacks
@@ -30,7 +31,7 @@ export async function readConceptsList(path: string): Promise<ListedConcepts> {
   const concepts: ConceptRequest[] = [];
   const regularization: TrainRequest["regularization"] = [];
   for (const [i, value] of parsed.entries()) {
-    const entry = checked(path, i + 1, value);
+    const entry = await placed(path, checked(path, i + 1, value));
     const one = conceptOf(path, i + 1, entry);
     concepts.push(one);
     const { category } = one, folder = entry.class_data_dir;
@@ -60,6 +61,20 @@ function checked(path: string, number: number, value: unknown): Entry {
   }
   return value as Entry;
 }
+
+/** An entry whose folders are where they are: from here, or else from where the list is. */
+async function placed(path: string, entry: Entry): Promise<Entry> {
+  const beside = path.replace(/[^/\\]*$/, "");
+  const found = { ...entry };
+  for (const key of ["instance_data_dir", "class_data_dir"] as const) {
+    const folder = entry[key];
+    if (folder === undefined || await exists(folder)) continue;
+    if (await exists(beside + folder)) found[key] = beside + folder;
+  }
+  return found;
+}
+
+const exists = async (path: string): Promise<boolean> => await isFolder(path) || await isFile(path);
 
 /**
  * The class word is what the class prompt ends in and the instance prompt has behind the new word: "dog" of "photo of a
@@ -92,16 +107,5 @@ function conceptOf(path: string, number: number, entry: Entry): ConceptRequest {
   }
 }
 
-async function hasPictures(folder: string): Promise<boolean> {
-  if (!await isFolder(folder)) return false;
-  try {
-    return (await listPictures(folder)).length > 0;
-  } catch (error) {
-    if (error instanceof FileError) return Deno.readDirSync(folder).some(isList);
-    throw error;
-  }
-}
-
-/** Whether an entry of a folder without pictures of its own makes it a collection all the same. */
-const isList = ({ name }: Deno.DirEntry): boolean =>
-  /\.tar$|^metadata\.jsonl$|^images\.txt$/i.test(name);
+const hasPictures = async (folder: string): Promise<boolean> =>
+  await isFolder(folder) && (await namesIn(folder)).some(holdsPictures);

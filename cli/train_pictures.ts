@@ -4,8 +4,9 @@ import { fill } from "../concepts/prompts.ts";
 import { readRegularization } from "../concepts/regularization.ts";
 import { type CaptionedFile, listCaptioned } from "../files/collection.ts";
 import { FileError } from "../files/errors.ts";
-import { type Picture, readPicture, resize } from "../files/image.ts";
+import { type Picture, resize } from "../files/image.ts";
 import { centreSquare } from "../files/picture.ts";
+import { asPeopleSort, type Remark } from "../files/place.ts";
 import { readLines } from "../files/text.ts";
 import { UsageError } from "../terminal/errors.ts";
 import type { ConceptRequest, TrainRequest } from "./requests.ts";
@@ -30,10 +31,11 @@ export async function readPhotos(
   { words, tokens, photos, caption, captions: list }: ConceptRequest,
   size: number,
   template: string,
+  remark?: Remark,
 ): Promise<Required<Pick<Concept, "pictures" | "captions" | "masks">>> {
   const most = Math.ceil(MOST_ZOOM * size);
   const shrunk = (p: Picture) => p.width > most ? resize(p, most, most) : p;
-  const files = await listCaptioned(photos);
+  const files = await listCaptioned(photos, remark);
   const lines = list === undefined ? undefined : await readLines(list);
   if (lines && lines.length !== files.length) {
     throw new FileError(
@@ -42,11 +44,12 @@ export async function readPhotos(
       "A line for each picture is needed, in the order of their names",
     );
   }
+  if (lines) files.sort((a, b) => asPeopleSort(a.name, b.name));
   const pictures: Picture[] = [], masks: (Picture | undefined)[] = [], captions: string[] = [];
   for (const [i, file] of files.entries()) {
     const picture = await file.read();
     pictures.push(shrunk(centreSquare(picture)));
-    masks.push(file.mask === undefined ? undefined : shrunk(await readMask(file.mask, picture)));
+    masks.push(file.mask === undefined ? undefined : shrunk(await readMask(file, picture)));
     const own = lines?.[i] ?? file.caption;
     captions.push(own?.replaceAll("{}", words) ?? caption ?? fill(template, words));
   }
@@ -63,8 +66,11 @@ export async function readPhotos(
 }
 
 /** A foreground mask, cut as its picture is: white is foreground; mid-grey and what is darker is not. */
-async function readMask(path: string, { width, height }: Picture): Promise<Picture> {
-  const mask = await readPicture(path);
+async function readMask(
+  { mask: path = "", readMask }: CaptionedFile,
+  { width, height }: Picture,
+): Promise<Picture> {
+  const mask = await readMask!();
   if (mask.width !== width || mask.height !== height) {
     const [own, other] = [`${mask.width}×${mask.height}`, `${width}×${height}`];
     throw new FileError(path, `is ${own}, and its picture ${other}`, "They must be of one size");
@@ -88,16 +94,17 @@ export async function readClasses(
   size: number,
   template: string,
   priorImages: number,
+  remark?: Remark,
 ): Promise<ClassSet[]> {
   const classes: ClassSet[] = [];
   const from = request.prior?.from;
-  const collection = from === undefined ? undefined : await listCaptioned(from);
+  const collection = from === undefined ? undefined : await listCaptioned(from, remark);
   for (const category of new Set(request.concepts.map((c) => c.category))) {
     const own = request.concepts.find((c) => c.category === category)?.classPrompt;
     const prompt = own ?? fill(template, category);
     const folder = request.regularization.find(({ name }) => name === category)?.path;
     if (folder !== undefined) {
-      const pictures = await readRegularization(folder, prompt, squareOf(size));
+      const pictures = await readRegularization(folder, prompt, squareOf(size), remark);
       classes.push({ category, prompt, pictures });
     } else if (collection || priorImages > 0) {
       classes.push({ category, prompt, ...(collection && { collection }) });

@@ -61,6 +61,8 @@ export interface TrainPlan {
   checkpoint?: string;
   /** Prompts of the pictures to make on the way. */
   samplePrompts: string[];
+  /** What the user should know before it starts. */
+  remarks: string[];
 }
 
 /** Checks a request and reads its pictures. Touches nothing but the folder `out`, and that last. */
@@ -82,16 +84,17 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
   const batch = request.batch === undefined ? training.batch : 2 * request.batch;
   const template = request.caption ?? training.template;
   const addTokens = newTokens(request, model, start);
-  const concepts: Concept[] = [];
+  const concepts: Concept[] = [], remarks: string[] = [];
+  const remark = (text: string) => void remarks.push(text);
   for (const one of request.concepts) {
     const { tokens: [token = ""], category } = one;
     const initializer = token ? addTokens[token] : undefined;
-    const photos = await readPhotos(one, size, template);
+    const photos = await readPhotos(one, size, template, remark);
     concepts.push({ token, className: category, ...photos, initializer });
   }
   const priorImages = request.priorImages ?? method.priorImages;
   const classTemplate = preset?.classTemplate ?? template;
-  const classes = await readClasses(request, size, classTemplate, priorImages);
+  const classes = await readClasses(request, size, classTemplate, priorImages, remark);
   const scorer = classes.some((c) => c.collection)
     ? await inspectScorer({ scorer: request.prior?.scorer, model: request.model })
     : undefined;
@@ -128,6 +131,7 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
     },
     checkpoint,
     samplePrompts,
+    remarks,
   };
 }
 

@@ -27,8 +27,9 @@ export async function evaluate(request: EvaluateRequest, ui: Ui): Promise<string
   await checkOutputs(request);
   const clip = await inspectScorer(request);
   const dino = request.dino === undefined ? undefined : await inspectDino(request.dino);
-  const targets = await readAll(request.targets);
-  const real = await readAll(request.real === undefined ? [] : [request.real]);
+  const note = (text: string) => ui.progress.note(text);
+  const targets = await readAll(request.targets, note);
+  const real = await readAll(request.real === undefined ? [] : [request.real], note);
   const here = request.generated === undefined ? undefined : await madeBefore(request);
   checkCounts(request, here?.paths.length, real.length);
   const { paths, prompts } = here ?? await madeNow(request, ui);
@@ -82,8 +83,10 @@ async function checkOutputs({ out, json }: EvaluateRequest): Promise<void> {
   }
 }
 
-const readAll = async (folders: string[]): Promise<Picture[]> =>
-  await Promise.all((await Promise.all(folders.map(listPictures))).flat().map(readPicture));
+async function readAll(folders: string[], note: (text: string) => void): Promise<Picture[]> {
+  const listed = await Promise.all(folders.map((folder) => listPictures(folder, note)));
+  return await Promise.all(listed.flat().map(readPicture));
+}
 
 /** Pictures and the prompts that they were made from, where that is known. */
 interface Made {

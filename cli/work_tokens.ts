@@ -1,8 +1,7 @@
 /** The work of `moongate tokens`: counts a vocabulary's entries in captions. No GPU is needed. */
 import { rareTokens } from "../concepts/rare_tokens.ts";
-import { listCaptioned } from "../files/collection.ts";
+import { isCollection, listCaptioned } from "../files/collection.ts";
 import { FileError } from "../files/errors.ts";
-import { isFolder } from "../files/paths.ts";
 import { readLines } from "../files/text.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { inspectModel } from "./model.ts";
@@ -47,8 +46,7 @@ export async function tokens(request: TokensRequest): Promise<Inspected> {
 
 /** Captions of a text file, or of a collection of pictures. */
 async function captionsOf(path: string): Promise<string[]> {
-  const collected = await isFolder(path) || /\.(jsonl|tar|tgz|tar\.\w+)$/i.test(path);
-  const captions = collected
+  const captions = await isCollection(path)
     ? (await listCaptioned(path)).flatMap(({ caption }) => caption ?? [])
     : await readLines(path);
   if (captions.length) return captions;

@@ -34,6 +34,7 @@ import { planTraining, type TrainPlan } from "./train_plan.ts";
 /** Teaches concepts; gives the path of the delta. */
 export async function train(request: TrainRequest, ui: Ui): Promise<string> {
   const plan = await planTraining(request);
+  for (const text of plan.remarks) ui.progress.note(text);
   using device = await gpu();
   const memory = planTrainingWithin(device.profile, plan, request);
   if (plan.halved) {

@@ -17,15 +17,17 @@ import type { CaptionedPicture } from "./batches.ts";
  * `otherwise`.
  *
  * @param prepare makes a picture square and of the size that is trained at
+ * @param remark called with what is left out of a folder
  * @throws FileError naming the folder, picture or list that cannot be used
  */
 export async function readRegularization(
   path: string,
   otherwise: string,
   prepare: (picture: Picture) => Picture,
+  remark?: (text: string) => void,
 ): Promise<CaptionedPicture[]> {
   const set: CaptionedPicture[] = [];
-  for (const { caption = otherwise, read } of await listCaptioned(path)) {
+  for (const { caption = otherwise, read } of await listCaptioned(path, remark)) {
     set.push({ picture: prepare(await read()), caption });
   }
   return set;

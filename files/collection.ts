@@ -2,14 +2,22 @@
  * Collections of pictures with captions, in the forms that people have them in: listed first, pictures read when they
  * are wanted. A set of millions is looked through by its captions, and a few hundred of its pictures are decoded.
  */
+import { captionInJson, isMetadata, METADATA, readMetadata } from "./caption_lists.ts";
 import { FileError } from "./errors.ts";
-import { decodePicture, listPictures, MASK_ENDING, readPicture } from "./image.ts";
-import { parseJsonObject } from "./json.ts";
-import { readText } from "./text.ts";
-import { namesIn } from "./paths.ts";
+import { decodePicture, isPictureName, maskOf, picturesIn } from "./image.ts";
+import { isFile, isFolder } from "./paths.ts";
 import type { Picture } from "./picture.ts";
-import { fileSource } from "./source.ts";
-import { type TarMember, tarMembers } from "./tar.ts";
+import {
+  bare,
+  isArchive,
+  openArchive,
+  openFolder,
+  type Place,
+  readTextIn,
+  type Remark,
+  remarkOn,
+} from "./place.ts";
+import { linesIn } from "./text.ts";
 
 /** A picture of a collection, not read yet. */
 export interface CaptionedFile {
@@ -17,148 +25,193 @@ export interface CaptionedFile {
   readonly name: string;
   /** What is said of it; undefined where nothing is. */
   readonly caption?: string;
-  /** The path of its foreground mask, `<name>.mask.png` beside it. */
+  /** The name of its foreground mask, `<name>.mask.png` beside it. */
   readonly mask?: string;
   /** Decodes it. Rejects with `FileError` if it can't be. */
   readonly read: () => Promise<Picture>;
+  /** Decodes its mask, where it has one. */
+  readonly readMask?: () => Promise<Picture>;
 }
 
-/** Files in a folder that hold a caption for each picture, a line each, in the order of the pictures. */
-const LISTS = ["caption.txt", "captions.txt"];
-const METADATA = "metadata.jsonl";
+/** Files that hold a caption for each picture, a line each, in the order of the pictures; and what lists those. */
+const LISTS = ["caption.txt", "captions.txt"], IMAGES = "images.txt";
+
+/** Endings of a caption beside its picture; the first that says something counts. */
+const BESIDE = [".txt", ".caption", ".json"];
+
+/** Whether a path is that of a collection and not of a text: a folder, an archive, or a list of pictures. */
+export const isCollection = async (path: string): Promise<boolean> =>
+  isArchive(bare(path)) || isMetadata(bare(path)) || await isFolder(path);
+
+/** Whether a file in a folder makes it a collection even if no picture lies in it. */
+export const holdsPictures = (name: string): boolean =>
+  !name.startsWith(".") &&
+  (isPictureName(name) || isArchive(name) || METADATA.includes(name) || name === IMAGES);
 
 /**
- * Lists a collection. It may be
+ * Lists a collection. It may be a folder, a tar or zip archive, or a folder of archives, of
  *
- * - a folder of pictures, with the caption of `a.jpg` in `a.txt` beside it;
- * - a folder with `caption.txt` (or `captions.txt`), a line for each picture in the order of their names, or in that of
+ * - pictures, with the caption of `a.jpg` in `a.txt` or `a.caption` beside it, or as `caption` in `a.json`, as webdataset
+ *   has them;
+ * - pictures and `caption.txt` (or `captions.txt`), a line for each picture in the order of their names, or in that of
  *   `images.txt`, whose lines are paths, where there is one;
- * - a folder with `metadata.jsonl`, or such a file: `{"file_name": "a.jpg", "text": "a dog"}` (or `caption`, `prompt`);
- * - a tar archive as webdataset has it (`000.jpg` with `000.txt`, or with `caption` in `000.json`), or a folder of those.
+ * - pictures and `metadata.jsonl`, `{"file_name": "a.jpg", "text": "a dog"}` (or `caption`, `prompt`), or `metadata.csv`
+ *   with such columns.
  *
+ * Or it may be such a `.jsonl` or `.csv` file itself. The pictures of an archive come in its order, those of a folder in that
+ * of their names.
+ *
+ * @param remark called with what is left out of a folder
  * @throws FileError naming the folder or list that can't be used, or that holds no pictures
  */
-export async function listCaptioned(path: string): Promise<CaptionedFile[]> {
-  const folder = path.replace(/(?<=.)[/\\]+$/, "");
-  if (/\.jsonl$/i.test(folder)) return await listMetadata(folder);
-  if (/\.(tar|tgz|tar\.\w+)$/i.test(folder)) return await listArchive(folder);
-  const names = new Set(await namesIn(folder));
-  if (names.has(METADATA)) return await listMetadata(`${folder}/${METADATA}`);
-  const list = LISTS.find((name) => names.has(name));
-  if (list) return await listLines(folder, list, names.has("images.txt"));
-  const archives = [...names].filter((name) => /\.tar$/i.test(name)).sort();
+export async function listCaptioned(
+  path: string,
+  remark: Remark = () => {},
+): Promise<CaptionedFile[]> {
+  const root = bare(path);
+  if (isArchive(root)) return await listArchive(root, remark);
+  if (isMetadata(root) && await isFile(root)) {
+    const cut = Math.max(root.lastIndexOf("/"), root.lastIndexOf("\\"));
+    const folder = cut < 0 ? "." : root.slice(0, cut) || "/";
+    return await listMetadata(await openFolder(folder), root.slice(cut + 1));
+  }
+  const place = await openFolder(root);
+  const archives = place.files.filter(isArchive);
+  const own = archives.length && !place.files.some((name) => METADATA.includes(name));
+  if (!own) return await listPlace(place, remark);
+  remarkOn(place, archives.length, "archive", new Set(archives), remark);
   const all: CaptionedFile[] = [];
-  for (const name of archives) all.push(...await listArchive(`${folder}/${name}`));
-  if (all.length) return all;
-  for (const picture of await listPictures(folder)) {
-    const stem = picture.slice(folder.length + 1).replace(/\.[^.]+$/, "");
-    const caption = names.has(`${stem}.txt`)
-      ? (await readText(`${folder}/${stem}.txt`)).trim()
-      : undefined;
-    all.push(fileEntry(picture, caption, names));
+  for (const name of archives) {
+    for (const one of await listArchive(`${root}/${name}`, remark)) all.push(one);
   }
   return all;
 }
 
-/** A picture on disk; `names` are those in its folder, where they are known. */
-function fileEntry(path: string, caption: string | undefined, names?: Set<string>): CaptionedFile {
-  const mask = path.replace(/\.[^./\\]+$/, MASK_ENDING);
-  const has = names?.has(mask.slice(Math.max(mask.lastIndexOf("/"), mask.lastIndexOf("\\")) + 1));
+async function listArchive(
+  path: string,
+  remark: Remark,
+): Promise<CaptionedFile[]> {
+  const all: CaptionedFile[] = [];
+  const without: Place[] = [];
+  const { places, order } = await openArchive(path);
+  // What a list names may lie deeper than the list: it is not looked for there once more.
+  const listing = places.filter(({ files }) =>
+    files.some((f) => METADATA.includes(f) || f === IMAGES)
+  )
+    .map(({ name }) => name === path ? `${path}: ` : `${name}/`);
+  for (const place of places) {
+    if (listing.some((above) => place.name.startsWith(above))) continue;
+    if (!place.files.some((name) => holdsPictures(name))) without.push(place);
+    else for (const one of await listPlace(place, remark)) all.push(one);
+  }
+  if (!all.length) throw new FileError(path, "holds no pictures");
+  for (const place of without) remarkOn(place, 0, "picture", new Set(), remark);
+  const rank = new Map(order.map((name, i) => [name, i]));
+  return all.sort((a, b) => (rank.get(a.name) ?? Infinity) - (rank.get(b.name) ?? Infinity) || 0);
+}
+
+async function listPlace(
+  place: Place,
+  remark: Remark,
+): Promise<CaptionedFile[]> {
+  const files = new Set(place.files), used = new Set<string>();
+  const metadata = METADATA.find((name) => files.has(name));
+  const list = LISTS.find((name) => files.has(name));
+  const found = metadata !== undefined
+    ? await listMetadata(place, metadata, used)
+    : list !== undefined
+    ? await listLines(place, list, files.has(IMAGES), used)
+    : await listBeside(place, used);
+  remarkOn(place, found.length, "picture", used, remark);
+  return found;
+}
+
+/** @param used gets the names of the files that are used */
+async function entryOf(
+  place: Place,
+  file: string,
+  caption: string | undefined,
+  used?: Set<string>,
+): Promise<CaptionedFile> {
+  const mask = maskOf(file);
+  const masked = await place.has(mask);
+  used?.add(file);
+  if (masked) used?.add(mask);
+  const reader = (name: string) => async () =>
+    await decodePicture(await place.read(name), place.path(name));
   return {
-    name: path,
+    name: place.path(file),
     ...(caption && { caption }),
-    ...(has && { mask }),
-    read: () => readPicture(path),
+    ...(masked && { mask: place.path(mask), readMask: reader(mask) }),
+    read: reader(file),
   };
 }
 
-/** A path that a list in a folder names. */
-const within = (folder: string, path: string): string =>
-  /^([/\\]|\w:)/.test(path) ? path : `${folder}/${path}`;
+async function listBeside(place: Place, used: Set<string>): Promise<CaptionedFile[]> {
+  // By lower-case endings: cameras and Windows write some of them in capitals.
+  const byStem = new Map<string, string>();
+  for (const file of place.files) {
+    const ending = /\.[^.]+$/.exec(file)?.[0] ?? "";
+    if (BESIDE.includes(ending.toLowerCase())) {
+      byStem.set(file.slice(0, -ending.length) + ending.toLowerCase(), file);
+    }
+  }
+  const found: CaptionedFile[] = [];
+  for (const picture of await picturesIn(place)) {
+    const stem = picture.replace(/\.[^.]+$/, "");
+    let caption: string | undefined;
+    for (const ending of BESIDE) {
+      const file = byStem.get(stem + ending);
+      if (file === undefined) continue;
+      used.add(file);
+      if (caption) continue;
+      const text = await readTextIn(place, file);
+      caption = ending === ".json" ? captionInJson(text, place.path(file)) : text.trim();
+    }
+    found.push(await entryOf(place, picture, caption, used));
+  }
+  return found;
+}
 
-/** Lines of a text file that are not empty. */
-export const linesOf = async (file: string): Promise<string[]> =>
-  (await readText(file)).split(/\r?\n/).map((l) => l.trim()).filter(Boolean);
+const linesOf = async (place: Place, file: string): Promise<string[]> =>
+  linesIn(await readTextIn(place, file)).map((line) => line.trim()).filter(Boolean);
 
-async function listLines(folder: string, list: string, named: boolean): Promise<CaptionedFile[]> {
-  const captions = await linesOf(`${folder}/${list}`);
-  const names = new Set(await namesIn(folder));
-  const paths = named
-    ? (await linesOf(`${folder}/images.txt`)).map((p) => within(folder, p))
-    : await listPictures(folder);
-  if (captions.length !== paths.length) {
+async function listLines(
+  place: Place,
+  list: string,
+  named: boolean,
+  used: Set<string>,
+): Promise<CaptionedFile[]> {
+  const captions = await linesOf(place, list);
+  const pictures = named ? await linesOf(place, IMAGES) : await picturesIn(place);
+  if (captions.length !== pictures.length) {
     throw new FileError(
-      `${folder}/${list}`,
-      `has ${captions.length} captions for ${paths.length} pictures`,
+      place.path(list),
+      `has ${captions.length} captions for ${pictures.length} pictures`,
       "A line for each picture is needed",
     );
   }
-  if (!paths.length) throw new FileError(folder, "lists no pictures");
-  return paths.map((path, i) => fileEntry(path, captions[i], named ? undefined : names));
-}
-
-/** The keys that captions go by in Hugging Face's image folders. */
-const CAPTION_KEYS = ["text", "caption", "prompt"];
-
-async function listMetadata(file: string): Promise<CaptionedFile[]> {
-  const folder = file.replace(/[/\\]?[^/\\]*$/, "") || ".";
+  if (!pictures.length) throw new FileError(place.name, "lists no pictures");
+  used.add(list);
+  if (named) used.add(IMAGES);
   const found: CaptionedFile[] = [];
-  for (const [i, line] of (await readText(file)).split(/\r?\n/).entries()) {
-    if (!line.trim()) continue;
-    const entry = parseJsonObject(line, file, `line ${i + 1}`);
-    if (typeof entry.file_name !== "string") {
-      throw new FileError(file, `line ${i + 1} has no "file_name"`, "Each names its picture");
-    }
-    const caption = CAPTION_KEYS.map((key) => entry[key]).find((v) => typeof v === "string");
-    found.push(fileEntry(within(folder, entry.file_name), (caption as string | undefined)?.trim()));
+  for (const [i, file] of pictures.entries()) {
+    found.push(await entryOf(place, file, captions[i], used));
   }
-  if (found.length) return found;
-  throw new FileError(file, "lists no pictures");
+  return found;
 }
 
-/** What belongs together in a webdataset: members with the same path up to the first dot of their names. */
-async function listArchive(path: string): Promise<CaptionedFile[]> {
-  const source = await fileSource(path);
-  const samples = new Map<string, { picture?: TarMember; text?: string; json?: string }>();
-  try {
-    for await (const member of tarMembers(source)) {
-      const [, key, ending] = /^((?:.*\/)?[^/.]+)\.([^/]+)$/.exec(member.name) ?? [];
-      if (key === undefined) continue;
-      const sample = samples.get(key) ?? {};
-      const whole = async () =>
-        new TextDecoder().decode(await source.read(member.offset, member.size));
-      if (/^(png|jpe?g|webp)$/i.test(ending)) sample.picture = member;
-      else if (/^(txt|caption)$/i.test(ending)) sample.text = (await whole()).trim();
-      else if (/^json$/i.test(ending)) sample.json = captionIn(await whole(), path, member.name);
-      else continue;
-      samples.set(key, sample);
-    }
-  } finally {
-    source.close();
-  }
+async function listMetadata(
+  place: Place,
+  list: string,
+  used?: Set<string>,
+): Promise<CaptionedFile[]> {
+  used?.add(list);
   const found: CaptionedFile[] = [];
-  for (const { picture, text, json } of samples.values()) {
-    if (!picture) continue;
-    const caption = text || json;
-    const name = `${path}: ${picture.name}`;
-    const read = async () => await decodePicture(await readMember(path, picture), name);
-    found.push({ name, ...(caption && { caption }), read });
+  for (
+    const { file, caption } of await readMetadata(await readTextIn(place, list), place.path(list))
+  ) {
+    found.push(await entryOf(place, file, caption, used));
   }
-  if (found.length) return found;
-  throw new FileError(path, "holds no pictures (.png, .jpg, .jpeg, .webp)");
-}
-
-function captionIn(json: string, path: string, name: string): string | undefined {
-  const entry = parseJsonObject(json, path, name);
-  const caption = CAPTION_KEYS.map((key) => entry[key]).find((v) => typeof v === "string");
-  return (caption as string | undefined)?.trim();
-}
-
-async function readMember(path: string, { offset, size }: TarMember): Promise<Uint8Array> {
-  const source = await fileSource(path);
-  try {
-    return await source.read(offset, size);
-  } finally {
-    source.close();
-  }
+  return found;
 }

@@ -6,19 +6,28 @@
  */
 import { FileError } from "./errors.ts";
 import { kindOf, pictureKind, PICTURES } from "./kinds.ts";
-import { isFile, namesIn } from "./paths.ts";
 import { decodeAs } from "./picture_decode.ts";
 import { lookAt } from "./picture_format.ts";
 import { readBytes } from "./source.ts";
 import { flatten, orient, type Picture } from "./picture.ts";
+import { openFolder, type Place, type Remark, remarkOn } from "./place.ts";
 
 export type { Picture } from "./picture.ts";
 export { fitted, resize, squared } from "./resize.ts";
 
-const EXTENSIONS = /\.(png|jpe?g|webp)$/i;
+/** Endings of the names of pictures; what they are, their content tells. */
+const ENDINGS =
+  /\.(a?png|jpe?g|jpe|jfif|pjpe?g|pjp|webp|gif|bmp|dib|tiff?|hei[cf]|hif|avif|jxl|jp2|j2k)$/i;
 
 /** What the name of a picture's foreground mask ends in, in place of its own extension. */
-export const MASK_ENDING = ".mask.png";
+const MASK_ENDING = ".mask.png";
+
+/** Whether a name is that of a picture, and not of a mask. */
+export const isPictureName = (name: string): boolean =>
+  ENDINGS.test(name) && !name.toLowerCase().endsWith(MASK_ENDING);
+
+/** The name of a picture's mask. */
+export const maskOf = (picture: string): string => picture.replace(/\.[^./\\]+$/, MASK_ENDING);
 
 /**
  * Reads a picture file as 8-bit RGB: upright by its EXIF orientation, transparency over mid-grey, grey as RGB. It may be
@@ -53,28 +62,39 @@ export async function decodePicture(bytes: Uint8Array, name = "(bytes)"): Promis
 }
 
 /**
- * Paths of the pictures in a folder, by their extensions (.png, .jpg, .jpeg, .webp), sorted as people sort: 2 before
- * 10. Hidden files, foreground masks (`<name>.mask.png`) and everything else are skipped.
+ * Paths of the pictures in a folder, by the endings of their names, sorted as people sort: 2 before 10. Hidden files,
+ * foreground masks (`<name>.mask.png`) and everything else are skipped.
  *
+ * @param remark called with what is left out of it
  * @throws FileError if the folder is missing or holds no pictures
  */
-export async function listPictures(folder: string): Promise<string[]> {
-  const names = await namesIn(folder);
-  const order = new Intl.Collator("en", { numeric: true }).compare;
-  const byName = (a: string, b: string) => order(a, b) || (a < b ? -1 : 1);
-  const paths: string[] = [];
-  for (const name of names.sort(byName)) {
-    const path = `${folder.replace(/(?<=.)[/\\]+$/, "")}/${name}`;
-    if (!EXTENSIONS.test(name) || name.startsWith(".")) continue;
-    if (!name.toLowerCase().endsWith(MASK_ENDING) && await isFile(path)) paths.push(path);
+export async function listPictures(folder: string, remark?: Remark): Promise<string[]> {
+  const place = await openFolder(folder);
+  const names = await picturesIn(place);
+  if (remark) remarkOn(place, names.length, "picture", new Set(names), remark);
+  return names.map((name) => place.path(name));
+}
+
+/** Names of the pictures of a place, sorted. Throws {@linkcode FileError} if it holds none. */
+export async function picturesIn(place: Place): Promise<string[]> {
+  const names = place.files.filter(isPictureName);
+  if (names.length) return names;
+  const other = place.files.find((name) => OTHERS.test(name));
+  let inner: string | undefined;
+  for (const folder of place.rest.filter((name) => name.endsWith("/"))) {
+    const found = await openFolder(place.path(folder)).catch(() => undefined);
+    if (found?.files.some(isPictureName)) inner ??= folder;
   }
-  if (paths.length) return paths;
-  const other = names.find((name) => /\.(heic|heif|avif|gif|bmp|tiff?)$/i.test(name));
   throw new FileError(
-    folder,
-    "holds no pictures (.png, .jpg, .jpeg, .webp)",
-    other
+    place.name,
+    "holds no pictures (.png, .jpg, .webp, …)",
+    inner
+      ? `Its folder ${inner} does: name that`
+      : other
       ? `Convert ${other} and the like to JPEG or PNG first`
       : "Put a few into it, or name another folder",
   );
 }
+
+/** Endings of pictures that are not read. */
+const OTHERS = /\.(svg|psd|xcf|ico|tga|exr|hdr|ppm|dng|cr[23]|nef|arw|raf|orf|rw2|pdf|mp4|mov)$/i;

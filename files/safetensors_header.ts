@@ -42,7 +42,7 @@ const DAMAGED = "The file is damaged or was cut short: fetch or write it again";
 /** Reads and checks the header. Throws {@linkcode FileError} naming the file, the tensor and the fault. */
 export async function readHeader(source: ByteSource): Promise<Header> {
   const { name: file, size } = source;
-  if (size === 0) throw new FileError(file, "is empty", DAMAGED);
+  if (size === 0) throw new FileError(file, "is empty: it has 0 bytes", DAMAGED);
   if (size < 8) {
     throw new FileError(file, `has ${size} bytes, too few for a safetensors file`, DAMAGED);
   }

@@ -4,8 +4,10 @@
  * Why our own: sets of pictures are gigabytes of which a few hundred are wanted, and libraries stream all of it through.
  * POSIX.1-1988 and 2001 (pax), and GNU's long names and sizes: what `tar`, Python and webdataset write.
  */
+import { latin1 } from "./bytes.ts";
 import { FileError } from "./errors.ts";
 import type { ByteSource } from "./source.ts";
+import { decodeName } from "./text.ts";
 
 /** A regular file in an archive. */
 export interface TarMember {
@@ -47,8 +49,8 @@ export async function* tarMembers(source: ByteSource): AsyncGenerator<TarMember>
     at = begin + Math.ceil(length / BLOCK) * BLOCK;
     if (long) {
       // What these say holds for the next member alone ("g" for all: nothing that is needed here).
-      const said = length > LONGEST_NAME ? "" : text(await source.read(begin, length));
-      if (kind === "L") name = said.replace(/\0+$/, "");
+      const said = length > LONGEST_NAME ? new Uint8Array(0) : await source.read(begin, length);
+      if (kind === "L") name = decodeName(said).replace(/\0+$/, "");
       if (kind !== "x") continue;
       name = paxValue(said, "path") ?? name;
       const own = paxValue(said, "size");
@@ -67,11 +69,9 @@ export async function* tarMembers(source: ByteSource): AsyncGenerator<TarMember>
   throw new FileError(source.name, short, at > 0 ? "Fetch it again" : undefined);
 }
 
-const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
-
 /** A field that ends at its first zero byte. */
 const field = (header: Uint8Array, from: number, to: number): string =>
-  text(header.subarray(from, to)).replace(/\0[^]*$/, "");
+  decodeName(header.subarray(from, to)).replace(/\0[^]*$/, "");
 
 function nameOf(header: Uint8Array): string {
   const prefix = field(header, 257, 262) === "ustar" ? field(header, 345, 500) : "";
@@ -97,7 +97,7 @@ function checkHeader(header: Uint8Array, at: number, file: string): void {
     throw new FileError(file, `is damaged at byte ${at}`, "It is no whole tar archive");
   }
   const packed = (header[0] === 0x1f && header[1] === 0x8b) ||
-    text(header.subarray(0, 3)) === "BZh";
+    latin1(header, 0, 3) === "BZh";
   throw new FileError(
     file,
     packed ? "is compressed" : "is no tar archive",
@@ -106,14 +106,13 @@ function checkHeader(header: Uint8Array, at: number, file: string): void {
 }
 
 /** The value of a key among pax records, `length key=value\n`; lengths count bytes, so values may hold anything. */
-function paxValue(records: string, key: string): string | undefined {
-  const bytes = new TextEncoder().encode(records);
+function paxValue(bytes: Uint8Array, key: string): string | undefined {
   let found: string | undefined;
   for (let at = 0; at < bytes.length;) {
-    const digits = /^\d+/.exec(text(bytes.subarray(at, at + 20)))?.[0];
+    const digits = /^\d+/.exec(latin1(bytes, at, at + 20))?.[0];
     const length = Number(digits);
     if (!digits || length <= digits.length || at + length > bytes.length) return found;
-    const record = text(bytes.subarray(at + digits.length + 1, at + length - 1));
+    const record = decodeName(bytes.subarray(at + digits.length + 1, at + length - 1));
     const cut = record.indexOf("=");
     if (record.slice(0, cut) === key) found = record.slice(cut + 1);
     at += length;

@@ -7,6 +7,7 @@
  */
 import { FileError } from "./errors.ts";
 import type { ByteSource } from "./source.ts";
+import { decodeName } from "./text.ts";
 
 /** What the directory says of an entry. */
 export interface ZipEntry {
@@ -26,7 +27,7 @@ export interface ZipEntry {
 export interface Zip {
   /** Entries by name, in the order of the directory. */
   readonly entries: ReadonlyMap<string, ZipEntry>;
-  /** `length` bytes of an entry from `offset`. Throws {@linkcode FileError} where there are none, or they are damaged. */
+  /** `length` bytes of an entry from `offset`. Throws as {@linkcode readEntry} does. */
   read(entry: ZipEntry, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
@@ -60,17 +61,26 @@ export async function openZip(source: ByteSource): Promise<Zip> {
   }
   return {
     entries,
-    async read(entry, first, count) {
-      const fault = (text: string) => new FileError(file, `entry "${entry.name}" ${text}`, DAMAGED);
-      if (!(first >= 0 && count >= 0 && first + count <= entry.bytes)) {
-        throw fault(`has ${entry.bytes} bytes, so ${count} from ${first} can't be read`);
-      }
-      const start = await dataOffset(source, entry, fault);
-      return entry.deflated
-        ? await inflate(source, start, entry, first, count, fault)
-        : await source.read(start + first, count);
-    },
+    read: (entry, first, count) => readEntry(source, entry, first, count),
   };
+}
+
+/** `count` bytes of an entry from `first`. Throws {@linkcode FileError} where there are none, or they are damaged. */
+export async function readEntry(
+  source: ByteSource,
+  entry: ZipEntry,
+  first: number,
+  count: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const fault = (text: string) =>
+    new FileError(source.name, `entry "${entry.name}" ${text}`, DAMAGED);
+  if (!(first >= 0 && count >= 0 && first + count <= entry.bytes)) {
+    throw fault(`has ${entry.bytes} bytes, so ${count} from ${first} can't be read`);
+  }
+  const start = await dataOffset(source, entry, fault);
+  return entry.deflated
+    ? await inflate(source, start, entry, first, count, fault)
+    : await source.read(start + first, count);
 }
 
 /** Where the directory is, by the record at the end of the file. */
@@ -117,7 +127,7 @@ function entryAt(bytes: Uint8Array<ArrayBuffer>, at: number, file: string) {
   );
   const extra = at + 46 + nameLength, note = extra + extraLength, end = note + noteLength;
   if (end > bytes.length) throw new FileError(file, "has a zip directory cut short", DAMAGED);
-  const name = new TextDecoder().decode(bytes.subarray(at + 46, extra));
+  const name = decodeName(bytes.subarray(at + 46, extra));
   const refuse = (fault: string, advice = DAMAGED) => {
     throw new FileError(file, `entry ${JSON.stringify(name)} ${fault}`, advice);
   };

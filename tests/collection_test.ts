@@ -7,9 +7,10 @@ import { openClip } from "../evaluate/clip.ts";
 import { type CaptionedFile, listCaptioned } from "../files/collection.ts";
 import { FileError } from "../files/errors.ts";
 import { blank } from "../files/picture.ts";
-import { writePng } from "../files/png.ts";
+import { encodePng, writePng } from "../files/png.ts";
 import { bytesSource } from "../files/source.ts";
 import { tarMembers } from "../files/tar.ts";
+import { type Files, tarOf, zipOf } from "./support/archives.ts";
 import { testDevice } from "./support/check.ts";
 
 const GOLDEN = new URL("./golden/", import.meta.url).pathname;
@@ -135,6 +136,116 @@ Deno.test("captions beside pictures, a list, a list with paths, and metadata.jso
       const error = await assertRejects(() => listCaptioned(`${folder}/${path}`), FileError);
       assert(error.message.includes(message), `${error.message} (expected ${message})`);
     }
+  });
+});
+
+const text = (content: string) => new TextEncoder().encode(content);
+const dot = (...rgb: number[]) => encodePng(blank(4, 4, rgb));
+
+/** Every form in which captions come, of three pictures, with a mask, in a folder or in one that lies deeper. */
+const FORMS: Record<string, () => Promise<Files>> = {
+  beside: async () => ({
+    "0.png": await dot(1, 1, 1),
+    "0.caption": text("a red dog\n"),
+    "IMG.v2.JFIF": await dot(2, 2, 2),
+    "IMG.v2.TXT": text("a green dog"),
+    "IMG.v2.caption": text("not this one"),
+    "IMG.v2.mask.png": await dot(255, 255, 255),
+    "z.bmp": await dot(3, 3, 3),
+    "z.txt": text("  "),
+    "z.json": text('\ufeff{"caption": "a blue dog"}'),
+    ".hidden.png": text("nothing"),
+  }),
+  lines: async () => ({
+    "0.png": await dot(1, 1, 1),
+    "2.png": await dot(2, 2, 2),
+    "2.mask.png": await dot(255, 255, 255),
+    "10.png": await dot(3, 3, 3),
+    "captions.txt": text("a red dog\ra green dog\r\na blue dog\n"),
+  }),
+  jsonl: async () => ({
+    "0.png": await dot(1, 1, 1),
+    "b/1.png": await dot(2, 2, 2),
+    "b/1.mask.png": await dot(255, 255, 255),
+    "10.png": await dot(3, 3, 3),
+    "metadata.jsonl": text(
+      ["0.png", "b/1.png", "./10.png"].map((file_name, i) =>
+        `\ufeff${JSON.stringify({ file_name, text: `a ${["red", "green", "blue"][i]} dog` })}\n`
+      ).join(""),
+    ),
+  }),
+  table: async () => ({
+    "0.png": await dot(1, 1, 1),
+    "1.png": await dot(2, 2, 2),
+    "1.mask.png": await dot(255, 255, 255),
+    "10.png": await dot(3, 3, 3),
+    "metadata.csv": text(
+      '\ufefffile_name;text\r\n0.png;a red dog\r\n1.png;"a green dog"\r\n\r\n10.png;a blue dog\r\n',
+    ),
+  }),
+};
+
+Deno.test("a folder, a tar and a zip of the same files are the same collection, in every form", async () => {
+  await within(async (folder) => {
+    for (const [form, make] of Object.entries(FORMS)) {
+      const files = await make();
+      const inside = Object.fromEntries(Object.entries(files).map(([k, v]) => [`./set/${k}`, v]));
+      for (const [name, content] of Object.entries(files)) {
+        const path = `${folder}/${form}/${name}`;
+        await Deno.mkdir(path.replace(/[^/]*$/, ""), { recursive: true });
+        await Deno.writeFile(path, content);
+      }
+      await Deno.writeFile(`${folder}/${form}.tar`, tarOf(files));
+      await Deno.writeFile(`${folder}/${form}-in.TAR`, tarOf(inside));
+      await Deno.writeFile(`${folder}/${form}.zip`, await zipOf(files));
+      await Deno.writeFile(`${folder}/${form}-in.zip`, await zipOf(inside));
+      for (const ending of ["", ".tar", "-in.TAR", ".zip", "-in.zip"]) {
+        const where = `${form}${ending}`;
+        const found = await listCaptioned(`${folder}/${where}`);
+        assertEquals(await look(found), [
+          ["a red dog", 1, 1, 1],
+          ["a green dog", 2, 2, 2],
+          ["a blue dog", 3, 3, 3],
+        ], where);
+        assertEquals(found.map((one) => one.mask !== undefined), [false, true, false], where);
+        assertEquals((await found[1].readMask!()).data[0], 255, where);
+      }
+    }
+  });
+});
+
+Deno.test("what is left out of a folder or an archive is said, with the count of what is used", async () => {
+  await within(async (folder) => {
+    const files: Files = {
+      ...await FORMS.beside(),
+      "5.txt": text("of no picture"),
+      "a.svg": text("<svg>"),
+    };
+    await Deno.mkdir(`${folder}/set/more`, { recursive: true });
+    for (const [name, content] of Object.entries(files)) {
+      await Deno.writeFile(`${folder}/set/${name}`, content);
+    }
+    await Deno.writeFile(`${folder}/set.zip`, await zipOf(files));
+    await Deno.writeFile(`${folder}/tars.tar`, tarOf({ "x/readme.md": text("x"), ...files }));
+    const remarks = async (path: string) => {
+      const all: string[] = [];
+      await listCaptioned(`${folder}/${path}`, (text) => all.push(text.replace(`${folder}/`, "")));
+      return all;
+    };
+    assertEquals(await remarks("set"), ["set: 3 pictures used; left out: 5.txt, a.svg, more/"]);
+    assertEquals(await remarks("set.zip"), ["set.zip: 3 pictures used; left out: 5.txt, a.svg"]);
+    assertEquals(await remarks("tars.tar"), [
+      "tars.tar: 3 pictures used; left out: 5.txt, a.svg",
+      "tars.tar: x: 0 pictures used; left out: readme.md",
+    ]);
+    await Deno.mkdir(`${folder}/archives`);
+    await Deno.rename(`${folder}/set.zip`, `${folder}/archives/a.zip`);
+    await Deno.writeFile(`${folder}/archives/1.png`, files["0.png"]);
+    assertEquals((await remarks("archives"))[0], "archives: 1 archive used; left out: 1.png");
+    for (let i = 0; i < 9; i++) await Deno.writeTextFile(`${folder}/set/b${i}.xyz`, "");
+    assertEquals(await remarks("set"), [
+      "set: 3 pictures used; left out: 5.txt, a.svg, b0.xyz, b1.xyz, b2.xyz and 7 more",
+    ]);
   });
 });
 

@@ -195,8 +195,11 @@ Deno.test("image: a folder's pictures come in the order people expect", async ()
   const folder = await Deno.makeTempDir();
   try {
     await assertRejects(() => listPictures(folder), FileError, "holds no pictures");
-    await Deno.writeTextFile(`${folder}/shot.HEIC`, "");
-    await assertRejects(() => listPictures(folder), FileError, "Convert shot.HEIC");
+    await Deno.writeTextFile(`${folder}/shot.CR2`, "");
+    await assertRejects(() => listPictures(folder), FileError, "Convert shot.CR2");
+    await Deno.mkdir(`${folder}/10_dog`);
+    await Deno.writeTextFile(`${folder}/10_dog/a.heic`, "");
+    await assertRejects(() => listPictures(folder), FileError, "Its folder 10_dog/ does");
     for (
       const name of ["img10.png", "img2.JPG", "Img1.webp", "a.jpeg", ".hidden.png", "notes.txt"]
     ) {
@@ -206,6 +209,11 @@ Deno.test("image: a folder's pictures come in the order people expect", async ()
     const names = ["a.jpeg", "Img1.webp", "img2.JPG", "img10.png"];
     assertEquals(await listPictures(folder), names.map((n) => `${folder}/${n}`));
     assertEquals(await listPictures(`${folder}/`), names.map((n) => `${folder}/${n}`));
+    const remarks: string[] = [];
+    await listPictures(folder, (text) => remarks.push(text));
+    assertEquals(remarks, [
+      `${folder}: 4 pictures used; left out: notes.txt, shot.CR2, 10_dog/, folder.png/`,
+    ]);
     await assertRejects(() => listPictures(`${folder}/none`), FileError, "does not exist");
     await assertRejects(
       () => listPictures(`${folder}/a.jpeg`),

@@ -131,9 +131,49 @@ Deno.test("safetensors: a writer's mistakes leave no file", async () => {
   }
 });
 
+/** A tensor's description. */
+const t = (shape: string, offsets: string, dtype = "F32") =>
+  `{"dtype":"${dtype}","shape":${shape},"data_offsets":${offsets}}`;
+
+Deno.test("safetensors: what the reference implementation lets pass is read, what it refuses is not", async () => {
+  const a = `"a":${t("[2]", "[0,8]")}`;
+  const read = async (header: string) => {
+    using source = await openSafetensors(fileOf(header, 8));
+    return [[...source.tensors.keys()].join(), JSON.stringify(source.metadata)];
+  };
+  const good: [string, string][] = [
+    [`{"__metadata__":null,${a}}`, "{}"],
+    [`{"__metadata__":{},${a}}`, "{}"],
+    [`{${a},"__metadata__":{"x":"1","x":"2"}}`, '{"x":"2"}'],
+    [`  {${a}}\n   `, "{}"],
+    [`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":[{"x":1}]}}`, "{}"],
+    // Of two descriptions the last counts.
+    [`{"a":${t("[1]", "[4,8]")},${a}}`, "{}"],
+  ];
+  for (const [header, metadata] of good) assertEquals(await read(header), ["a", metadata], header);
+  for (
+    const wrong of ['{"x":1}', '{"x":null}', '{"x":{}}', "[]", '"x"', '{},"__metadata__":null', "1"]
+  ) {
+    await assertRejects(() => read(`{${a},"__metadata__":${wrong}}`), FileError);
+  }
+  await assertRejects(() => read(`{${a.replace("{", '{"dtype":"F32",')}}`), FileError, "twice");
+});
+
+Deno.test("safetensors: what is of another kind is named", async () => {
+  const kinds: [string, string][] = [
+    ["\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is a PNG picture"],
+    ["\xff\xd8\xff\xe0\0\x10JFIF\0\x01", "is a JPEG picture"],
+    ["version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"],
+    ["<!DOCTYPE html><html>", "is a web page"],
+    ["GGUF\x03\0\0\0\0\0\0\0", "is a GGUF file"],
+  ];
+  for (const [head, what] of kinds) {
+    const bytes = Uint8Array.from(head.padEnd(64, "\0"), (c) => c.charCodeAt(0));
+    await assertRejects(() => openSafetensors(bytes), FileError, `${what}, and no file of weights`);
+  }
+});
+
 Deno.test("safetensors: lying headers are refused by tensor and fault", async () => {
-  const t = (shape: string, offsets: string, dtype = "F32") =>
-    `{"dtype":"${dtype}","shape":${shape},"data_offsets":${offsets}}`;
   await rejects(new Uint8Array(0), "0 bytes");
   await rejects(new Uint8Array(7), "7 bytes");
   await rejects(new Uint8Array(16).fill(255), "claims a header of 18446744073709551615 bytes");
