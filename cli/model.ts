@@ -4,13 +4,14 @@
  * Why apart from loading it: an error should come at once, not after minutes of work.
  */
 import { type ModelDefaults, modelDefaults } from "../concepts/overrides.ts";
+import { checkFit, pipelineConfig } from "../diffusion/pipeline.ts";
 import { type NoiseSchedule, noiseSchedule } from "../diffusion/schedule.ts";
 import { type ClipFolder, inspectClip } from "../evaluate/clip.ts";
 import { fingerprint } from "../files/fingerprint.ts";
 import { type ModelFolder, openModelFolder } from "../files/folder.ts";
+import { compareComponent } from "../models/load.ts";
 import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
-import { unetConfig } from "../models/unet.ts";
-import { vaeConfig, vaeFactor } from "../models/vae.ts";
+import { vaeFactor } from "../models/vae.ts";
 import { UsageError } from "../terminal/errors.ts";
 
 /** A model folder that was looked through. */
@@ -40,17 +41,20 @@ export interface ModelFacts {
  */
 export async function inspectModel(path: string): Promise<ModelFacts> {
   const folder = await openModelFolder(path);
-  const config = (name: string) => `${folder.folder(name)}/config.json`;
-  const unet = unetConfig(folder.config("unet"), config("unet"));
-  const factor = vaeFactor(vaeConfig(folder.config("vae"), config("vae")));
+  const parts = pipelineConfig(folder);
+  checkFit(folder.path, parts);
+  const { unet } = parts, factor = vaeFactor(parts.vae);
   const schedule = noiseSchedule(
     folder.config("scheduler"),
     `${folder.folder("scheduler")}/scheduler_config.json`,
   );
   const tokenizer = await loadTokenizer(await folder.tokenizer());
   const defaults = await modelDefaults(folder.path);
-  // Opening weights reads their headers: a truncated file shows here.
-  (await folder.weights("vae"))[Symbol.dispose]();
+  for (const [name, config] of Object.entries(parts)) {
+    if (typeof config !== "object") continue;
+    using weights = await folder.weights(name);
+    compareComponent(weights, config);
+  }
   const base = await fingerprint(folder);
   const grain = factor * 2 ** (unet.channels.length - 1);
   const size = unet.sampleSize * factor;

@@ -5,6 +5,7 @@
 import type { Device } from "../device/device.ts";
 import { AdapterError } from "../device/errors.ts";
 import { type NoiseSchedule, noiseSchedule } from "./schedule.ts";
+import { byChannels } from "../files/compvis_others.ts";
 import { FileError } from "../files/errors.ts";
 import { type ModelFolder, openModelFolder } from "../files/folder.ts";
 import { tensor } from "../ops/leaf.ts";
@@ -111,7 +112,8 @@ export async function loadPipeline(
   const [{ tokenizer, config: text_encoder }, second] = words;
   const known = { ...stated, text_encoder, ...(second && { text_encoder_2: second.config }) };
   const config = withActivations(known, options.activations, device.profile);
-  checkFit(opened.path, config, words);
+  checkFit(opened.path, config);
+  checkWords(opened.path, words);
 
   const load = async (
     component: string,
@@ -244,12 +246,27 @@ export function sketchParams(config: PipelineConfig, dtype: "f32" | "f16"): Pipe
   } as PipelineParams;
 }
 
-/** Refuses folders whose parts are of different models. */
-function checkFit(folder: string, config: PipelineConfig, words: readonly Words[]): void {
+/** Refuses models whose parts are of different models, or that take more than a prompt. @throws FileError saying which */
+export function checkFit(folder: string, config: PipelineConfig): void {
   const { unet, vae, text_encoder: text, text_encoder_2: second } = config;
   const same = (a: number, b: number, fault: string) => {
     if (a !== b) throw new FileError(folder, fault, "Is it a model that turns text into pictures?");
   };
+  const what = byChannels(unet.inChannels, vae.latentChannels);
+  if (what) {
+    throw new FileError(
+      folder,
+      `its UNet takes ${unet.inChannels} channels. It is ${what}`,
+      "Name the model that it was made from, which turns text into pictures",
+    );
+  }
+  for (const [name, channels] of [["takes", unet.inChannels], ["gives", unet.outChannels]]) {
+    same(
+      channels as number,
+      vae.latentChannels,
+      `its UNet ${name} ${channels} channels, its autoencoder has ${vae.latentChannels}`,
+    );
+  }
   const width = text.width + (second?.width ?? 0);
   same(
     unet.contextWidth,
@@ -264,19 +281,15 @@ function checkFit(folder: string, config: PipelineConfig, words: readonly Words[
       unet.added?.pooledWidth ?? 0
     }, its second text encoder gives ${pooled}`,
   );
+}
+
+/** Refuses a folder that gives new words other ids in its second tokenizer than in its first. */
+function checkWords(folder: string, words: readonly Words[]): void {
   const [one, other = one] = words.map((w) => w.rows.map((r) => r.row).join());
-  if (one !== other) {
-    throw new FileError(
-      folder,
-      "gives new words other ids in its second tokenizer than in its first",
-      "Its two tokenizers must have the same vocabulary",
-    );
-  }
-  for (const [name, channels] of [["takes", unet.inChannels], ["gives", unet.outChannels]]) {
-    same(
-      channels as number,
-      vae.latentChannels,
-      `its UNet ${name} ${channels} channels, its autoencoder has ${vae.latentChannels}`,
-    );
-  }
+  if (one === other) return;
+  throw new FileError(
+    folder,
+    "gives new words other ids in its second tokenizer than in its first",
+    "Its two tokenizers must have the same vocabulary",
+  );
 }

@@ -28,6 +28,12 @@ const SCHEDULERS: Readonly<Record<Parts["family"], string>> = {
   xl: "EulerDiscreteScheduler",
 };
 
+/** What a model is called in diffusers, by its family and the channels of its UNet. */
+function pipelineOf(family: Parts["family"], channels: unknown): string {
+  const kinds: Record<number, string> = { 8: "InstructPix2Pix", 9: "Inpaint" };
+  return `StableDiffusion${family === "xl" ? "XL" : ""}${kinds[channels as number] ?? ""}Pipeline`;
+}
+
 /** A component's entry in `model_index.json`. */
 function classOf(component: string, config: JsonObject): [library: string, kind: unknown] {
   const { _class_name: kind, architectures, tokenizer_class: tokenizer } = config;
@@ -75,9 +81,8 @@ export async function openCompVis(path: string): Promise<ModelFolder> {
   return {
     path,
     index: {
-      ...(family === "xl"
-        ? { _class_name: "StableDiffusionXLPipeline", force_zeros_for_empty_prompt: true }
-        : { _class_name: "StableDiffusionPipeline" }),
+      _class_name: pipelineOf(family, unet.in_channels),
+      ...(family === "xl" && { force_zeros_for_empty_prompt: true }),
       ...Object.fromEntries([...configs].map(([name, config]) => [name, classOf(name, config)])),
     },
     components: [...configs.keys()].sort(),

@@ -6,6 +6,7 @@ import {
   unetFromCompVis,
   vaeFromCompVis,
 } from "./compvis_names.ts";
+import { otherModel, partOfModel } from "./compvis_others.ts";
 import { FileError } from "./errors.ts";
 import type { TensorInfo, TensorSource } from "./safetensors.ts";
 
@@ -22,24 +23,17 @@ export type Component = ReadonlyMap<string, Placed>;
 
 const VAE = "first_stage_model.";
 
-/** Where the text encoders are. Of OpenCLIP's, Stable Diffusion 2 leaves out the last layer and XL has the projection. */
-const TEXTS: readonly TextPlace[] = [
-  { prefix: "cond_stage_model.transformer.", component: "text_encoder", open: false },
-  { prefix: "cond_stage_model.model.", component: "text_encoder", open: true },
-  { prefix: "conditioner.embedders.0.transformer.", component: "text_encoder", open: false },
-  { prefix: "conditioner.embedders.1.model.", component: "text_encoder_2", open: true },
-];
-
-interface TextPlace {
-  readonly prefix: string;
-  readonly component: "text_encoder" | "text_encoder_2";
-  readonly open: boolean;
-}
+/** Where the text encoders are. What is in there may go by OpenCLIP's names or by those of transformers. */
+const TEXTS = [
+  { prefix: "cond_stage_model.", component: "text_encoder" },
+  { prefix: "conditioner.embedders.0.", component: "text_encoder" },
+  { prefix: "conditioner.embedders.1.", component: "text_encoder_2" },
+] as const;
 
 /** What a file holds. */
 export interface Parts {
   readonly components: ReadonlyMap<string, Component>;
-  /** Which Stable Diffusion it is of, by its text encoders. */
+  /** Which Stable Diffusion it is of, by its shapes. */
   readonly family: "1" | "2" | "xl";
   /** Entries that are no parameters and say how it was trained. */
   readonly marks: readonly string[];
@@ -50,18 +44,12 @@ export interface Parts {
 /**
  * Places every parameter of a file.
  *
- * @throws FileError when it holds no UNet, or a parameter twice
+ * @throws FileError when it is of another kind of model, holds no UNet, or a parameter twice
  */
 export function componentsOf(source: TensorSource): Parts {
   const { tensors, name: file } = source;
   const names = [...tensors.keys()];
-  if (!names.some((n) => n.startsWith(`${COMPVIS}input_blocks.0.0.`))) {
-    throw new FileError(
-      file,
-      "is no model: it holds no UNet under model.diffusion_model",
-      "Name a model folder, or a single-file checkpoint of a whole model",
-    );
-  }
+  refuseOthers(file, names);
   const components = new Map<string, Map<string, Placed>>();
   const put = (component: string, name: string, at: Placed) => {
     const held = components.get(component) ?? new Map<string, Placed>();
@@ -83,37 +71,76 @@ export function componentsOf(source: TensorSource): Parts {
       const name = vaeFromCompVis(vae, levels);
       if (name) put("vae", name, /\.attentions\./.test(name) ? at : whole);
     } else if (text) {
-      for (const [name, placed] of textParts(file, text, rest(text.prefix)!, whole)) {
-        put(text.component, name, placed);
+      const { component } = text;
+      for (const [name, placed] of textParts(file, component, rest(text.prefix)!, whole)) {
+        put(component, name, placed);
       }
     }
   }
-  const two = names.some((n) => n.startsWith(TEXTS[1].prefix));
-  if (two && components.has("text_encoder")) dropLastLayer(components.get("text_encoder")!);
+  const family = familyOf(components);
+  if (family === "2") dropSurplusLayer(components.get("text_encoder")!);
   return {
     components,
-    family: components.has("text_encoder_2") ? "xl" : two ? "2" : "1",
+    family,
     marks: names.filter((n) => n === "v_pred" || n === "ztsnr"),
     metadata: source.metadata,
   };
 }
 
+/** Says what a file is that holds no model of those that are read. */
+function refuseOthers(file: string, names: readonly string[]): void {
+  const read = "Stable Diffusion 1, 2 and XL are read";
+  const other = otherModel(names);
+  if (other) throw new FileError(file, `is ${other}, which is not read`, read);
+  if (names.some((n) => n.startsWith(`${COMPVIS}input_blocks.0.0.`))) return;
+  const part = partOfModel(names);
+  throw new FileError(
+    file,
+    `is no model: it holds no UNet under model.diffusion_model${part ? `. It is ${part}` : ""}`,
+    "Name a model folder, or a single-file checkpoint of a whole model",
+  );
+}
+
+/** Widths of the text encoders that were published. */
+const CLIP_WIDTH = 768, OPEN_CLIP_WIDTH = 1024;
+
+/** Told by shapes: converters call the parameters of a text encoder as they like. */
+function familyOf(components: ReadonlyMap<string, Component>): Parts["family"] {
+  const text = components.get("text_encoder"), unet = components.get("unet");
+  if (components.has("text_encoder_2") || unet?.has("add_embedding.linear_1.weight")) return "xl";
+  const width = text?.get("text_model.embeddings.token_embedding.weight")?.shape[1];
+  if (!text || width === CLIP_WIDTH) return "1";
+  // Of other widths, which no published model has, the UNet tells: 2 projects linearly, 1 by convolutions.
+  const projection = unet?.get("mid_block.attentions.0.proj_in.weight")?.shape;
+  return width === OPEN_CLIP_WIDTH || projection?.length === 2 ? "2" : "1";
+}
+
+/** A name as transformers has it, and not OpenCLIP. */
+const TRANSFORMERS =
+  /^(?:transformer\.|model\.)*(?:text_model\.)?(?:embeddings|encoder|final_layer_norm)\./;
+
 /** The parameters that a tensor of a text encoder holds. */
 function textParts(
   file: string,
-  { open, component }: TextPlace,
+  component: string,
   name: string,
   whole: Placed,
 ): [string, Placed][] {
   const { shape } = whole;
-  if (!open) {
-    const found = clipFromCompVis(name);
+  if (TRANSFORMERS.test(name)) {
+    const found = clipFromCompVis(name.replace(/^(transformer\.|model\.)+/, ""));
     return found ? [[found, whole]] : [];
   }
-  if (name === "text_projection" && component === "text_encoder_2" && shape.length === 2) {
-    return [["text_projection.weight", { ...whole, shape: shape.toReversed(), turned: true }]];
+  const inner = name.replace(/^model\./, "");
+  if (component === "text_encoder_2" && shape.length === 2) {
+    if (inner === "text_projection") {
+      return [["text_projection.weight", { ...whole, shape: shape.toReversed(), turned: true }]];
+    }
+    if (inner.replace(/^transformer\./, "") === "text_projection.weight") {
+      return [["text_projection.weight", whole]];
+    }
   }
-  const parts = clipFromOpenClip(name);
+  const parts = clipFromOpenClip(inner);
   if (parts.length < 2) return parts.map((part) => [part, whole]);
   const rows = shape[0] / parts.length, size = shape.reduce((a, b) => a * b, 1) / parts.length;
   if (!Number.isInteger(rows)) {
@@ -125,14 +152,23 @@ function textParts(
   ]);
 }
 
-/** Stable Diffusion 2 was trained on what comes before OpenCLIP's last layer: in folders that layer is not there. */
-function dropLastLayer(text: Map<string, Placed>): void {
-  const numbers = [...text.keys()].map((n) =>
-    Number(/encoder\.layers\.(\d+)\./.exec(n)?.[1] ?? -1)
+/** Layers of OpenCLIP's text encoder as it was published, of which Stable Diffusion 2 uses all but the last. */
+const OPEN_CLIP_LAYERS = 24;
+
+/**
+ * Stable Diffusion 2 was trained on what comes before OpenCLIP's last layer. Files of Stability hold that layer, converted
+ * ones do not, and nothing but the number of layers tells. Of other widths there are only small models for tests, whose
+ * layers that are used are an even number.
+ */
+function dropSurplusLayer(text: Map<string, Placed>): void {
+  const layers = [...text.keys()].reduce(
+    (most, n) => Math.max(most, Number(/encoder\.layers\.(\d{1,3})\./.exec(n)?.[1] ?? -1) + 1),
+    0,
   );
-  const last = numbers.reduce((a, b) => Math.max(a, b), -1);
+  const width = text.get("text_model.embeddings.token_embedding.weight")?.shape[1];
+  if (width === OPEN_CLIP_WIDTH ? layers !== OPEN_CLIP_LAYERS : layers % 2 === 0) return;
   for (const name of [...text.keys()]) {
-    if (name.startsWith(`text_model.encoder.layers.${last}.`)) text.delete(name);
+    if (name.startsWith(`text_model.encoder.layers.${layers - 1}.`)) text.delete(name);
   }
 }
 

@@ -48,7 +48,7 @@ const SIGNS: readonly [sign: RegExp, kind: PictureKind | `${"a" | "an"} ${string
   [/^Rar!\x1a\x07/, "a RAR archive"],
   [/^.{257}ustar/s, "a tar archive"],
   [/^\s*(<!doctype html|<html)/i, "a web page"],
-  [/^version https:\/\/git-lfs/, "a Git LFS pointer, not the file itself"],
+  [/^version https:\/\/git-lfs/, "a Git LFS pointer"],
   [/^GGUF/, "a GGUF file"],
   [/^\x89HDF\r\n\x1a\n/, "an HDF5 file"],
   [/^\x93NUMPY/, "a NumPy array"],

@@ -98,6 +98,15 @@ function locate(source: TensorSource, specs: ParameterSpecs, config: ModelConfig
   return found;
 }
 
+/**
+ * Compares a checkpoint with its config, by names and shapes alone.
+ *
+ * @throws FileError listing parameters that are missing, of another shape, or unknown
+ */
+export function compareComponent(source: TensorSource, config: ModelConfig): void {
+  locate(source, parameterSpecs(config), config);
+}
+
 function listing(what: string, names: readonly string[]): string {
   if (!names.length) return "";
   const shown = names.slice(0, 5).join(", ");
