@@ -6,6 +6,7 @@ import type { LoadedDelta } from "../concepts/formats/load.ts";
 import { norm } from "../numerics/matrix.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Inspected } from "./requests.ts";
+import { visibleLine } from "../files/visible.ts";
 import { columns } from "../terminal/table.ts";
 
 /** One weight of a delta. */
@@ -47,7 +48,7 @@ export async function inspectDelta(loaded: LoadedDelta, base?: BaseModel): Promi
     ...(base && { baseFits: delta.base === "" ? "unknown" : "yes" }),
     tokens,
     parameters: weights.reduce((sum, w) => sum + sizeOf(w.shape), 0),
-    ...(known && { change: Math.hypot(...changes as number[]) }),
+    ...(known && { change: norm(Float64Array.from(changes as number[])) }),
     weights,
     notes: delta.notes,
   };
@@ -108,7 +109,8 @@ function linesOf(
 ): string[] {
   const { model, base, tokens, weights } = facts;
   const width = model.contextWidth === null ? "" : `, context ${model.contextWidth}`;
-  const lines = [
+  const notes = Object.entries(facts.notes);
+  return [
     `${facts.path}: ${title}`,
     `container  ${facts.container}`,
     `model      ${model.family ?? "of no known family"}${width}, ` +
@@ -116,41 +118,34 @@ function linesOf(
     (base ? base.slice(0, 12) : "not named") +
     (facts.baseFits === "yes" ? ", which is this model" : ""),
     ...tokens.map(({ token, className, initializer, norms }) =>
-      `token      ${[token, className].filter(Boolean).join(" ")}` +
-      `${initializer ? `, from ${initializer}` : ""}, length ${norms.map(digits).join(" and ")}`
+      `token      ${visibleLine([token, className].filter(Boolean).join(" "))}` +
+      `${initializer ? `, from ${visibleLine(initializer)}` : ""}, length ` +
+      norms.map(digits).join(" and ")
     ),
     ...tokens.length ? [] : ["token      none"],
     `weights    ${weights.length}, ${facts.parameters} parameters` +
     (facts.change === undefined ? "" : `, ‖ΔW‖ ${digits(facts.change)}`),
+    ...weights.length ? ["", ...weightTable(weights)] : [],
+    ...weights.length && facts.change === undefined
+      ? ["", "It holds trained weights: --model with the base measures their changes, too."]
+      : [],
+    ...notes.length ? [""] : [],
+    ...notes.map(([name, value]) => `${visibleLine(name)}: ${cut(JSON.stringify(value))}`),
   ];
-  if (weights.length) {
-    lines.push(
-      "",
-      ...columns([
-        ["weight", "shape", "held as", "rank", "‖ΔW‖", "‖ΔW‖/‖W0‖"],
-        ...weights.map((w) => [
-          w.name,
-          w.shape.join("×"),
-          w.form,
-          String(w.rank ?? ""),
-          digits(w.change),
-          digits(w.relative),
-        ]),
-      ]),
-    );
-    if (facts.change === undefined) {
-      lines.push(
-        "",
-        "It holds trained weights: --model with the base measures their changes, too.",
-      );
-    }
-  }
-  const notes = Object.entries(facts.notes);
-  if (notes.length) {
-    lines.push("", ...notes.map(([name, value]) => `${name}: ${cut(JSON.stringify(value))}`));
-  }
-  return lines;
 }
+
+const weightTable = (weights: readonly WeightFacts[]): string[] =>
+  columns([
+    ["weight", "shape", "held as", "rank", "‖ΔW‖", "‖ΔW‖/‖W0‖"],
+    ...weights.map((w) => [
+      w.name,
+      w.shape.join("×"),
+      w.form,
+      String(w.rank ?? ""),
+      digits(w.change),
+      digits(w.relative),
+    ]),
+  ]);
 
 const digits = (x: number | undefined): string => x === undefined ? "" : x.toPrecision(3);
 

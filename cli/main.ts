@@ -12,6 +12,7 @@ import { doctorCommand } from "./doctor.ts";
 import { editCommand } from "./edit.ts";
 import { report } from "../terminal/errors.ts";
 import { evaluateCommand } from "./evaluate.ts";
+import { visible } from "../files/visible.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import { Interrupted, interrupted } from "../terminal/interrupt.ts";
@@ -30,7 +31,13 @@ import * as work from "./work.ts";
  * @returns the exit code: 0, 1 after an error, 130 after Ctrl-C
  */
 export async function main(args: string[], context: Partial<Context> = {}): Promise<number> {
-  const full: Context = { work, out: console.log, err: console.error, args, ...context };
+  const { out = console.log, err = console.error } = context;
+  const full: Context = {
+    ...{ work, args, ...context },
+    // Whatever is shown may hold what a file holds.
+    out: (line) => out(visible(line)),
+    err: (line) => err(visible(line)),
+  };
   const program = new Command("moongate")
     .description(
       "Teaches a text-to-image diffusion model new concepts from a few pictures, on any GPU.",

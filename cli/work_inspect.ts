@@ -9,9 +9,15 @@ import {
 import { openBase } from "../concepts/formats/base.ts";
 import { openDelta } from "../concepts/formats/load.ts";
 import { formatOf } from "../concepts/formats/registry.ts";
+import { otherModel } from "../files/compvis_others.ts";
 import { fingerprint } from "../files/fingerprint.ts";
 import { openModelFolder } from "../files/folder.ts";
+import { decodePicture } from "../files/image.ts";
+import { isPictureName, pictureKind } from "../files/kinds.ts";
 import { isFile, isFolder } from "../files/paths.ts";
+import { readPngText } from "../files/png.ts";
+import { fileSource, readBytes } from "../files/source.ts";
+import { visibleLine } from "../files/visible.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { inspectDelta } from "./inspect_delta.ts";
 import type { Inspected, InspectRequest } from "./requests.ts";
@@ -21,6 +27,7 @@ import { columns } from "../terminal/table.ts";
 export async function inspect({ path, model }: InspectRequest): Promise<Inspected> {
   const kind = await kindOf(path);
   if (kind === "model") return await inspectModel(path);
+  if (kind === "picture") return await inspectPicture(path);
   if (kind === "tensors") {
     using file = await openContent(path);
     return inspectTensors(file);
@@ -29,17 +36,51 @@ export async function inspect({ path, model }: InspectRequest): Promise<Inspecte
   return await inspectDelta(await openDelta(path, { layers: base?.layers }), base);
 }
 
-/** What a path is, told by content: a whole model in a folder or file, a delta, or tensors of no known kind. */
-export async function kindOf(path: string): Promise<"model" | "delta" | "tensors"> {
+/** What a path is, told by content: a whole model in a folder or file, a delta, a picture, or tensors of no known kind. */
+export async function kindOf(path: string): Promise<"model" | "delta" | "picture" | "tensors"> {
   if (await isFolder(path)) return await isFile(`${path}/model_index.json`) ? "model" : "delta";
+  // A damaged picture may be one by its name alone.
+  if (isPictureName(path) || pictureKind(await firstBytes(path))) return "picture";
   using file = await openContent(path);
   if (formatOf(file)) return "delta";
   return isModel(file) ? "model" : "tensors";
 }
 
-/** Whether a file is a whole model: it has a UNet, under a name of its own. */
-const isModel = (file: DeltaFile): boolean =>
-  [...flat(file.root)].some(([name]) => SINGLE_FILE.test(name));
+async function firstBytes(path: string): Promise<Uint8Array> {
+  const source = await fileSource(path);
+  try {
+    return await source.read(0, Math.min(source.size, 512));
+  } finally {
+    source.close();
+  }
+}
+
+/** Whether a file is a whole model: it has a UNet, under a name of its own, and is none of those that are not read. */
+function isModel(file: DeltaFile): boolean {
+  const names = namesIn(file);
+  return names.some((name) => SINGLE_FILE.test(name)) && otherModel(names) === undefined;
+}
+
+/** Names of all tensors, as they are in the weights of a model. */
+const namesIn = (file: DeltaFile): string[] =>
+  [...flat(file.root)].map(([name]) => name.replace(/^state_dict\./, ""));
+
+/** A picture, and the notes that `moongate generate` leaves in it. */
+async function inspectPicture(path: string): Promise<Inspected> {
+  const bytes = await readBytes(path);
+  const { width, height } = await decodePicture(bytes, path);
+  const format = pictureKind(bytes)!;
+  const notes = format === "PNG" ? readPngText(bytes, path) : {};
+  return {
+    facts: { path, kind: "picture", format, width, height, notes },
+    lines: [`${path}: ${format} picture, ${width}×${height}`, ...noteLines(notes)],
+  };
+}
+
+const noteLines = (notes: Readonly<Record<string, string>>): string[] =>
+  Object.entries(notes).map(([k, v]) =>
+    visibleLine(`${k}: ${v.length > 100 ? `${v.slice(0, 99)}…` : v}`)
+  );
 
 async function inspectModel(path: string): Promise<Inspected> {
   const folder = await openModelFolder(path);
@@ -91,11 +132,11 @@ function summary(tensors: readonly { dtype: string; shape: readonly number[] }[]
 }
 
 /** The UNet's first convolution in single-file checkpoints. */
-const SINGLE_FILE = /^(state_dict\.)?model\.diffusion_model\.input_blocks\.0\.0\.weight$/;
+const SINGLE_FILE = /^model\.diffusion_model\.input_blocks\.0\.0\.weight$/;
 
 /** What files without a format of ours are known by: a name that occurs in them. */
 const KINDS: [name: RegExp, kind: string][] = [
-  [/^(state_dict\.)?model\.diffusion_model\./, "part of a single-file checkpoint (CompVis)"],
+  [/^model\.diffusion_model\./, "part of a single-file checkpoint (CompVis)"],
   [/^params:unet\./, "moongate training checkpoint"],
   [/^(down_blocks|up_blocks)\.\d+\.resnets\./, "UNet weights (diffusers)"],
   [/^(encoder|decoder)\.(down|up)_blocks\./, "autoencoder weights (diffusers)"],
@@ -105,7 +146,9 @@ const KINDS: [name: RegExp, kind: string][] = [
 
 function inspectTensors(file: DeltaFile): Inspected {
   const leaves = [...flat(file.root)];
-  const kind = KINDS.find(([name]) => leaves.some(([n]) => name.test(n)))?.[1] ?? "tensors";
+  const names = namesIn(file);
+  const kind = otherModel(names) ??
+    KINDS.find(([name]) => names.some((n) => name.test(n)))?.[1] ?? "tensors";
   const tensors = Object.fromEntries(
     leaves.map(([name, { dtype, shape }]) => [name, { dtype, shape }]),
   );
@@ -116,9 +159,7 @@ function inspectTensors(file: DeltaFile): Inspected {
     lines: [
       `${path}: ${kind}, ${container}`,
       `${held.tensors} tensors, ${held.parameters} parameters, ${held.types.join(", ")}`,
-      ...Object.entries(metadata).map(([k, v]) =>
-        `${k}: ${v.length > 100 ? `${v.slice(0, 99)}…` : v}`
-      ),
+      ...noteLines(metadata),
       "",
       ...columns([
         ["tensor", "shape", "type"],

@@ -208,7 +208,7 @@ async function regularize(
   let sampler: Sampler | undefined;
   for (const { category, prompt, pictures } of classes) {
     if (pictures) {
-      sets.push(...pictures);
+      for (const picture of pictures) sets.push(picture);
       continue;
     }
     const { steps, guidance } = facts.defaults.sampling;
@@ -217,13 +217,13 @@ async function regularize(
     const folder = `${request.out}/regularization/${category.replace(/[^\p{L}\p{N}]+/gu, "-")}`;
     const recipe = { prompt, count, seed: settings.seed, steps, guidance, base: facts.base };
     sampler ??= new Sampler(model);
-    sets.push(
-      ...await generateRegularization(sampler, folder, { ...recipe, size: settings.size }, {
-        signal: ui.interrupt.signal,
-        memory: request.memory,
-        onPicture: (done) => ui.progress.update(done),
-      }),
-    );
+    const wanted = { ...recipe, size: settings.size };
+    const made = await generateRegularization(sampler, folder, wanted, {
+      signal: ui.interrupt.signal,
+      memory: request.memory,
+      onPicture: (done) => ui.progress.update(done),
+    });
+    for (const picture of made) sets.push(picture);
   }
   sampler?.free();
   ui.progress.stop();

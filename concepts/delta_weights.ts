@@ -35,13 +35,13 @@ export async function deltaOf(
     const t = trained[path];
     const data = await pipeline.device.read(t) as Float32Array;
     if (!isTable(path)) weights.set(path, asStored({ shape: t.shape, data }));
-    else (isSecond(path) ? embeddings2 : embeddings).push(...rowsOf(data, t.shape[1]));
+    else pushRows(isSecond(path) ? embeddings2 : embeddings, data, t.shape[1]);
   }
   const named = concepts.flatMap((c) => c.token ? pipeline.tokenIds(c.token) : []);
   if (named.length && !embeddings.length) { // They did not train.
     for (const path of tablesOf(pipeline)) {
       const data = await tokenRows(pipeline, named, path);
-      (isSecond(path) ? embeddings2 : embeddings).push(...rowsOf(data, data.length / named.length));
+      pushRows(isSecond(path) ? embeddings2 : embeddings, data, data.length / named.length);
     }
   }
   const tokens = concepts.filter((c) => c.token).map(({ token, className, initializer }, i) => ({
@@ -54,8 +54,9 @@ export async function deltaOf(
   return { base, tokens, embeddings, ...second, weights, notes };
 }
 
-const rowsOf = (data: Float32Array, width: number): Float32Array[] =>
-  Array.from({ length: data.length / width }, (_, i) => data.slice(i * width, (i + 1) * width));
+function pushRows(rows: Float32Array[], data: Float32Array, width: number): void {
+  for (let at = 0; at < data.length; at += width) rows.push(data.slice(at, at + width));
+}
 
 /** A weight in the layout of files: convolutions are turned from HWIO to OIHW. */
 function asStored({ shape, data }: TrainedWeight): TrainedWeight {

@@ -4,7 +4,8 @@
  */
 import { captionInJson, isMetadata, METADATA, readMetadata } from "./caption_lists.ts";
 import { FileError } from "./errors.ts";
-import { decodePicture, isPictureName, maskOf, picturesIn } from "./image.ts";
+import { decodePicture, maskOf, picturesIn } from "./image.ts";
+import { isPictureName } from "./kinds.ts";
 import { isFile, isFolder } from "./paths.ts";
 import type { Picture } from "./picture.ts";
 import {

@@ -5,6 +5,8 @@
  * code), and callers can tell "this picture is broken" from "this program is broken".
  */
 
+import { visibleLine } from "./visible.ts";
+
 /** A file, folder or tensor in a file that can't be used. The message says what is wrong, where, and what to do. */
 export class FileError extends Error {
   /** The file or folder, as the caller named it. */
@@ -20,7 +22,7 @@ export class FileError extends Error {
    * @param advice what to do about it, a full sentence without its period
    */
   constructor(file: string, fault: string, advice?: string, options?: ErrorOptions) {
-    super(`${file}: ${fault}${advice ? `. ${advice}` : ""}`, options);
+    super(visibleLine(`${file}: ${fault}${advice ? `. ${advice}` : ""}`), options);
     this.name = "FileError";
     this.file = file;
     this.fault = fault;

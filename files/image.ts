@@ -5,7 +5,7 @@
  * gives Pillow's pixels exactly. It is loaded when the first picture is, since most of the library needs none.
  */
 import { FileError } from "./errors.ts";
-import { kindOf, pictureKind, PICTURES } from "./kinds.ts";
+import { isPictureName, kindOf, MASK_ENDING, pictureKind, PICTURES } from "./kinds.ts";
 import { decodeAs } from "./picture_decode.ts";
 import { lookAt } from "./picture_format.ts";
 import { readBytes } from "./source.ts";
@@ -14,17 +14,6 @@ import { openFolder, type Place, type Remark, remarkOn } from "./place.ts";
 
 export type { Picture } from "./picture.ts";
 export { fitted, resize, squared } from "./resize.ts";
-
-/** Endings of the names of pictures; what they are, their content tells. */
-const ENDINGS =
-  /\.(a?png|jpe?g|jpe|jfif|pjpe?g|pjp|webp|gif|bmp|dib|tiff?|hei[cf]|hif|avif|jxl|jp2|j2k)$/i;
-
-/** What the name of a picture's foreground mask ends in, in place of its own extension. */
-const MASK_ENDING = ".mask.png";
-
-/** Whether a name is that of a picture, and not of a mask. */
-export const isPictureName = (name: string): boolean =>
-  ENDINGS.test(name) && !name.toLowerCase().endsWith(MASK_ENDING);
 
 /** The name of a picture's mask. */
 export const maskOf = (picture: string): string => picture.replace(/\.[^./\\]+$/, MASK_ENDING);

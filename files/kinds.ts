@@ -79,3 +79,14 @@ export function kindOf(bytes: Uint8Array): string | undefined {
   if (!isPicture(found)) return found;
   return `${found === "AVIF" ? "an" : "a"} ${found} picture`;
 }
+
+/** Endings of the names of pictures; what they are, their content tells. */
+const ENDINGS =
+  /\.(a?png|jpe?g|jpe|jfif|pjpe?g|pjp|webp|gif|bmp|dib|tiff?|hei[cf]|hif|avif|jxl|jp2|j2k)$/i;
+
+/** What the name of a picture's foreground mask ends in, in place of its own extension. */
+export const MASK_ENDING = ".mask.png";
+
+/** Whether a name is that of a picture, and not of a mask. */
+export const isPictureName = (name: string): boolean =>
+  ENDINGS.test(name) && !name.toLowerCase().endsWith(MASK_ENDING);

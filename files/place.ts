@@ -7,6 +7,7 @@ import { isFile, isFolder, namesIn } from "./paths.ts";
 import { type ByteSource, fileSource, readBytes } from "./source.ts";
 import { tarMembers } from "./tar.ts";
 import { decodeText } from "./text.ts";
+import { visibleLine } from "./visible.ts";
 import { openZip, readEntry } from "./zip.ts";
 
 /** Files that lie together. */
@@ -79,10 +80,10 @@ export function remarkOn(
   ];
   if (!left.length) return;
   const more = left.length > SHOWN ? ` and ${left.length - SHOWN} more` : "";
-  remark(
+  remark(visibleLine(
     `${place.name}: ${count} ${what}${count === 1 ? "" : "s"} used; left out: ` +
       `${left.slice(0, SHOWN).join(", ")}${more}`,
-  );
+  ));
 }
 
 /** A file in an archive, which can be read when the archive is opened again. */

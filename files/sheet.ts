@@ -3,6 +3,7 @@
  *
  * Why: "before, after" is looked at, not read; the first thing that the command shows a user is one of these.
  */
+import { greatest } from "../numerics/greatest.ts";
 import { FONT_HEIGHT, typeset, wrap } from "./font.ts";
 import { blank, paste, type Picture, zoom } from "./picture.ts";
 
@@ -53,10 +54,10 @@ export function sheet(rows: readonly (readonly Picture[])[], options: SheetOptio
   }
   if (!rows.some((row) => row.length)) throw new RangeError("a sheet needs at least one picture");
 
-  const columns = Math.max(...rows.map((row) => row.length));
+  const columns = greatest(rows.map((row) => row.length));
   const widths = Array.from(
     { length: columns },
-    (_, c) => factor * Math.max(...rows.map((row) => row[c]?.width ?? 0)),
+    (_, c) => factor * greatest(rows.map((row) => row[c]?.width ?? 0)),
   );
   const lefts = widths.map((_, c) => gap + widths.slice(0, c).reduce((a, w) => a + w + gap, 0));
   const width = lefts[columns - 1] + widths[columns - 1] + gap;
@@ -88,13 +89,13 @@ export function sheet(rows: readonly (readonly Picture[])[], options: SheetOptio
   let y = gap;
   rows.forEach((row, r) => {
     const top = set(titles[r], gap, y, width - 2 * gap, false);
-    const height = factor * Math.max(0, ...row.map((picture) => picture.height));
+    const height = factor * greatest(row.map((picture) => picture.height));
     row.forEach((picture, c) => {
       const x = lefts[c] + Math.floor((widths[c] - picture.width * factor) / 2);
       places.push({ picture, x, y: top + Math.floor((height - picture.height * factor) / 2) });
     });
     const bottoms = row.map((_, c) => set(labels[r]?.[c], lefts[c], top + height, widths[c], true));
-    y = Math.max(top + height, ...bottoms) + gap;
+    y = greatest(bottoms, top + height) + gap;
   });
 
   const out = blank(width, y, background);

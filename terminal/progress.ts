@@ -2,6 +2,8 @@
  * Progress of long work: a bar on a terminal, lines in a log, nothing with `--quiet`. All of it on stderr.
  */
 
+import { visibleLine } from "../files/visible.ts";
+
 /** Numbers shown beside the count. */
 export interface Readings {
   /** The newest loss. */
@@ -95,7 +97,7 @@ function track(sink: Sink, now: () => number): Progress {
   return {
     start(label, total, done = 0) {
       stop();
-      at = { label, total, done };
+      at = { label: visibleLine(label), total, done };
       last = now();
       lastDone = done;
       sink.begin(at);
