@@ -67,7 +67,7 @@ export const holdsPictures = (name: string): boolean =>
  */
 export async function listCaptioned(
   path: string,
-  remark: Remark = () => {},
+  remark: (text: string) => void = () => {},
 ): Promise<CaptionedFile[]> {
   const root = bare(path);
   if (isArchive(root)) return await listArchive(root, remark);

@@ -10,7 +10,7 @@ import { decodeAs } from "./picture_decode.ts";
 import { lookAt } from "./picture_format.ts";
 import { readBytes } from "./source.ts";
 import { flatten, orient, type Picture } from "./picture.ts";
-import { openFolder, type Place, type Remark, remarkOn } from "./place.ts";
+import { openFolder, type Place, remarkOn } from "./place.ts";
 
 export type { Picture } from "./picture.ts";
 export { fitted, resize, squared } from "./resize.ts";
@@ -57,7 +57,10 @@ export async function decodePicture(bytes: Uint8Array, name = "(bytes)"): Promis
  * @param remark called with what is left out of it
  * @throws FileError if the folder is missing or holds no pictures
  */
-export async function listPictures(folder: string, remark?: Remark): Promise<string[]> {
+export async function listPictures(
+  folder: string,
+  remark?: (text: string) => void,
+): Promise<string[]> {
   const place = await openFolder(folder);
   const names = await picturesIn(place);
   if (remark) remarkOn(place, names.length, "picture", new Set(names), remark);
