@@ -14,7 +14,7 @@ export interface Needs {
 /** Where Deno keeps packages: their WebAssembly is read from there when the first picture is decoded. */
 export const PACKAGES = "Deno's npm cache";
 /** The same, for a verb that decodes none by itself. */
-const PICTURES = `${PACKAGES} (with --image)`;
+const PICTURES = `${PACKAGES} (with --image)`, A_PICTURE = `${PACKAGES} (of a picture)`;
 /** The model and the concepts that ship. */
 export const WORLD = "world/ of this program";
 /** Files are written under another name and renamed, for which Deno wants to read and write their folder. */
@@ -43,7 +43,7 @@ export const NEEDS: Readonly<Record<string, Needs>> = {
   },
   merge: { read: ["--model", "<deltas>", "--captions", "--out"], write: ["--out"] },
   convert: { read: ["<delta>", "--model", PATH], write: [PATH] },
-  inspect: { read: ["<path>", "--model"], write: [] },
+  inspect: { read: ["<path>", "--model", A_PICTURE], write: [] },
   compress: {
     read: ["<delta>", "--model", PATH, beside("--plot")],
     write: [PATH, beside("--plot")],

@@ -159,6 +159,11 @@ async function runsIn(folder: string): Promise<Run[]> {
       places: { "<path>": one, "--model": MODEL },
     },
     {
+      verb: "inspect",
+      args: ["inspect", `${PHOTOS}/1.png`],
+      places: { "<path>": `${PHOTOS}/1.png`, [`${PACKAGES} (of a picture)`]: cache },
+    },
+    {
       verb: "compress",
       args: [
         ...["compress", one, ...model, "--rank", "1", "--plot", at("plots/values.svg")],

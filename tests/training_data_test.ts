@@ -158,6 +158,15 @@ Deno.test("concepts_list.json: prompts are captions, the class is what they shar
     await refuses(() => list(one, one), "two concepts use <a>");
     const other = { ...one, instance_prompt: "<b> dog", class_data_dir: "photos/my-cat" };
     await refuses(() => list(one, other), 'gives the class "dog" two folders');
+    // Folders that are not here, but beside the list; and a byte order mark, as Windows editors leave it.
+    await Deno.mkdir("set/mine", { recursive: true });
+    const there = [{
+      instance_prompt: "<new1> dog",
+      class_prompt: "dog",
+      instance_data_dir: "mine",
+    }];
+    await Deno.writeTextFile("set/list.json", `\ufeff${JSON.stringify(there)}`);
+    assertEquals((await readConceptsList("set/list.json")).concepts[0].photos, "set/mine");
     await Deno.writeTextFile("list.json", "[{");
     await assertRejects(() => readConceptsList("list.json"), FileError, "is not valid JSON");
   });
@@ -170,6 +179,11 @@ Deno.test("without regularization the default steps are half, but steps that are
       ...{ regularization: [], method: "custom", flip: true, augment: true },
       ...{ saveEvery: 1, keep: 1, logEvery: 1, seed: 1, resume: false },
     };
+    assertEquals((await planTraining(request)).remarks, []);
+    await Deno.writeTextFile("photos/my-dog/draft.psd", "");
+    assertEquals((await planTraining(request)).remarks, [
+      "photos/my-dog: 2 pictures used; left out: draft.psd",
+    ]);
     const steps = async (more: Partial<TrainRequest>) => {
       const { settings, halved } = await planTraining({ ...request, ...more });
       return [settings.steps, halved];
