@@ -13,10 +13,10 @@ import { columns } from "../terminal/table.ts";
 interface WeightFacts {
   name: string;
   shape: readonly number[];
-  /** "weight": trained values, "change": their difference to the base, "factors": that as a product. */
+  /** "weight": trained values, "change": their difference to the base, "factors": that as a product, "scaled": DoRA. */
   form: string;
   rank?: number;
-  /** ‖ΔW‖, the Frobenius norm; of trained values it is known beside a base only. */
+  /** ‖ΔW‖, the Frobenius norm; of trained values and of DoRA it is known beside a base only. */
   change?: number;
   /** ‖ΔW‖ / ‖W0‖, where the base was given. */
   relative?: number;
@@ -26,8 +26,8 @@ interface WeightFacts {
 
 /** Looks a delta through; beside a base model its changes can be measured, too. */
 export async function inspectDelta(loaded: LoadedDelta, base?: BaseModel): Promise<Inspected> {
-  const { path, format, container, delta } = loaded;
-  base?.check(path, delta);
+  const { path, format, container } = loaded;
+  const delta = base?.fit(path, loaded.delta) ?? loaded.delta;
   const weights: WeightFacts[] = [];
   for (const [name, w] of delta.weights) {
     weights.push(weightFacts(name, w, await base?.read(name)));
@@ -61,11 +61,17 @@ function weightFacts(name: string, w: DeltaWeight, base?: Float32Array): WeightF
     name,
     shape: w.shape,
     form: formOf(w),
-    ...("u" in w && { rank: w.rank }),
+    ...(rankOf(w) !== undefined && { rank: rankOf(w) }),
     ...(change !== undefined && { change }),
     ...(change !== undefined && size && { relative: change / size }),
     ...("data" in w && { norm: lengthOf(w.data) }),
   };
+}
+
+/** The rank of what is held in factors. */
+function rankOf(w: DeltaWeight): number | undefined {
+  const change = "magnitude" in w ? w.direction : w;
+  return "u" in change ? change.rank : undefined;
 }
 
 const lengthOf = (data: Float32Array): number => norm(Float64Array.from(data));
@@ -86,7 +92,7 @@ function modelOf({ weights, embeddings, embeddings2 }: Delta) {
   return {
     family: found ?? null,
     contextWidth: width ?? null,
-    crossAttentionLayers: pairs.length / 2,
+    crossAttentionLayers: new Set(pairs.map(([name]) => name.split(".to_")[0])).size,
     embeddingWidth: token ?? null,
     textEncoders: embeddings2 ? 2 : 1,
   };
@@ -127,7 +133,7 @@ function linesOf(
     (facts.change === undefined ? "" : `, ‖ΔW‖ ${digits(facts.change)}`),
     ...weights.length ? ["", ...weightTable(weights)] : [],
     ...weights.length && facts.change === undefined
-      ? ["", "It holds trained weights: --model with the base measures their changes, too."]
+      ? ["", "It holds trained weights or DoRA: --model with the base measures their changes, too."]
       : [],
     ...notes.length ? [""] : [],
     ...notes.map(([name, value]) => `${visibleLine(name)}: ${cut(JSON.stringify(value))}`),

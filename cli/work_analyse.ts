@@ -60,8 +60,8 @@ export async function analyse({ before, after, plot }: AnalyseRequest): Promise<
 async function reader(before: string, after: string, source: TensorSource) {
   if (await kindOf(after) !== "model") {
     using base = await openBase(before);
-    const { path, delta } = await openDelta(after, { layers: base.layers });
-    base.check(path, delta);
+    const { path, delta: loaded } = await openDelta(after, base);
+    const delta = base.fit(path, loaded);
     const read = async (name: string): Promise<ParameterPair> => {
       const from = await source.readFloat32(name), w = delta.weights.get(UNET + name);
       return [from, w && trainedWeight(w, from).data];

@@ -1,5 +1,6 @@
 /** The work of `moongate compress`: read, cut, write. No GPU. */
 import { compressDelta } from "../concepts/compress.ts";
+import { needsBase } from "../concepts/changes.ts";
 import { openBase } from "../concepts/formats/base.ts";
 import { openDelta } from "../concepts/formats/load.ts";
 import { saveDeltaAs } from "../concepts/formats/save.ts";
@@ -12,9 +13,9 @@ import { columns } from "../terminal/table.ts";
 /** Compresses a delta; gives the path of the new one. */
 export async function compress(request: CompressRequest, ui: Ui): Promise<string> {
   using base = request.model === undefined ? undefined : await openBase(request.model);
-  const { path, delta } = await openDelta(request.from, { layers: base?.layers });
-  base?.check(path, delta);
-  if (!base && [...delta.weights.values()].some((w) => "data" in w)) {
+  const { path, delta: read } = await openDelta(request.from, base);
+  const delta = base?.fit(path, read) ?? read;
+  if (!base && [...delta.weights.values()].some(needsBase)) {
     throw new UsageError(
       `${path} holds trained weights: --model, the model it was trained on, says how they changed`,
     );

@@ -9,9 +9,8 @@ import type { ConvertRequest, Ui } from "./requests.ts";
 /** Converts a delta; gives the paths of what was written. */
 export async function convert(request: ConvertRequest, ui: Ui): Promise<string[]> {
   using base = request.model === undefined ? undefined : await openBase(request.model);
-  const { path, format, delta } = await openDelta(request.from, { layers: base?.layers });
-  base?.check(path, delta);
-  const named = rename(delta, request.tokens ?? []);
+  const { path, format, delta } = await openDelta(request.from, base);
+  const named = rename(base?.fit(path, delta) ?? delta, request.tokens ?? []);
   const converted = format.name === request.to ? {} : { convertedFrom: format.name };
   const whole = { ...based(named, base), notes: { ...named.notes, ...converted } };
   ui.progress.start("convert", whole.weights.size);

@@ -33,7 +33,7 @@ export async function inspect({ path, model }: InspectRequest): Promise<Inspecte
     return inspectTensors(file);
   }
   using base = model === undefined ? undefined : await openBase(model);
-  return await inspectDelta(await openDelta(path, { layers: base?.layers }), base);
+  return await inspectDelta(await openDelta(path, base), base);
 }
 
 /** What a path is, told by content: a whole model in a folder or file, a delta, a picture, or tensors of no known kind. */

@@ -6,6 +6,7 @@ import {
   loadCheckpoint,
   saveCheckpoint,
 } from "../concepts/checkpoints.ts";
+import { numbersOf } from "../concepts/changes.ts";
 import { type Delta, DELTA_FILE } from "../concepts/delta.ts";
 import { saveDelta } from "../concepts/formats/save.ts";
 import { chooseRegularization, type ChosenSet } from "../concepts/choose.ts";
@@ -268,9 +269,7 @@ export async function describeRun(
 const contentsOf = ({ embeddings, embeddings2 = [], weights }: Delta): Float32Array[] => [
   ...embeddings,
   ...embeddings2,
-  ...[...weights.values()].flatMap((w) =>
-    "data" in w ? [w.data] : "change" in w ? [w.change] : [w.u, w.v]
-  ),
+  ...[...weights.values()].flatMap(numbersOf),
 ];
 
 const bytesOf = (texts: readonly string[]): Uint8Array =>

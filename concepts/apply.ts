@@ -9,17 +9,19 @@ import { evaluate } from "../compile/compile.ts";
 import type { Pipeline, PipelineParams } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
 import { fileShape } from "../models/params.ts";
-import { add, mul, sub } from "../ops/arithmetic.ts";
+import { add, div, maximum, mul, sqrt, square, sub } from "../ops/arithmetic.ts";
+import { sum } from "../ops/broadcast.ts";
 import { cast } from "../ops/cast.ts";
 import { replaceRows } from "../ops/embedding.ts";
 import { tensor } from "../ops/leaf.ts";
 import { matmul } from "../ops/matmul.ts";
 import { concat } from "../ops/concat.ts";
-import { slice } from "../ops/movement.ts";
+import { reshape, slice } from "../ops/movement.ts";
 import { sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten, mapTree } from "../tensor/tree.ts";
-import type { Delta, DeltaWeight } from "./delta.ts";
+import { fitted, numbersOf } from "./changes.ts";
+import type { Delta, DeltaWeight, ScaledChange } from "./delta.ts";
 import { asHeld, isSecond, isTable } from "./delta_weights.ts";
 
 /** A delta and how much of it is wanted. */
@@ -97,7 +99,6 @@ function sharesOf(pipeline: Pipeline, stack: readonly AppliedDelta[]): Map<strin
       throw new RangeError(`${name}: strength ${strength} is no number`);
     }
     for (const [path, stored] of delta.weights) {
-      const weight = asHeld(stored);
       const t = known.get(path);
       if (!t) {
         throw new FileError(
@@ -106,17 +107,17 @@ function sharesOf(pipeline: Pipeline, stack: readonly AppliedDelta[]): Map<strin
           "It is of another model",
         );
       }
-      if (!fits(weight.shape, t, path)) {
+      const shape = fileShape(t.shape, t.shape.length === 4 ? "conv" : "plain");
+      const weight = isShortTable(stored.shape, t, path) ? stored : fitted(stored, shape);
+      if (!weight) {
         throw new FileError(
           name,
-          `holds "${path}" as [${stored.shape}], the model has [${
-            stored.shape.length === 4 && t.shape.length === 4 ? fileShape(t.shape, "conv") : t.shape
-          }]`,
+          `holds "${path}" as [${stored.shape}], the model has [${shape}]`,
           "It is of another model",
         );
       }
       if (strength === 0) continue;
-      shares.set(path, [...shares.get(path) ?? [], { weight, strength }]);
+      shares.set(path, [...shares.get(path) ?? [], { weight: asHeld(weight), strength }]);
     }
   }
   for (const parts of shares.values()) parts.sort(compare);
@@ -124,15 +125,12 @@ function sharesOf(pipeline: Pipeline, stack: readonly AppliedDelta[]): Map<strin
 }
 
 /** A token table that was saved before words were added has fewer rows. */
-const fits = (shape: readonly number[], t: Tensor, path: string): boolean =>
-  sameShape(shape, t.shape) ||
+const isShortTable = (shape: readonly number[], t: Tensor, path: string): boolean =>
   isTable(path) && shape.length === 2 && shape[1] === t.shape[1] && shape[0] < t.shape[0];
 
 /** Orders shares by what is in them. */
 function compare(a: Share, b: Share): number {
-  const numbers = ({ weight: w }: Share) =>
-    "data" in w ? [w.data] : "change" in w ? [w.change] : [w.u, w.v];
-  const [x, y] = [numbers(a), numbers(b)];
+  const [x, y] = [numbersOf(a.weight), numbersOf(b.weight)];
   if (a.strength !== b.strength) return a.strength - b.strength;
   if (x.length !== y.length) return x.length - y.length;
   for (const [k, part] of x.entries()) {
@@ -146,24 +144,36 @@ function compare(a: Share, b: Share): number {
 /** `W0 + Σ strength · (W − W0)`, f32. */
 function sumOf(t: Tensor, parts: readonly Share[]): Tensor {
   const base = cast(t, "f32");
-  return parts.reduce((sum, { weight, strength }) => {
-    const extended = (data: Float32Array, rest: Tensor | undefined) => {
-      const part = tensor(data, weight.shape);
-      return rest ? concat([part, rest], 0) : part;
-    };
+  return parts.reduce((total, { weight, strength }) => {
     const missing = t.shape[0] - weight.shape[0];
-    const old = missing ? slice(base, 0, weight.shape[0], t.shape[0]) : undefined;
-    if ("data" in weight) return add(sum, mul(sub(extended(weight.data, old), base), strength));
-    const none = old && mul(old, 0);
-    if ("change" in weight) return add(sum, mul(extended(weight.change, none), strength));
-    if (!weight.rank) return sum;
-    const [out, into] = weight.shape;
-    const product = matmul(
-      tensor(weight.u, [out, weight.rank]),
-      tensor(weight.v, [weight.rank, into]),
-    );
-    return add(sum, mul(product, strength));
+    if (!missing) return add(total, mul(changeOf(base, weight), strength));
+    const known = slice(base, 0, 0, weight.shape[0]),
+      rest = slice(base, 0, weight.shape[0], t.shape[0]);
+    return add(total, mul(concat([changeOf(known, weight), mul(rest, 0)], 0), strength));
   }, base);
+}
+
+/** W − W0 of a weight in the engine's layout. */
+function changeOf(base: Tensor, weight: DeltaWeight): Tensor {
+  const { shape } = weight;
+  if ("data" in weight) return sub(tensor(weight.data, shape), base);
+  if ("change" in weight) return tensor(weight.change, shape);
+  if ("magnitude" in weight) return sub(scaled(base, weight), base);
+  const { rank, u, v } = weight;
+  if (!rank) return mul(base, 0);
+  const product = matmul(tensor(u, [u.length / rank, rank]), tensor(v, [rank, v.length / rank]));
+  return reshape(product, shape);
+}
+
+/** m · V / ‖V‖ with V = W0 + ΔV. */
+function scaled(base: Tensor, { shape, direction, magnitude, axis }: ScaledChange): Tensor {
+  const own = shape.length === 4 ? 3 - axis : axis;
+  const others = shape.map((_, i) => i).filter((i) => i !== own);
+  const V = add(base, changeOf(base, direction));
+  const length = sqrt(sum(square(V), others, { keep: true }));
+  const m = tensor(magnitude, shape.map((_, i) => i === own ? magnitude.length : 1));
+  // What has no direction stays where it is.
+  return mul(V, div(m, maximum(length, 1e-30)));
 }
 
 /** The rows that a token table gets; undefined where there are none. */

@@ -2,7 +2,7 @@
  * Compressing a delta (paper §4.1, "Low-rank compression"): what fine-tuning added to each matrix, ΔW, has few large
  * singular values, and the rest can go.
  */
-import { changeMatrix, factors, weightChange } from "./changes.ts";
+import { changeMatrix, factors, needsBase, numbersOf, pays, weightChange } from "./changes.ts";
 import type { Delta, DeltaWeight } from "./delta.ts";
 import type { BaseWeights } from "./formats/save.ts";
 import { svd } from "../numerics/svd.ts";
@@ -18,7 +18,7 @@ export type CompressTarget =
 
 /** A compressed delta, and what there was to choose from. */
 export interface Compressed {
-  /** Matrices as factors; biases and other vectors as they were. */
+  /** Matrices as factors; convolutions, biases and other vectors as they were. */
   readonly delta: Delta;
   /** All singular values of each ΔW, largest first. */
   readonly spectra: ReadonlyMap<string, Float64Array>;
@@ -30,7 +30,7 @@ export interface Compressed {
 
 /** Options of {@linkcode compressDelta}. */
 export interface CompressOptions {
-  /** The base model's weights: needed where the delta holds trained weights. */
+  /** The base model's weights: needed where the delta holds trained weights or DoRA's lengths. */
   readonly base?: BaseWeights;
   /** Called after each matrix with the number that are done and the number there are. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -51,7 +51,7 @@ export async function compressDelta(
   { base, onProgress }: CompressOptions = {},
 ): Promise<Compressed> {
   check(target);
-  const W0 = (path: string, w: DeltaWeight) => "data" in w ? needed(base, path) : [];
+  const W0 = (path: string, w: DeltaWeight) => needsBase(w) ? needed(base, path) : [];
   const matrices = [...delta.weights].filter(([, w]) => w.shape.length === 2);
   const fixed = 4 * (rowsOf(delta) + vectorsOf(delta));
   const spectra = new Map<string, Float64Array>(), ranks = new Map<string, number>();
@@ -73,7 +73,10 @@ export async function compressDelta(
     const from = await W0(path, w), whole = svd(changeMatrix(w, from), wanted), rank = whole.U.rows;
     spectra.set(path, whole.s);
     ranks.set(path, rank);
-    weights.set(path, pays(w.shape, rank) ? factors(whole) : "u" in w ? w : weightChange(w, from));
+    weights.set(
+      path,
+      pays(w.shape, rank) ? factors(whole, w.shape) : "u" in w ? w : weightChange(w, from),
+    );
     step();
   }
   return {
@@ -118,10 +121,6 @@ function energyFor(
   return low;
 }
 
-/** Whether factors take less room than the matrix. */
-const pays = ([out, into]: readonly number[], rank: number): boolean =>
-  rank * (out + into) < out * into;
-
 /** Bytes of all matrices at given ranks. */
 function sizeOf(delta: Delta, ranks: ReadonlyMap<string, number>): number {
   let sum = 0;
@@ -137,12 +136,12 @@ const rowsOf = ({ embeddings, embeddings2 = [] }: Delta): number =>
 
 const vectorsOf = ({ weights }: Delta): number =>
   [...weights.values()].filter((w) => w.shape.length !== 2)
-    .reduce((sum, w) => sum + w.shape.reduce((a, b) => a * b, 1), 0);
+    .reduce((sum, w) => numbersOf(w).reduce((count, part) => count + part.length, sum), 0);
 
 async function needed(base: BaseWeights | undefined, path: string): Promise<Float32Array> {
   if (base) return await base(path);
   throw new RangeError(
-    `compressing takes the base model: the delta holds the trained weights of ${path}, not how they differ from it`,
+    `compressing takes the base model: how ${path} differs from it can't be told from the delta alone`,
   );
 }
 

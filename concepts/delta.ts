@@ -15,10 +15,10 @@ export interface DeltaToken {
 }
 
 /**
- * What became of one parameter, in one of three forms. All numbers are row-major and in the layout of checkpoints: a
- * linear layer is `[out, in]`.
+ * What became of one parameter, in one of four forms. All numbers are row-major and in the layout of checkpoints: a
+ * linear layer is `[out, in]`, a convolution `[out, in, height, width]`.
  */
-export type DeltaWeight = TrainedWeight | WeightChange | FactoredChange;
+export type DeltaWeight = TrainedWeight | WeightChange | FactoredChange | ScaledChange;
 
 /** The trained values themselves, W. */
 export interface TrainedWeight {
@@ -38,14 +38,29 @@ export interface WeightChange {
 
 /** A change of low rank: W − W0 = u v. */
 export interface FactoredChange {
-  /** Extents of the product, `[out, in]`. */
+  /** Extents of the product, `[out, in]`, or `[out, in, height, width]` of a convolution. */
   readonly shape: readonly number[];
   /** How many columns of u and rows of v there are; 0 for no change at all. */
   readonly rank: number;
   /** `[out, rank]`. */
   readonly u: Float32Array;
-  /** `[rank, in]`. */
+  /** `[rank, in]`, or `[rank, in · height · width]`. */
   readonly v: Float32Array;
+}
+
+/**
+ * A change of direction with lengths of its own (DoRA): W = m · V / ‖V‖ with V = W0 + ΔV, where every output (or every
+ * input) of the layer has one length m, and ‖V‖ is taken over all else.
+ */
+export interface ScaledChange {
+  /** Extents. */
+  readonly shape: readonly number[];
+  /** ΔV. */
+  readonly direction: WeightChange | FactoredChange;
+  /** m. */
+  readonly magnitude: Float32Array;
+  /** What has a length each: 0 for the outputs, 1 for the inputs. */
+  readonly axis: 0 | 1;
 }
 
 /** What fine-tuning changed. */

@@ -65,14 +65,23 @@ function asStored({ shape, data }: TrainedWeight): TrainedWeight {
   return { shape: stored, data: toFile(data, stored) };
 }
 
-/** A weight in the engine's layout; factors are of matrices, which have but one. */
-export function asHeld(w: DeltaWeight): DeltaWeight {
-  const { shape } = w;
-  if (shape.length !== 4) return w;
-  const held = engineShape({ shape, layout: "conv" });
+/** A weight in the engine's layout. That of a convolution ends with its outputs, so its factors change places. */
+export function asHeld<W extends DeltaWeight>(w: W): W {
+  return w.shape.length === 4 ? turned(w) as W : w;
+}
+
+function turned(w: DeltaWeight): DeltaWeight {
+  const { shape } = w, held = engineShape({ shape, layout: "conv" });
   if ("data" in w) return { shape: held, data: toEngine(w.data, shape) };
   if ("change" in w) return { shape: held, change: toEngine(w.change, shape) };
-  return w;
+  if ("magnitude" in w) return { ...w, shape: held, direction: asHeld(w.direction) };
+  const [out, into, high, wide] = shape, { rank } = w;
+  return {
+    shape: held,
+    rank,
+    u: toEngine(w.v, [rank, into, high, wide]),
+    v: toEngine(w.u, [out, rank, 1, 1]),
+  };
 }
 
 /** Paths of a pipeline's token tables: one for each text encoder. */

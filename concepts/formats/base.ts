@@ -4,8 +4,8 @@ import { fingerprint } from "../../files/fingerprint.ts";
 import { type ModelFolder, openModelFolder } from "../../files/folder.ts";
 import type { TensorSource } from "../../files/safetensors.ts";
 import { unetConfig } from "../../models/unet.ts";
-import { sameShape } from "../../tensor/shape.ts";
-import { checkBase, type Delta } from "../delta.ts";
+import { fitted } from "../changes.ts";
+import { checkBase, type Delta, type DeltaWeight } from "../delta.ts";
 import type { BaseWeights } from "./save.ts";
 
 /** An opened base model. */
@@ -16,8 +16,12 @@ export interface BaseModel {
   readonly layers: number;
   /** Reads a parameter by its path in a delta, as f32. */
   readonly read: BaseWeights;
-  /** Refuses a delta that was trained on another model, or changes what this one does not have. */
-  check(path: string, delta: Delta): void;
+  /**
+   * The delta with its weights under the extents that they have in this model.
+   *
+   * @throws FileError when it was trained on another model, or changes what this one does not have
+   */
+  fit(path: string, delta: Delta): Delta;
   /** Gives the file handles back. */
   [Symbol.dispose](): void;
 }
@@ -46,9 +50,9 @@ export async function openBase(path: string): Promise<BaseModel> {
         if (at) return await at.source.readFloat32(at.name);
         throw new FileError(folder.path, `has no parameter "${parameter}"`);
       },
-      check(path, delta) {
+      fit(path, delta) {
         checkBase(path, delta, own);
-        checkShapes(path, delta, folder, found);
+        return { ...delta, weights: fitShapes(path, delta, folder, found) };
       },
       [Symbol.dispose]: close,
     };
@@ -69,20 +73,20 @@ function locate(sources: ReadonlyMap<string, TensorSource>, parameter: string) {
   }
 }
 
-function checkShapes(
+function fitShapes(
   path: string,
   delta: Delta,
   folder: ModelFolder,
   found: (parameter: string) => { shape: readonly number[] } | undefined,
-): void {
-  for (const [parameter, w] of delta.weights) {
-    const shape = found(parameter)?.shape;
-    if (shape && sameShape(shape, w.shape)) continue;
+): Map<string, DeltaWeight> {
+  return new Map([...delta.weights].map(([parameter, w]) => {
+    const shape = found(parameter)?.shape, held = shape && fitted(w, shape);
+    if (held) return [parameter, held];
     throw new FileError(
       path,
       `changes "${parameter}" [${w.shape}], ` +
         (shape ? `which is [${shape}] in ${folder.path}` : `which ${folder.path} does not have`),
       "It is of another model",
     );
-  }
+  }));
 }

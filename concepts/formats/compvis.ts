@@ -1,6 +1,7 @@
 /**
  * CompVis `delta_epoch=*.ckpt`: `state_dict` holds the cross-attention's keys and values under the checkpoint's names,
- * and the new tokens' rows as one matrix `embed`, without saying what they are called. Compressed: factors u, v.
+ * and the new tokens' rows as one matrix `embed`, without saying what they are called. Compressed: factors u, v. Ours say
+ * it beside, in a dictionary `modifier_token` as Adobe has it, which the authors' tools don't look at.
  */
 import { COMPVIS } from "../../files/compvis_names.ts";
 import { FileError } from "../../files/errors.ts";
@@ -53,15 +54,19 @@ export const compvis: DeltaFormat = {
         `holds ${rows.length} numbers of embeddings of width ${width}`,
       );
     }
-    const count = rows.length / width;
+    const count = rows.length / width, said = file.root.get("modifier_token");
+    const names = isDict(said) ? [...said.keys()] : [];
     return {
       ...bare(weights),
-      tokens: numbered(count),
+      tokens: numbered(count).map((token, i) => ({
+        ...token,
+        ...(names.length === count && { token: names[i] }),
+      })),
       embeddings: Array.from({ length: count }, (_, i) => rows.slice(i * width, (i + 1) * width)),
     };
   },
   write(delta, context) {
-    const state = new Map<string, Packed>();
+    const state = new Map<string, Packed>(), root = new Map([["state_dict", state]]);
     for (const [path, name] of compVisNames("CompVis", delta.weights.keys(), context)) {
       state.set(name, packWeight(path, delta.weights.get(path)!));
     }
@@ -77,7 +82,14 @@ export const compvis: DeltaFormat = {
       const data = new Float32Array(delta.embeddings.length * width);
       delta.embeddings.forEach((row, i) => data.set(row, i * width));
       state.set("embed", { shape: [delta.embeddings.length, width], data });
+      root.set(
+        "modifier_token",
+        new Map(delta.tokens.map(({ token }, i) => [
+          token,
+          { shape: [width], data: delta.embeddings[i] },
+        ])),
+      );
     }
-    return { root: new Map([["state_dict", state]]) };
+    return { root };
   },
 };

@@ -39,25 +39,43 @@ export function fromCompVis(name: string, layers?: number): string | undefined {
 }
 
 /**
- * The layers per block of a UNet, from the names of its transformers' parameters in CompVis style: on the way down, as
- * many blocks follow each other as there are layers, then comes one without a transformer.
+ * The layers per block of a UNet, from the names of parameters in CompVis style. Where all transformers are there, as many
+ * blocks follow each other on the way down as there are layers, and up there is one more for each of these. Where some are
+ * missing, only one number of layers may be left for which every name has its place.
  *
  * @returns undefined where the names do not tell, or tell two things: then the model's config must
  */
 export function layersOfCompVis(names: Iterable<string>): number | undefined {
-  const seen = new Set<number>();
-  for (const name of names) {
+  const all = [...names], down = new Set<number>(), up = new Set<number>();
+  for (const name of all) {
     const [, way, index] = COMPVIS_ATTENTION.exec(name) ?? [];
-    if (way === "input_blocks") seen.add(Number(index));
+    if (way) (way === "input_blocks" ? down : up).add(Number(index));
   }
   const runs = new Set<number>();
-  for (const first of seen) {
-    if (seen.has(first - 1)) continue;
+  for (const first of down) {
+    if (down.has(first - 1)) continue;
     let end = first;
-    while (seen.has(end)) end++;
+    while (down.has(end)) end++;
     runs.add(end - first);
   }
-  return runs.size === 1 ? [...runs][0] : undefined;
+  const [run] = runs;
+  if (runs.size === 1 && down.size * (run + 1) === up.size * run) return run;
+  const possible = MOST_LAYERS.filter((layers) => all.every((name) => hasPlace(name, layers)));
+  return possible.length === 1 ? possible[0] : undefined;
+}
+
+/** Layers per block that there may be. */
+const MOST_LAYERS = [1, 2, 3, 4];
+
+/** Whether a parameter can be where its name says, with so many layers in a block. */
+function hasPlace(name: string, layers: number): boolean {
+  const [, way, index, slot, rest] = /^(input|output)_blocks\.(\d+)\.([012])\.(.+)$/.exec(name) ??
+    [];
+  if (!way || way === "input" && index === "0") return true;
+  const last = (Number(index) - (way === "input" ? 1 : 0)) % (layers + 1) === layers;
+  // Down, the last of a block makes the picture smaller; up, it may have a convolution behind it that makes it larger.
+  if (way === "input") return last === (slot === "0" && rest.startsWith("op."));
+  return last || slot === "0" || !rest.startsWith("conv.");
 }
 
 /** The same from names in diffusers style, where blocks on the way up have one layer more than those on the way down. */

@@ -50,6 +50,10 @@ export interface DeltaFormat {
   readonly containers: readonly ("safetensors" | "torch")[];
   /** Name of the file in a folder, without its extension. */
   readonly stem: string;
+  /** Whether factors may be those of a convolution. */
+  readonly convolutions?: boolean;
+  /** Whether vectors can be held as changes, where nothing else can be held but factors. */
+  readonly vectors?: boolean;
   /** Where the new tokens' embeddings are: in the file itself, or in files beside it, called by the token or its bare name. */
   readonly tokens: "inside" | "beside" | "beside, bare";
   /** Whether a file is of this format. */

@@ -1,20 +1,23 @@
 /**
  * Our own delta files: one self-describing safetensors file. Trained weights lie under their paths, differences under
- * `<path>.change`, factors under `<path>.u` and `<path>.v`, each new token's embedding under `token.<name>` (and
- * `token_2.<name>`); the header says which model they belong to, what the tokens stand for and how they were trained.
+ * `<path>.change`, factors under `<path>.u` and `<path>.v`, lengths beside either under `<path>.out` or `<path>.in` (of
+ * outputs or inputs), each new token's embedding under `token.<name>` (and `token_2.<name>`); the header says which model
+ * they belong to, what the tokens stand for and how they were trained.
  */
 import { FileError } from "../../files/errors.ts";
 import { isObject } from "../../files/json.ts";
 import type { Delta, DeltaToken, DeltaWeight } from "../delta.ts";
-import { formOf } from "../changes.ts";
 import { type DeltaFile, readFinite } from "./content.ts";
 import type { DeltaFormat, Packed } from "./format.ts";
-import { packFactors, readChange, readFactors, readTrained } from "./weights.ts";
+import { packFactors, readChange, readFactors, readTrained, withLengths } from "./weights.ts";
 
 const FORMAT = "moongate-delta";
 
-/** Version 1 has trained weights only; a file is of the lowest version that can hold what is in it. */
-const VERSION = 2;
+/**
+ * Version 1 has trained weights only, version 2 changes and factors of matrices. A file is of the lowest version that can
+ * hold what is in it.
+ */
+const VERSION = 3;
 
 const TOKEN = "token.", TOKEN_2 = "token_2.";
 
@@ -22,14 +25,15 @@ const TOKEN = "token.", TOKEN_2 = "token_2.";
 export const moongate: DeltaFormat = {
   name: "moongate",
   title: "moongate delta",
-  forms: ["weight", "change", "factors"],
+  forms: ["weight", "change", "factors", "scaled"],
   containers: ["safetensors"],
   stem: "delta",
   tokens: "inside",
+  convolutions: true,
   matches: ({ metadata }) => metadata.format === FORMAT,
   async read(file) {
     const { metadata, root, path } = file;
-    if (![1, VERSION].includes(Number(metadata.version))) {
+    if (!/^[1-3]$/.test(metadata.version)) {
       throw new FileError(
         path,
         `is of delta version ${metadata.version}`,
@@ -55,12 +59,21 @@ export const moongate: DeltaFormat = {
     const root = new Map<string, Packed>();
     let version = 1;
     for (const [path, w] of delta.weights) {
-      if (formOf(w) !== "weight") version = VERSION;
-      if ("data" in w) root.set(path, w);
-      else if ("change" in w) root.set(`${path}.change`, { shape: w.shape, data: w.change });
-      else {
-        const { u, v } = packFactors(w);
+      version = Math.max(version, versionOf(w));
+      if ("data" in w) {
+        root.set(path, w);
+        continue;
+      }
+      const change = "magnitude" in w ? w.direction : w;
+      if ("change" in change) {
+        root.set(`${path}.change`, { shape: change.shape, data: change.change });
+      } else {
+        const { u, v } = packFactors(change);
         root.set(`${path}.u`, u).set(`${path}.v`, v);
+      }
+      if ("magnitude" in w) {
+        const data = w.magnitude;
+        root.set(`${path}.${AXES[w.axis]}`, { shape: [data.length], data });
       }
     }
     delta.tokens.forEach(({ token }, i) => {
@@ -80,19 +93,33 @@ export const moongate: DeltaFormat = {
   },
 };
 
+/** What lengths are of, by axis. */
+const AXES = ["out", "in"] as const;
+
+function versionOf(w: DeltaWeight): number {
+  if ("data" in w) return 1;
+  return "magnitude" in w || "u" in w && w.shape.length > 2 ? VERSION : 2;
+}
+
 async function readWeights(file: DeltaFile): Promise<Map<string, DeltaWeight>> {
   const { root } = file, weights = new Map<string, DeltaWeight>();
   for (const [name, content] of root) {
     if (name.startsWith(TOKEN) || name.startsWith(TOKEN_2)) continue;
-    const [, path, kind] = /^(.*\.(?:weight|bias))\.(change|u|v)$/.exec(name) ?? [];
+    const [, path, kind] = /^(.*\.(?:weight|bias))\.(change|u|v|out|in)$/.exec(name) ?? [];
     if (!kind) weights.set(name, await readTrained(file, name, content));
-    else if (kind === "change") weights.set(path, await readChange(file, name, content));
-    else if (!weights.has(path)) {
-      const [u, v] = [root.get(`${path}.u`), root.get(`${path}.v`)];
-      weights.set(path, await readFactors(file, path, u, v));
-    }
+    else if (!weights.has(path)) weights.set(path, await readChanged(file, path));
   }
   return weights;
+}
+
+/** Reads what became of a parameter from the tensors that say so. */
+async function readChanged(file: DeltaFile, path: string): Promise<DeltaWeight> {
+  const at = (kind: string) => file.root.get(`${path}.${kind}`);
+  const direction = at("change")
+    ? await readChange(file, `${path}.change`, at("change"))
+    : await readFactors(file, path, at("u"), at("v"));
+  const axis = AXES.findIndex(at);
+  return axis < 0 ? direction : await withLengths(file, `${path}.${AXES[axis]}`, direction, axis);
 }
 
 const isTokens = (value: unknown): value is DeltaToken[] =>

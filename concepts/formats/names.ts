@@ -1,5 +1,5 @@
 /**
- * What the formats call the parameters of a UNet. All of it is renaming; nothing is transposed.
+ * What the formats call the parameters of a pipeline. All of it is renaming; nothing is transposed.
  *
  * Inside, a parameter has the name that diffusers gives it, below `unet.`:
  * `down_blocks.0.attentions.1.transformer_blocks.0.attn2.to_k.weight`.
@@ -26,6 +26,14 @@ const COMPOUNDS = [
     .split(" "),
   ..."conv_in conv_out conv_norm_out conv_shortcut time_emb_proj time_embedding linear_1 linear_2"
     .split(" "),
+  ..."add_embedding input_blocks middle_block output_blocks in_layers out_layers emb_layers".split(
+    " ",
+  ),
+  ..."skip_connection time_embed label_emb".split(" "),
+  ..."text_model self_attn q_proj k_proj v_proj out_proj final_layer_norm text_projection".split(
+    " ",
+  ),
+  ..."token_embedding position_embedding layer_norm1 layer_norm2".split(" "),
 ].map((name) => [name.replaceAll("_", "."), name]);
 
 /** A name with dots from one with underscores: `mid_block_attentions_0_proj_in` → `mid_block.attentions.0.proj_in`. */

@@ -3,13 +3,20 @@ import { FileError } from "../../files/errors.ts";
 import { isFile } from "../../files/paths.ts";
 import { type TensorToWrite, writeSafetensors } from "../../files/safetensors_write.ts";
 import { writeTorch } from "../../files/torch_write.ts";
-import { factoredChange, formOf, trainedWeight, weightChange } from "../changes.ts";
+import {
+  type ChangeForm,
+  factoredChange,
+  formOf,
+  needsBase,
+  trainedWeight,
+  weightChange,
+} from "../changes.ts";
 import type { Delta, DeltaWeight } from "../delta.ts";
 import type { DeltaFile } from "./content.ts";
 import type { DeltaFormat, DeltaFormatName, FormatContext, Packed, Written } from "./format.ts";
 import { moongate } from "./moongate.ts";
 import { formatNamed } from "./registry.ts";
-import { packEmbedding, tokenFile } from "./tokens.ts";
+import { packEmbedding, stemOf, tokenFile } from "./tokens.ts";
 
 /** Rank of a LoRA where none is asked for. */
 export const LORA_RANK = 64;
@@ -61,12 +68,10 @@ export async function saveDeltaAs(
   const files: [string, Written][] = [[target.path, written]];
   if (format.tokens !== "inside") {
     const plain = format.tokens === "beside, bare" || Deno.build.os === "windows";
+    const taken = new Set([stemOf(target.path).toLowerCase()]);
     for (const [i, { token }] of fitted.tokens.entries()) {
-      const path = `${target.folder}${tokenFile(token, plain)}${target.ending}`;
-      if (files.some(([other]) => other === path)) {
-        throw new FileError(path, "would hold two embeddings", "Rename a token or the output");
-      }
-      files.push([path, { root: packEmbedding(fitted, i, !plain), metadata: { format: "pt" } }]);
+      const path = `${target.folder}${tokenFile(token, plain, taken)}${target.ending}`;
+      files.push([path, packEmbedding(fitted, i, !plain)]);
     }
   }
   await makeFolder(target.folder);
@@ -94,15 +99,14 @@ async function fit(delta: Delta, format: DeltaFormat, options: SaveDeltaOptions)
 async function fitWeight(
   path: string,
   w: DeltaWeight,
-  { name, forms }: DeltaFormat,
+  format: DeltaFormat,
   { base, rank, name: called = "the delta" }: SaveDeltaOptions,
 ): Promise<DeltaWeight | undefined> {
-  const form = formOf(w), matrix = w.shape.length === 2;
-  const only = forms.length === 1 && forms[0] === "factors";
-  if (only && !matrix) return undefined;
-  const cut = matrix && (rank !== undefined || only && form !== "factors");
-  if (!cut && forms.includes(form)) return w;
-  const values = async (): Promise<Float32Array> => {
+  const { name, forms } = format, form = formOf(w);
+  const low = forms.includes("factors"),
+    only = !forms.some((f) => f === "weight" || f === "change");
+  const values = async (): Promise<ArrayLike<number>> => {
+    if (!needsBase(w) && (only || forms.includes("change"))) return [];
     const from = await base?.(path);
     if (from?.length === w.shape.reduce((a, b) => a * b, 1)) return from;
     throw from
@@ -112,17 +116,42 @@ async function fitWeight(
       )
       : new FileError(
         called,
-        `holds ${form === "weight" ? "trained weights" : "differences to its base"}, and ${name} ` +
-          `holds ${form === "weight" ? "differences to the base" : "trained weights"}`,
+        missing(name, form),
         "Name the model that it was trained on, too (--model)",
       );
   };
-  if (cut) {
-    return factoredChange(w, form === "weight" ? await values() : [], rank ?? LORA_RANK);
+  if (w.shape.length < 2) {
+    if (!only) return forms.includes(form) ? w : await converted(w, forms, values);
+    return format.vectors ? weightChange(w, await values()) : undefined;
   }
-  if (form === "weight") return weightChange(w, await values());
-  return forms.includes("change") ? weightChange(w, []) : trainedWeight(w, await values());
+  const folded = w.shape.length === 2 || (format.convolutions ?? false);
+  if (low && folded && rank !== undefined) return factoredChange(w, await values(), rank);
+  if (forms.includes(form) && holds(w, folded, only)) return w;
+  if (only) return factoredChange(w, await values(), LORA_RANK);
+  return await converted(w, forms, values);
 }
+
+/** A weight as a difference, or else as trained values. */
+async function converted(
+  w: DeltaWeight,
+  forms: DeltaFormat["forms"],
+  values: () => Promise<ArrayLike<number>>,
+): Promise<DeltaWeight> {
+  return forms.includes("change")
+    ? weightChange(w, await values())
+    : trainedWeight(w, await values());
+}
+
+/** Whether a weight can stay as it is where its form is one of a format's. */
+const holds = (w: DeltaWeight, folded: boolean, only: boolean): boolean =>
+  "u" in w ? folded : !("magnitude" in w) || "u" in w.direction || !only;
+
+/** Why a format needs the base model for a weight. */
+const missing = (format: string, form: ChangeForm): string =>
+  form === "scaled"
+    ? `holds lengths (DoRA), which ${format} has no place for: what they change, only the base tells`
+    : `holds ${form === "weight" ? "trained weights" : "differences to its base"}, and ${format} ` +
+      `holds ${form === "weight" ? "differences to the base" : "trained weights"}`;
 
 /** Where the files go. */
 function targetOf(out: string, { containers, stem, name }: DeltaFormat) {

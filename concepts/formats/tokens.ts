@@ -13,22 +13,36 @@ import {
   openContent,
   readFinite,
 } from "./content.ts";
-import { bare, type DeltaFormat, type Packed } from "./format.ts";
+import { bare, type DeltaFormat, type Packed, type Written } from "./format.ts";
 
 /** Keys that stand for "the embedding" and do not name the token. */
 const NAMELESS = ["emb_params", "*", "<*>"];
 
 const CLIP_L = "clip_l", CLIP_G = "clip_g";
 
+/** Endings of parameters, which a file with one vector may hold instead of a word with dots in its name. */
+const PARAMETER = /\.(weight|bias|alpha|diff|diff_b|change|u|v|US|Vh)$/;
+
+/** The header's field that names the token of a file, whatever the file is called. */
+const NAMED = "token";
+
 /** The parts of an embedding file, or undefined where it is none: what the token is called, and its one or two rows. */
 function partsOf(file: DeltaFile): { token?: string; rows: Content[] } | undefined {
-  const { root } = file;
+  const parts = foundIn(file), token = file.metadata[NAMED];
+  return parts && /^<[^<>\s]+>$/.test(token ?? "") ? { ...parts, token } : parts;
+}
+
+function foundIn({ root: held }: DeltaFile): { token?: string; rows: Content[] } | undefined {
+  const names = [...held].filter(([, content]) => isDict(content) && !content.size);
+  const root = new Map([...held].filter(([, content]) => !isDict(content) || content.size));
   const a1111 = root.get("string_to_param");
   if (isDict(a1111)) return { rows: [...a1111.values()].filter(isLeaf) };
   const two = [root.get(CLIP_L), root.get(CLIP_G)];
-  if (root.size === 2 && two.every(isVector)) return { rows: two };
+  if (root.size === 2 && two.every(isVector)) {
+    return { rows: two, ...(names.length === 1 && { token: names[0][0] }) };
+  }
   const [[key, content] = ["", undefined]] = root;
-  if (root.size !== 1 || !isVector(content) || key.includes(".")) return undefined;
+  if (root.size !== 1 || !isVector(content) || PARAMETER.test(key)) return undefined;
   return { rows: [content], ...(!NAMELESS.includes(key) && { token: key }) };
 }
 
@@ -46,17 +60,9 @@ export const embedding: DeltaFormat = {
   tokens: "inside",
   matches: (file) => partsOf(file) !== undefined,
   async read(file) {
-    const { token = `<${stemOf(file.path)}>`, rows } = partsOf(file)!;
+    const { token = bracketed(stemOf(file.path)), rows } = partsOf(file)!;
     const vectors: Float32Array[] = [];
-    for (const row of rows) {
-      if (isLeaf(row) && row.shape.length === 2 && row.shape[0] !== 1) {
-        throw new FileError(
-          file.path,
-          `holds ${row.shape[0]} vectors for ${token}, and a token here has one`,
-        );
-      }
-      vectors.push(await readFinite(file, token, row));
-    }
+    for (const row of rows) vectors.push(await readRow(file, token, row));
     const delta: Delta = {
       ...bare(new Map()),
       tokens: [{ token, className: "", initializer: "" }],
@@ -72,27 +78,89 @@ export const embedding: DeltaFormat = {
         "The other formats write embeddings beside the weights",
       );
     }
-    return { root: packEmbedding(delta, 0) };
+    return packEmbedding(delta, 0);
   },
 };
 
-/** An embedding as a file's content: `[d]` or, as most tools have it, `[1, d]`. */
-export function packEmbedding(delta: Delta, i: number, flat = false): Map<string, Packed> {
+/**
+ * An embedding as a file's content: `[d]` or, as most tools have it, `[1, d]`. The token is named in it, since no file name
+ * can hold every name: as the key, and for two encoders, whose keys are others, in the header or as an empty dictionary.
+ */
+export function packEmbedding(delta: Delta, i: number, flat = false): Written {
   const pack = (data: Float32Array) => ({
     shape: flat ? [data.length] : [1, data.length],
     data,
   });
-  const first = pack(delta.embeddings[i]);
-  return delta.embeddings2
-    ? new Map([[CLIP_L, first], [CLIP_G, pack(delta.embeddings2[i])]])
-    : new Map([[delta.tokens[i].token, first]]);
+  const first = pack(delta.embeddings[i]), { token } = delta.tokens[i];
+  const metadata = { format: "pt", [NAMED]: token };
+  if (!delta.embeddings2) return { root: new Map([[token, first]]), metadata };
+  const rows = [[CLIP_L, first], [CLIP_G, pack(delta.embeddings2[i])]] as const;
+  return { root: new Map<string, Packed>([...rows, [token, new Map()]]), metadata };
 }
 
-/** A token as a file name: as it is, or without its angle brackets, which some systems and programs can't take. */
-export function tokenFile(token: string, plain: boolean): string {
-  const name = plain ? token.replace(/^<(.*)>$/, "$1") : token;
-  return name.replace(plain ? /[<>:"/\\|?*\s]/g : /[/\\\s]/g, "_") || "_";
+/** Words that adapters bring along: `bundle_emb.<name>.` before what an embedding file has. */
+const BUNDLED = /^bundle_emb\.(.+)\.(?:string_to_param\.\*|\*|emb_params|clip_l|(clip_g))$/;
+
+/** The words in an adapter file, and the keys under which they are. */
+export async function bundledTokens(
+  file: DeltaFile,
+): Promise<Pick<Delta, "tokens" | "embeddings" | "embeddings2"> & { keys: ReadonlySet<string> }> {
+  const keys = new Set<string>(), rows = new Map<string, [Float32Array?, Float32Array?]>();
+  for (const [key, content] of file.root) {
+    const [, name, second] = BUNDLED.exec(key) ?? [];
+    if (name === undefined) continue;
+    const token = bracketed(name), pair = rows.get(token) ?? [];
+    pair[second ? 1 : 0] = await readRow(file, token, content);
+    rows.set(token, pair);
+    keys.add(key);
+  }
+  const two = [...rows.values()].some(([, second]) => second);
+  const column = (i: 0 | 1) =>
+    [...rows].map(([token, pair]) => {
+      if (pair[i]) return pair[i];
+      throw new FileError(file.path, `holds ${token} for one of two text encoders only`);
+    });
+  return {
+    keys,
+    tokens: [...rows.keys()].map((token) => ({ token, className: "", initializer: "" })),
+    embeddings: column(0),
+    ...(two && { embeddings2: column(1) }),
+  };
 }
+
+/** A name as a word of prompts. */
+const bracketed = (name: string): string => /^<.*>$/.test(name) ? name : `<${name}>`;
+
+/** The one vector of a token. */
+async function readRow(file: DeltaFile, token: string, row: Content): Promise<Float32Array> {
+  if (isLeaf(row) && row.shape.length === 2 && row.shape[0] !== 1) {
+    throw new FileError(
+      file.path,
+      `holds ${row.shape[0]} vectors for ${token}, and a token here has one`,
+    );
+  }
+  return await readFinite(file, token, row);
+}
+
+/**
+ * A token as a file name: as it is, or without its angle brackets, which some systems and programs can't take. What no
+ * name of a file can hold becomes an underscore, and what makes it too long is cut.
+ *
+ * @param taken names that are given already, in small letters, since some systems tell no others apart; this one is added
+ */
+export function tokenFile(token: string, plain: boolean, taken: Set<string>): string {
+  const name = plain ? token.replace(/^<(.*)>$/, "$1") : token;
+  const safe = name.replace(plain ? /[<>:"/\\|?*\s\p{Cc}]/gu : /[/\\\s\p{Cc}]/gu, "_") || "_";
+  let short = safe;
+  while (new TextEncoder().encode(short).length > LONGEST) short = [...short].slice(0, -1).join("");
+  let free = short;
+  for (let i = 2; taken.has(free.toLowerCase()); i++) free = `${short}_${i}`;
+  taken.add(free.toLowerCase());
+  return free;
+}
+
+/** Bytes of a file's name, with room for its ending and a number within the 255 that systems take. */
+const LONGEST = 200;
 
 /** A delta with the tokens whose embedding files lie in the folder of its own file. */
 export async function withTokensBeside(path: string, delta: Delta): Promise<Delta> {
@@ -103,7 +171,7 @@ export async function withTokensBeside(path: string, delta: Delta): Promise<Delt
   for (const name of (await namesIn(folder)).sort(order.compare)) {
     if (name === own || !await isFile(folder + name)) continue;
     const part = await readEmbedding(folder + name);
-    if (!part) continue;
+    if (!part || delta.tokens.some(({ token }) => token === part.tokens[0].token)) continue;
     const [{ token }] = part.tokens, other = found.get(token);
     if (other && !same(other.delta, part)) {
       throw new FileError(
@@ -114,7 +182,8 @@ export async function withTokensBeside(path: string, delta: Delta): Promise<Delt
     }
     found.set(token, { name, delta: part });
   }
-  const parts = [...found.values()].map((f) => f.delta);
+  // Words that the file itself brought come first.
+  const parts = [...delta.tokens.length ? [delta] : [], ...[...found.values()].map((f) => f.delta)];
   const merged: Delta = {
     ...delta,
     tokens: parts.flatMap((p) => p.tokens),
@@ -141,4 +210,5 @@ const same = (a: Delta, b: Delta): boolean =>
   a.embeddings[0].length === b.embeddings[0].length &&
   a.embeddings[0].every((x, i) => x === b.embeddings[0][i]);
 
-const stemOf = (path: string): string => path.split(/[/\\]/).at(-1)!.replace(/\.[^.]*$/, "");
+/** A file's name without folder and ending. */
+export const stemOf = (path: string): string => path.split(/[/\\]/).at(-1)!.replace(/\.[^.]*$/, "");

@@ -1,6 +1,7 @@
 /** Weights in files: what is under a name becomes one of the forms of a change, and back. */
 import { FileError } from "../../files/errors.ts";
-import type { DeltaWeight, FactoredChange } from "../delta.ts";
+import { asMatrix } from "../changes.ts";
+import type { DeltaWeight, FactoredChange, ScaledChange, WeightChange } from "../delta.ts";
 import { type Content, type DeltaFile, type Dict, isDict, isLeaf, readFinite } from "./content.ts";
 import type { Packed } from "./format.ts";
 
@@ -18,15 +19,15 @@ export async function readChange(
   file: DeltaFile,
   name: string,
   content: Content,
-): Promise<DeltaWeight> {
+): Promise<WeightChange> {
   return { change: await readFinite(file, name, content), shape: shapeOf(content) };
 }
 
 /**
- * Reads two factors.
+ * Reads two factors, `[out, rank]` and `[rank, in]` (or `[rank, in, height, width]` of a convolution).
  *
  * @param scale what their product is multiplied by
- * @throws FileError when they are no matrices or their ranks differ
+ * @throws FileError when they are neither or their ranks differ
  */
 export async function readFactors(
   file: DeltaFile,
@@ -37,14 +38,42 @@ export async function readFactors(
 ): Promise<FactoredChange> {
   const u = await readFinite(file, `${name} (left factor)`, left);
   const v = await readFinite(file, `${name} (right factor)`, right);
-  const [out, rank] = shapeOf(left), [inner, into] = shapeOf(right);
-  if (shapeOf(left).length !== 2 || shapeOf(right).length !== 2 || rank !== inner) {
+  const [out, rank, ...window] = shapeOf(left), [inner, ...rest] = shapeOf(right);
+  const fits = shapeOf(left).length >= 2 && window.every((n) => n === 1) && rank === inner;
+  if (!fits || rest.length !== 1 && rest.length !== 3) {
     throw new FileError(
       file.path,
       `"${name}" has factors [${shapeOf(left)}] and [${shapeOf(right)}], which can't be multiplied`,
     );
   }
-  return { shape: [out, into], rank, u: scale === 1 ? u : u.map((x) => x * scale), v };
+  return { shape: [out, ...rest], rank, u: scale === 1 ? u : u.map((x) => x * scale), v };
+}
+
+/**
+ * A change with lengths of its own (DoRA), which a file holds under `name`.
+ *
+ * @param axis what has a length each: 0 for the outputs of the layer, 1 for its inputs
+ * @throws FileError when there are not as many as the layer has
+ */
+export async function withLengths(
+  file: DeltaFile,
+  name: string,
+  direction: WeightChange | FactoredChange,
+  axis: number,
+): Promise<ScaledChange> {
+  const magnitude = await readFinite(file, name, file.root.get(name));
+  const [rows, cols] = asMatrix(direction.shape), count = magnitude.length;
+  // A convolution that lies flat does not say how many inputs it has.
+  const fits = axis === 0
+    ? count === rows
+    : direction.shape.length === 2
+    ? count > 0 && cols % count === 0
+    : count === direction.shape[1];
+  if (fits) return { shape: direction.shape, direction, magnitude, axis: axis === 0 ? 0 : 1 };
+  throw new FileError(
+    file.path,
+    `"${name}" holds ${count} lengths for a layer of [${direction.shape}]`,
+  );
 }
 
 /** Reads a weight as the Python tools keep it: trained values, or (compressed) a dictionary of factors. */
@@ -65,8 +94,8 @@ export function packWeight(name: string, w: DeltaWeight): Packed {
 }
 
 /** The factors of a change as two tensors. */
-export function packFactors({ u, v, rank, shape: [out, into] }: FactoredChange) {
-  return { u: { shape: [out, rank], data: u }, v: { shape: [rank, into], data: v } };
+export function packFactors({ u, v, rank, shape: [out, ...rest] }: FactoredChange) {
+  return { u: { shape: [out, rank], data: u }, v: { shape: [rank, ...rest], data: v } };
 }
 
 /** Entries of a dictionary whose values are neither empty nor meaningless. */
@@ -77,4 +106,6 @@ export function* filled(dict: Dict): Generator<[string, Content]> {
   }
 }
 
-const shapeOf = (content: Content): readonly number[] => isLeaf(content) ? content.shape : [];
+/** The extents of a tensor; none of anything else. */
+export const shapeOf = (content: Content): readonly number[] =>
+  isLeaf(content) ? content.shape : [];
