@@ -39,15 +39,22 @@ interface Layer {
 export async function readAdapters(file: DeltaFile, context: FormatContext): Promise<Delta> {
   const tokens = await bundledTokens(file);
   const keys = [...file.root.keys()].filter((key) => !tokens.keys.has(key));
-  const idle = keys.filter((key) => isIdle(file, key));
-  const wanted = keys.filter((key) => !idle.includes(key));
-  const parsed = wanted.map(parseKey).filter((key) => key !== undefined);
-  if (parsed.length < wanted.length) throw notUnderstood(file, wanted, parsed);
-  const { placed, unplaced, known } = placeLayers(parsed, context.layers);
+  const wanted = keys.filter((key) => !isIdle(file, key));
+  const understood = wanted.map(parseKey).filter((key) => key !== undefined);
+  if (understood.length < wanted.length) throw notUnderstood(file, wanted, understood);
+  const { placed, unplaced, known } = placeLayers(
+    understood.filter((key) => !isUnread(key)),
+    context.layers,
+  );
   if (unplaced.length) throw notPlaced(file, unplaced, known);
   const { layers, again } = await layersOf(file, placed);
   const scales = await adapterScales(file);
-  const weights = new Map<string, DeltaWeight>(), unused: string[] = [...idle, ...again];
+  const weights = new Map<string, DeltaWeight>();
+  const unused = [
+    ...keys.filter((key) => isIdle(file, key)),
+    ...understood.filter(isUnread).map(({ key }) => key),
+    ...again,
+  ];
   for (const layer of layers) unused.push(...await readLayer(file, layer, scales, weights));
   return {
     ...bare(weights, unused.length ? { notNeeded: unused } : {}),
@@ -57,11 +64,13 @@ export async function readAdapters(file: DeltaFile, context: FormatContext): Pro
   };
 }
 
-/** What files hold and no computation reads: counters, buffers, and a projection that Stable Diffusion never computes. */
+/** What files hold and no computation reads: counters and buffers. */
 const isIdle = (file: DeltaFile, key: string): boolean =>
-  file.root.get(key) === undefined && !partOf(key) ||
-  /(^|\.)position_ids$|^logit_scale$|^(lora_te1?_|(text_encoder|(text_encoders\.)?clip_l)\.)(transformer\.)?text_projection\b/
-    .test(key);
+  file.root.get(key) === undefined && !partOf(key) || /(^|\.)position_ids$|^logit_scale$/.test(key);
+
+/** Stable Diffusion has a projection behind its second text encoder only. */
+const isUnread = ({ component, layer }: AdapterKey): boolean =>
+  component === "text_encoder" && layer.startsWith("text_projection");
 
 const listed = (keys: readonly string[]): string =>
   keys.slice(0, 3).map((key) => `"${key}"`).join(", ") +

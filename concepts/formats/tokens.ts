@@ -99,7 +99,7 @@ export function packEmbedding(delta: Delta, i: number, flat = false): Written {
 }
 
 /** Words that adapters bring along: `bundle_emb.<name>.` before what an embedding file has. */
-const BUNDLED = /^bundle_emb\.(.+)\.(?:string_to_param\.\*|\*|emb_params|clip_l|(clip_g))$/;
+const BUNDLED = /^bundle_emb\.(.+?)\.(?:string_to_param\.\*|\*|emb_params|clip_l|(clip_g))$/;
 
 /** The words in an adapter file, and the keys under which they are. */
 export async function bundledTokens(
