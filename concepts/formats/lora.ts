@@ -114,7 +114,7 @@ export const kohya: DeltaFormat = {
     const alpha = commonRank(held.map(([, w]) => w));
     for (const [path, w] of held) {
       const [, component, layer, kind] = named(path, context);
-      const name = `${beginning[component]}_${layer.replaceAll(".", "_")}`;
+      const name = `${beginning[component]}_${(ADDED[layer] ?? layer).replaceAll(".", "_")}`;
       if ("change" in w) {
         root.set(name + (kind === "bias" ? ".diff_b" : ".diff"), {
           shape: w.shape,
@@ -133,6 +133,12 @@ export const kohya: DeltaFormat = {
     }
     return { root, metadata: { format: "pt" } };
   },
+};
+
+/** Layers by which diffusers, too, knows their names in CompVis checkpoints only. */
+const ADDED: Readonly<Record<string, string>> = {
+  "add_embedding.linear_1": "label_emb.0.0",
+  "add_embedding.linear_2": "label_emb.0.2",
 };
 
 /** What names begin with: text encoders are counted where there are two. */
