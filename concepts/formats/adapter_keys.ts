@@ -71,10 +71,30 @@ const BEGINNINGS: [beginning: RegExp, component: Component][] = [
 /** What PEFT puts before the names of a model that it wraps. */
 const WRAPPED = /^(?:base_model\.model\.)+/;
 
-const UNET_LAYER =
+const UNET_TOP =
   /^(?:(?:down_blocks|mid_block|up_blocks|input_blocks|middle_block|output_blocks|out|time_embed|label_emb)\.|(?:conv_in|conv_out|conv_norm_out)(?:\.|$)|(?:time|add)_embedding\.)/;
 
-const TEXT_LAYER = /^(?:(?:encoder|embeddings)\.|(?:final_layer_norm|text_projection)(?:\.|$))/;
+const TEXT_TOP = /^(?:(?:encoder|embeddings)\.|(?:final_layer_norm|text_projection)(?:\.|$))/;
+
+const RESNET = String.raw`resnets\.\d+\.(?:norm[12]|conv[12]|time_emb_proj|conv_shortcut)`;
+const BLOCK = String
+  .raw`transformer_blocks\.\d+\.(?:norm[123]|attn[12]\.(?:to_[qkv]|to_out\.0)|ff\.net\.(?:0\.proj|2))`;
+const TRANSFORMER = String.raw`attentions\.\d+\.(?:norm|proj_in|proj_out|${BLOCK})`;
+
+const TEXT_LAYER =
+  /^(?:text_model\.(?:encoder\.layers\.\d+\.(?:self_attn\.(?:q|k|v|out)_proj|mlp\.fc[12]|layer_norm[12])|embeddings\.(?:token|position)_embedding|final_layer_norm)|text_projection)(?:\.weight|\.bias)?$/;
+
+/** All layers that a UNet may have, and all that a text encoder may have, with or without the kind of a parameter. */
+const LAYERS: Readonly<Record<Component, RegExp>> = {
+  unet: new RegExp(
+    String.raw`^(?:conv_in|conv_out|conv_norm_out|(?:time|add)_embedding\.linear_[12]|` +
+      String
+        .raw`(?:mid_block|down_blocks\.\d+|up_blocks\.\d+)\.(?:${RESNET}|${TRANSFORMER}|(?:down|up)samplers\.0\.conv))` +
+      String.raw`(?:\.weight|\.bias)?$`,
+  ),
+  text_encoder: TEXT_LAYER,
+  text_encoder_2: TEXT_LAYER,
+};
 
 const COMPVIS_LAYER = /^(?:(?:input|output)_blocks|middle_block|out|time_embed|label_emb)\./;
 
@@ -125,14 +145,24 @@ export function parseKey(key: string): AdapterKey | undefined {
 function layerOf(component: Component, name: string): string | undefined {
   const plain = name.replace(/\.processor(?=\.)/, "");
   if (component === "unet") {
-    return UNET_LAYER.test(plain) ? plain.replace(/\.to_out$/, ".to_out.0") : undefined;
+    return UNET_TOP.test(plain) ? plain.replace(/\.to_out$/, ".to_out.0") : undefined;
   }
   const inner = plain.replace(/^text_model\./, "").replace(
     /\.self_attn\.to_(q|k|v|out)$/,
     ".self_attn.$1_proj",
   );
-  if (!TEXT_LAYER.test(inner)) return undefined;
+  if (!TEXT_TOP.test(inner)) return undefined;
   return inner.startsWith("text_projection") ? inner : `text_model.${inner}`;
+}
+
+/** Layers by whether they have a place in the models. */
+export interface PlacedLayers {
+  /** Under the names that diffusers has for them. */
+  readonly placed: AdapterKey[];
+  /** Those whose place depends on how many layers a block has, which neither the model nor the names tell. */
+  readonly open: AdapterKey[];
+  /** Those that no model has. */
+  readonly nowhere: AdapterKey[];
 }
 
 /**
@@ -140,29 +170,30 @@ function layerOf(component: Component, name: string): string | undefined {
  *
  * @param keys all of a file, since only together do they tell how many layers a block has
  * @param layers `layers_per_block`, where the model is known
- * @returns those that were understood, and those that could not be placed
  */
-export function placeLayers(
-  keys: readonly AdapterKey[],
-  layers?: number,
-): { placed: AdapterKey[]; unplaced: AdapterKey[]; known: boolean } {
+export function placeLayers(keys: readonly AdapterKey[], layers?: number): PlacedLayers {
   const isCompVis = ({ component, layer }: AdapterKey) =>
     component === "unet" && COMPVIS_LAYER.test(layer);
   const count = layers ??
     layersOfCompVis(keys.filter(isCompVis).map(({ layer }) => `${layer}.weight`));
-  const placed: AdapterKey[] = [], unplaced: AdapterKey[] = [];
+  const placed: AdapterKey[] = [], open: AdapterKey[] = [], nowhere: AdapterKey[] = [];
   for (const key of keys) {
-    const { layer } = key;
-    // The blocks of the way down and up lie elsewhere when there are more layers in each; all else does not.
-    const movable = /^(?:input_blocks\.(?!0\.)|output_blocks\.)/.test(layer);
-    if (!isCompVis(key)) placed.push(key);
-    else if (movable && count === undefined) unplaced.push(key);
-    else {
-      const [, bare, end = ""] = /^(.*?)(\.(?:weight|bias))?$/.exec(layer)!;
-      const name = unetFromCompVis(`${bare}.weight`, count ?? 1)?.replace(/\.weight$/, end);
-      if (name === undefined) unplaced.push(key);
-      else placed.push({ ...key, layer: name });
+    if (count === undefined && MOVABLE.test(key.layer)) {
+      open.push(key);
+      continue;
     }
+    const layer = isCompVis(key) ? fromCompVis(key.layer, count ?? 1) : key.layer;
+    if (layer === undefined || !LAYERS[key.component].test(layer)) nowhere.push(key);
+    else placed.push({ ...key, layer });
   }
-  return { placed, unplaced, known: count !== undefined };
+  return { placed, open, nowhere };
+}
+
+/** Where the blocks of the way down and up lie depends on how many layers each has; all else stays in one place. */
+const MOVABLE = /^(?:input_blocks\.(?!0\.)|output_blocks\.)/;
+
+/** The name in diffusers of a layer that is called as in CompVis checkpoints. */
+function fromCompVis(layer: string, layers: number): string | undefined {
+  const [, bare, end = ""] = /^(.*?)(\.(?:weight|bias))?$/.exec(layer)!;
+  return unetFromCompVis(`${bare}.weight`, layers)?.replace(/\.weight$/, end);
 }

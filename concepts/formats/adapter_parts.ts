@@ -44,7 +44,7 @@ export async function loraChange(
   if (mid === undefined) {
     return await readFactors(file, up, file.root.get(up), file.root.get(down), scale);
   }
-  const [u, core, v] = await Promise.all([up, mid, down].map((key) => rowsOf(file, key)));
+  const [u, core, v] = await allRows(file, [up, mid, down]);
   const [m, n, ...window] = core.shape;
   const flat = [u, v].every((x) => x.shape.slice(2).every((k) => k === 1));
   demand(file, mid, flat && u.cols === m && v.rows === n && window.length === 2, u, core, v);
@@ -62,18 +62,13 @@ export async function lohaChange(
   parts: Parts,
   scale: number,
 ): Promise<FactoredChange | WeightChange> {
-  const [a1, b1, a2, b2] = await Promise.all(
-    ["w1_a", "w1_b", "w2_a", "w2_b"].map((part) =>
-      rowsOf(file, required(file, parts, `hada_${part}`))
-    ),
+  const keys = ["w1_a", "w1_b", "w2_a", "w2_b"].map((part) =>
+    required(file, parts, `hada_${part}`)
   );
-  const key = required(file, parts, "hada_w1_a");
+  const [a1, b1, a2, b2] = await allRows(file, keys), [key] = keys;
   if (parts.has("hada_t1") || parts.has("hada_t2")) {
-    const [one, two] = await Promise.all(
-      ([[a1, b1, "hada_t1"], [a2, b2, "hada_t2"]] as const).map(([a, b, core]) =>
-        cored(file, required(file, parts, core), a, b)
-      ),
-    );
+    const [t1, t2] = ["hada_t1", "hada_t2"].map((part) => required(file, parts, part));
+    const one = await cored(file, t1, a1, b1), two = await cored(file, t2, a2, b2);
     return elementwise(file, key, one, two, scale);
   }
   const fits = a1.rows === a2.rows && b1.cols === b2.cols && a1.cols === b1.rows &&
@@ -156,7 +151,7 @@ async function lokrHalf(
     throw new FileError(file.path, `holds both "${key}" and "${parts.get(extra)}"`);
   }
   const keys = names.map((name) => required(file, parts, name));
-  const [left, right] = await Promise.all(keys.map((name) => rowsOf(file, name)));
+  const [left, right] = await allRows(file, keys);
   const core = i === 2 ? parts.get("lokr_t2") : undefined;
   return core === undefined
     ? { whole: multiplied(file, keys[0], left, right), left, right }
@@ -195,6 +190,13 @@ function required(file: DeltaFile, parts: Parts, part: string): string {
     `holds "${some}" without ${part}, which belongs to it`,
     "The file is not whole",
   );
+}
+
+/** One after the other: a file may be closed once one of them is refused. */
+async function allRows(file: DeltaFile, keys: readonly string[]): Promise<Rows[]> {
+  const rows: Rows[] = [];
+  for (const key of keys) rows.push(await rowsOf(file, key));
+  return rows;
 }
 
 async function rowsOf(file: DeltaFile, key: string): Promise<Rows> {

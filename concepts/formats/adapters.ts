@@ -8,7 +8,14 @@
 import { FileError } from "../../files/errors.ts";
 import { sameShape } from "../../tensor/shape.ts";
 import type { Delta, DeltaWeight, FactoredChange, ScaledChange, WeightChange } from "../delta.ts";
-import { type AdapterKey, parseKey, type Part, partOf, placeLayers } from "./adapter_keys.ts";
+import {
+  type AdapterKey,
+  parseKey,
+  type Part,
+  partOf,
+  type PlacedLayers,
+  placeLayers,
+} from "./adapter_keys.ts";
 import {
   hasWindow,
   lohaChange,
@@ -42,12 +49,9 @@ export async function readAdapters(file: DeltaFile, context: FormatContext): Pro
   const wanted = keys.filter((key) => !isIdle(file, key));
   const understood = wanted.map(parseKey).filter((key) => key !== undefined);
   if (understood.length < wanted.length) throw notUnderstood(file, wanted, understood);
-  const { placed, unplaced, known } = placeLayers(
-    understood.filter((key) => !isUnread(key)),
-    context.layers,
-  );
-  if (unplaced.length) throw notPlaced(file, unplaced, known);
-  const { layers, again } = await layersOf(file, placed);
+  const found = placeLayers(understood.filter((key) => !isUnread(key)), context.layers);
+  if (found.nowhere.length || found.open.length) throw notPlaced(file, found);
+  const { layers, again } = await layersOf(file, found.placed);
   const scales = await adapterScales(file);
   const weights = new Map<string, DeltaWeight>();
   const unused = [
@@ -79,30 +83,34 @@ const listed = (keys: readonly string[]): string =>
 function notUnderstood(file: DeltaFile, keys: string[], parsed: AdapterKey[]): FileError {
   const known = new Set(parsed.map(({ key }) => key));
   const other = keys.filter((key) => !known.has(key));
-  const elsewhere = other.filter(partOf);
-  return elsewhere.length
+  const strange = other.filter((key) => !partOf(key));
+  return strange.length
     ? new FileError(
       file.path,
-      `changes ${listed(elsewhere)}, which is in no UNet and no text encoder of Stable Diffusion`,
-      "It is an adapter of another kind of model",
+      `holds ${listed(strange)}, which is in no adapter of a kind that is read`,
+      "Those are LoRA, DoRA, LoHa, LoKr and differences (diff); nothing of the file is used",
     )
     : new FileError(
       file.path,
-      `holds ${listed(other)}, which is in no adapter of a kind that is read`,
-      "Those are LoRA, DoRA, LoHa, LoKr and differences (diff); nothing of the file is used",
+      `changes ${listed(other)}, which is in no UNet and no text encoder of Stable Diffusion`,
+      "It is an adapter of another kind of model",
     );
 }
 
-const notPlaced = (file: DeltaFile, keys: readonly AdapterKey[], known: boolean): FileError =>
-  known
-    ? new FileError(file.path, `changes ${listed(keys.map(({ key }) => key))}, which no UNet has`)
-    : new FileError(
-      file.path,
-      `changes ${
-        listed(keys.map(({ key }) => key))
-      }, and too few others to tell where in the UNet that is`,
+function notPlaced(file: DeltaFile, { nowhere, open }: PlacedLayers): FileError {
+  const [keys, why, advice] = nowhere.length
+    ? [nowhere, "which no UNet and no text encoder has"]
+    : [
+      open,
+      "and too few others to tell where in the UNet that is",
       "Name the model, too (--model)",
-    );
+    ];
+  return new FileError(
+    file.path,
+    `changes ${listed(keys.map(({ key }) => key))}, ${why}`,
+    advice,
+  );
+}
 
 /** Keys by layer. What a file holds twice, by two names and to the bit, is taken once; anything else is a contradiction. */
 async function layersOf(file: DeltaFile, keys: readonly AdapterKey[]) {

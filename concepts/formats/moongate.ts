@@ -41,10 +41,13 @@ export const moongate: DeltaFormat = {
       );
     }
     const tokens = parse(path, "tokens", metadata.tokens, isTokens);
-    const vectors = (prefix: string) =>
-      Promise.all(
-        tokens.map(({ token }) => readFinite(file, prefix + token, root.get(prefix + token))),
-      );
+    const vectors = async (prefix: string) => {
+      const rows: Float32Array[] = [];
+      for (const { token } of tokens) {
+        rows.push(await readFinite(file, prefix + token, root.get(prefix + token)));
+      }
+      return rows;
+    };
     const delta: Delta = {
       base: metadata.base ?? "",
       tokens,
