@@ -2,7 +2,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { main } from "../cli/main.ts";
-import { changeMatrix, changeNorm, formOf } from "../concepts/changes.ts";
+import { changeMatrix, changeNorm, formOf, numbersOf } from "../concepts/changes.ts";
 import { compressDelta, rankOfEnergy } from "../concepts/compress.ts";
 import type { Delta, DeltaWeight } from "../concepts/delta.ts";
 import { loadDelta } from "../concepts/formats/load.ts";
@@ -39,8 +39,7 @@ const sizes = fc.array(
 /** Floats that a delta holds. */
 const floats = ({ weights, embeddings }: Delta) =>
   [...weights.values()].reduce(
-    (sum, w) =>
-      sum + ("u" in w ? w.u.length + w.v.length : "data" in w ? w.data.length : w.change.length),
+    (sum, w) => sum + numbersOf(w).reduce((count, part) => count + part.length, 0),
     embeddings.reduce((sum, row) => sum + row.length, 0),
   );
 

@@ -35,7 +35,12 @@ export const a1111: DeltaFormat = {
           : await readFactors(file, name, at(".US"), at(".Vh")),
       );
     }
-    return bare(weights);
+    const read = new Set(
+      Object.keys(entries).flatMap((name) => [name, `${name}.US`, `${name}.Vh`]),
+    );
+    const other = [...file.root.keys()].find((name) => !read.has(name));
+    if (other === undefined) return bare(weights);
+    throw new FileError(file.path, `holds "${other}", which is not among its header's entries`);
   },
   write(delta, context) {
     const root = new Map<string, Packed>();

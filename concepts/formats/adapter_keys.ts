@@ -96,6 +96,10 @@ const LAYERS: Readonly<Record<Component, RegExp>> = {
   text_encoder_2: TEXT_LAYER,
 };
 
+/** Whether a component may have a layer, or a parameter, of a name in diffusers. */
+export const isLayer = (component: Component, name: string): boolean =>
+  LAYERS[component].test(name);
+
 const COMPVIS_LAYER = /^(?:(?:input|output)_blocks|middle_block|out|time_embed|label_emb)\./;
 
 /** What a key ends in: its rest, and the part that it is; undefined where no adapter that is read here has such keys. */
@@ -183,7 +187,7 @@ export function placeLayers(keys: readonly AdapterKey[], layers?: number): Place
       continue;
     }
     const layer = isCompVis(key) ? fromCompVis(key.layer, count ?? 1) : key.layer;
-    if (layer === undefined || !LAYERS[key.component].test(layer)) nowhere.push(key);
+    if (layer === undefined || !isLayer(key.component, layer)) nowhere.push(key);
     else placed.push({ ...key, layer });
   }
   return { placed, open, nowhere };

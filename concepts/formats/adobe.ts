@@ -21,6 +21,15 @@ export const adobe: DeltaFormat = {
   matches: ({ root }) => isDict(root.get("unet")),
   async read(file) {
     const weights = new Map<string, DeltaWeight>();
+    for (const [name, content] of filled(file.root)) {
+      if ([...COMPONENTS, "modifier_token"].includes(name)) continue;
+      throw new FileError(
+        file.path,
+        `holds "${name}" (${
+          isLeaf(content) ? "a tensor" : "several"
+        }), which no delta of Adobe's has`,
+      );
+    }
     for (const component of COMPONENTS) {
       const dict = file.root.get(component);
       if (!isDict(dict)) continue;

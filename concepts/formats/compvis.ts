@@ -8,7 +8,7 @@ import { FileError } from "../../files/errors.ts";
 import type { DeltaToken, DeltaWeight } from "../delta.ts";
 import { type Dict, isDict, isLeaf, readFinite } from "./content.ts";
 import { bare, type DeltaFormat, type Packed } from "./format.ts";
-import { compVisNames, pathsOfCompVis } from "./compvis_names.ts";
+import { compVisNames, isInTransformer, pathsOfCompVis } from "./compvis_names.ts";
 import { filled, packWeight, readWeight } from "./weights.ts";
 
 /** Keys and values attend to the prompt, so their second extent is an embedding's. */
@@ -33,8 +33,9 @@ export const compvis: DeltaFormat = {
   matches({ root }) {
     const state = root.get("state_dict");
     const names = isDict(state) ? [...state.keys()] : [];
-    return names.some((n) => n.startsWith(COMPVIS) && n.includes("attn2")) &&
-      names.every((n) => n === "embed" || n.startsWith(COMPVIS) && n.includes("attn2"));
+    // A whole checkpoint has more than transformers.
+    return names.some((n) => n.startsWith(COMPVIS)) &&
+      names.every((n) => n === "embed" || isInTransformer(n));
   },
   async read(file, context) {
     const state = new Map(filled(file.root.get("state_dict") as Dict));

@@ -14,6 +14,10 @@ const ATTENTION =
   /^(down_blocks|up_blocks)\.(\d+)\.attentions\.(\d+)\.(.+)$|^mid_block\.attentions\.0\.(.+)$/;
 const COMPVIS_ATTENTION = /^(input_blocks|output_blocks)\.(\d+)\.1\.(.+)$|^middle_block\.1\.(.+)$/;
 
+/** Whether a parameter of a CompVis checkpoint is in one of the UNet's transformers. */
+export const isInTransformer = (name: string): boolean =>
+  name.startsWith(COMPVIS) && COMPVIS_ATTENTION.test(name.slice(COMPVIS.length));
+
 /**
  * The CompVis name (without `model.diffusion_model.`) of a parameter of a transformer.
  *

@@ -4,6 +4,7 @@
  * The pickle also lists the processors of self-attention, which have no weights: diffusers' loader counts them, and takes
  * no file without. The safetensors file can't hold empty entries, so that loader takes none; everything else does.
  */
+import { FileError } from "../../files/errors.ts";
 import type { DeltaWeight } from "../delta.ts";
 import { bare, type DeltaFormat, type Packed } from "./format.ts";
 import { UNET, unetName } from "./names.ts";
@@ -23,6 +24,9 @@ export const customDiffusion: DeltaFormat = {
   async read(file) {
     const weights = new Map<string, DeltaWeight>();
     for (const [name, content] of filled(file.root)) {
+      if (!PROCESSED.test(name)) {
+        throw new FileError(file.path, `holds "${name}", which is no weight of Custom Diffusion`);
+      }
       weights.set(UNET + name.replace(PROCESSED, ".$1."), await readTrained(file, name, content));
     }
     return bare(weights);
@@ -36,9 +40,16 @@ export const customDiffusion: DeltaFormat = {
         /\.attn2\.(to_[qkv]|to_out)\./,
         ".attn2.processor.$1_custom_diffusion.",
       );
+      if (processed === name) {
+        throw new FileError(
+          context.name ?? "the delta",
+          `changes "${path}", and diffusers' Custom Diffusion files hold cross-attention only`,
+          "Write it as moongate or diffusers",
+        );
+      }
       root.set(processed, packWeight(name, w));
       const [block] = processed.split(".attn2.processor.");
-      if (block !== processed) idle.add(`${block}.attn1.processor`);
+      idle.add(`${block}.attn1.processor`);
     }
     for (const name of idle) root.set(name, new Map());
     return { root, metadata: { format: "pt" } };

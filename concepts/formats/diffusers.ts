@@ -3,12 +3,19 @@
  * beside it. What `unet.load_state_dict(…, strict=False)` takes.
  */
 import type { DeltaWeight } from "../delta.ts";
+import { isLayer } from "./adapter_keys.ts";
 import { bare, type DeltaFormat, type Packed } from "./format.ts";
 import { UNET, unetName } from "./names.ts";
 import { filled, packWeight, readWeight } from "./weights.ts";
 
-const CROSS_ATTENTION =
-  /^(unet\.)?(down_blocks|mid_block|up_blocks)\..*\.attn2\.to_\w+(\.0)?\.(weight|bias)$/;
+/** What the header of our own says. */
+const KIND = "delta";
+
+/** What whole UNets have, or at least the first or the last of their parts. */
+const WHOLE = /^(unet\.)?(conv_in|conv_out|time_embedding\.linear_1)\./;
+
+const isParameter = (name: string): boolean =>
+  /\.(weight|bias)$/.test(name) && isLayer("unet", name.replace(/^unet\./, ""));
 
 /** The format. */
 export const diffusers: DeltaFormat = {
@@ -18,9 +25,11 @@ export const diffusers: DeltaFormat = {
   containers: ["safetensors", "torch"],
   stem: "unet_delta",
   tokens: "beside",
-  // A whole UNet has other parameters, too, and is none.
-  matches: ({ root }) =>
-    root.size > 0 && [...root.keys()].every((name) => CROSS_ATTENTION.test(name)),
+  // A whole UNet is none, unless it says that it is what changed.
+  matches: ({ root, metadata }) => {
+    const names = [...root.keys()], said = metadata.kind === KIND;
+    return names.length > 0 && names.every((n) => isParameter(n) && (said || !WHOLE.test(n)));
+  },
   async read(file) {
     const weights = new Map<string, DeltaWeight>();
     for (const [name, content] of filled(file.root)) {
@@ -35,6 +44,6 @@ export const diffusers: DeltaFormat = {
       const name = unetName("plain diffusers", path, context);
       root.set(name, packWeight(name, w));
     }
-    return { root, metadata: { format: "pt" } };
+    return { root, metadata: { format: "pt", kind: KIND } };
   },
 };
