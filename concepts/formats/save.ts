@@ -11,7 +11,7 @@ import {
   trainedWeight,
   weightChange,
 } from "../changes.ts";
-import type { Delta, DeltaWeight } from "../delta.ts";
+import { type Delta, DELTA_FILE, type DeltaWeight } from "../delta.ts";
 import type { DeltaFile } from "./content.ts";
 import type { DeltaFormat, DeltaFormatName, FormatContext, Packed, Written } from "./format.ts";
 import { moongate } from "./moongate.ts";
@@ -68,7 +68,8 @@ export async function saveDeltaAs(
   const files: [string, Written][] = [[target.path, written]];
   if (format.tokens !== "inside") {
     const plain = format.tokens === "beside, bare" || Deno.build.os === "windows";
-    const taken = new Set([stemOf(target.path).toLowerCase()]);
+    // Nor may a word's file be taken for one of ours.
+    const taken = new Set([target.path, DELTA_FILE].map((path) => stemOf(path).toLowerCase()));
     for (const [i, { token }] of fitted.tokens.entries()) {
       const path = `${target.folder}${tokenFile(token, plain, taken)}${target.ending}`;
       files.push([path, packEmbedding(fitted, i, !plain)]);

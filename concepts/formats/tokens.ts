@@ -38,12 +38,11 @@ function foundIn({ root: held }: DeltaFile): { token?: string; rows: Content[] }
   const a1111 = root.get("string_to_param");
   if (isDict(a1111)) return { rows: [...a1111.values()].filter(isLeaf) };
   const two = [root.get(CLIP_L), root.get(CLIP_G)];
-  if (root.size === 2 && two.every(isVector)) {
-    return { rows: two, ...(names.length === 1 && { token: names[0][0] }) };
-  }
+  const said = names.length === 1 && { token: names[0][0] };
+  if (root.size === 2 && two.every(isVector)) return { rows: two, ...said };
   const [[key, content] = ["", undefined]] = root;
   if (root.size !== 1 || !isVector(content) || PARAMETER.test(key)) return undefined;
-  return { rows: [content], ...(!NAMELESS.includes(key) && { token: key }) };
+  return { rows: [content], ...(NAMELESS.includes(key) ? said : { token: key }) };
 }
 
 const isVector = (content: Content): boolean =>
@@ -93,8 +92,12 @@ export function packEmbedding(delta: Delta, i: number, flat = false): Written {
   });
   const first = pack(delta.embeddings[i]), { token } = delta.tokens[i];
   const metadata = { format: "pt", [NAMED]: token };
-  if (!delta.embeddings2) return { root: new Map([[token, first]]), metadata };
-  const rows = [[CLIP_L, first], [CLIP_G, pack(delta.embeddings2[i])]] as const;
+  if (!delta.embeddings2 && !NAMELESS.includes(token)) {
+    return { root: new Map([[token, first]]), metadata };
+  }
+  const rows = delta.embeddings2
+    ? [[CLIP_L, first], [CLIP_G, pack(delta.embeddings2[i])]] as const
+    : [[NAMELESS[0], first]] as const;
   return { root: new Map<string, Packed>([...rows, [token, new Map()]]), metadata };
 }
 
