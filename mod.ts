@@ -177,6 +177,7 @@ export {
   type DeltaToken,
   type DeltaWeight,
   type FactoredChange,
+  type ScaledChange,
   type TrainedWeight,
   type WeightChange,
 } from "./concepts/delta.ts";

@@ -1,19 +1,18 @@
 // Adapter files of every tool (golden/adapters.py): applied as diffusers applies them, or as the definition says, key by key.
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { withDeltas } from "../concepts/apply.ts";
-import { changeMatrix, trainedWeight } from "../concepts/changes.ts";
+import { changeMatrix } from "../concepts/changes.ts";
 import type { Delta } from "../concepts/delta.ts";
 import { openBase } from "../concepts/formats/base.ts";
-import { openContent } from "../concepts/formats/content.ts";
 import { loadDelta, openDelta } from "../concepts/formats/load.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
-import { isFolder } from "../files/paths.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { toFile } from "../models/layout.ts";
 import { fileShape } from "../models/params.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
-import { relativeError, testDevice } from "./support/check.ts";
+import { assertRefusesDamage } from "./formats_golden.ts";
+import { relativeError, testDevice, uniform } from "./support/check.ts";
 
 const GOLDEN = new URL("./golden/adapters", import.meta.url).pathname;
 const SD1 = new URL("./golden/verify/sd1", import.meta.url).pathname;
@@ -68,6 +67,11 @@ Deno.test("an adapter that brings a word along teaches it", async () => {
   const { tokens, embeddings } = await loadDelta(`${GOLDEN}/trainer.safetensors`);
   assertEquals(tokens.map(({ token }) => token), ["<a.cat>"]);
   assertEquals(embeddings, [Float32Array.of(0, 1, 2, 3, 4, 5, 6, 7)]);
+});
+
+Deno.test("damaged adapters are refused in words, and nothing else happens", async () => {
+  const files = ["kohya", "kohya_dora", "loha", "lokr", "locon_core", "diffusers_patterns", "full"];
+  await assertRefusesDamage(files.map((file) => `../adapters/${file}.safetensors`), uniform(5));
 });
 
 Deno.test("in a model on a device each has the same weights: convolutions, DoRA, text encoders", async () => {

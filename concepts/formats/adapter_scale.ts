@@ -22,6 +22,8 @@ export interface ScaledLayer {
   readonly rank?: number;
   /** Whether its window is larger than 1×1. */
   readonly window: boolean;
+  /** Whether it is spelled as kohya does, whose header says other things than PEFT's settings. */
+  readonly kohya: boolean;
 }
 
 /** The settings of an adapter file. */
@@ -56,20 +58,22 @@ export async function adapterScales(file: DeltaFile): Promise<AdapterScales> {
     const own = said && partOf(said.values, component);
     if (own) settings.set(component, checked(said.path, own));
   }
-  const kohya = kohyaAlphas(file);
+  const kohyas = kohyaAlphas(file);
   return {
     scaled: (component) => settings.get(component)?.use_dora === true,
-    async of({ component, layer, alpha, rank, window }) {
-      const own = settings.get(component);
-      const root = rank !== undefined && own?.use_rslora === true ? Math.sqrt(rank) : rank;
+    async of({ component, layer, alpha, rank, window, kohya }) {
+      if (rank === 0) return 1; // Factors of nothing.
       if (alpha) return rank === undefined ? 1 : await alphaOf(file, alpha) / rank;
+      if (kohya) {
+        const given = window ? kohyas.window ?? kohyas.all : kohyas.all;
+        return given === undefined || rank === undefined ? 1 : given / rank;
+      }
+      const own = settings.get(component);
       const given = own &&
         chosen(file.path, own, "alpha_pattern", layer, own.lora_alpha ?? own.alpha);
-      if (given !== undefined) {
-        return given / (root ?? chosen(file.path, own!, "rank_pattern", layer, own!.r) ?? given);
-      }
-      const said = window ? kohya.window ?? kohya.all : kohya.all;
-      return said === undefined || rank === undefined ? 1 : said / rank;
+      if (own === undefined || given === undefined) return 1;
+      const of = rank ?? chosen(file.path, own, "rank_pattern", layer, own.r) ?? given;
+      return given / (own.use_rslora === true ? Math.sqrt(of) : of);
     },
   };
 }

@@ -10,6 +10,7 @@ import { sameShape } from "../../tensor/shape.ts";
 import type { Delta, DeltaWeight, FactoredChange, ScaledChange, WeightChange } from "../delta.ts";
 import {
   type AdapterKey,
+  isKohyaKey,
   parseKey,
   type Part,
   partOf,
@@ -173,6 +174,7 @@ async function readLayer(
     ? await scales.of({
       ...{ component, layer, alpha: parts.get("alpha"), rank: rankOf(file, keys) },
       window: hasWindow(file, keys),
+      kohya: [...keys.values()].some(isKohyaKey),
     })
     : 1;
   if (factors) {

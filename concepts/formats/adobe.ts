@@ -35,7 +35,10 @@ export const adobe: DeltaFormat = {
       if (!isDict(dict)) continue;
       for (const [name, content] of filled(dict)) {
         if (name.endsWith("position_ids")) continue;
-        weights.set(`${component}.${name}`, await readWeight(file, name, content));
+        weights.set(
+          `${component}.${fullName(component, name)}`,
+          await readWeight(file, name, content),
+        );
       }
     }
     const tokens: DeltaToken[] = [], embeddings: Float32Array[][] = [[], []];
@@ -76,6 +79,10 @@ export const adobe: DeltaFormat = {
     return { root };
   },
 };
+
+/** A parameter's name; transformers 5 leaves out in memory what text encoders have before theirs. */
+const fullName = (component: string, name: string): string =>
+  component === "unet" || /^text_(model|projection)\./.test(name) ? name : `text_model.${name}`;
 
 /** One embedding, or one for each text encoder. */
 const vectors = (content: Content): readonly Content[] =>
