@@ -1,7 +1,8 @@
 """Writes adapters/: adapter files of many kinds for the models verify/sd1 and sdxl, each as its own tool writes or spells
 it, and expected.safetensors, what each makes of the weights: `<file>|<path>`, W - W0 in f32 of what was computed in f64.
 
-Run from this folder with torch, diffusers, transformers, peft and safetensors installed: python adapters.py
+Run from this folder with torch, diffusers, transformers, peft (as new as that transformers asks for) and safetensors
+installed: python adapters.py
 
 What diffusers reads right is what diffusers (or PEFT) itself makes of the file. The rest follows the definitions, written
 out here: alpha / rank * up @ down, Hadamard and Kronecker products, Tucker cores, and DoRA's lengths.
