@@ -67,8 +67,13 @@ const checkpointOp = defineOp<{ readonly region: Region }>({
     const seeds = again.flatMap((y, i) => g[i] ? [[y, g[i]] as const] : []);
     const asked = inputs.filter((_, i) => wanted[n + i]);
     const into = new Map(vjp(seeds, asked).map((c, i) => [asked[i], c]));
-    // The region's own results get nothing: the gradient goes straight to what the region reads.
-    return [...region.results.map(() => undefined), ...inputs.map((t) => into.get(t))];
+    // The region's own results get nothing: the gradient goes straight to what the region reads. Only where nothing of
+    // that is wanted, what is wanted lies inside of the region, and has to be found by way of its results.
+    const inside = asked.length === 0;
+    return [
+      ...region.results.map((_, i) => inside ? g[i] : undefined),
+      ...inputs.map((t) => into.get(t)),
+    ];
   },
   reference: (inputs, _specs, { region }) => inputs.slice(0, region.results.length),
   lowering: { kind: "alias" },

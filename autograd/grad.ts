@@ -4,6 +4,7 @@ import { expectArray, expectFunction } from "../tensor/arguments.ts";
 import { reverse } from "../tensor/reverse.ts";
 import { sameShape, ShapeError, show } from "../tensor/shape.ts";
 import { flatten, mapTree, type Tree } from "../tensor/tree.ts";
+import { variable } from "../ops/gradient.ts";
 import { literal } from "../ops/leaf.ts";
 import { expand } from "../ops/broadcast.ts";
 import { add } from "../ops/arithmetic.ts";
@@ -14,7 +15,7 @@ import { add } from "../ops/arithmetic.ts";
  * @param outputs tensors and their cotangents (same shapes)
  * @param wanted leaves or intermediate tensors
  * @returns for each wanted tensor its cotangent, or undefined where it is zero (no output depends on it)
- * @throws TypeError when one of them is no tensor; ShapeError when a cotangent has not the shape of its output
+ * @throws TypeError when one of them is no tensor; ShapeError when a cotangent has not the shape and type of its output
  */
 export function vjp(
   outputs: readonly (readonly [y: Tensor, g: Tensor])[],
@@ -25,7 +26,7 @@ export function vjp(
   outputs.forEach(([y, g], i) => {
     expectTensor("vjp", `output ${i}`, y);
     expectTensor("vjp", `the cotangent of output ${i}`, g);
-    if (!sameShape(y.shape, g.shape)) {
+    if (!sameShape(y.shape, g.shape) || y.dtype !== g.dtype) {
       throw new ShapeError("vjp", `output ${i} is ${show(y.spec)}, its cotangent ${show(g.spec)}`);
     }
   });
@@ -44,7 +45,8 @@ export interface ValueAndGrad<T> {
 /**
  * The loss and its gradient with respect to every leaf of a tree of parameters; zeros where the loss does not depend on it.
  * To train only some parameters, pass only those: `mask()` in `autograd/mask.ts` picks them from a tree, and inside of the
- * loss merges them into it again.
+ * loss merges them into it again. What the parameters were computed from gets nothing, nor does what the loss reads
+ * otherwise, even if it is one of them.
  *
  * @param loss a pure function from parameters to a tensor of one element
  * @returns a function of the parameters that throws ShapeError when the loss has several elements, and TypeError when it, or
@@ -56,15 +58,17 @@ export function valueAndGrad<T extends Tree<Tensor>>(
 ): (params: T) => ValueAndGrad<T> {
   expectFunction("valueAndGrad", 0, "loss", loss);
   return (params) => {
-    const leaves = flatten<Tensor>(params).map(([path, t]) => {
+    for (const [path, t] of flatten<Tensor>(params)) {
       expectTensor("valueAndGrad", path ? `parameter "${path}"` : "the parameter", t);
-      return t;
-    });
-    const value = loss(params);
+    }
+    // The function is differentiated by its arguments, whatever they were computed from and whatever else reads them.
+    const own = mapTree<Tensor, Tensor>(params, variable) as T;
+    const value = loss(own);
     expectTensor("valueAndGrad", "what the loss returned", value);
     if (value.size !== 1) {
       throw new ShapeError("valueAndGrad", `the loss is ${show(value.spec)}, not one element`);
     }
+    const leaves = flatten<Tensor>(own).map(([, t]) => t);
     const seed = expand(literal(1, value.dtype), value.shape);
     const grads = vjp([[value, seed]], leaves);
     let i = 0;

@@ -88,6 +88,7 @@ function identityOf(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
     case "div":
       return is(1, 1) ? keeps(inputs[0]) : undefined;
     case "reshape":
+    case "variable":
       return keeps(inputs[0]);
     default:
       return undefined;

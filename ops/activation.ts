@@ -16,7 +16,7 @@ import {
 } from "../tensor/kernel.ts";
 import { defineMap } from "./elementwise.ts";
 import { applyMap } from "./map.ts";
-import { add, exp, mul, square, sub } from "./arithmetic.ts";
+import { add, clamp, exp, mul, square, sub } from "./arithmetic.ts";
 import { less, where } from "./compare.ts";
 import { erfOf, erfWgsl } from "./erf.ts";
 import { tensor } from "./leaf.ts";
@@ -178,7 +178,7 @@ const geluPair = activation({
     return `(${cdfWgsl(x, w)} + ${c} * ${density})`;
   },
   curvature: (x) => {
-    const s = square(x);
+    const s = square(clamp(x, -FLAT, FLAT));
     return mul(mul(exp(mul(s, -0.5)), DENSITY), sub(2, s));
   },
   reference: (x) => x * normalCdf(x),
@@ -201,8 +201,9 @@ const geluTanhPair = activation({
     const du = `(${num(K, w)} + ${num(3 * K * A, w)} * ${c} * ${c})`;
     return `(${num(0.5, w)} * (${one(w)} + ${t} + ${c} * (${one(w)} - ${t} * ${t}) * ${du}))`;
   },
-  curvature: (x) => {
+  curvature: (unbounded) => {
     // (1 − t²)(u′ + ½x·u″ − x·t·u′²)
+    const x = clamp(unbounded, -FLAT, FLAT);
     const s = square(x);
     const t = tanh(mul(mul(x, K), add(1, mul(s, A))));
     const du = add(K, mul(s, 3 * K * A));

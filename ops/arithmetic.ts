@@ -8,7 +8,7 @@ import { defineMap } from "./elementwise.ts";
 import { applyMap, type Operand } from "./map.ts";
 import { elementOf } from "../tensor/element.ts";
 import type { Wgsl } from "../tensor/op.ts";
-import { greaterEqual, less, where } from "./compare.ts";
+import { equal, less, where } from "./compare.ts";
 import { extreme, INFINITE, isNan, isNotFinite, NOT_A_NUMBER } from "./nan.ts";
 
 /**
@@ -63,6 +63,10 @@ const divOp = defineMap({
   integers: ([a, b]) => b === 0 ? a : Math.trunc(a / b),
   vjp: [(g, [, b]) => div(g, b), (g, [, b], y) => neg(div(mul(g, y), b))],
 });
+/** What flows to `a` as the larger of the two: half of it at a tie. */
+const ofLarger = (g: Tensor, a: Tensor, b: Tensor): Tensor =>
+  where(less(b, a), g, where(equal(a, b), mul(g, 0.5), 0));
+
 const maximumOp = defineMap({
   name: "maximum",
   takes: "integers",
@@ -70,8 +74,8 @@ const maximumOp = defineMap({
   expression: ([a, b], _attrs, w) => extreme("max", a, b, w),
   reference: ([a, b]) => Math.max(a, b),
   vjp: [
-    (g, [a, b]) => where(greaterEqual(a, b), g, 0),
-    (g, [a, b]) => where(greaterEqual(a, b), 0, g),
+    (g, [a, b]) => ofLarger(g, a, b),
+    (g, [a, b]) => ofLarger(g, b, a),
   ],
 });
 const minimumOp = defineMap({
@@ -81,8 +85,8 @@ const minimumOp = defineMap({
   expression: ([a, b], _attrs, w) => extreme("min", a, b, w),
   reference: ([a, b]) => Math.min(a, b),
   vjp: [
-    (g, [a, b]) => where(greaterEqual(b, a), g, 0),
-    (g, [a, b]) => where(greaterEqual(b, a), 0, g),
+    (g, [a, b]) => ofLarger(g, b, a),
+    (g, [a, b]) => ofLarger(g, a, b),
   ],
 });
 const negOp = defineMap({
@@ -99,7 +103,7 @@ const absOp = defineMap({
   arity: 1,
   expression: ([a]) => `abs(${a})`,
   reference: ([a]) => Math.abs(a),
-  vjp: [(g, [a]) => where(greaterEqual(a, 0), g, neg(g))],
+  vjp: [(g, [a]) => where(less(a, 0), neg(g), where(equal(a, 0), 0, g))],
 });
 const expOp = defineMap({
   name: "exp",
@@ -156,8 +160,8 @@ const clampOp = defineMap<{ readonly lo: number; readonly hi: number }>({
   },
   reference: ([a], { lo, hi }) => Math.min(Math.max(a, lo), hi),
   vjp: [(g, [a], _y, { lo, hi }) => {
-    const below = lo === -Infinity ? g : where(less(a, lo), 0, g);
-    return hi === Infinity ? below : where(less(hi, a), 0, below);
+    const above = lo === -Infinity ? g : where(less(lo, a), g, 0);
+    return hi === Infinity ? above : where(less(a, hi), above, 0);
   }],
 });
 const powOp = defineMap<{ readonly exponent: number }>({
@@ -206,13 +210,13 @@ export const sub = (a: Operand, b: Operand): Tensor => applyMap(subOp, [a, b], u
 export const mul = (a: Operand, b: Operand): Tensor => applyMap(mulOp, [a, b], undefined);
 /** `a / b`. Integers are cut towards zero, and `a / 0` is `a` for them. */
 export const div = (a: Operand, b: Operand): Tensor => applyMap(divOp, [a, b], undefined);
-/** The larger of the two, NaN where one of them is; at a tie the gradient goes to `a`. */
+/** The larger of the two, NaN where one of them is; at a tie each gets half of the gradient. */
 export const maximum = (a: Operand, b: Operand): Tensor => applyMap(maximumOp, [a, b], undefined);
-/** The smaller of the two, NaN where one of them is; at a tie the gradient goes to `a`. */
+/** The smaller of the two, NaN where one of them is; at a tie each gets half of the gradient. */
 export const minimum = (a: Operand, b: Operand): Tensor => applyMap(minimumOp, [a, b], undefined);
 /** `−a`. */
 export const neg = (a: Tensor): Tensor => applyMap(negOp, [a], undefined);
-/** `|a|`. */
+/** `|a|`; the gradient at 0 is 0. */
 export const abs = (a: Tensor): Tensor => applyMap(absOp, [a], undefined);
 /** `eᵃ`. */
 export const exp = (a: Tensor): Tensor => applyMap(expOp, [a], undefined);
@@ -227,7 +231,7 @@ export const square = (a: Tensor): Tensor => applyMap(squareOp, [a], undefined);
 /** The largest whole number that is not above `a`. Its derivative is zero. */
 export const floor = (a: Tensor): Tensor => applyMap(floorOp, [a], undefined);
 /**
- * `a`, kept within `lo … hi`; the gradient passes where nothing was cut off. Where `lo` is above `hi`, `hi`.
+ * `a`, kept within `lo … hi`; the gradient passes between the two, and is 0 at both, as that of relu is at 0. Where `lo` is above `hi`, `hi`.
  *
  * @param lo lower bound; −∞ for none
  * @param hi upper bound; ∞ for none

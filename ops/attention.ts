@@ -1,14 +1,13 @@
 /**
  * Scaled dot-product attention, the op that dominates a diffusion model's memory when it is written plainly: T·S scores a
  * head. Forward keeps one number a row (the log-sum-exp of its scores), and backward recomputes the scores from it, so
- * that nothing of that size outlives a kernel. The kernels are in `attention/`, one file per way of computing it.
+ * that nothing of that size outlives a kernel; only second derivatives write them out. The kernels are in `attention/`, one file per way of computing it.
  */
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectOptions, expectTensors } from "../tensor/arguments.ts";
-import { ShapeError } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 import type { KernelContext, KernelPlan } from "../tensor/kernel.ts";
-import { mul } from "./arithmetic.ts";
+import { mul, sub } from "./arithmetic.ts";
 import { cast } from "./cast.ts";
 import { expand, sum } from "./broadcast.ts";
 import { literal } from "./leaf.ts";
@@ -19,6 +18,7 @@ import {
   problemOf,
 } from "./attention/problem.ts";
 import { attentionGradReference, attentionReference } from "./attention/reference.ts";
+import { attentionGradVjp } from "./attention/second.ts";
 import { flashFits, flashForward, flashGrad } from "./attention/flash.ts";
 import { streamingForward, streamingGrad } from "./attention/streaming.ts";
 import { batchedFits, batchedForward, batchedGrad } from "./attention/batched.ts";
@@ -30,13 +30,15 @@ const attentionOp = defineOp<AttentionAttrs>({
     const { B, T, H } = problemOf("attention", inputs, attrs);
     return [inputs[0], { shape: [B, T, H], dtype: "f32" }];
   },
-  vjp([g, gLse], node, wanted) {
-    if (gLse) throw new ShapeError("attention", "its log-sum-exp has no derivative here");
+  vjp([given, ofLse], node, wanted) {
     const names = (["q", "k", "v"] as const).filter((_, i) => wanted[i]);
-    if (!g || !names.length) return [undefined, undefined, undefined];
+    if (!(given || ofLse) || !names.length) return [undefined, undefined, undefined];
     const [y, lse] = node.outputs;
-    // Σ_s dP·P of a row, by way of the result: it is what the softmax's derivative subtracts.
-    const delta = sum(mul(cast(g, "f32"), cast(y, "f32")), [3]);
+    const g = given ?? expand(literal(0, y.dtype), y.shape);
+    // Σ_s dP·P of a row, by way of the result: it is what the softmax's derivative subtracts. The derivative of the
+    // log-sum-exp is the softmax itself, so that its cotangent is taken off there.
+    const inner = sum(mul(cast(g, "f32"), cast(y, "f32")), [3]);
+    const delta = ofLse ? sub(inner, ofLse) : inner;
     const grads = apply(attentionGradOp, [...node.inputs, g, lse, delta], {
       ...node.attrs,
       wanted: names,
@@ -54,12 +56,7 @@ const attentionGradOp = defineOp<AttentionGradAttrs>({
     const of: Record<Operand, number> = { q: 0, k: 1, v: 2 };
     return attrs.wanted.map((w) => inputs[of[w]]);
   },
-  vjp() {
-    throw new ShapeError(
-      "attention",
-      "second derivatives are not implemented; write it with matmul and softmax instead",
-    );
-  },
+  vjp: (h, { inputs, attrs }, wanted) => attentionGradVjp(h, inputs, attrs, wanted),
   reference: attentionGradReference,
   lowering: { kind: "kernel", epilogue: false, build: buildGrad },
 });
@@ -100,7 +97,7 @@ export interface AttentionOptions {
  * @param k keys [B, S, H, D]
  * @param v values [B, S, H, D]
  * @returns [B, T, H, D]
- * @throws ShapeError when the shapes do not agree, or when a second derivative is taken
+ * @throws ShapeError when the shapes do not agree
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   expectTensors("attention", { q, k, v });

@@ -22,6 +22,14 @@ const cutGradientOp = defineOp<{ readonly axis: number; readonly index: number }
   lowering: { kind: "alias" },
 });
 
+const variableOp = defineOp<undefined>({
+  name: "variable",
+  shape: ([x]) => [x],
+  vjp: ([g]) => [g],
+  reference: ([x]) => [x],
+  lowering: { kind: "alias" },
+});
+
 /** `g` with zeros at one index of an axis. */
 function without(g: Tensor, axis: number, index: number): Tensor | undefined {
   const n = g.shape[axis];
@@ -39,6 +47,12 @@ export function stopGradient(x: Tensor): Tensor {
   expectTensors("stopGradient", { x });
   return apply(stopGradientOp, [x], undefined)[0];
 }
+
+/**
+ * `x` as a variable of its own: a derivative by it does not see how `x` came about, nor other uses of `x`. What the
+ * compiler makes of it is `x` itself.
+ */
+export const variable = (x: Tensor): Tensor => apply(variableOp, [x], undefined)[0];
 
 /**
  * `x`, but no gradient flows through one index of an axis. Custom Diffusion cuts the start token's part of every key

@@ -8,10 +8,10 @@ import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { sameShape, type Shape, ShapeError, show, type Spec } from "../tensor/shape.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
-import { reverse } from "../tensor/reverse.ts";
-import { add, mul, rsqrt, square, sub } from "./arithmetic.ts";
+import { add, mul, neg, square, sub } from "./arithmetic.ts";
 import { cast } from "./cast.ts";
-import { expand, sum } from "./broadcast.ts";
+import { concat } from "./concat.ts";
+import { sum } from "./broadcast.ts";
 import { reshape, slice } from "./movement.ts";
 import { mean } from "./reduce.ts";
 import { groupShape, layerShape, type NormAttrs, type NormShape } from "./norm_shape.ts";
@@ -48,13 +48,7 @@ function defineNorm(kind: Kind) {
   const gradOp: Op<NormAttrs> = defineOp<NormAttrs>({
     name: `${name}Grad`,
     shape: ([x]) => [x],
-    vjp([h], { inputs: [x, gamma, g], attrs }, wanted) {
-      // Second derivatives are rare: differentiate the same thing written with ops.
-      if (!h) return [];
-      const wantedInputs = [x, gamma, g].filter((_, i) => wanted[i]);
-      const found = reverse([[byOps(kind, x, gamma, g, attrs), h]], wantedInputs, add);
-      return [0, 1, 2].map((i) => wanted[i] ? found.shift() : undefined);
-    },
+    vjp: ([h], { inputs, attrs }, wanted) => h ? gradVjp(kind, inputs, h, attrs, wanted) : [],
     reference([x, gamma, g, stats], [spec], attrs) {
       const s = shapeOf(kind, spec.shape, attrs);
       const n = s.pixels * s.channels;
@@ -86,16 +80,18 @@ function defineNorm(kind: Kind) {
       const s = shapeOf(kind, x.shape, attrs);
       return [x, { shape: [s.images * s.groups, 2], dtype: "f32" }];
     },
-    vjp([g], { inputs: [x, gamma, beta], outputs: [, stats], attrs }, wanted) {
-      if (!g) return [];
+    vjp([g, ofStats], { inputs: [x, gamma, beta], outputs: [, stats], attrs }, wanted) {
       const axes = x.shape.map((_, i) => i).slice(0, -1);
-      const g32 = cast(g, "f32");
+      const g32 = g && cast(g, "f32");
+      const byValue = () => g && apply(gradOp, [x, gamma, g, stats], attrs)[0];
+      const byStats = () => ofStats && statsVjp(kind, x, stats, ofStats, attrs);
+      const parts = wanted[0] ? [byValue(), byStats()].filter((t) => t !== undefined) : [];
       return [
-        wanted[0] ? apply(gradOp, [x, gamma, g, stats], attrs)[0] : undefined,
-        wanted[1]
+        parts.length ? parts.reduce((a, b) => add(a, b)) : undefined,
+        wanted[1] && g32
           ? cast(sum(mul(g32, normalized(kind, x, stats, attrs)), axes), gamma.dtype)
           : undefined,
-        wanted[2] ? cast(sum(g32, axes), beta.dtype) : undefined,
+        wanted[2] && g32 ? cast(sum(g32, axes), beta.dtype) : undefined,
       ];
     },
     reference([x, gamma, beta], [spec], attrs) {
@@ -132,28 +128,70 @@ function check(name: string, x: Spec, gamma: Spec, beta: Spec, { groups, eps }: 
   if (!(eps >= 0 && Number.isFinite(Math.fround(eps)))) throw new ShapeError(name, `eps is ${eps}`);
 }
 
-/** (x − mean)/σ in f32, with statistics that are known already. */
-function normalized(kind: Kind, x: Tensor, stats: Tensor, attrs: NormAttrs): Tensor {
-  const s = shapeOf(kind, x.shape, attrs);
+/** What derivatives are written with: the view in groups, means over a group, and the statistics, all in f32. */
+function inGroups(kind: Kind, shape: Shape, stats: Tensor, attrs: NormAttrs) {
+  const s = shapeOf(kind, shape, attrs);
   const split = [s.images, s.pixels, s.groups, s.channels];
-  const part = (i: number) =>
-    expand(reshape(slice(stats, 1, i, i + 1), [s.images, 1, s.groups, 1]), split);
-  const hat = mul(sub(reshape(cast(x, "f32"), split), part(0)), part(1));
-  return reshape(hat, x.shape);
+  const part = (i: number) => reshape(slice(stats, 1, i, i + 1), [s.images, 1, s.groups, 1]);
+  const [level, scale] = [part(0), part(1)];
+  const wide = (t: Tensor) => reshape(cast(t, "f32"), split);
+  return {
+    scale,
+    wide,
+    size: s.pixels * s.channels,
+    hat: (x: Tensor) => mul(sub(wide(x), level), scale),
+    perChannel: (t: Tensor) => reshape(cast(t, "f32"), [1, 1, s.groups, s.channels]),
+    over: (t: Tensor) => mean(t, [1, 3], { keep: true }),
+    /** (mean, 1/σ)-like pairs of every group, as the statistics are. */
+    pairs: (a: Tensor, b: Tensor) =>
+      concat([a, b].map((t) => reshape(t, [s.images * s.groups, 1])), 1),
+  };
 }
 
-/** The input's gradient written with ops, from the input alone. */
-function byOps(kind: Kind, x: Tensor, gamma: Tensor, g: Tensor, attrs: NormAttrs): Tensor {
-  const s = shapeOf(kind, x.shape, attrs);
-  const split = [s.images, s.pixels, s.groups, s.channels];
-  const over = (t: Tensor) => expand(mean(t, [1, 3], { keep: true }), split);
-  const values = reshape(cast(x, "f32"), split);
-  const centred = sub(values, over(values));
-  const scale = rsqrt(add(over(square(centred)), attrs.eps));
-  const hat = mul(centred, scale);
-  const w = reshape(mul(cast(g, "f32"), cast(gamma, "f32")), split);
-  const dx = mul(scale, sub(sub(w, over(w)), mul(hat, over(mul(w, hat)))));
-  return cast(reshape(dx, x.shape), x.dtype);
+/** (x − mean)/σ in f32, with statistics that are known already. */
+const normalized = (kind: Kind, x: Tensor, stats: Tensor, attrs: NormAttrs): Tensor =>
+  reshape(inGroups(kind, x.shape, stats, attrs).hat(x), x.shape);
+
+/** What the statistics' cotangents add to the input's: ∂mean/∂x = 1/n, ∂(1/σ)/∂x = −x̂/(σ²·n). */
+function statsVjp(kind: Kind, x: Tensor, stats: Tensor, g: Tensor, attrs: NormAttrs): Tensor {
+  const { scale, size, hat } = inGroups(kind, x.shape, stats, attrs);
+  const of = (i: number) => reshape(slice(g, 1, i, i + 1), scale.shape);
+  const each = sub(of(0), mul(mul(of(1), square(scale)), hat(x)));
+  return cast(reshape(mul(each, 1 / size), x.shape), x.dtype);
+}
+
+/**
+ * Second derivatives are rare, and written with ops. Of ⟨h, dx⟩ with dx = (w − m₁ − x̂·m₂)/σ, where m₁ and m₂ are the
+ * means of w and w·x̂, and h₁ and h₂ those of h and h·x̂; the statistics count as inputs of their own.
+ */
+function gradVjp(
+  kind: Kind,
+  [x, gamma, g, stats]: readonly Tensor[],
+  h: Tensor,
+  attrs: NormAttrs,
+  wanted: readonly boolean[],
+): (Tensor | undefined)[] {
+  const { scale, size, wide, hat: hatOf, over, perChannel, pairs } = inGroups(
+    kind,
+    x.shape,
+    stats,
+    attrs,
+  );
+  const [hat, gs, hs, factor] = [hatOf(x), wide(g), wide(h), perChannel(gamma)];
+  const w = mul(gs, factor);
+  const [m1, m2, h1, h2] = [w, mul(w, hat), hs, mul(hs, hat)].map(over);
+  // The map from w to dx is its own transpose.
+  const ofW = () => mul(scale, sub(sub(hs, h1), mul(hat, h2)));
+  const back = (t: Tensor, like: Tensor) => cast(reshape(t, like.shape), like.dtype);
+  const ofScale = () => sub(sub(over(mul(hs, w)), mul(h1, m1)), mul(mul(h2, m2), 3));
+  return [
+    wanted[0] ? back(neg(mul(square(scale), add(mul(hs, m2), mul(w, h2)))), x) : undefined,
+    wanted[1] ? back(sum(mul(gs, ofW()), [0, 1]), gamma) : undefined,
+    wanted[2] ? back(mul(factor, ofW()), g) : undefined,
+    wanted[3]
+      ? mul(pairs(mul(square(scale), add(mul(h1, m2), mul(m1, h2))), ofScale()), size)
+      : undefined,
+  ];
 }
 
 const groupNormOp = defineNorm("group");

@@ -6,14 +6,14 @@ import type { Op } from "./tensor.ts";
 
 export type { Attrs, Lowering, Op, Wgsl } from "./tensor.ts";
 
-const names = new Set<string>();
-
-/** The names of all ops: what a test of every op must have driven. */
-export const opNames = (): readonly string[] => [...names];
+const known = new Map<string, Op>();
 
 /** Makes an op known by its name, under which common subexpressions and `explain` tell it apart; a second op of the same name is a programming error. */
 export function defineOp<A>(op: Op<A>): Op<A> {
-  if (names.has(op.name)) throw new Error(`op "${op.name}" is defined twice`);
-  names.add(op.name);
+  if (known.has(op.name)) throw new Error(`op "${op.name}" is defined twice`);
+  known.set(op.name, op as Op);
   return op;
 }
+
+/** Every op that there is, for tests that leave none out. */
+export const registered = (): readonly Op[] => [...known.values()];

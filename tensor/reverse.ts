@@ -4,7 +4,7 @@
  * no kernel, no activation kept for it. It knows no op, so that ops can use it, too; `autograd/grad.ts` is what users call.
  */
 import { isFloat } from "./dtype.ts";
-import { ShapeError } from "./shape.ts";
+import { sameShape, ShapeError, show } from "./shape.ts";
 import { type Node, tapeOf, type Tensor } from "./tensor.ts";
 
 /**
@@ -20,7 +20,9 @@ export function reverse(
   wanted: readonly Tensor[],
   add: (a: Tensor, b: Tensor) => Tensor,
 ): (Tensor | undefined)[] {
-  const tape = tapeOf(outputs.map(([y]) => y));
+  // What was made before everything that is wanted cannot depend on it.
+  const first = wanted.reduce((id, t) => Math.min(id, t.node.id), Infinity);
+  const tape = tapeOf(outputs.map(([y]) => y), first);
   const reaches = reachedFrom(tape, wanted);
   const cotangents = new Map<Tensor, Tensor>();
   const accumulate = (t: Tensor, g: Tensor) => {
@@ -38,12 +40,7 @@ export function reverse(
       node.inputs.forEach((t, i) => {
         const gi = into[i];
         if (!need[i] || !gi) return;
-        if (gi.size !== t.size) {
-          throw new ShapeError(
-            `vjp of ${node.op.name}`,
-            `cotangent [${gi.shape}] for an input of shape [${t.shape}]`,
-          );
-        }
+        agree(node, gi, t);
         accumulate(t, gi);
       });
     }
@@ -51,6 +48,12 @@ export function reverse(
     for (const t of node.outputs) if (!targets.has(t)) cotangents.delete(t);
   }
   return wanted.map((t) => cotangents.get(t));
+}
+
+/** A cotangent is what it belongs to in shape and element type; another would broadcast, and be wrong without a word. */
+function agree({ op }: Node, g: Tensor, t: Tensor): void {
+  if (sameShape(g.shape, t.shape) && g.dtype === t.dtype) return;
+  throw new ShapeError(`vjp of ${op.name}`, `cotangent ${show(g.spec)} for ${show(t.spec)}`);
 }
 
 /** Tensors on the tape that depend on a wanted one and can carry a gradient. */

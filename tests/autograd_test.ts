@@ -1,8 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { compile, evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
-import { vjp } from "../autograd/grad.ts";
-import { valueAndGrad } from "../autograd/grad.ts";
+import { grad, valueAndGrad, vjp } from "../autograd/grad.ts";
 import { checkpoint } from "../autograd/checkpoint.ts";
 import {
   adamInit,
@@ -17,6 +16,8 @@ import { sum } from "../ops/broadcast.ts";
 import { mean } from "../ops/reduce.ts";
 import { cutGradient, stopGradient } from "../ops/gradient.ts";
 import { input, tensor } from "../ops/leaf.ts";
+import { embedding, replaceRows } from "../ops/embedding.ts";
+import { ShapeError } from "../tensor/shape.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { relativeError, testDevice, uniform } from "./support/check.ts";
 
@@ -63,6 +64,40 @@ Deno.test("second derivatives come from differentiating the gradient", () => {
   const [h] = vjp([[sum(g!), tensor([1], [])]], [x]);
   const [values] = interpret([h!]);
   assert(relativeError(values, [-Math.sin(0.3), Math.sin(0.7)]) < 1e-7);
+});
+
+Deno.test("a function is differentiated by its arguments, whatever they were made of", () => {
+  const x = tensor([0.5, 1.5], [2]);
+  const product = (p: { a: Tensor; b: Tensor }) => sum(mul(p.a, p.b));
+  const of = (b: Tensor) => interpret(Object.values(grad(product)({ a: x, b }))).map((v) => [...v]);
+  assertEquals(of(square(x)), [[0.25, 2.25], [0.5, 1.5]]);
+  assertEquals(of(x), [[0.5, 1.5], [0.5, 1.5]], "one tensor given twice is two arguments");
+  const table = replaceRows(tensor([1, 2, 3, 4], [2, 2]), tensor([5, 6], [1, 2]), [1]);
+  const row = tensor([1], [1], "u32");
+  const { t } = grad((p: { t: Tensor }) => sum(square(embedding(p.t, row))))({ t: table });
+  assertEquals([...interpret([t])[0]], [0, 0, 10, 12]);
+  // By `vjp` it is the other way round: what b was made of counts.
+  const [total] = vjp([[product({ a: x, b: square(x) }), tensor([1], [])]], [x]);
+  assertEquals([...interpret([total!])[0]], [0.75, 6.75]);
+});
+
+Deno.test("a cotangent of another shape or type than its tensor is refused", () => {
+  const x = tensor([1, 2], [2]);
+  assertThrows(
+    () => vjp([[sum(x), tensor([1, 1, 1])]], [x]),
+    ShapeError,
+    "output 0 is []f32, its cotangent [3]f32",
+  );
+  assertThrows(() => vjp([[square(x), tensor([1, 1], [2], "f16")]], [x]), ShapeError, "[2]f16");
+});
+
+Deno.test("what lies inside of a checkpointed function can be differentiated by, too", () => {
+  const x = tensor([0.5, 1], [2]);
+  let inside = x;
+  const y = checkpoint((a: Tensor) => square(inside = mul(a, 3)))(x);
+  const seed = tensor([1, 1]);
+  assertEquals([...interpret([vjp([[y, seed]], [inside])[0]!])[0]], [3, 6]);
+  assertEquals([...interpret([vjp([[y, seed]], [x])[0]!])[0]], [9, 18]);
 });
 
 Deno.test("a checkpointed function gives the same gradient and keeps less", async () => {

@@ -32,7 +32,7 @@ function circle(graph: ReadonlyMap<string, ReadonlySet<string>>): string[] | und
 const files = new Map([...sources(".")].map((path) => [path, new Set(importsOf(path))]));
 
 Deno.test("no file imports itself by way of others", () => {
-  assert(files.get("ops/norm.ts")!.has("tensor/reverse.ts"));
+  assert(files.get("ops/attention/second.ts")!.has("tensor/reverse.ts"));
   assertEquals(circle(files), undefined);
 });
 

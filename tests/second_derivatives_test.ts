@@ -1,0 +1,119 @@
+// Derivatives of the first three orders of every operation, beside PyTorch's in float64.
+import { assert, assertEquals } from "@std/assert";
+import { add, evaluate, grad, mul, sin, sum, type Tensor, tensor } from "../mod.ts";
+import { interpret } from "../compile/interpret.ts";
+import { registered } from "../tensor/op.ts";
+import { deviceAs, relativeError } from "./support/check.ts";
+import { CASES, EDGES, fill } from "./second_derivatives_cases.ts";
+
+type Orders = number[][][];
+const golden = JSON.parse(
+  await Deno.readTextFile(new URL("golden/second_derivatives.json", import.meta.url)),
+) as {
+  cases: Record<string, { shapes: number[][]; orders: Orders }>;
+  edges: Record<string, { values: number[][]; orders: Orders }>;
+};
+
+/** Gradients of `loss`, of the gradients' product with fixed numbers, and so on: a list of inputs for each order. */
+function orders(loss: (x: Tensor[]) => Tensor, xs: Tensor[], weigh: number[]): Tensor[][] {
+  if (!weigh.length) return [];
+  const first = grad(loss);
+  const along = (x: Tensor[]) =>
+    first(x).map((g, i) => sum(weigh[0] ? mul(g, fill(g.shape, weigh[0] + i)) : g)).reduce((a, b) =>
+      add(a, b)
+    );
+  return [first(xs), ...orders(along, xs, weigh.slice(1))];
+}
+
+const derivatives = (name: string): Tensor[][] => {
+  const { shapes } = golden.cases[name];
+  const loss = (x: Tensor[]) => {
+    const y = CASES[name](x);
+    return sum(mul(sin(y), fill(y.shape, 50)));
+  };
+  return orders(loss, shapes.map((s, i) => fill(s, i + 1)), [60, 70, 80]);
+};
+
+/** Distance of all inputs' derivatives together, so that one that should be zero is compared with the others. */
+const distance = (actual: ArrayLike<number>[], expected: number[][]): number =>
+  relativeError(actual.flatMap((a) => Array.from(a)), expected.flat());
+
+// Ops that differentiate nothing: they have no inputs, or none that is a number with a derivative.
+const CONSTANT = ["input", "constant", "literal", "array", "stopGradient"];
+// Nothing flows to the inputs of these: what they give is whole numbers, or drawn.
+const STEPS = ["less", "greaterEqual", "equal", "randomBits", "randomUniform", "randomNormal"];
+const differentiated = new Set<string>();
+for (const op of registered()) {
+  const { vjp } = op;
+  op.vjp = (g, node, wanted) => {
+    differentiated.add(op.name);
+    return vjp.call(op, g, node, wanted);
+  };
+}
+
+Deno.test("three orders of derivatives of every operation are PyTorch's, in float64", () => {
+  assertEquals(Object.keys(CASES), Object.keys(golden.cases));
+  for (const name of Object.keys(CASES)) {
+    const made = derivatives(name);
+    for (const [k, of] of made.entries()) {
+      const e = distance(interpret(of), golden.cases[name].orders[k]);
+      // erf and gelu are a series here; sums of third derivatives cancel.
+      assert(e < 1e-7, `${name}: derivatives of order ${k + 1} differ by ${e}`);
+    }
+  }
+});
+
+Deno.test("no op is left out: the cases above differentiate the derivative of every one", () => {
+  differentiated.clear();
+  for (const name of Object.keys(CASES)) {
+    const before = new Set(derivatives(name)[0].map((g) => g.node.id));
+    assert(before.size > 0);
+  }
+  const missing = registered().map((op) => op.name).filter((name) =>
+    !differentiated.has(name) && ![...CONSTANT, ...STEPS].includes(name)
+  );
+  assertEquals(missing, []);
+});
+
+for (const software of [true, false]) {
+  const kind = software ? "a software adapter" : "a GPU";
+  Deno.test(`two orders of derivatives hold on the device, with kernels for ${kind}`, async () => {
+    const device = await deviceAs(software);
+    for (const name of Object.keys(CASES)) {
+      if (!software && !/norm|attention|softmax|logSum|embedding|transformer/i.test(name)) continue;
+      const made = derivatives(name).slice(0, 2);
+      const values = evaluate(device, made);
+      const half = name === "cast";
+      for (const [k, of] of values.entries()) {
+        const actual = await Promise.all(of.map((t) => device.read(t) as Promise<Float32Array>));
+        const e = distance(actual, golden.cases[name].orders[k]);
+        const most = half ? 4e-3 : 2e-4;
+        assert(e < most, `${name}: derivatives of order ${k + 1} differ by ${e}`);
+      }
+      values.flat().forEach((t) => device.free(t));
+    }
+  });
+}
+
+Deno.test("at ties and at the ends of what f32 holds, derivatives are PyTorch's", async () => {
+  assertEquals(Object.keys(EDGES), Object.keys(golden.edges));
+  const device = await deviceAs(true);
+  for (const [name, { values, orders: expected }] of Object.entries(golden.edges)) {
+    const xs = values.map((v) => tensor(v));
+    const made = orders((x) => sum(EDGES[name](x)), xs, [0, 0]);
+    for (const [k, of] of made.entries()) {
+      const exact = interpret(of);
+      const device32 = await Promise.all(
+        of.map(async (t) => await device.read(evaluate(device, t)) as Float32Array),
+      );
+      expected[k].forEach((each, i) =>
+        each.forEach((e, j) => {
+          const close = (a: number) => Object.is(a, e) || Math.abs(a - e) < 1e-6;
+          const where = `order ${k + 1} of ${name} at ${values[i][j]}`;
+          assert(close(exact[i][j]), `${where}: ${exact[i][j]} in float64, PyTorch has ${e}`);
+          assert(close(device32[i][j]), `${where}: ${device32[i][j]}, PyTorch has ${e}`);
+        })
+      );
+    }
+  }
+});
