@@ -16,7 +16,7 @@ import {
 } from "../tensor/kernel.ts";
 import { defineMap } from "./elementwise.ts";
 import { applyMap } from "./map.ts";
-import { add, clamp, exp, mul, square, sub } from "./arithmetic.ts";
+import { add, clamp, exp, mul, neg, square, sub } from "./arithmetic.ts";
 import { less, where } from "./compare.ts";
 import { erfOf, erfWgsl } from "./erf.ts";
 import { tensor } from "./leaf.ts";
@@ -36,7 +36,15 @@ interface Activation {
   readonly slopeReference: (x: number) => number;
 }
 
-function activation(r: Activation) {
+/** An activation as functions of tensors, and what kernels of their own need of it. */
+interface Activated {
+  readonly value: Unary;
+  readonly slope: Unary;
+  readonly wgsl: Activation["value"];
+  readonly reference: Activation["reference"];
+}
+
+function activation(r: Activation): Activated {
   const make = (
     name: string,
     expression: (x: string, w: Wgsl) => string,
@@ -60,6 +68,11 @@ function activation(r: Activation) {
 /** WGSL of σ(x). */
 const sigmoidWgsl = (x: string, w: Wgsl): string =>
   w.let(`(${one(w)} / (${one(w)} + exp(-(${x}))))`);
+/** WGSL of σ(x)·σ(−x), the slope of σ, without taking σ from 1: that leaves nothing of it beyond x = 17. */
+const bellWgsl = (x: string, w: Wgsl): string => {
+  const e = w.let(`exp(-abs(${x}))`);
+  return `(${e} / ((${one(w)} + ${e}) * (${one(w)} + ${e})))`;
+};
 /**
  * WGSL of tanh, of our own: drivers compute sinh/cosh (∞/∞ for large arguments), lose half their digits near zero, or both.
  * Near zero x + x³·P(x²) (Cephes' coefficients), elsewhere 1 − 2/(e²ˣ + 1).
@@ -98,34 +111,22 @@ function boundedWgsl(of: string, w: Wgsl): string {
 
 const sigma = (x: number): number => 1 / (1 + Math.exp(-x));
 
-const sigmoidPair = activation({
+const sigmoidPair: Activated = activation({
   name: "sigmoid",
   value: sigmoidWgsl,
-  slope: (x, w) => {
-    const s = sigmoidWgsl(x, w);
-    return `(${s} * (${one(w)} - ${s}))`;
-  },
-  curvature: (x) => {
-    const s = sigmoid(x);
-    return mul(mul(s, sub(1, s)), sub(1, mul(s, 2)));
-  },
+  slope: bellWgsl,
+  curvature: (x) => mul(sigmoidPair.slope(x), neg(tanh(mul(x, 0.5)))),
   reference: sigma,
   slopeReference: (x) => sigma(x) * sigma(-x),
 });
 
-const tanhPair = activation({
+const tanhPair: Activated = activation({
   name: "tanh",
   value: tanhWgsl,
-  slope: (x, w) => {
-    const t = tanhWgsl(x, w);
-    return `(${one(w)} - ${t} * ${t})`;
-  },
-  curvature: (x) => {
-    const t = tanh(x);
-    return mul(mul(t, -2), sub(1, square(t)));
-  },
+  slope: (x, w) => `(${num(4, w)} * ${bellWgsl(`(${num(2, w)} * ${x})`, w)})`,
+  curvature: (x) => mul(mul(tanh(x), -2), tanhPair.slope(x)),
   reference: Math.tanh,
-  slopeReference: (x) => 1 - Math.tanh(x) ** 2,
+  slopeReference: (x) => 4 * sigma(2 * x) * sigma(-2 * x),
 });
 
 const erfPair = activation({
@@ -150,8 +151,7 @@ function swish(name: string, beta: number) {
     },
     curvature: (x) => {
       const z = mul(x, beta);
-      const s = sigmoid(z);
-      return mul(mul(mul(s, sub(1, s)), beta), add(2, mul(z, sub(1, mul(s, 2)))));
+      return mul(mul(sigmoidPair.slope(z), beta), sub(2, mul(z, tanh(mul(z, 0.5)))));
     },
     reference: (x) => x * sigma(beta * x),
     slopeReference: (x) => {

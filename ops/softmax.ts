@@ -4,7 +4,7 @@ import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { type Shape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
-import { mul, sub } from "./arithmetic.ts";
+import { exp, mul, sub } from "./arithmetic.ts";
 import { cast } from "./cast.ts";
 import { expand, sum } from "./broadcast.ts";
 import { reshape } from "./movement.ts";
@@ -170,6 +170,53 @@ const logSumExpOp = defineOp<undefined>({
   },
 });
 
+/** (x − top) − log Σ: what the maximum and the sum's logarithm have in common is never added to either. */
+const logSoftmaxOp = defineOp<undefined>({
+  name: "logSoftmax",
+  shape([x]) {
+    check("logSoftmax", x);
+    return [{ shape: x.shape, dtype: "f32" }];
+  },
+  vjp: ([g], { inputs: [x], outputs: [y] }) => [
+    g && cast(sub(g, mul(exp(y), sum(g, [-1], { keep: true }))), x.dtype),
+  ],
+  reference([x], [s]) {
+    const y = new Float64Array(x.length);
+    eachRow(s, (from, to) => {
+      const row = x.subarray(from, to);
+      const top = row.reduce((a, b) => Math.max(a, b), -Infinity);
+      const total = Math.log(row.reduce((a, b) => a + Math.exp(b - top), 0));
+      row.forEach((v, i) => y[from + i] = v - top - total);
+    });
+    return [y];
+  },
+  lowering: {
+    kind: "kernel",
+    epilogue: true,
+    build({ inputs: [x], profile, epilogue }) {
+      const length = lengthOf(x.shape);
+      const spec = {
+        label: "logSoftmax",
+        rows: sizeOf(x.shape) / length,
+        length,
+        operands: [{ name: "xs", dtype: x.dtype, input: 0 }],
+        buffers: [],
+        phases: [maximum, {
+          update: ([x]: readonly string[]) => [`${x} - ${rowType(length)}(top)`],
+          folds: [{
+            name: "total",
+            join: "add" as const,
+            value: ([x]: readonly string[]) => `exp(${x})`,
+          }],
+          then: "let share = log(total);",
+        }],
+        map: { value: ([x]: readonly string[]) => `${x} - share`, epilogue },
+      };
+      return { dispatches: [rowKernel(spec, profile)] };
+    },
+  },
+});
+
 /**
  * eˣ / Σ eˣ over the last axis.
  *
@@ -191,8 +238,12 @@ export function logSumExp(x: Tensor, options: { readonly keep?: boolean } = {}):
   return options.keep ? y : reshape(y, x.shape.slice(0, -1));
 }
 
-/** Logarithm of {@linkcode softmax}, without the cancellation of taking it afterwards. */
+/**
+ * Logarithm of {@linkcode softmax}, in f32, without the cancellation of taking it afterwards.
+ *
+ * @param x `[..., n]`
+ */
 export function logSoftmax(x: Tensor): Tensor {
   expectTensors("logSoftmax", { x });
-  return sub(cast(x, "f32"), expand(logSumExp(x, { keep: true }), x.shape));
+  return apply(logSoftmaxOp, [x], undefined)[0];
 }

@@ -81,6 +81,21 @@ Deno.test("slopes of activations have derivatives of their own: second derivativ
   }
 });
 
+Deno.test("slopes that fade away keep their digits: nothing is taken from 1", async () => {
+  const device = await testDevice();
+  const x = tensor([-80, -20, -9, -1, 0, 0.5, 5, 12, 20, 40, 80]);
+  const seed = expand(tensor([1]), x.shape);
+  const slope = (f: (x: Tensor) => Tensor) => (x: Tensor) => vjp([[f(x), seed]], [x])[0]!;
+  const functions = [activation.sigmoid, (x: Tensor) => activation.tanh(arithmetic.mul(x, 0.5))];
+  for (const f of functions.flatMap((f) => [slope(f), slope(slope(f))])) {
+    const [y] = interpret([f(x)]);
+    const actual = await device.read(evaluate(device, f(x))) as Float32Array;
+    y.forEach((v, i) =>
+      assert(Math.abs(v - actual[i]) <= 2e-5 * Math.abs(v), `${actual[i]}, not ${v}`)
+    );
+  }
+});
+
 Deno.test("activations keep nothing but their input for the backward pass", () => {
   for (const f of [activation.silu, activation.quickGelu, activation.gelu, activation.tanh]) {
     const x = tensor([0.5], [1]);

@@ -1,15 +1,16 @@
-import { assert, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { logSoftmax, logSumExp, softmax } from "../ops/softmax.ts";
 import { add, mul } from "../ops/arithmetic.ts";
 import { expand } from "../ops/broadcast.ts";
-import { permute } from "../ops/movement.ts";
+import { permute, slice } from "../ops/movement.ts";
 import { tensor } from "../ops/leaf.ts";
-import { evaluate } from "../compile/compile.ts";
+import { compile, evaluate } from "../compile/compile.ts";
+import { interpret } from "../compile/interpret.ts";
 import { vjp } from "../autograd/grad.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { ShapeError, type Spec } from "../tensor/shape.ts";
-import { checkOp, deviceAs } from "./support/check.ts";
+import { checkOp, deviceAs, relativeError } from "./support/check.ts";
 
 const f32 = (...shape: number[]): Spec => ({ shape, dtype: "f32" });
 const f16 = (...shape: number[]): Spec => ({ shape, dtype: "f16" });
@@ -75,6 +76,35 @@ Deno.test("large arguments neither overflow nor lose their differences", async (
     assert(Math.abs(y[4] - 1 / total) < 1e-6 && y[7] === 0);
     assert(Math.abs(l[0] - 1001 - Math.log(total)) < 1e-4);
     assert(Math.abs(l[1] + 1000 - Math.log(total)) < 1e-4);
+  }
+});
+
+Deno.test("log-softmax of large numbers that lie near each other is as exact as of small ones", async () => {
+  const near = [0, 1, -3, 0.5, -20, 7];
+  for (const offset of [1e3, 1e6, -1e6]) {
+    const x = tensor(near.map((v) => v + offset), [1, 6]);
+    const small = interpret([logSoftmax(tensor(near, [1, 6]))])[0];
+    const first = slice(logSoftmax(x), 1, 0, 1);
+    const [g] = vjp([[first, tensor([1], [1, 1])]], [x]);
+    const share = small.map((l, i) => Number(i === 0) - Math.exp(l));
+    for (const software of kinds) {
+      const device = await deviceAs(software);
+      const y = await device.read(evaluate(device, logSoftmax(x))) as Float32Array;
+      assert(relativeError(y, small) < 1e-6, `${y} for ${offset}`);
+      const dx = await device.read(evaluate(device, g!)) as Float32Array;
+      assert(relativeError(dx, share) < 1e-6, `gradient ${dx} for ${offset}`);
+    }
+  }
+});
+
+Deno.test("log-softmax is one kernel, and what is masked stays masked", async () => {
+  const x = tensor([1, -Infinity, 2, -1e30, 0, -Infinity], [2, 3]);
+  for (const software of kinds) {
+    const device = await deviceAs(software);
+    assertEquals(compile(device, logSoftmax).plan(x).dispatches.length, 1);
+    const y = await device.read(evaluate(device, logSoftmax(x))) as Float32Array;
+    assertEquals(y[1], -Infinity);
+    assertEquals([y[4], y[5]], [0, -Infinity]);
   }
 });
 
