@@ -4,7 +4,14 @@
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import { sizeOf, stridesOf } from "../tensor/shape.ts";
-import { assertIterations, flatGroup, foldGrid, storageType } from "../tensor/kernel.ts";
+import {
+  assertIterations,
+  flatGroup,
+  foldGrid,
+  storageType,
+  sumLoop,
+  sumTurns,
+} from "../tensor/kernel.ts";
 import {
   arithmetic,
   BufferNames,
@@ -59,7 +66,7 @@ export function reduceKernel(
     ? Math.min(Math.ceil(steps / 64), Math.max(2, Math.ceil(16384 / lanes)), 4096)
     : 1;
   const per = Math.ceil(steps / chunks);
-  assertIterations(`${op} over ${length} elements`, per + 1);
+  assertIterations(`${op} over ${length} elements`, sumTurns(per));
 
   const t = arithmetic(output.dtype);
   const type = vector(t, width);
@@ -100,6 +107,22 @@ export function reduceKernel(
     type: storageType(output.dtype, outWidth),
   };
   const partType = vector(t, outWidth);
+  /** Folds `value(k)` for k = from … to into `acc`. */
+  const folded = (
+    value: string,
+    { before = "", ...loop }: { before?: string; from: string; to: string; most: number },
+    type: string,
+    width: 1 | 4,
+  ) =>
+    sumLoop({
+      index: "k",
+      ...loop,
+      sums: op === "sum" ? { acc: type } : {},
+      turn: (into) => {
+        const acc = op === "sum" ? into("acc") : "acc";
+        return `${before} ${acc} = ${joinAs(acc, value, width)};`;
+      },
+    });
   const first = `@compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let g = ${flatGroup(grid)} * ${WORKGROUP}u + lid;
@@ -110,10 +133,20 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let to_ = min(from_ + ${per}u, ${steps}u);
   ${baseIndex(shape, axes, innerKept ? width : 1)}
   var acc = ${start};
-  for (var k = from_; k < to_; k++) {
-    ${stepIndex(shape, axes, innerKept ? 1 : width)}
+  ${
+    folded(
+      value,
+      {
+        from: "from_",
+        to: "to_",
+        most: per,
+        before: `${stepIndex(shape, axes, innerKept ? 1 : width)}
     ${emit.lines.join("\n    ")}
-    acc = ${joinAs("acc", value, width)};
+   `,
+      },
+      type,
+      width,
+    )
   }
   ${whole ? `y[o] = ${target(collapseLanes("acc"))};` : `part[g] = ${collapseLanes("acc")};`}
 }`;
@@ -125,9 +158,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let o = ${flatGroup(finalGrid)} * ${WORKGROUP}u + lid;
   if (o >= ${lanes}u) { return; }
   var acc = part[o];
-  for (var k = 1u; k < ${chunks}u; k++) { acc = ${
-    joinAs("acc", `part[k * ${lanes}u + o]`, outWidth)
-  }; }
+  ${
+    folded(
+      `part[k * ${lanes}u + o]`,
+      { from: "1u", to: `${chunks}u`, most: chunks },
+      partType,
+      outWidth,
+    )
+  }
   y[o] = ${target("acc")};
 }`;
   return {

@@ -150,7 +150,7 @@ function swish(name: string, beta: number) {
       return `(${s} * (${one(w)} + ${z} * (${one(w)} - ${s})))`;
     },
     curvature: (x) => {
-      const z = mul(x, beta);
+      const z = clamp(mul(x, beta), -FLAT, FLAT);
       return mul(mul(sigmoidPair.slope(z), beta), sub(2, mul(z, tanh(mul(z, 0.5)))));
     },
     reference: (x) => x * sigma(beta * x),

@@ -12,6 +12,8 @@ import {
   type KernelContext,
   type KernelPlan,
   storageType,
+  sumLoop,
+  sumTurns,
 } from "../tensor/kernel.ts";
 import { BYTES } from "../tensor/dtype.ts";
 import { byteSize, sizeOf, type Spec } from "../tensor/shape.ts";
@@ -197,7 +199,7 @@ export function embeddingGradKernel(ctx: KernelContext<Vocabulary>): KernelPlan 
   const d = out.shape[1];
   const steps = d / widthOf(d);
   const type = valueType(d);
-  assertIterations("embeddingGrad", count);
+  assertIterations("embeddingGrad", sumTurns(count));
   const output: BufferUse = {
     name: "sums",
     ref: { output: 0 },
@@ -239,7 +241,18 @@ export function embeddingGradKernel(ctx: KernelContext<Vocabulary>): KernelPlan 
   if (links[2u * p + 1u] == 0u) { return; }
   let id = ${id("p")};
   var total = ${type}();
-  while (p < ${count}u) { total += ${type}(gs[p * ${steps}u + column]); p = links[2u * p]; }
+  ${
+      sumLoop({
+        index: "n",
+        from: "0u",
+        to: `${count}u`,
+        while: `p < ${count}u`,
+        most: count,
+        sums: { total: type },
+        turn: (into) =>
+          `${into("total")} += ${type}(gs[p * ${steps}u + column]); p = links[2u * p];`,
+      })
+    }
   sums[id * ${steps}u + column] = ${rowType(out)}(total);`,
   );
   return { dispatches: [link, clear, sum], scratch: [count * 8] };
@@ -252,7 +265,7 @@ export function embeddingRowsGradKernel(ctx: KernelContext<RowIds & Vocabulary>)
   const d = out.shape[1];
   const steps = d / widthOf(d);
   const type = valueType(d);
-  assertIterations("embeddingRowsGrad", count);
+  assertIterations("embeddingRowsGrad", sumTurns(count));
   const tests = rowIds.map((id, j) => `if (row == ${j}u) { wanted = ${id}u; }`).join(" ");
   const buffers: BufferUse[] = [
     read("gs", 0, storageType(g.dtype, widthOf(d))),
@@ -267,9 +280,19 @@ export function embeddingRowsGradKernel(ctx: KernelContext<RowIds & Vocabulary>)
   let row = t / ${steps}u;
   var wanted = 0u; ${tests}
   var total = ${type}();
-  for (var p = 0u; p < ${count}u; p++) {
-    if (min(ids[p], ${rows - 1}u) == wanted) { total += ${type}(gs[p * ${steps}u + column]); }
-  }
+  ${
+      sumLoop({
+        index: "p",
+        from: "0u",
+        to: `${count}u`,
+        most: count,
+        sums: { total: type },
+        turn: (into) =>
+          `if (min(ids[p], ${rows - 1}u) == wanted) { ${
+            into("total")
+          } += ${type}(gs[p * ${steps}u + column]); }`,
+      })
+    }
   sums[t] = ${rowType(out)}(total);`,
   );
   return { dispatches: [sum] };

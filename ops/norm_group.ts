@@ -15,6 +15,8 @@ import {
   type KernelContext,
   type KernelPlan,
   storageType,
+  sumLoop,
+  sumTurns,
 } from "../tensor/kernel.ts";
 import { groupShape, type NormAttrs, type NormShape } from "./norm_shape.ts";
 
@@ -64,7 +66,15 @@ function runLength(
 function columnDispatch(
   l: Layout,
   run: number,
-  part: { label: string; buffers: BufferUse[]; before: string; each: string; after?: string },
+  part: {
+    label: string;
+    buffers: BufferUse[];
+    before: string;
+    /** Names of what `each` adds up. */
+    sums?: readonly string[];
+    each: (into: (name: string) => string) => string;
+    after?: string;
+  },
 ): Dispatch {
   const runs = Math.ceil(l.pixels / run);
   const invocations = l.images * runs * l.columns;
@@ -79,9 +89,15 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let count = min(${run}u, ${l.pixels}u - first);
   let base = (image * ${l.pixels}u + first) * ${l.columns}u + column;
   ${part.before}
-  for (var p = 0u; p < count; p++) {
-    let i = base + p * ${l.columns}u;
-    ${part.each}
+  ${
+    sumLoop({
+      index: "p",
+      from: "0u",
+      to: "count",
+      most: run,
+      sums: Object.fromEntries((part.sums ?? []).map((name) => [name, l.type])),
+      turn: (into) => `let i = base + p * ${l.columns}u; ${part.each(into)}`,
+    })
   }
   ${part.after ?? ""}
 }`;
@@ -104,19 +120,29 @@ function joinDispatch(
   const runs = Math.ceil(l.pixels / run);
   const items = runs * l.channels;
   const lanes = profile.software && items * part.sums.length <= 20_000 ? 1 : WORKGROUP;
-  assertIterations(part.label, Math.ceil(items / lanes) * part.sums.length);
+  const each = Math.ceil(items / lanes);
+  assertIterations(part.label, sumTurns(each) * part.sums.length);
   const groups = l.images * l.groups;
   const workgroup = lanes === 1 ? SMALL : WORKGROUP;
   const perWorkgroup = workgroup / lanes;
   const grid = foldGrid(Math.ceil(groups / perWorkgroup));
   const walks = part.sums.map(({ name, value, then }) => `
   var ${name} = 0.0;
-  for (var item = lane; item < ${items}u; item += ${lanes}u) {
-    let run = item / ${l.channels}u;
+  ${
+    sumLoop({
+      index: "item",
+      from: "lane",
+      to: `${items}u`,
+      step: lanes,
+      most: each,
+      sums: { [name]: "f32" },
+      turn: (into) =>
+        `let run = item / ${l.channels}u;
     let c = channel + item % ${l.channels}u;
     let j = (image * ${runs}u + run) * ${l.total}u + c;
     let n = f32(min(${run}u, ${l.pixels}u - run * ${run}u));
-    ${name} += ${value};
+    ${into(name)} += ${value};`,
+    })
   }
   ${lanes === 1 ? "" : treeSum(name)}
   ${then}`);
@@ -196,7 +222,8 @@ export function groupNormKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
     label: "groupNorm (moments)",
     buffers: [xs, ...foldBuffers(type, "write")],
     before: `let pivot = ${type}(xs[base]); var s = ${type}(); var q = ${type}();`,
-    each: `let d = ${type}(xs[i]) - pivot; s += d; q += d * d;`,
+    sums: ["s", "q"],
+    each: (into) => `let d = ${type}(xs[i]) - pivot; ${into("s")} += d; ${into("q")} += d * d;`,
     after: `let share = s * (1.0 / f32(count));
   aa[t] = pivot + share;
   bb[t] = max(q - s * share, ${type}());`,
@@ -217,7 +244,7 @@ export function groupNormKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
     before: `${pairsOf(l, "stats", "mean", "scale")}
   let gamma = scale * ${type}(gammas[column]);
   let beta = ${type}(betas[column]);`,
-    each: epilogue.store(`i * ${l.width}u`, `(${type}(xs[i]) - mean) * gamma + beta`),
+    each: () => epilogue.store(`i * ${l.width}u`, `(${type}(xs[i]) - mean) * gamma + beta`),
   });
   return { dispatches: [moments, join, map], scratch: [foldBytes(l, run), foldBytes(l, run)] };
 }
@@ -248,7 +275,11 @@ export function groupGradKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
     label: "groupNormGrad (sums)",
     buffers: [xs, gs, stats, ...foldBuffers(type, "write")],
     before: `${pairsOf(l, "stats", "mean", "scale")} var s = ${type}(); var q = ${type}();`,
-    each: `let d = ${type}(gs[i]); s += d; q += d * ((${type}(xs[i]) - mean) * scale);`,
+    sums: ["s", "q"],
+    each: (into) =>
+      `let d = ${type}(gs[i]); ${into("s")} += d; ${
+        into("q")
+      } += d * ((${type}(xs[i]) - mean) * scale);`,
     after: "aa[t] = s; bb[t] = q;",
   });
   const join = joinDispatch(l, run, profile, {
@@ -273,10 +304,11 @@ export function groupGradKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
     before: `${pairsOf(l, "stats", "mean", "scale")}
   ${pairsOf(l, "means", "level", "slope")}
   let gamma = ${type}(gammas[column]);`,
-    each: epilogue.store(
-      `i * ${l.width}u`,
-      `scale * (${type}(gs[i]) * gamma - level - (${type}(xs[i]) - mean) * scale * slope)`,
-    ),
+    each: () =>
+      epilogue.store(
+        `i * ${l.width}u`,
+        `scale * (${type}(gs[i]) * gamma - level - (${type}(xs[i]) - mean) * scale * slope)`,
+      ),
   });
   const scratch = [foldBytes(l, run), foldBytes(l, run), l.images * l.groups * 8];
   return { dispatches: [sums, join, map], scratch };

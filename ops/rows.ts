@@ -13,6 +13,8 @@ import {
   flatGroup,
   foldGrid,
   storageType,
+  sumLoop,
+  sumTurns,
 } from "../tensor/kernel.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { MINUS_INFINITE } from "./nan.ts";
@@ -110,10 +112,19 @@ const updates = (phases: readonly RowPhase[], v: readonly string[], k: string): 
   )
     .join(" ");
 
-const folding = (f: RowFold, v: readonly string[], k: string): string =>
+/** Names of accumulators, which are others within {@linkcode sumLoop}. */
+type Into = (name: string) => string;
+
+const folding = (f: RowFold, v: readonly string[], k: string, into: Into = (name) => name) =>
   f.join === "add"
-    ? `${f.name}_ += ${f.value(v, k)};`
+    ? `${into(`${f.name}_`)} += ${f.value(v, k)};`
     : `${f.name}_ = max(${f.name}_, ${f.value(v, k)});`;
+
+/** The accumulators of a phase that are sums. */
+const sumsOf = (spec: RowKernel, phase: RowPhase): Record<string, string> =>
+  Object.fromEntries(
+    phase.folds.filter((f) => f.join === "add").map((f) => [`${f.name}_`, rowType(spec.length)]),
+  );
 
 const declare = (spec: RowKernel, phase: RowPhase): string =>
   phase.folds.map((f) => `var ${f.name}_ = ${rowType(spec.length)}(${START[f.join]});`).join(" ");
@@ -132,6 +143,13 @@ const storing = (spec: RowKernel, steps: number, v: readonly string[], k: string
     spec.map!.value(v, k),
   );
 
+/** Joins neighbours, then neighbours of these: as few joins one after the other as there can be. */
+function inPairs(parts: readonly string[], join: (a: string, b: string) => string): string {
+  if (parts.length === 1) return parts[0];
+  const half = Math.ceil(parts.length / 2);
+  return join(inPairs(parts.slice(0, half), join), inPairs(parts.slice(half), join));
+}
+
 /** One invocation for each row. */
 function soloBody(spec: RowKernel, steps: number) {
   const width = rowWidth(spec.length);
@@ -139,14 +157,26 @@ function soloBody(spec: RowKernel, steps: number) {
   const workgroup = spec.rows < 1024 ? 8 : 64;
   const grid = foldGrid(Math.ceil(spec.rows / workgroup));
   const v = names(spec);
-  const loop = (done: number, body: string) =>
-    `for (var k = 0u; k < ${steps}u; k++) { ${reads(spec, steps, v, "k")} ${
-      updates(spec.phases.slice(0, done), v, "k")
-    } ${body} }`;
+  const loop = (done: number, body: (into: Into) => string, sums: Record<string, string> = {}) =>
+    sumLoop({
+      index: "k",
+      from: "0u",
+      to: `${steps}u`,
+      most: steps,
+      sums,
+      turn: (into) =>
+        `${reads(spec, steps, v, "k")} ${updates(spec.phases.slice(0, done), v, "k")} ${
+          body(into)
+        }`,
+    });
   const phases = spec.phases.map((p, i) =>
     [
       declare(spec, p),
-      loop(i + 1, p.folds.map((f) => folding(f, v, "k")).join(" ")),
+      loop(
+        i + 1,
+        (into) => p.folds.map((f) => folding(f, v, "k", into)).join(" "),
+        sumsOf(spec, p),
+      ),
       ...p.folds.map((f) => `let ${f.name} = ${collapse(f, `${f.name}_`, width)};`),
       p.then ?? "",
     ].join("\n  ")
@@ -158,7 +188,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   ${spec.prologue ?? ""}
   ${phases.join("\n  ")}
   ${spec.finish ?? ""}
-  ${spec.map ? loop(spec.phases.length, storing(spec, steps, v, "k")) : ""}
+  ${spec.map ? loop(spec.phases.length, () => storing(spec, steps, v, "k")) : ""}
 }`;
   return { body, grid };
 }
@@ -169,19 +199,33 @@ function sharedBody(spec: RowKernel, steps: number, passes: number) {
   const lanes = Math.min(WORKGROUP, Math.max(8, 2 ** Math.ceil(Math.log2(steps / 4))));
   const rows = WORKGROUP / lanes;
   const each = Math.ceil(steps / lanes);
-  assertIterations(spec.label, each > REGISTERS ? each * passes : 0);
+  assertIterations(spec.label, each > REGISTERS ? sumTurns(each) * passes : 0);
   const grid = foldGrid(Math.ceil(spec.rows / rows));
   const ragged = steps % lanes !== 0;
   const guarded = (test: boolean, k: string, body: string) =>
     test ? `if (${k} < ${steps}u) { ${body} }` : body;
 
   /** Emits `body` for every step of this lane: unrolled over registers, or as a loop that reads again. */
-  const walk = (done: number, body: (v: string[], k: string) => string, store = false): string => {
+  const walk = (
+    done: number,
+    body: (v: string[], k: string, into?: Into) => string,
+    phase?: RowPhase,
+  ): string => {
+    const store = phase === undefined;
     if (each > REGISTERS) {
       const v = names(spec);
-      return `for (var k = lane; k < ${steps}u; k += ${lanes}u) { ${reads(spec, steps, v, "k")} ${
-        updates(spec.phases.slice(0, done), v, "k")
-      } ${guardedStore(store, body(v, "k"))} }`;
+      return sumLoop({
+        index: "k",
+        from: "lane",
+        to: `${steps}u`,
+        step: lanes,
+        most: each,
+        sums: phase ? sumsOf(spec, phase) : {},
+        turn: (into) =>
+          `${reads(spec, steps, v, "k")} ${updates(spec.phases.slice(0, done), v, "k")} ${
+            guardedStore(store, body(v, "k", into))
+          }`,
+      });
     }
     return Array.from({ length: each }, (_, s) => {
       const v = names(spec, `_${s}`);
@@ -208,12 +252,12 @@ function sharedBody(spec: RowKernel, steps: number, passes: number) {
     );
     const joined = (f: RowFold) => {
       const parts = Array.from({ length: lanes / 4 }, (_, j) => `${f.name}_w[at + ${j}u]`);
-      const sum = parts.reduce((a, b) => f.join === "add" ? `${a} + ${b}` : `max(${a}, ${b})`);
+      const sum = inPairs(parts, (a, b) => f.join === "add" ? `(${a} + ${b})` : `max(${a}, ${b})`);
       return `let ${f.name}_4 = ${sum}; let ${f.name} = ${collapse(f, `${f.name}_4`, 4)};`;
     };
     return [
       declare(spec, p),
-      walk(i + 1, (v, k) => p.folds.map((f) => folding(f, v, k)).join(" ")),
+      walk(i + 1, (v, k, into) => p.folds.map((f) => folding(f, v, k, into)).join(" "), p),
       ...p.folds.map((f) =>
         `${f.name}_w[lid >> 2u][lid & 3u] = ${collapse(f, `${f.name}_`, width)};`
       ),
@@ -235,7 +279,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   ${load}
   ${phases.join("\n  ")}
   ${spec.finish ? `if (mine && lane == 0u) { ${spec.finish} }` : ""}
-  ${spec.map ? walk(spec.phases.length, (v, k) => storing(spec, steps, v, k), true) : ""}
+  ${spec.map ? walk(spec.phases.length, (v, k) => storing(spec, steps, v, k)) : ""}
 }`;
   return { body, grid };
 }

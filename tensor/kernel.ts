@@ -115,3 +115,62 @@ export function foldGrid(groups: number): [number, number, number] {
 /** WGSL for the flat workgroup number under {@linkcode foldGrid}. */
 export const flatGroup = (grid: readonly [number, number, number]): string =>
   grid[1] === 1 ? "wid.x" : `(wid.y * ${grid[0]}u + wid.x)`;
+
+/** Numbers that one accumulator takes one after the other before it is added to the next. */
+const RADIX = 16;
+
+/** A loop of one invocation that adds numbers up; see {@linkcode sumLoop}. */
+export interface SumLoop {
+  /** Name of the loop's variable, a u32. */
+  readonly index: string;
+  /** Where it starts, and the first that it doesn't reach: names or literals. */
+  readonly from: string;
+  readonly to: string;
+  /** What is added to it at each turn. Default 1. */
+  readonly step?: number;
+  /** Most turns that it takes. */
+  readonly most: number;
+  /** A condition without which the loop ends, too. */
+  readonly while?: string;
+  /** Accumulators by name, declared before the loop, with their WGSL types. */
+  readonly sums: Readonly<Record<string, string>>;
+  /** One turn; an accumulator is written to as `into(name)`. */
+  readonly turn: (into: (name: string) => string) => string;
+}
+
+/**
+ * WGSL of a loop whose rounding errors grow with the logarithm of its length: runs of a few numbers are added up, then
+ * runs of these sums, and so on. One after the other, as many errors as numbers would come together.
+ */
+export function sumLoop(
+  { index, from, to, step = 1, most, while: until, sums, turn }: SumLoop,
+): string {
+  let levels = 1;
+  const below = Object.entries(sums);
+  while (below.length && RADIX ** levels < most) levels++;
+  const named = (name: string, level: number) => level + 1 === levels ? name : `${name}_${level}`;
+  const at = (level: number) => level ? `${index}_${level}` : index;
+  let body = turn((name) => named(name, 0));
+  for (let level = 0; level < levels; level++) {
+    const outer = level + 1 === levels;
+    const span = step * RADIX ** level;
+    if (level) {
+      body = [
+        `let ${at(level)}end = min(${outer ? to : `${at(level + 1)}end`}, ${
+          at(level)
+        } + ${span}u);`,
+        ...below.map(([s, type]) => `var ${named(s, level - 1)} = ${type}();`),
+        body,
+        ...below.map(([s]) => `${named(s, level)} += ${named(s, level - 1)};`),
+      ].join("\n");
+    }
+    const [start, end] = outer ? [from, to] : [at(level + 1), `${at(level + 1)}end`];
+    body = `for (var ${at(level)} = ${start}; ${at(level)} < ${end}${
+      until ? ` && ${until}` : ""
+    }; ${at(level)} += ${span}u) { ${body} }`;
+  }
+  return body;
+}
+
+/** Turns of all the loops that {@linkcode sumLoop} makes, for {@linkcode assertIterations}. */
+export const sumTurns = (most: number): number => Math.ceil(most * RADIX / (RADIX - 1)) + 8;

@@ -11,7 +11,7 @@ import { variable } from "../gradient.ts";
 import { tensor } from "../leaf.ts";
 import { matmul } from "../matmul.ts";
 import { permute, reshape } from "../movement.ts";
-import { type AttentionGradAttrs, MASKED, type Operand } from "./problem.ts";
+import { type AttentionGradAttrs, type Operand } from "./problem.ts";
 
 /** [B, N, H, D] as [B, H, N, D] in f32, and back: the permutation is its own inverse. */
 const heads = (t: Tensor): Tensor => permute(cast(t, "f32"), [0, 2, 1, 3]);
@@ -35,7 +35,7 @@ function gradients(
   const scores = sub(mul(matmul(qs, ks, { transposeB: true }), scale), column(lse));
   // What is masked is masked before the exponential: afterwards its derivative might be 0·∞.
   const mask = causal ? allowed(q.shape[1], k.shape[1]) : undefined;
-  const weights = exp(mask ? where(mask, scores, Number(MASKED)) : scores);
+  const weights = exp(mask ? where(mask, scores, -1e30) : scores);
   const slopes = mul(mul(weights, sub(matmul(gs, vs, { transposeB: true }), column(delta))), scale);
   const into = (t: Tensor, like: Tensor) => cast(permute(t, [0, 2, 1, 3]), like.dtype);
   return {

@@ -10,7 +10,7 @@ import { linear, matmul } from "../../ops/matmul.ts";
 import { conv2d } from "../../ops/conv.ts";
 import { attention } from "../../ops/attention.ts";
 import { embedding, replaceRows } from "../../ops/embedding.ts";
-import { cutGradient, stopGradient } from "../../ops/gradient.ts";
+import { cutGradient, stopGradient, variable } from "../../ops/gradient.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Closeness } from "./edges.ts";
@@ -83,6 +83,7 @@ export const UNARY: Record<string, Unary> = {
   "the smaller of x and −∞": { f: (x) => A.minimum(x, -Infinity), types: FLOATS },
   "not greater": { f: (x) => compare.where(compare.greaterEqual(x, 1), x, -Infinity) },
   where: { f: (x) => compare.where(x, x, 7), types: ALL, close: exactly, derivative: false },
+  variable: { f: variable, types: ALL, close: exactly },
   cutGradient: { f: (x) => x.size ? cutGradient(x, 0, 0) : x, types: ALL, close: exactly },
   stopGradient: { f: stopGradient, types: ALL, close: exactly, derivative: false },
 };
