@@ -5,7 +5,7 @@
 import { Tensor } from "../tensor/tensor.ts";
 import { show } from "../tensor/shape.ts";
 import type { Blueprint } from "./trace.ts";
-import type { Expr } from "./expr.ts";
+import { operationsOf } from "./expr.ts";
 import type { Step } from "./fuse.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
 import { bytesOf } from "./plan.ts";
@@ -26,19 +26,15 @@ export class TensorNames {
 /** The ops that a step computes, in the order of the tape. */
 export function opsOf(step: Step): string[] {
   const found = new Map<number, string>();
-  const seen = new Set<Expr>();
-  const visit = (e: Expr) => {
-    if (e.kind !== "map" || seen.has(e)) return;
-    seen.add(e);
-    found.set(e.node.id, e.node.op.name);
-    e.args.forEach(visit);
-  };
-  if (step.kind === "map") step.exprs.forEach(visit);
-  else {
-    found.set(step.node.id, step.node.op.name);
-    if (step.kind === "reduce") visit(step.expr);
-    else if (step.epilogue) visit(step.epilogue.expr);
-  }
+  const roots = step.kind === "map"
+    ? step.exprs
+    : step.kind === "reduce"
+    ? [step.expr]
+    : step.epilogue
+    ? [step.epilogue.expr]
+    : [];
+  if (step.kind !== "map") found.set(step.node.id, step.node.op.name);
+  for (const { node } of operationsOf(roots)) found.set(node.id, node.op.name);
   return [...found].sort(([a], [b]) => a - b).map(([, name]) => name);
 }
 

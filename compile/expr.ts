@@ -24,29 +24,31 @@ export const loadWhole = (tensor: Tensor, shape: Shape): Load => ({
   view: contiguous(shape),
 });
 
-/** Every distinct load in the expression, in order of first use. */
-export function loadsOf(roots: readonly Expr[]): Load[] {
-  const seen = new Set<Expr>();
-  const loads: Load[] = [];
-  const visit = (e: Expr) => {
-    if (seen.has(e)) return;
-    seen.add(e);
-    if (e.kind === "load") loads.push(e);
-    if (e.kind === "map") e.args.forEach(visit);
-  };
-  roots.forEach(visit);
+/** The loads of expressions that were asked for before: fusing asks at every step of a chain. */
+const known = new WeakMap<Expr, readonly Load[]>();
+
+/** Every distinct load in the expressions, in order of first use. */
+export function loadsOf(roots: readonly Expr[]): readonly Load[] {
+  if (roots.length !== 1) return [...new Set(roots.flatMap((e) => loadsOf([e])))];
+  const [e] = roots;
+  if (e.kind !== "map") return e.kind === "load" ? [e] : [];
+  let loads = known.get(e);
+  if (!loads) known.set(e, loads = loadsOf(e.args));
   return loads;
 }
 
-/** Number of distinct elementwise operations. */
-export function costOf(root: Expr): number {
+/** Every distinct elementwise operation in the expressions, each after its operands. */
+export function operationsOf(roots: readonly Expr[]): Extract<Expr, { kind: "map" }>[] {
   const seen = new Set<Expr>();
-  const visit = (e: Expr): number => {
-    if (e.kind !== "map" || seen.has(e)) return 0;
+  const found: Extract<Expr, { kind: "map" }>[] = [];
+  const visit = (e: Expr) => {
+    if (e.kind !== "map" || seen.has(e)) return;
     seen.add(e);
-    return e.args.reduce((n, a) => n + visit(a), 1);
+    e.args.forEach(visit);
+    found.push(e);
   };
-  return visit(root);
+  roots.forEach(visit);
+  return found;
 }
 
 /** Rebuilds the expression with every load replaced; undefined as soon as one cannot be. Shared parts stay shared. */

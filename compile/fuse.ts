@@ -9,11 +9,11 @@ import { type Shape, sizeOf } from "../tensor/shape.ts";
 import { isContiguous } from "../tensor/view.ts";
 import type { ReduceAttrs } from "../ops/broadcast.ts";
 import {
-  costOf,
   type Expr,
   type Load,
   loadsOf,
   loadWhole,
+  operationsOf,
   reshaped,
   rewrite,
   wholeBuffer,
@@ -61,8 +61,20 @@ export function fuse(
   return f.run(tape, results);
 }
 
+/**
+ * Most elementwise operations of one kernel. Longer chains are cut: what walks over expressions calls itself once for each
+ * link, and drivers take more than in proportion for long kernels.
+ */
+const LONGEST = 256;
+
 class Fuser {
-  readonly steps: Step[] = [];
+  /** In execution order. */
+  readonly #steps = new Map<Step, number>();
+  /** Steps by what they read. */
+  readonly #readers = new Map<Tensor, Set<Step>>();
+  /** For each expression a number that its operations do not exceed. */
+  readonly #lengths = new WeakMap<Expr, number>();
+  #emitted = 0;
   readonly #exprs = new Map<Tensor, Expr>();
   readonly #uses = new Map<Tensor, number>();
   readonly #producer = new Map<Tensor, Step>();
@@ -74,7 +86,7 @@ class Fuser {
     this.#results = new Set(results);
     const use = (t: Tensor) => this.#uses.set(t, (this.#uses.get(t) ?? 0) + 1);
     for (const node of tape) {
-      for (const t of node.inputs) {
+      for (const t of new Set(node.inputs)) {
         use(t);
         const list = this.#consumers.get(t);
         if (list) list.push(node);
@@ -86,7 +98,8 @@ class Fuser {
 
   run(tape: readonly Node[], results: readonly Tensor[]): FusedProgram {
     for (const node of tape) this.#visit(node);
-    return { steps: this.steps, results: results.map((t) => this.#written(t)) };
+    const written = results.map((t) => this.#written(t));
+    return { steps: [...this.#steps.keys()], results: written };
   }
 
   #visit(node: Node): void {
@@ -145,23 +158,32 @@ class Fuser {
   #map(node: Node): void {
     const [out] = node.outputs;
     let args = node.inputs.map((t) => this.#exprs.get(t)!);
-    // Too many buffers for one kernel: write the largest computed operands first.
-    while (loadsOf(args).length + 1 > this.options.maxBuffers) {
-      const i = args.map((a, k) => [a.kind === "map" ? loadsOf([a]).length : 0, k]).sort((a, b) =>
-        b[0] - a[0]
-      )[0][1];
-      if (args[i].kind !== "map") {
-        break;
-      }
+    /** Writes the operand that has most of something, if any is computed at all. */
+    const cut = (most: (e: Expr) => number): boolean => {
+      const sizes = args.map((a) => a.kind === "map" ? most(a) : -1);
+      const i = sizes.indexOf(Math.max(...sizes));
+      if (!(sizes[i] >= 0)) return false;
       this.#write(node.inputs[i]);
-      args = node.inputs.map((t) =>
-        this.#exprs.get(t)!
-      );
-    }
+      args = node.inputs.map((t) => this.#exprs.get(t)!);
+      return true;
+    };
+    // Too many buffers for one kernel, or too much work.
+    while (loadsOf(args).length + 1 > this.options.maxBuffers && cut((e) => loadsOf([e]).length));
+    while (this.#length(args) >= LONGEST && cut((e) => this.#length([e])));
     const expr: Expr = { kind: "map", node, args };
+    this.#lengths.set(expr, this.#length(args) + 1);
     this.#exprs.set(out, expr);
     const shared = (this.#uses.get(out) ?? 0) > 1;
-    if (shared && (costOf(expr) > 2 || loadsOf([expr]).length > 1)) this.#write(out);
+    if (shared && (operationsOf([expr]).length > 2 || loadsOf([expr]).length > 1)) this.#write(out);
+  }
+
+  /** How many operations these expressions come to: exactly so where that might be too many. */
+  #length(roots: readonly Expr[]): number {
+    const most = roots.reduce(
+      (n, e) => n + (e.kind === "map" ? this.#lengths.get(e) ?? LONGEST : 0),
+      0,
+    );
+    return most < LONGEST ? most : operationsOf(roots).length;
   }
 
   /** Writes an expression out when it reads more buffers than a reduction can bind beside its own. */
@@ -188,7 +210,12 @@ class Fuser {
   }
 
   #emit(step: Step): void {
-    this.steps.push(step);
+    this.#steps.set(step, this.#emitted++);
+    for (const t of readsOf(step)) {
+      const readers = this.#readers.get(t);
+      if (readers) readers.add(step);
+      else this.#readers.set(t, new Set([step]));
+    }
     for (const t of step.outputs) {
       this.#producer.set(t, step);
       if (!this.#exprs.has(t) || step.kind !== "map") this.#exprs.set(t, loadWhole(t, t.shape));
@@ -196,15 +223,16 @@ class Fuser {
   }
 
   #remove(step: Step): void {
-    this.steps.splice(this.steps.lastIndexOf(step), 1);
+    this.#steps.delete(step);
+    for (const t of readsOf(step)) this.#readers.get(t)?.delete(step);
   }
 
   /** Whether any step after `step` reads what it writes (so that it can't be moved to the end). */
   #readLater(step: Step): boolean {
-    for (let i = this.steps.length - 1; i >= 0 && this.steps[i] !== step; i--) {
-      if (readsOf(this.steps[i]).some((t) => step.outputs.includes(t))) return true;
-    }
-    return false;
+    const at = this.#steps.get(step)!;
+    return step.outputs.some((t) =>
+      [...this.#readers.get(t) ?? []].some((reader) => this.#steps.get(reader)! > at)
+    );
   }
 
   /** Fuses the expression of `t` behind a kernel whose output nothing else reads. */
@@ -238,13 +266,21 @@ class Fuser {
 
   /** Whether every use of `g`, followed through work that is not written anywhere, ends in the value of `t`. */
   #allPathsEndIn(g: Tensor, t: Tensor): boolean {
-    if (this.#results.has(g)) return false;
-    return (this.#consumers.get(g) ?? []).every((node) => {
-      const { kind } = node.op.lowering;
-      if (node.outputs[0] === t) return true;
-      if (kind === "kernel" || kind === "reduce") return false;
-      return node.outputs.every((o) => !this.#producer.has(o) && this.#allPathsEndIn(o, t));
-    });
+    const seen = new Set([g]);
+    for (const at of seen) {
+      if (this.#results.has(at)) return false;
+      for (const node of this.#consumers.get(at) ?? []) {
+        if (node.outputs[0] === t) continue;
+        const { kind } = node.op.lowering;
+        // Nothing that was made after `t` leads to it.
+        if (kind === "kernel" || kind === "reduce" || node.id > t.node.id) return false;
+        for (const o of node.outputs) {
+          if (this.#producer.has(o)) return false;
+          seen.add(o);
+        }
+      }
+    }
+    return true;
   }
 
   /** Merges into one kernel the elementwise kernels that this expression reads element by element. */
@@ -259,6 +295,8 @@ class Fuser {
         [...merged, step].flatMap(readsOf).concat(loadsOf([e]).map((l) => l.tensor)),
       );
       if (outputs + reads.size > this.options.maxBuffers) continue;
+      const work = [e, ...merged.flatMap((s) => s.exprs), ...step.exprs];
+      if (this.#length(work) > LONGEST) continue;
       merged.push(step);
     }
     const parts = merged.map((s) => ({ s, exprs: s.exprs.map((x) => reshaped(x, t.shape)) }))

@@ -26,7 +26,7 @@ function needed(results: readonly Tensor[], known: ReadonlyMap<Tensor, unknown>)
     const t = stack.pop()!;
     if (known.has(t) || seen.has(t.node)) continue;
     seen.add(t.node);
-    stack.push(...t.node.inputs);
+    for (const input of t.node.inputs) stack.push(input);
   }
   return [...seen].sort((a, b) => a.id - b.id);
 }

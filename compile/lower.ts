@@ -3,6 +3,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { AdapterProfile, BufferUse, Window } from "../tensor/kernel.ts";
 import { epilogueOf, mapKernel, type TensorUse } from "./elementwise.ts";
 import { reduceKernel } from "./reduce.ts";
+import { operationsOf } from "./expr.ts";
 import type { Step } from "./fuse.ts";
 import { packed } from "./packed.ts";
 
@@ -124,15 +125,7 @@ const fromUse = (u: TensorUse): LoweredUse => ({
 /** Names of the ops in a step, as `explain()` and error messages print them. */
 export function labelOf(step: Step): string {
   if (step.kind !== "map") return step.node.op.name;
-  const names: string[] = [];
-  const seen = new Set<unknown>();
-  const visit = (e: (typeof step.exprs)[number]) => {
-    if (e.kind !== "map" || seen.has(e)) return;
-    seen.add(e);
-    e.args.forEach(visit);
-    names.push(e.node.op.name);
-  };
-  step.exprs.forEach(visit);
+  const names = operationsOf(step.exprs).map((e) => e.node.op.name);
   return names.length ? names.join("·") : "copy";
 }
 

@@ -5,6 +5,7 @@
  */
 import { Tensor } from "../tensor/tensor.ts";
 import { byteSize, show } from "../tensor/shape.ts";
+import { loadsOf } from "./expr.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
 
 /** Where a value lies. */
@@ -145,18 +146,11 @@ function readsInOrder(
   step: Extract<LoweredDispatch["step"], { kind: "map" }>,
   argument: Tensor,
 ): boolean {
-  const seen = new Set<unknown>();
-  const check = (e: (typeof step.exprs)[number]): boolean => {
-    if (seen.has(e)) return true;
-    seen.add(e);
-    if (e.kind === "map") return e.args.every(check);
-    return e.kind !== "load" || e.tensor !== argument ||
-      (e.view.offset === 0 &&
-        e.view.shape.every((d, i) =>
-          d === 1 || e.view.strides[i] === plainStride(e.view.shape, i)
-        ));
-  };
-  return step.exprs.every(check);
+  return loadsOf(step.exprs).every(({ tensor, view }) =>
+    tensor !== argument ||
+    (view.offset === 0 &&
+      view.shape.every((d, i) => d === 1 || view.strides[i] === plainStride(view.shape, i)))
+  );
 }
 
 const plainStride = (shape: readonly number[], axis: number) =>

@@ -9,7 +9,7 @@ import type { Device } from "../device/device.ts";
 import { arrayTensor } from "../ops/leaf.ts";
 import { byteSize } from "../tensor/shape.ts";
 import type { Compiled } from "./compile.ts";
-import { costOf, loadsOf } from "./expr.ts";
+import { loadsOf, operationsOf } from "./expr.ts";
 import { alignColumns, clip, LABEL_WIDTH, opsOf, showBytes } from "./explain.ts";
 import type { LoweredDispatch } from "./lower.ts";
 import { bytesOf } from "./plan.ts";
@@ -141,9 +141,9 @@ async function byWallClock(device: Device, dispatches: readonly Recorded[]): Pro
 function flopsOf({ step, flops }: LoweredDispatch): number {
   if (step.kind === "kernel") return flops;
   if (step.kind === "map") {
-    return step.exprs.reduce((n, e) => n + costOf(e), 0) * sizeOf(step.shape);
+    return operationsOf(step.exprs).length * sizeOf(step.shape);
   }
-  return (costOf(step.expr) + 1) * step.node.inputs[0].size;
+  return (operationsOf([step.expr]).length + 1) * step.node.inputs[0].size;
 }
 
 /** Bytes of the values bound, but of an elementwise operand no more than is read of it. */

@@ -314,6 +314,8 @@ Deno.test("random draws of none, of one and of an odd number are what the host d
 
 Deno.test("every op of the library was driven", () => {
   const leaves = ["input", "array"];
-  const missed = registered().map((op) => op.name).filter((n) => !driven.has(n) && !leaves.includes(n));
+  const missed = registered().map((op) => op.name).filter((n) =>
+    !driven.has(n) && !leaves.includes(n)
+  );
   assertEquals(missed, [], "add these to the tables above");
 });
