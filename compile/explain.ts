@@ -153,6 +153,7 @@ function scratchNames(plan: Blueprint): Map<Scratch, string> {
 function memoryLines(plan: Blueprint, names: TensorNames): string[] {
   const { memory } = plan;
   const scratch = scratchNames(plan);
+  const lifetime = lifetimes(plan);
   const planned = memory.slabs.reduce((a, b) => a + b, 0);
   const rows = [...memory.places]
     .sort(([, a], [, b]) => a.slab - b.slab || a.offset - b.offset)
@@ -161,7 +162,7 @@ function memoryLines(plan: Blueprint, names: TensorNames): string[] {
       `@${place.offset}`,
       showBytes(bytesOf(m)),
       m instanceof Tensor ? `${names.of(m)} ${show(m.spec)}` : scratch.get(m) ?? "scratch",
-      lifetime(plan, m),
+      lifetime(m),
     ]);
   const donated = [...plan.donations].map(([result, argument]) =>
     `  ${names.of(result)} takes the memory of ${names.of(argument)}, ${
@@ -184,9 +185,16 @@ function memoryLines(plan: Blueprint, names: TensorNames): string[] {
   ];
 }
 
-/** From which dispatch to which a value is needed. */
-function lifetime(plan: Blueprint, m: Tensor | Scratch): string {
-  const uses = plan.dispatches.flatMap((d, i) => d.buffers.some((b) => b.memory === m) ? [i] : []);
-  const kept = m instanceof Tensor && plan.results.some((r) => r.memory === m);
-  return `#${uses[0]} … ${kept ? "end" : `#${uses.at(-1)}`}`;
+/** From which dispatch to which each value is needed. */
+function lifetimes(plan: Blueprint): (m: Tensor | Scratch) => string {
+  const first = new Map<Tensor | Scratch, number>();
+  const last = new Map<Tensor | Scratch, number>();
+  plan.dispatches.forEach(({ buffers }, i) => {
+    for (const { memory } of buffers) {
+      if (!first.has(memory)) first.set(memory, i);
+      last.set(memory, i);
+    }
+  });
+  const kept = new Set<Tensor | Scratch>(plan.results.map((r) => r.memory));
+  return (m) => `#${first.get(m)} … ${kept.has(m) ? "end" : `#${last.get(m)}`}`;
 }

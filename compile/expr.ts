@@ -4,7 +4,7 @@
  */
 import type { Node, Tensor } from "../tensor/tensor.ts";
 import type { DType } from "../tensor/dtype.ts";
-import { type Shape, sizeOf } from "../tensor/shape.ts";
+import { sameShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import { contiguous, isContiguous, reshapeView, type View } from "../tensor/view.ts";
 
 /** A value per element of some index space. */
@@ -77,13 +77,13 @@ export function rewrite(root: Expr, change: (load: Load) => Expr | undefined): E
 export function withView(root: Expr, change: (v: View) => View | undefined): Expr | undefined {
   return rewrite(root, (load) => {
     const view = change(load.view);
-    return view && { ...load, view };
+    return view === load.view ? load : view && { ...load, view };
   });
 }
 
 /** The same elements in order, seen as another shape. */
 export const reshaped = (root: Expr, shape: Shape): Expr | undefined =>
-  withView(root, (v) => reshapeView(v, shape));
+  withView(root, (v) => sameShape(v.shape, shape) ? v : reshapeView(v, shape));
 
 /** The buffer that the expression reads from front to back, if that is all it does. */
 export function wholeBuffer(e: Expr): Tensor | undefined {

@@ -187,6 +187,8 @@ function place(
 ) {
   const places = new Map<Tensor | Scratch, Place>();
   const slabs: Slab[] = [];
+  const end = intervals.reduce((n, { last }) => Math.max(n, last), 0) + 1;
+  const budget = { looks: LOOKS };
   for (const interval of intervals.sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
     const forbidden = new Set(
       [...apart.get(interval.memory) ?? []].map((enemy) => places.get(enemy)?.slab),
@@ -194,14 +196,15 @@ function place(
     let best: { slab: number; offset: number; growth: number } | undefined;
     slabs.forEach((slab, k) => {
       if (forbidden.has(k)) return;
-      const offset = lowestGap(slab.items.during(interval), interval);
+      const alive = slab.items.during(interval, budget);
+      const offset = alive ? lowestGap(alive, interval) : slab.items.top(interval);
       const growth = Math.max(0, offset + interval.bytes - slab.bytes);
       if (offset + interval.bytes <= maxSlab && (!best || growth < best.growth)) {
         best = { slab: k, offset, growth };
       }
     });
     if (!best) {
-      slabs.push({ bytes: 0, items: new Timeline() });
+      slabs.push({ bytes: 0, items: new Timeline(end) });
       best = { slab: slabs.length - 1, offset: 0, growth: interval.bytes };
     }
     const slab = slabs[best.slab];
@@ -226,34 +229,78 @@ interface Item {
   readonly offset: number;
 }
 
-/** What lies in a slab, by when: most values live for a few dispatches of thousands. */
+/**
+ * How many items are looked at for gaps between them, in all. The largest values come first; where it is spent, the many
+ * small ones that are left go on top of what is there, since each might have to be compared with each.
+ */
+const LOOKS = 20_000_000;
+
+/** What lies in a slab, by when: a segment tree, in which an item lies at the few nodes that make up its interval. */
 class Timeline {
-  /** Dispatches in a row whose items are kept together. */
-  static readonly #SPAN = 64;
-  readonly #spans = new Map<number, Item[]>();
+  readonly #leaves: number;
+  readonly #items = new Map<number, Item[]>();
+  /** Per node that anything lies at or below: the highest end of all that, and of what lies at the node itself. */
+  readonly #highest = new Map<number, number>();
+  readonly #own = new Map<number, number>();
+
+  constructor(end: number) {
+    this.#leaves = 2 ** Math.ceil(Math.log2(Math.max(1, end)));
+  }
 
   add(item: Item): void {
-    for (const span of Timeline.#spansOf(item.interval)) {
-      const items = this.#spans.get(span);
+    const high = item.offset + item.interval.bytes;
+    for (const [node, whole] of this.#nodesOf(item.interval)) {
+      this.#highest.set(node, Math.max(high, this.#highest.get(node) ?? 0));
+      if (!whole) continue;
+      this.#own.set(node, Math.max(high, this.#own.get(node) ?? 0));
+      const items = this.#items.get(node);
       if (items) items.push(item);
-      else this.#spans.set(span, [item]);
+      else this.#items.set(node, [item]);
     }
   }
 
-  /** Items that live at any time of an interval. */
-  during(x: Interval): Item[] {
+  /** Items that live at any time of an interval; undefined where looking at them is more than the budget allows. */
+  during(x: Interval, budget: { looks: number }): Item[] | undefined {
     const found = new Set<Item>();
-    for (const span of Timeline.#spansOf(x)) {
-      for (const item of this.#spans.get(span) ?? []) {
-        if (item.interval.first <= x.last && x.first <= item.interval.last) found.add(item);
-      }
+    const below: number[] = [];
+    const take = (node: number) => {
+      const items = this.#items.get(node) ?? [];
+      budget.looks -= items.length;
+      for (const item of budget.looks < 0 ? [] : items) found.add(item);
+    };
+    for (const [node, whole] of this.#nodesOf(x)) {
+      take(node);
+      if (whole) below.push(2 * node, 2 * node + 1);
     }
-    return [...found];
+    while (below.length && budget.looks >= 0) {
+      const node = below.pop()!;
+      if (!this.#highest.has(node)) continue;
+      take(node);
+      below.push(2 * node, 2 * node + 1);
+    }
+    return budget.looks < 0 ? undefined : [...found];
   }
 
-  static *#spansOf({ first, last }: Interval) {
-    const end = Math.floor(last / Timeline.#SPAN);
-    for (let span = Math.floor(first / Timeline.#SPAN); span <= end; span++) yield span;
+  /** The lowest offset above everything that lives at any time of an interval. */
+  top(x: Interval): number {
+    let top = 0;
+    for (const [node, whole] of this.#nodesOf(x)) {
+      top = Math.max(top, (whole ? this.#highest : this.#own).get(node) ?? 0);
+    }
+    return top;
+  }
+
+  /** The nodes above an interval, and those (`whole`) that it is made of. */
+  *#nodesOf({ first, last }: Interval): Generator<[node: number, whole: boolean]> {
+    const open: [node: number, from: number, size: number][] = [[1, 0, this.#leaves]];
+    while (open.length) {
+      const [node, from, size] = open.pop()!;
+      if (from > last || from + size <= first) continue;
+      const whole = first <= from && from + size - 1 <= last;
+      yield [node, whole];
+      if (whole) continue;
+      open.push([2 * node, from, size / 2], [2 * node + 1, from + size / 2, size / 2]);
+    }
   }
 }
 

@@ -31,7 +31,6 @@ export function concat(parts: readonly Tensor[], axis: number): Tensor {
   parts.forEach((p, i) => expectTensor("concat", `part ${i}`, p));
   expectNumber("concat", 1, "axis", axis);
   const a = axisOf("concat", axis, parts[0].shape.length);
-  const total = parts.reduce((n, p) => n + p.shape[a], 0);
   for (const p of parts) {
     if (
       p.shape.length !== parts[0].shape.length ||
@@ -43,11 +42,31 @@ export function concat(parts: readonly Tensor[], axis: number): Tensor {
       );
     }
   }
+  return join(parts, a);
+}
+
+/** Most parts that one kernel joins. */
+const TOGETHER = 8;
+
+/** Joins parts that fit; many of them in groups, and these again, so that none is copied once for every few others. */
+function join(parts: readonly Tensor[], axis: number): Tensor {
+  if (parts.length > TOGETHER) {
+    let size = TOGETHER;
+    while (size * TOGETHER < parts.length) size *= TOGETHER;
+    const groups = Array.from(
+      { length: Math.ceil(parts.length / size) },
+      (_, i) => join(parts.slice(i * size, (i + 1) * size), axis),
+    );
+    return join(groups, axis);
+  }
   // Zero-padded parts, laid over one another: every part is read only inside its guard, and the fuser makes one kernel of it.
+  const total = parts.reduce((n, p) => n + p.shape[axis], 0);
   let at = 0;
   const padded = parts.map((p) => {
-    const widths = p.shape.map((d, i): [number, number] => i === a ? [at, total - at - d] : [0, 0]);
-    at += p.shape[a];
+    const widths = p.shape.map((d, i): [number, number] =>
+      i === axis ? [at, total - at - d] : [0, 0]
+    );
+    at += p.shape[axis];
     return pad(p, widths);
   });
   return padded.reduce((x, y) => apply(overlayOp, [x, y], undefined)[0]);
