@@ -20,6 +20,7 @@
 export { gpu, type GpuOptions } from "./device/adapter.ts";
 export { type AdapterFacts, Device } from "./device/device.ts";
 export { Guard } from "./device/guard.ts";
+export type { CompileProgress } from "./device/pipelines.ts";
 export { AdapterError, DeviceError, OutOfMemoryError } from "./device/errors.ts";
 export { MemoryError } from "./device/memory.ts";
 export { BindingError } from "./compile/plan.ts";
@@ -119,6 +120,7 @@ export {
   type PipelineConfig,
   type PipelineOptions,
   type PipelineParams,
+  textWindow,
 } from "./diffusion/pipeline.ts";
 export type { ClipEncoderConfig } from "./models/clip_encoder.ts";
 export type { ClipTextConfig } from "./models/clip_text.ts";
@@ -133,6 +135,13 @@ export type { AttentionHook, AttentionSite, ProbabilityMap } from "./models/atte
 export type { Posterior, VaeConfig } from "./models/vae.ts";
 export { ParameterError, type ParameterTree } from "./models/params.ts";
 export { TokenError, Tokenizer, type TokenizerParts, type WholeToken } from "./models/tokenizer.ts";
+export {
+  checkTexts,
+  type CutText,
+  cutText,
+  type OnWarning,
+  type TextWindow,
+} from "./models/text_window.ts";
 export { type BatchPart, diffusionLoss, type LossBatch, type LossModel } from "./diffusion/loss.ts";
 export type { PromptFeatures } from "./diffusion/conditions.ts";
 export type { NoiseSchedule, Prediction } from "./diffusion/schedule.ts";
@@ -233,6 +242,7 @@ export {
   type TrainingShape,
 } from "./concepts/memory.ts";
 export type { StepLayout } from "./concepts/step.ts";
+export type { Preparing } from "./concepts/known.ts";
 export {
   trainConcepts,
   TrainingError,
@@ -243,6 +253,7 @@ export {
   type ChooseOptions,
   chooseRegularization,
   type ChosenSet,
+  type ComparingOptions,
   type PromptEncoder,
   rankCaptions,
 } from "./concepts/choose.ts";
@@ -278,7 +289,13 @@ export {
   withoutTokens,
 } from "./evaluate/alignment.ts";
 export { bootstrap, type BootstrapOptions, type Estimate } from "./evaluate/bootstrap.ts";
-export { type ClipFolder, type ClipScorer, inspectClip, openClip } from "./evaluate/clip.ts";
+export {
+  type ClipFolder,
+  type ClipScorer,
+  inspectClip,
+  openClip,
+  type PromptOptions,
+} from "./evaluate/clip.ts";
 export { type DinoFolder, inspectDino, openDino } from "./evaluate/dino.ts";
 export type { ImageEncoder, Look } from "./evaluate/encoder.ts";
 export { frechetDistance, frechetEstimate } from "./evaluate/fid.ts";

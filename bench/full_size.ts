@@ -31,6 +31,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { flatten, unflatten } from "../tensor/tree.ts";
 import { NEW_TOKEN, taught } from "./memory.ts";
 import { portable, uniforms } from "./portable_weights.ts";
+import { bytes as inBytes, count as inAll, duration, figures } from "../numerics/quantities.ts";
 
 const TOLERANCE = 1e-3;
 const RATE = 1e-3;
@@ -95,9 +96,8 @@ function upload(device: Device, dtype: "f32" | "f16"): PipelineParams {
   };
 }
 
-const seconds = (since: number) => (performance.now() - since) / 1e3;
-const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
-const resident = () => gigabytes(Deno.memoryUsage().rss);
+const took = (since: number) => duration((performance.now() - since) / 1e3);
+const resident = () => inBytes(Deno.memoryUsage().rss);
 
 async function run(inputs: string, gold: string, dtype: "f32" | "f16", checkpoint: boolean) {
   using given = await openSafetensors(inputs);
@@ -107,7 +107,7 @@ async function run(inputs: string, gold: string, dtype: "f32" | "f16", checkpoin
   let since = performance.now();
   const params = upload(device, dtype);
   const weights = device.buffers.allocated;
-  console.log(`weights: ${gigabytes(weights)} in ${seconds(since).toFixed(0)} s`);
+  console.log(`weights: ${inBytes(weights)} in ${took(since)}`);
   const bad: string[] = [];
   const compare = async (name: string, actual: ArrayLike<number>) => {
     const e = relative(actual, await floats(expected, name));
@@ -126,10 +126,8 @@ async function run(inputs: string, gold: string, dtype: "f32" | "f16", checkpoin
   since = performance.now();
   const out = await device.read(answer(...asked));
   console.log(
-    `UNet forward: ${seconds(since).toFixed(1)} s, error ${
-      (await compare("unet_out", out)).toExponential(2)
-    }, ` +
-      `peak ${gigabytes(device.buffers.peak)} on the device, process ${resident()}`,
+    `UNet forward: ${took(since)}, error ${figures(await compare("unet_out", out))}, ` +
+      `peak ${inBytes(device.buffers.peak)} on the device, process ${resident()}`,
   );
   answer.free();
 
@@ -145,19 +143,19 @@ async function run(inputs: string, gold: string, dtype: "f32" | "f16", checkpoin
   const rate = tensor([RATE], []);
   const bytes = programBytes(step.plan(state, batch, rate), []);
   console.log(
-    `training step, planned: activations ${gigabytes(bytes.activations)}, scratch ${
-      gigabytes(bytes.scratch)
-    }, slabs ${gigabytes(bytes.activations + bytes.scratch + bytes.gaps)}`,
+    `training step, planned: activations ${inBytes(bytes.activations)}, scratch ${
+      inBytes(bytes.scratch)
+    }, slabs ${inBytes(bytes.activations + bytes.scratch + bytes.gaps)}`,
   );
   step.program(state, batch, rate);
   since = performance.now();
   const { state: after, loss } = step(state, batch, rate);
   const value = await device.read(loss);
   console.log(
-    `training step: ${seconds(since).toFixed(1)} s, loss ${value[0]} (error ${
-      (await compare("loss", value)).toExponential(2)
-    }), ${gigabytes(device.buffers.allocated)} on the device (peak ${
-      gigabytes(device.buffers.peak)
+    `training step: ${took(since)}, loss ${value[0]} (error ${
+      figures(await compare("loss", value))
+    }), ${inBytes(device.buffers.allocated)} on the device (peak ${
+      inBytes(device.buffers.peak)
     }), process ${resident()}`,
   );
   const worst = { grad: 0, after: 0 };
@@ -170,12 +168,14 @@ async function run(inputs: string, gold: string, dtype: "f32" | "f16", checkpoin
   }
   console.log(
     `of ${trainable.paths.length} trained parameters, the largest errors: gradient ${
-      worst.grad.toExponential(2)
-    }, value after the step ${worst.after.toExponential(2)}`,
+      figures(worst.grad)
+    }, value after the step ${figures(worst.after)}`,
   );
   const count = flatten<Tensor>(after.params).filter(([p]) => p.includes("attn2"))
     .reduce((n, [, t]) => n + t.size, 0);
-  console.log(`keys and values: ${count} parameters in ${trainable.paths.length - 1} matrices`);
+  console.log(
+    `keys and values: ${inAll(count)} parameters in ${trainable.paths.length - 1} matrices`,
+  );
   if (!bad.length) return;
   console.error(`beyond ${TOLERANCE}: ${bad.join(", ")}`);
   Deno.exitCode = 1;

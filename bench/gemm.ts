@@ -10,6 +10,7 @@ import { matmul } from "../ops/matmul.ts";
 import { vjp } from "../autograd/grad.ts";
 import { type Case, printTimes } from "./kernels.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { scale } from "../numerics/quantities.ts";
 
 const product = (m: number, n: number, k: number, ta = false, tb = false): Case => ({
   name: `matmul ${m}×${n}×${k}${ta ? " Aᵀ" : ""}${tb ? " Bᵀ" : ""}`,
@@ -75,8 +76,7 @@ if (import.meta.main) {
   await printTimes(
     CASES,
     { length: 60, rounds: 5 },
-    (_, { dispatches }, best) =>
-      `${(flops(dispatches) / best / 1e6).toFixed(1).padStart(9)} GFLOP/s`,
+    (_, { dispatches }, best) => scale(1000 * flops(dispatches) / best, "FLOP/s").padStart(13),
     ({ dispatches }) => dispatches.map((d) => d.grid.join("×")).join(" + "),
   );
 }

@@ -6,6 +6,7 @@
  */
 import { type Case, CASES, deviation, type Operands, operandsOf } from "./cases.ts";
 import { expectedOf } from "./reference.ts";
+import { figures } from "../numerics/quantities.ts";
 
 /** A case in one library: the operands are on the device, the operation can be issued. */
 export interface Prepared<T> {
@@ -148,7 +149,7 @@ async function measure(
   await prepared.finish?.([first]);
   const error = deviation(await prepared.read(first), expectedOf(c, operands));
   prepared.release?.(first);
-  if (!(error < TOLERANCE)) return { error, failure: `wrong by ${error.toExponential(1)}` };
+  if (!(error < TOLERANCE)) return { error, failure: `wrong by ${figures(error)}` };
   return { error, ...await time(prepared) };
 }
 

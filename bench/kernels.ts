@@ -4,6 +4,7 @@ import { gpu } from "../device/adapter.ts";
 import type { Device } from "../device/device.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { duration } from "../numerics/quantities.ts";
 
 /** One measured function of tensors. */
 export interface Case {
@@ -60,8 +61,8 @@ export async function printTimes(
   for (const one of cases.filter(({ name }) => name.includes(part))) {
     const { best, first, blueprint } = await time(device, one, how);
     console.log(
-      `${one.name.padEnd(48)} ${best.toFixed(3).padStart(9)} ms ${rate(one, blueprint, best)}` +
-        `   first ${first.toFixed(0).padStart(4)} ms   ${more(blueprint)}`,
+      `${one.name.padEnd(48)} ${duration(best / 1000).padStart(9)} ${rate(one, blueprint, best)}` +
+        `   first ${duration(first / 1000).padStart(8)}   ${more(blueprint)}`,
     );
   }
   device.destroy();

@@ -7,6 +7,7 @@
 import { type Case, CASES } from "./cases.ts";
 import { MARK, type Outcome } from "./harness.ts";
 import { circumstances, page, type Run, table } from "./report.ts";
+import { figures } from "../numerics/quantities.ts";
 
 /** Which file measures a library, and with which arguments. */
 interface Contender {
@@ -85,7 +86,7 @@ async function measure(peer: Contender, c: Case): Promise<Outcome> {
 
 function describe({ peer, failure, ms }: Outcome): string {
   if (failure) return `${peer}: ${failure}`;
-  return ms ? `${peer} ${Math.min(...ms).toPrecision(3)}` : `${peer} –`;
+  return ms ? `${peer} ${figures(Math.min(...ms))}` : `${peer} –`;
 }
 
 if (import.meta.main) {

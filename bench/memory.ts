@@ -12,12 +12,13 @@ import {
   type TrainingShape,
 } from "../concepts/memory.ts";
 import { trainingMask } from "../concepts/trains.ts";
-import { MemoryError, showSize } from "../device/memory.ts";
+import { MemoryError } from "../device/memory.ts";
 import type { Precision } from "../diffusion/memory.ts";
 import { type PipelineConfig, withActivations } from "../diffusion/pipeline.ts";
 import { noiseSchedule } from "../diffusion/schedule.ts";
 import { architectureNamed } from "../models/architectures.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
+import { bytes, bytesNeeded } from "../numerics/quantities.ts";
 
 /** The limits of NVIDIA's Vulkan driver as Deno reports them. */
 export const GPU: AdapterProfile = {
@@ -102,8 +103,8 @@ const table = (head: readonly string[], body: readonly string[][]) =>
   [row(head), row(head.map(() => "---")), ...body.map(row)].join("\n");
 
 function chosen(batch: number, found: TrainingPlan | MemoryError): string[] {
-  if (found instanceof MemoryError) return ["none", "", `at least ${showSize(found.needed)}`];
-  return [found.precision, describeLayout(batch, found.layout), showSize(found.total)];
+  if (found instanceof MemoryError) return ["none", "", `at least ${bytesNeeded(found.needed)}`];
+  return [found.precision, describeLayout(batch, found.layout), bytesNeeded(found.total)];
 }
 
 /** The tables, in Markdown. */
@@ -120,14 +121,14 @@ export function tables(): string {
     ["**in all**", (p) => p.total],
   ];
   const breakdown = table(
-    ["one picture of 512×512, MB", "activations in f32", "in f16"],
-    parts.map(([name, of]) => [name, ...both.map((p) => (of(p) / 1e6).toFixed(1))]),
+    ["one picture of 512×512", "activations in f32", "in f16"],
+    parts.map(([name, of]) => [name, ...both.map((p) => bytes(of(p)))]),
   );
   const budgets = TABLED.map(([name, shape, sizes]) =>
     table(
       [`budget: ${name}`, "weights", "how", "planned"],
       sizes.map((gb) => [
-        `${gb} GB`,
+        bytes(gb * GB),
         ...chosen(shape.batch, plan(shape, gb * GB, ["f32", "f16"])),
       ]),
     )

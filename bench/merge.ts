@@ -7,6 +7,7 @@
 import { mergeSolver } from "../concepts/merge.ts";
 import type { Matrix } from "../numerics/matrix.ts";
 import { hostRandom } from "../numerics/random.ts";
+import { duration } from "../numerics/quantities.ts";
 
 const [captions = 1000, words = 14] = Deno.args.map(Number);
 const WIDTH = 768, TARGETS = 14; // "<new1> cat" and "photo of a <new1> cat" with their ends, of two concepts.
@@ -43,9 +44,9 @@ const runs = Array.from({ length: 5 }, () => {
 const best = (key: keyof typeof runs[number]) => Math.min(...runs.map((r) => r[key]));
 const [first, rest, measured] = [best("factorization"), best("matrices"), best("measured")];
 console.log(`${captions} captions, ${captions * words} rows of ${WIDTH}; best of ${runs.length}`);
-console.log(`factorization ${first.toFixed(0)} ms`);
-console.log(`32 matrices ${rest.toFixed(0)} ms`);
-console.log(`in all ${(first + rest).toFixed(0)} ms`);
+console.log(`factorization ${duration(first / 1000)}`);
+console.log(`32 matrices ${duration(rest / 1000)}`);
+console.log(`in all ${duration((first + rest) / 1000)}`);
 console.log(
-  `with the change relative to what the captions gave: ${(first + measured).toFixed(0)} ms`,
+  `with the change relative to what the captions gave: ${duration((first + measured) / 1000)}`,
 );

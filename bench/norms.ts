@@ -13,6 +13,7 @@ import { vjp } from "../autograd/grad.ts";
 import { type Case, printTimes } from "./kernels.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
+import { scale } from "../numerics/quantities.ts";
 
 /** A function of x (and parameters) and the gradient of x alone; `forward` is not recomputed where it isn't needed. */
 function both(name: string, shapes: readonly Shape[], f: (...xs: Tensor[]) => Tensor): Case[] {
@@ -61,7 +62,7 @@ if (import.meta.main) {
     { length: 12, rounds: 25 },
     ({ shapes }, { results }, best) => {
       const bytes = 4 * (shapes.reduce((n, s) => n + sizeOf(s), 0) + sizeOf(results[0].spec.shape));
-      return `${(bytes / best / 1e6).toFixed(1).padStart(7)} GB/s`;
+      return scale(1000 * bytes / best, "B/s").padStart(10);
     },
     ({ dispatches }) => `${dispatches.length} dispatches`,
   );

@@ -1,6 +1,7 @@
 /** The benchmark's table in Markdown, and the page that it stands on. */
 import type { Case } from "./cases.ts";
 import { median, type Outcome } from "./harness.ts";
+import { figures } from "../numerics/quantities.ts";
 
 /** All outcomes of a run. */
 export interface Run {
@@ -38,13 +39,10 @@ export function cellOf(run: Run, peer: string, c: Case): Cell | string {
 
 const isCell = (cell: Cell | string): cell is Cell => typeof cell !== "string";
 
-/** Three digits, and no exponent where there are more. */
-const digits = (x: number): string => x < 999.5 ? x.toPrecision(3) : x.toFixed(0);
-
 function shown(cell: Cell | string, c: Case): string {
   if (!isCell(cell)) return cell;
-  const rate = c.flops ? ` (${digits(c.flops / cell.ms / 1e6)})` : "";
-  return `${digits(cell.ms)}${rate}`;
+  const rate = c.flops ? ` (${figures(c.flops / cell.ms / 1e6)})` : "";
+  return `${figures(cell.ms)}${rate}`;
 }
 
 /** How many times longer the fastest other library takes, by `of`. */
@@ -52,7 +50,7 @@ function ahead(run: Run, c: Case, of: (cell: Cell) => number): string {
   const [own, ...others] = run.peers.map((peer) => cellOf(run, peer, c));
   const rivals = others.filter(isCell);
   if (!isCell(own) || !rivals.length) return "–";
-  return `${(Math.min(...rivals.map(of)) / of(own)).toFixed(2)}×`;
+  return `${figures(Math.min(...rivals.map(of)) / of(own))}×`;
 }
 
 /** A row per case: milliseconds (and GFLOP/s) of each library, and the ratio to the best of the others. */
@@ -73,7 +71,7 @@ export function circumstances(run: Run): string {
   const adapters = [...new Set(run.outcomes.flatMap((o) => o.adapter ?? []))].join(", ");
   const spreads = run.peers.flatMap((peer) => run.cases.map((c) => cellOf(run, peer, c)))
     .filter(isCell).map((cell) => cell.spread);
-  const apart = spreads.length ? `${median(spreads).toFixed(2)}×` : "–";
+  const apart = spreads.length ? `${figures(median(spreads))}×` : "–";
   return `Adapter: ${
     adapters || "none answered"
   }; ${navigator.hardwareConcurrency} CPU cores; Deno ${Deno.version.deno}; ${run.rounds} rounds; ` +

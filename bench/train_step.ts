@@ -18,6 +18,7 @@ import { loadPipeline } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { tensor } from "../ops/leaf.ts";
 import { median } from "./harness.ts";
+import { bytes, duration, figures, scale } from "../numerics/quantities.ts";
 
 function noise(side: number): Pixels {
   const data = Uint8Array.from({ length: side * side * 3 }, () => Math.random() * 256);
@@ -32,7 +33,7 @@ function kinds(dispatches: readonly LoweredDispatch[]): string[] {
   );
   return [...groups].sort(([, a], [, b]) => b.length - a.length).map(([name, ds]) => {
     const flops = ds.reduce((n, d) => n + d.flops, 0);
-    const work = flops ? `${(flops / 1e9).toFixed(3)} GFLOP` : "";
+    const work = flops ? scale(flops, "FLOP") : "";
     return `  ${name.padEnd(22)} ${String(ds.length).padStart(5)}  ${work}`;
   });
 }
@@ -74,13 +75,13 @@ if (import.meta.main) {
   const flops = dispatches.reduce((n, d) => n + d.flops, 0);
   console.log(
     `${device.facts.description}: batch ${batch}, ${size} pixels
-${ms.toFixed(1)} ms a step, median of ${steps}, reading the loss included (fastest ${
-      Math.min(...later).toFixed(1)
-    }, first ${first.toFixed(0)})
+${duration(ms / 1000)} a step, median of ${steps}, reading the loss included (fastest ${
+      duration(Math.min(...later) / 1000)
+    }, first ${duration(first / 1000)})
 ${dispatches.length} dispatches for a tape of ${tape.length} nodes; ${
-      (flops / 1e9).toFixed(2)
-    } GFLOP in products, ${(flops / ms / 1e6).toFixed(1)} GFLOP/s over the step
-${(device.buffers.allocated / 2 ** 20).toFixed(1)} MiB on the device; last loss ${loss.toFixed(4)}
+      scale(flops, "FLOP")
+    } in products, ${scale(1000 * flops / ms, "FLOP/s")} over the step
+${bytes(device.buffers.allocated)} on the device; last loss ${figures(loss)}
 dispatches:
 ${kinds(dispatches).join("\n")}`,
   );

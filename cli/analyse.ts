@@ -1,7 +1,7 @@
 /** `moongate analyse`: how much fine-tuning changed each layer of the UNet. */
 import type { Command } from "npm:commander@15.1.0";
 import type { AnalyseRequest } from "./requests.ts";
-import { type Context, verb } from "./verb.ts";
+import { type Context, verb, withUi } from "./verb.ts";
 
 /** The command. */
 export function analyseCommand(context: Context): Command {
@@ -13,8 +13,14 @@ export function analyseCommand(context: Context): Command {
     .argument("<after>", "what became of it: a delta of any format, or a whole model")
     .option("--plot <file>", "draw every layer's change as SVG")
     .option("--json", "every layer, as JSON")
+    .option("-q, --quiet", "no progress")
     .action(async (before: string, after: string, flags: Flags) => {
-      const { facts, lines } = await context.work.analyse({ before, after, plot: flags.plot });
+      const request = { before, after, plot: flags.plot };
+      const { facts, lines } = await withUi(
+        context,
+        flags.quiet ?? false,
+        (ui) => context.work.analyse(request, ui),
+      );
       if (flags.json) context.out(JSON.stringify(facts, null, 2));
       else for (const line of lines) context.out(line);
     });
@@ -23,4 +29,5 @@ export function analyseCommand(context: Context): Command {
 /** What commander gives beside the paths. */
 interface Flags extends Pick<AnalyseRequest, "plot"> {
   json?: boolean;
+  quiet?: boolean;
 }

@@ -3,6 +3,7 @@ import type { Command } from "npm:commander@15.1.0";
 import type { AttentionRequest } from "./requests.ts";
 import { withMemory } from "./memory_flags.ts";
 import {
+  checkQuotes,
   deltaRequests,
   type GivenDelta,
   promptsGiven,
@@ -24,6 +25,7 @@ export function attentionCommand(context: Context): Command {
     .option("--out <file>", "the sheet of pictures and maps, a PNG", "attention.png")
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
+      const remark = checkQuotes(context.args, prompts);
       const { promptsFrom, quiet = false, delta: _d, strength: _s, ...flags } = options;
       const request: AttentionRequest = {
         ...flags,
@@ -34,7 +36,11 @@ export function attentionCommand(context: Context): Command {
           'no prompt given. Say what to show: moongate attention … "a dog and a cat"',
         ),
       };
-      context.out(await withUi(context, quiet, (ui) => context.work.attention(request, ui)));
+      const path = await withUi(context, quiet, (ui) => {
+        if (remark) ui.progress.note(remark);
+        return context.work.attention(request, ui);
+      });
+      context.out(path);
     });
 }
 

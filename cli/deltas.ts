@@ -74,21 +74,35 @@ export function tokensOf(deltas: NamedDelta[], model: ModelFacts): Record<string
   );
 }
 
+/** Teaches a model's tokenizer the words of deltas: prompts are then cut where the model will cut them. */
+export function learnWords({ tokenizer }: ModelFacts, deltas: NamedDelta[]): void {
+  for (const { token } of deltas.flatMap(({ delta }) => delta.tokens)) {
+    if (token && tokenizer.rawId(token) === undefined) tokenizer.addToken(token);
+  }
+}
+
 /**
- * Refuses prompts with a word in angle brackets that nobody taught, and (unless `plain`) prompts without any word of
- * the deltas that were given for them.
+ * Refuses prompts with a word in angle brackets that nobody taught, and prompts without any word of the deltas that were
+ * given for them, unless `plain`.
+ *
+ * @param model that has learnt the deltas' words
+ * @returns what there is to remark on prompts that are taken
  */
 export function checkPrompts(
   prompts: string[],
   deltas: NamedDelta[],
   model: ModelFacts,
   plain: boolean,
-): void {
+): string[] {
   const taught = deltas.flatMap(({ delta }) => delta.tokens);
   const words = taught.map(({ token }) => token).filter(Boolean);
+  // As the tokenizer takes them: in any case.
+  const known = new Set(words.map((word) => word.toLowerCase()));
+  const taughtIn = (text: string) => tokensIn(text).some((t) => known.has(t.toLowerCase()));
   for (const prompt of prompts) {
-    const used = tokensIn(prompt);
-    const unknown = used.find((t) => !words.includes(t) && model.tokenizer.rawId(t) === undefined);
+    const unknown = tokensIn(prompt).find((t) =>
+      !known.has(t.toLowerCase()) && model.tokenizer.rawId(t) === undefined
+    );
     if (unknown !== undefined) {
       throw new UsageError(
         `the prompt "${prompt}" has ${unknown}, which ${
@@ -98,11 +112,17 @@ export function checkPrompts(
         }`,
       );
     }
-    if (plain || !words.length || used.some((t) => words.includes(t))) continue;
+    if (plain || !words.length || taughtIn(prompt)) continue;
     const example = taught.find(({ token }) => token)!;
     throw new UsageError(
       `the prompt "${prompt}" has none of the taught words (${words.join(", ")}): say ` +
         `"${phrase(example)}", or add --plain to see what the model makes of other prompts now`,
     );
   }
+  if (!words.length || prompts.some(taughtIn)) return [];
+  return [
+    `no prompt has a taught word (${
+      words.join(", ")
+    }): the pictures show what the model makes of other words`,
+  ];
 }

@@ -6,6 +6,7 @@ import { sheet } from "../files/sheet.ts";
 import type { DemoConcept, DemoPlan } from "./demo_plan.ts";
 import { reportPage } from "./report.ts";
 import { reportTable } from "./work_merge.ts";
+import { duration, figures } from "../numerics/quantities.ts";
 
 /** A taught concept with what it looked like. */
 export interface Taught {
@@ -34,7 +35,7 @@ export function contactSheet(
   const rows = [
     ...learnt.flatMap(({ concept, before, after, merged, alignment }) => {
       const scored = (title: string, score: number) =>
-        `${title}: image alignment ${score.toFixed(2)}`;
+        `${title}: image alignment ${figures(score)}`;
       const labels = concept.prompts;
       return [
         {
@@ -75,8 +76,8 @@ export function demoPage(
   return reportPage({
     title: "moongate demo",
     lead: `Two things that the model had never seen, taught on ${adapter} in ${
-      Math.round(seconds)
-    } s (${numbers}).`,
+      duration(seconds)
+    } (${numbers}).`,
     sections: [
       {
         title: "How much was learnt",
@@ -88,7 +89,7 @@ export function demoPage(
           ["concept", "before", "after", "merged", "fresh drawings"],
           ...learnt.map(({ concept, alignment: { before, after, merged, ideal } }) => [
             `${concept.token} ${concept.className}`,
-            ...[before, after, merged, ideal].map((score) => score.toFixed(2)),
+            ...[before, after, merged, ideal].map((score) => figures(score)),
           ]),
         ],
       },
@@ -96,8 +97,8 @@ export function demoPage(
         title: `${concept.token} ${concept.className}: ${concept.description}`,
         text:
           `Taught from ${concept.pictures.length} pictures and ${concept.regularization.length} of other ${concept.className}s, in ${
-            Math.round(seconds)
-          } s.`,
+            duration(seconds)
+          }.`,
         rows: [
           {
             title: "pictures it was taught from",

@@ -4,6 +4,7 @@ import settings from "../deno.json" with { type: "json" };
 import { UsageError } from "../terminal/errors.ts";
 import { type AdapterFacts, type Facts, gatherFacts } from "./facts.ts";
 import { type Context, verb } from "./verb.ts";
+import { binaryBytes, bytes, duration } from "../numerics/quantities.ts";
 
 /** Whether one kind of work will run. */
 export interface Verdict {
@@ -14,8 +15,6 @@ export interface Verdict {
   /** Why, or what it needs. */
   why: string;
 }
-
-const MiB = 2 ** 20;
 
 /** Bytes of the largest single tensors of Stable Diffusion 1.x in f32: conv 2560→1280 3×3, and the token embedding. */
 const largest = { conv: 2560 * 1280 * 9 * 4, embedding: 49408 * 768 * 4 };
@@ -70,11 +69,11 @@ export function judge(adapter: AdapterFacts | undefined): Verdict[] {
   const f16 = adapter.features.includes("shader-f16");
   const sd = "Stable Diffusion 1.x";
   if (binding < largest.conv) {
-    const why = `its largest weight is ${mebibytes(largest.conv)}, and the adapter binds ` +
-      `${mebibytes(binding)} at most`;
+    const why = `its largest weight is ${binaryBytes(largest.conv)}, and the adapter binds ` +
+      `${binaryBytes(binding)} at most`;
     return [demo, { what: sd, runs: "no", why }, merge];
   }
-  const weights = "2.1 GB of weights in f16, 4.3 GB in f32" +
+  const weights = `${bytes(2.13e9)} of weights in f16, ${bytes(4.27e9)} in f32` +
     (f16 ? "" : " (its shaders have no f16: activations are f32)");
   const split = binding < largest.embedding ? "; the token embedding is bound in parts" : "";
   const why = `${weights}${split}${adapter.software ? `; ${cpu}` : ""}`;
@@ -95,7 +94,7 @@ function describe({ versions, backend, adapter }: Facts, verdicts: Verdict[]): s
       `computes  ${
         adapter.wrong
           ? `WRONG: ${adapter.wrong}`
-          : `right, ${adapter.roundTrip?.toFixed(0)} ms there and back`
+          : `right, ${duration((adapter.roundTrip ?? NaN) / 1000)} there and back`
       }`,
     );
     if (adapter.loopLimit !== undefined) {
@@ -107,10 +106,10 @@ function describe({ versions, backend, adapter }: Facts, verdicts: Verdict[]): s
       `features  ${adapter.features.join(", ") || "none"}`,
       "limits",
       ...[
-        ["largest buffer", mebibytes(limits.maxBufferSize)],
-        ["largest binding", mebibytes(limits.maxStorageBufferBindingSize)],
+        ["largest buffer", binaryBytes(limits.maxBufferSize)],
+        ["largest binding", binaryBytes(limits.maxStorageBufferBindingSize)],
         ["storage buffers a stage", String(limits.maxStorageBuffersPerShaderStage)],
-        ["workgroup memory", `${limits.maxComputeWorkgroupStorageSize / 1024} KiB`],
+        ["workgroup memory", binaryBytes(limits.maxComputeWorkgroupStorageSize)],
         ["invocations a workgroup", String(limits.maxComputeInvocationsPerWorkgroup)],
       ].map(([name, value]) => `  ${name.padEnd(24)} ${value}`),
     );
@@ -120,9 +119,4 @@ function describe({ versions, backend, adapter }: Facts, verdicts: Verdict[]): s
     lines.push(`  ${what.padEnd(24)} ${runs.padEnd(6)} ${why}`);
   }
   return lines;
-}
-
-function mebibytes(bytes: number): string {
-  const size = bytes / MiB;
-  return size >= 1024 ? `${+(size / 1024).toFixed(1)} GiB` : `${Math.round(size)} MiB`;
 }

@@ -4,6 +4,7 @@ import { UsageError } from "../terminal/errors.ts";
 import { repeated, whole } from "../terminal/parse.ts";
 import type { EvaluateRequest } from "./requests.ts";
 import {
+  checkQuotes,
   deltaRequests,
   type GivenDelta,
   promptsGiven,
@@ -47,9 +48,13 @@ export function evaluateCommand(context: Context): Command {
     .option("--json <file>", "write the numbers here, too")
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
+      const remark = checkQuotes(context.args, prompts);
       const request = await evaluateRequest(prompts, options, deltas);
-      const quiet = options.quiet ?? false;
-      context.out(await withUi(context, quiet, (ui) => context.work.evaluate(request, ui)));
+      const path = await withUi(context, options.quiet ?? false, (ui) => {
+        if (remark) ui.progress.note(remark);
+        return context.work.evaluate(request, ui);
+      });
+      context.out(path);
     });
 }
 

@@ -5,6 +5,7 @@ import { real } from "../terminal/parse.ts";
 import type { GenerateRequest } from "./requests.ts";
 import { withMemory } from "./memory_flags.ts";
 import {
+  checkQuotes,
   deltaRequests,
   type GivenDelta,
   promptsGiven,
@@ -37,12 +38,12 @@ export function generateCommand(context: Context): Command {
     .option("--out <folder>", "where the pictures go", "pictures")
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
+      const remark = checkQuotes(context.args, prompts);
       const request = await generateRequest(prompts, options, deltas);
-      const paths = await withUi(
-        context,
-        options.quiet ?? false,
-        (ui) => context.work.generate(request, ui),
-      );
+      const paths = await withUi(context, options.quiet ?? false, (ui) => {
+        if (remark) ui.progress.note(remark);
+        return context.work.generate(request, ui);
+      });
       for (const path of paths) context.out(path);
     });
 }

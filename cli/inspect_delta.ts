@@ -8,6 +8,7 @@ import { sizeOf } from "../tensor/shape.ts";
 import type { Inspected } from "./requests.ts";
 import { visibleLine } from "../files/visible.ts";
 import { columns } from "../terminal/table.ts";
+import { figures } from "../numerics/quantities.ts";
 
 /** One weight of a delta. */
 interface WeightFacts {
@@ -153,6 +154,6 @@ const weightTable = (weights: readonly WeightFacts[]): string[] =>
     ]),
   ]);
 
-const digits = (x: number | undefined): string => x === undefined ? "" : x.toPrecision(3);
+const digits = (x: number | undefined): string => x === undefined ? "" : figures(x);
 
 const cut = (text = ""): string => text.length > 100 ? `${text.slice(0, 99)}…` : text;

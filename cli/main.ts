@@ -10,10 +10,11 @@ import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { editCommand } from "./edit.ts";
-import { report } from "../terminal/errors.ts";
+import { report, UsageError } from "../terminal/errors.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { visible } from "../files/visible.ts";
 import { generateCommand } from "./generate.ts";
+import { excessHint, flagHint } from "./hints.ts";
 import { inspectCommand } from "./inspect.ts";
 import { Interrupted, interrupted } from "../terminal/interrupt.ts";
 import { mergeCommand } from "./merge.ts";
@@ -77,10 +78,16 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
       full.out(program.helpInformation().trimEnd());
       return 0;
     }
+    const chosen = program.commands.find((command) => command.name() === args[0]);
+    const hint = chosen && flagHint(chosen, args);
+    if (hint) throw new UsageError(hint);
     await program.parseAsync(args, { from: "user" });
     return 0;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 1;
+    if (error instanceof CommanderError) {
+      if (error.code === "commander.excessArguments") full.err(excessHint);
+      return error.exitCode === 0 ? 0 : 1;
+    }
     if (error instanceof Interrupted) return interrupted;
     return report(error, full.err);
   }

@@ -5,7 +5,7 @@ import type { Delta } from "../concepts/delta.ts";
 import { describeLayout, planTrainingMemory, type TrainingPlan } from "../concepts/memory.ts";
 import { conceptMask, trainedWords } from "../concepts/trains.ts";
 import { BindingError } from "../compile/plan.ts";
-import { MemoryError, showSize } from "../device/memory.ts";
+import { MemoryError } from "../device/memory.ts";
 import {
   planSamplingMemory,
   type Precision,
@@ -25,6 +25,7 @@ import { sizeOf } from "../tensor/shape.ts";
 import { UsageError } from "../terminal/errors.ts";
 import type { ModelFacts } from "./model.ts";
 import type { TrainPlan } from "./train_plan.ts";
+import { bytesNeeded } from "../numerics/quantities.ts";
 
 /** What a user allows. */
 export interface MemoryRequest {
@@ -90,7 +91,9 @@ export function planTrainingWithin(
 
 /** A training plan in words. */
 export const describePlan = (batch: number, { precision, layout, total }: TrainingPlan): string =>
-  `memory: ${showSize(total)} planned, weights in ${precision}, ${describeLayout(batch, layout)}`;
+  `memory: ${bytesNeeded(total)} planned, weights in ${precision}, ${
+    describeLayout(batch, layout)
+  }`;
 
 /** What is to be sampled. */
 export interface Sampled {
@@ -148,7 +151,7 @@ export function planSamplingWithin(
 
 /** A sampling plan in words. */
 export const describeSampling = ({ total, precision, batch }: SamplingPlan): string =>
-  `memory: ${showSize(total)} planned, weights in ${precision}, ${batch} at a time`;
+  `memory: ${bytesNeeded(total)} planned, weights in ${precision}, ${batch} at a time`;
 
 function orUsage<T>(advice: string, plan: () => T): T {
   try {

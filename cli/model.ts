@@ -4,12 +4,14 @@
  * Why apart from loading it: an error should come at once, not after minutes of work.
  */
 import { type ModelDefaults, modelDefaults } from "../concepts/overrides.ts";
+import { idsShape } from "../diffusion/conditions.ts";
 import { checkFit, pipelineConfig } from "../diffusion/pipeline.ts";
 import { type NoiseSchedule, noiseSchedule } from "../diffusion/schedule.ts";
 import { type ClipFolder, inspectClip } from "../evaluate/clip.ts";
 import { fingerprint } from "../files/fingerprint.ts";
 import { type ModelFolder, openModelFolder } from "../files/folder.ts";
 import { compareComponent } from "../models/load.ts";
+import type { TextWindow } from "../models/text_window.ts";
 import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { UsageError } from "../terminal/errors.ts";
@@ -18,8 +20,10 @@ import { UsageError } from "../terminal/errors.ts";
 export interface ModelFacts {
   /** The folder. */
   folder: ModelFolder;
-  /** Its tokenizer, without new words. */
+  /** Its tokenizer; new words are added to it when it is known which. */
   tokenizer: Tokenizer;
+  /** How much of a text it reads, by that tokenizer. */
+  window: TextWindow;
   /** Its defaults of training and sampling. */
   defaults: ModelDefaults;
   /** How much noise there is at each timestep. */
@@ -49,6 +53,8 @@ export async function inspectModel(path: string): Promise<ModelFacts> {
     `${folder.folder("scheduler")}/scheduler_config.json`,
   );
   const tokenizer = await loadTokenizer(await folder.tokenizer());
+  const length = Math.min(tokenizer.maxLength, idsShape(pipelineConfig(folder), 1).at(-1)!);
+  const window = { tokenizer, length };
   const defaults = await modelDefaults(folder.path);
   for (const [name, config] of Object.entries(parts)) {
     if (typeof config !== "object") continue;
@@ -58,7 +64,10 @@ export async function inspectModel(path: string): Promise<ModelFacts> {
   const base = await fingerprint(folder);
   const grain = factor * 2 ** (unet.channels.length - 1);
   const size = unet.sampleSize * factor;
-  return { folder, tokenizer, defaults, schedule, base, size, grain, layers: unet.layersPerBlock };
+  return {
+    ...{ folder, tokenizer, window, defaults, schedule, base, size, grain },
+    layers: unet.layersPerBlock,
+  };
 }
 
 /** The side to work at: what was asked for, where the model can take it. */

@@ -4,12 +4,20 @@ import type { Device } from "../device/device.ts";
 import { loadPipeline, type Pipeline, type PipelineOptions } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
 import { isFile } from "../files/paths.ts";
-import { checkPrompts, type NamedDelta, openDeltas, overlap, tokensOf } from "./deltas.ts";
+import { checkTexts } from "../models/text_window.ts";
+import {
+  checkPrompts,
+  learnWords,
+  type NamedDelta,
+  openDeltas,
+  overlap,
+  tokensOf,
+} from "./deltas.ts";
 import { Interrupted } from "../terminal/interrupt.ts";
 import { inspectModel, type ModelFacts, sideFor } from "./model.ts";
+import { loading } from "./phases.ts";
 import type { DeltaRequest, SampledRequest, Ui } from "./requests.ts";
 import { type SamplingPlan, samplingPlan } from "./sampling.ts";
-import { loading } from "./work_train.ts";
 
 /** A request that makes sense. */
 export interface Sampled {
@@ -38,7 +46,10 @@ export async function lookThrough(
 ): Promise<Sampled> {
   const facts = await inspectModel(request.model);
   const deltas = await openDeltas(request.deltas.map((d) => d.path), facts);
-  checkPrompts(prompts, deltas, facts, plain);
+  learnWords(facts, deltas);
+  const remark = (line: string) => ui.progress.note(line);
+  checkPrompts(prompts, deltas, facts, plain).forEach(remark);
+  checkTexts(facts.window, prompts, "prompt", remark);
   const both = overlap(deltas);
   if (both) {
     ui.progress.note(
@@ -52,6 +63,9 @@ export async function lookThrough(
   const width = sideFor(facts, request.width ?? size, "--width");
   const height = sideFor(facts, request.height ?? size, "--height");
   const plan = samplingPlan(facts, request);
+  if (plan.options.guidance !== 1) {
+    checkTexts(facts.window, [request.negative], "negative prompt", remark);
+  }
   const notes = {
     ...plan.notes,
     ...(request.negative && { negative: request.negative }),

@@ -28,6 +28,11 @@ export class TrainingSamples {
     this.#sampler = new Sampler(model);
   }
 
+  /** Compiles what they take, before training is timed; not where programs are not to be kept. */
+  prepare(): void {
+    if (this.options.memory === undefined) this.#sampler.prepare(this.prompts, this.options);
+  }
+
   /** A picture of each prompt with a delta, in files `samples/50-1.png` and in the metrics; a remark where there is no room. */
   async make(step: number, delta: Delta, metrics: Metrics): Promise<string | undefined> {
     await Deno.mkdir(`${this.out}/${SAMPLES_FOLDER}`, { recursive: true });

@@ -4,6 +4,7 @@ import { SAMPLER_NAMES } from "../diffusion/samplers.ts";
 import { readLines } from "../files/text.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { real, side, whole } from "../terminal/parse.ts";
+import { quoteHint } from "./hints.ts";
 import type { DeltaRequest, GenerateRequest } from "./requests.ts";
 
 /** The keys of a request that these flags fill in, as commander gives them. */
@@ -94,4 +95,16 @@ export async function promptsGiven(
   throw new UsageError(
     file === undefined ? none : `${file} has no prompts: one a line is expected`,
   );
+}
+
+/**
+ * Refuses a prompt that was not quoted, and so came as one prompt for each of its words.
+ *
+ * @param args as typed
+ * @returns a remark where that is likely, and not sure
+ */
+export function checkQuotes(args: readonly string[], prompts: string[]): string | undefined {
+  const hint = quoteHint(args, prompts);
+  if (hint?.sure) throw new UsageError(hint.line);
+  return hint?.line;
 }

@@ -19,6 +19,7 @@ import { UsageError } from "../terminal/errors.ts";
 import { inspectModel, inspectScorer, type ModelFacts, sideFor, unknownWords } from "./model.ts";
 import type { TrainRequest } from "./requests.ts";
 import { type ClassSet, readClasses, readPhotos } from "./train_pictures.ts";
+import { trainRemarks } from "./train_remarks.ts";
 
 /** A run that can start. */
 export interface TrainPlan {
@@ -103,11 +104,10 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
   const regularized = classes.length > 0 || method.priorImages === 0;
   const steps = request.steps ?? defaultSteps(training.steps, concepts.length, regularized);
   const rates = checkRates(request, steps);
-  const checkpoint = await prepareOut(request.out, request.resume);
   const { accumulate = 1, clip, learningRate, scaleRate = true } = request;
   const seen = { rate: training.rate, batch: training.batch };
   if (learningRate !== undefined) Object.assign(seen, { rate: learningRate, batch: 1 });
-  return {
+  const plan = {
     model,
     concepts,
     start,
@@ -129,10 +129,12 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
       augment: request.augment ?? preset?.augment ?? true,
       flip: request.flip ?? preset?.flip ?? true,
     },
-    checkpoint,
     samplePrompts,
     remarks,
   };
+  remarks.push(...trainRemarks(plan, request.concepts));
+  const checkpoint = await prepareOut(request.out, request.resume);
+  return { ...plan, checkpoint };
 }
 
 /** Refuses a preset whose numbers are not the method's. */

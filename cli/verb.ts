@@ -4,6 +4,7 @@
 import { Command } from "npm:commander@15.1.0";
 import { catchInterrupt } from "../terminal/interrupt.ts";
 import { createProgress } from "../terminal/progress.ts";
+import { commandLine } from "../terminal/shell.ts";
 import { needsLine } from "./permissions.ts";
 import type { Ui } from "./requests.ts";
 import type * as work from "./work.ts";
@@ -70,16 +71,17 @@ export async function withUi<T>(
   quiet: boolean,
   run: (ui: Ui) => Promise<T>,
 ): Promise<T> {
-  const progress = await createProgress({ quiet, write: context.err });
-  using interrupt = catchInterrupt({ write: context.err });
+  const progress = createProgress({ quiet, write: context.err });
+  // Above the bar, not across it; and said with `--quiet` too.
+  const write = quiet ? context.err : progress.note;
+  using interrupt = catchInterrupt({ write, beforeSaved: progress.stop });
   try {
-    const typed = ["moongate", ...context.args].map(quoted).join(" ");
-    return await run({ progress, interrupt, say: context.out, typed });
+    const say = (line: string) => {
+      progress.clear();
+      context.out(line);
+    };
+    return await run({ progress, interrupt, say, typed: commandLine(context.args) });
   } finally {
     progress.stop();
   }
 }
-
-/** A word as a shell takes it. */
-const quoted = (word: string): string =>
-  /^[\w./=:@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;

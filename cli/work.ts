@@ -48,8 +48,8 @@ export const convert = async (request: ConvertRequest, ui: Ui): Promise<string[]
   (await import("./work_convert.ts")).convert(request, ui);
 
 /** Says how much each layer changed. */
-export const analyse = async (request: AnalyseRequest): Promise<Inspected> =>
-  (await import("./work_analyse.ts")).analyse(request);
+export const analyse = async (request: AnalyseRequest, ui: Ui): Promise<Inspected> =>
+  (await import("./work_analyse.ts")).analyse(request, ui);
 
 /** Cuts the small singular values of a delta; gives the path of the new one. */
 export const compress = async (request: CompressRequest, ui: Ui): Promise<string> =>

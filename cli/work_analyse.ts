@@ -15,19 +15,24 @@ import type { TensorSource } from "../files/safetensors.ts";
 import { UNET } from "../concepts/formats/names.ts";
 import { kindOf } from "./work_inspect.ts";
 import { changesPlot } from "./plot.ts";
-import type { AnalyseRequest, Inspected } from "./requests.ts";
+import { counting } from "./phases.ts";
+import type { AnalyseRequest, Inspected, Ui } from "./requests.ts";
 import { columns } from "../terminal/table.ts";
+import { figures } from "../numerics/quantities.ts";
 
 /** How many layers the table shows. */
 const SHOWN = 12;
 
 /** Compares; gives every layer's change, and a table of groups and of what changed most. */
-export async function analyse({ before, after, plot }: AnalyseRequest): Promise<Inspected> {
+export async function analyse(
+  { before, after, plot }: AnalyseRequest,
+  ui: Ui,
+): Promise<Inspected> {
   const folder = await openModelFolder(before);
   using source = await folder.weights("unet");
   const { read, close } = await reader(before, after, source);
   try {
-    const layers = await layerChanges(source.tensors.keys(), read);
+    const layers = await layerChanges(source.tensors.keys(), read, counting(ui, "compare"));
     const groups = groupChanges(layers);
     if (plot !== undefined) await writeFileAtomic(plot, await changesPlot(layers));
     const most = layers.toSorted((a, b) => b.change - a.change).filter((l) => l.change > 0);
@@ -40,13 +45,13 @@ export async function analyse({ before, after, plot }: AnalyseRequest): Promise<
             g,
             String(groups[g].layers),
             String(groups[g].parameters),
-            groups[g].change.toPrecision(3),
+            figures(groups[g].change),
           ]),
         ]),
         "",
         ...columns([
           ["what changed most", "change"],
-          ...most.slice(0, SHOWN).map(({ layer, change }) => [layer, change.toPrecision(3)]),
+          ...most.slice(0, SHOWN).map(({ layer, change }) => [layer, figures(change)]),
         ]),
         ...most.length > SHOWN ? [`and ${most.length - SHOWN} more`] : [],
       ],

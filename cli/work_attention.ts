@@ -6,7 +6,6 @@ import {
   attentionSheet,
   recordControl,
 } from "../diffusion/attention_maps.ts";
-import { idsShape } from "../diffusion/conditions.ts";
 import { pipelineConfig } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
 import { isFolder } from "../files/paths.ts";
@@ -15,6 +14,7 @@ import { vaeFactor } from "../models/vae.ts";
 import { describeSampling, planSamplingWithin } from "./memory.ts";
 import type { AttentionRequest, Ui } from "./requests.ts";
 import { lookThrough, openSampled, prepareOut, stopped } from "./sampled.ts";
+import { samplingProgress } from "./sampling_progress.ts";
 
 /** Makes the sheet; gives its path. */
 export async function attention(request: AttentionRequest, ui: Ui): Promise<string> {
@@ -22,12 +22,11 @@ export async function attention(request: AttentionRequest, ui: Ui): Promise<stri
   const sampled = await lookThrough(request, request.prompts, true, ui);
   if (await isFolder(out)) throw new FileError(out, "is a folder where a PNG file is expected");
   await prepareOut(out.replace(/[^/\\]*$/, "") || ".");
-  using device = await gpu();
+  using device = await gpu({ onCompile: ui.progress.compiling });
   const { facts, width, height, notes, plan: { options, evaluations } } = sampled;
   const config = pipelineConfig(facts.folder);
   const factor = vaeFactor(config.vae);
-  const length = idsShape(config, 1).at(-1)!;
-  const control = recordControl([height / factor, width / factor], length);
+  const control = recordControl([height / factor, width / factor], facts.window.length);
   const plan = planSamplingWithin(device.profile, facts, {
     ...{ width, height, image: false, guidance: options.guidance },
     deltas: sampled.deltas.map((d) => d.delta),
@@ -43,14 +42,17 @@ export async function attention(request: AttentionRequest, ui: Ui): Promise<stri
     Array.from({ length: request.count }, (_, i) => ({ prompt, seed: request.seed + i }))
   );
   const maps: AttentionMaps[] = [];
-  ui.progress.start("sample", Math.ceil(wishes.length / batch) * evaluations);
+  const shown = samplingProgress(ui.progress, plan, {
+    ...{ batches: Math.ceil(wishes.length / batch), steps: evaluations },
+    pictures: wishes.length,
+  });
   try {
     for (let at = 0; at < wishes.length; at += batch) {
       const part = wishes.slice(at, at + batch);
       maps.push(
         ...await attentionMaps(model, part.map((w) => w.prompt), {
           ...{ ...options, width, height, negative, seed: part.map((w) => w.seed) },
-          onStep: (done) => ui.progress.update(at / batch * evaluations + done),
+          ...shown(at / batch),
           signal: ui.interrupt.signal,
         }),
       );

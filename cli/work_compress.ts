@@ -5,7 +5,11 @@ import { openBase } from "../concepts/formats/base.ts";
 import { openDelta } from "../concepts/formats/load.ts";
 import { saveDeltaAs } from "../concepts/formats/save.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { phrase } from "../concepts/prompts.ts";
+import { bytes, figures } from "../numerics/quantities.ts";
 import { UsageError } from "../terminal/errors.ts";
+import { nextAfterDelta } from "./hints.ts";
+import { counting } from "./phases.ts";
 import { spectrumPlot } from "./plot.ts";
 import type { CompressRequest, Ui } from "./requests.ts";
 import { columns } from "../terminal/table.ts";
@@ -20,10 +24,9 @@ export async function compress(request: CompressRequest, ui: Ui): Promise<string
       `${path} holds trained weights: --model, the model it was trained on, says how they changed`,
     );
   }
-  ui.progress.start("compress", 2 * delta.weights.size);
   const made = await compressDelta(delta, request.target, {
     base: base?.read,
-    onProgress: (done, total) => ui.progress.update(2 * delta.weights.size * done / total),
+    onProgress: counting(ui, "compress"),
   }).catch((error) => {
     throw error instanceof RangeError ? new UsageError(error.message, { cause: error }) : error;
   });
@@ -41,7 +44,8 @@ export async function compress(request: CompressRequest, ui: Ui): Promise<string
     share(made.spectra.get(name)!, rank),
   ]);
   for (const line of columns([["matrix", "rank", "energy"], ...rows])) ui.say(line);
-  ui.say(`${(made.bytes / 1e6).toPrecision(3)} MB of numbers`);
+  ui.say(`${bytes(made.bytes)} of numbers`);
+  ui.progress.note(nextAfterDelta(request.model, request.out, made.delta.tokens.map(phrase)));
   return written;
 }
 
@@ -49,5 +53,5 @@ export async function compress(request: CompressRequest, ui: Ui): Promise<string
 function share(s: Float64Array, rank: number): string {
   const sum = (values: Float64Array) => values.reduce((a, b) => a + b, 0);
   const whole = sum(s);
-  return whole === 0 ? "" : (sum(s.subarray(0, rank)) / whole).toPrecision(3);
+  return whole === 0 ? "" : figures(sum(s.subarray(0, rank)) / whole);
 }

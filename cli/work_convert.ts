@@ -3,7 +3,10 @@ import type { Delta } from "../concepts/delta.ts";
 import { type BaseModel, openBase } from "../concepts/formats/base.ts";
 import { openDelta } from "../concepts/formats/load.ts";
 import { saveDeltaAs } from "../concepts/formats/save.ts";
+import { phrase } from "../concepts/prompts.ts";
 import { UsageError } from "../terminal/errors.ts";
+import { nextAfterDelta } from "./hints.ts";
+import { counting } from "./phases.ts";
 import type { ConvertRequest, Ui } from "./requests.ts";
 
 /** Converts a delta; gives the paths of what was written. */
@@ -13,13 +16,12 @@ export async function convert(request: ConvertRequest, ui: Ui): Promise<string[]
   const named = rename(base?.fit(path, delta) ?? delta, request.tokens ?? []);
   const converted = format.name === request.to ? {} : { convertedFrom: format.name };
   const whole = { ...based(named, base), notes: { ...named.notes, ...converted } };
-  ui.progress.start("convert", whole.weights.size);
   const { paths, lost } = await saveDeltaAs(request.out, whole, request.to, {
     base: base?.read,
     layers: base?.layers,
     rank: request.rank,
     name: path,
-    onProgress: (done) => ui.progress.update(done),
+    onProgress: counting(ui, "convert"),
   });
   ui.progress.stop();
   if (lost.length) {
@@ -28,6 +30,7 @@ export async function convert(request: ConvertRequest, ui: Ui): Promise<string[]
         (lost.length > 1 ? ` and ${lost.length - 1} more` : ""),
     );
   }
+  ui.progress.note(nextAfterDelta(request.model, request.out, whole.tokens.map(phrase)));
   return [...paths];
 }
 

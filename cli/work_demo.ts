@@ -19,10 +19,11 @@ import { readLines } from "../files/text.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { contactSheet, demoPage, type Learnt, type Taught } from "./demo_page.ts";
 import { type DemoConcept, type DemoPlan, demoPlan } from "./demo_plan.ts";
+import { duration, figures } from "../numerics/quantities.ts";
 import { Interrupted } from "../terminal/interrupt.ts";
+import { counting, loading, phases } from "./phases.ts";
 import type { DemoRequest, Ui } from "./requests.ts";
 import { CAPTIONS_FILE } from "./work_merge.ts";
-import { loading } from "./work_train.ts";
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
 export async function demo(request: DemoRequest, ui: Ui): Promise<string> {
@@ -39,7 +40,7 @@ export async function demo(request: DemoRequest, ui: Ui): Promise<string> {
 async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
   const began = performance.now();
   const plan = await demoPlan(request);
-  using device = await gpu();
+  using device = await gpu({ onCompile: ui.progress.compiling });
   ui.say(`on ${device.facts.description}`);
   const model = await loadPipeline(device, plan.model, {
     addTokens: Object.fromEntries(plan.concepts.map((c) => [c.token, c.initializer])),
@@ -53,11 +54,12 @@ async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
     taught.push(await teach(model, sampler, concept, plan, request, ui));
   }
 
-  ui.progress.start("merge", 1);
   const captions = await readLines(`${plan.model}/${CAPTIONS_FILE}`);
   const { delta, reports } = await mergeDeltas(model, taught.map((t) => t.delta), {
     regularization: captions,
     ridge: plan.ridge,
+    onProgress: phases(ui, (what) => `merge: ${what}`),
+    onWarning: (line) => ui.progress.note(line),
   });
   await saveDelta(`${request.out}/merged.safetensors`, delta);
   const merged = withDelta(model, delta);
@@ -84,12 +86,12 @@ async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
   for (const { concept, alignment } of learnt) {
     const { before, after, merged, ideal } = alignment;
     ui.say(
-      `${concept.name}: image alignment ${before.toFixed(2)} before, ${after.toFixed(2)} after, ` +
-        `${merged.toFixed(2)} merged; fresh drawings of it ${ideal.toFixed(2)}`,
+      `${concept.name}: image alignment ${figures(before)} before, ${figures(after)} after, ` +
+        `${figures(merged)} merged; fresh drawings of it ${figures(ideal)}`,
     );
   }
   ui.say(`report: ${request.out}/report.html`);
-  ui.say(`took ${Math.round(seconds)} s`);
+  ui.say(`took ${duration(seconds)}`);
   return path;
 }
 
@@ -129,7 +131,7 @@ async function teach(
     ui,
   );
   const losses: { step: number; loss: number }[] = [];
-  ui.progress.start(`${concept.name}: training`, plan.steps);
+  const show = counting(ui, `${concept.name}: training`);
   const delta = await trainConcepts(model, {
     concepts: [concept],
     regularization: concept.regularization,
@@ -137,6 +139,8 @@ async function teach(
     rate: plan.rate,
     seed: request.seed,
     signal: ui.interrupt.signal,
+    onPrepare: phases(ui, (what) => `${concept.name}: encode ${what}`),
+    onStep: show,
     onReport: ({ step, loss, memory }) => {
       losses.push({ step, loss });
       ui.progress.update(step, { loss, memory });
@@ -169,12 +173,15 @@ async function sample(
   ui: Ui,
 ): Promise<Picture[]> {
   // All prompts make one batch: a step of the walk is a step of the bar.
-  ui.progress.start(label, plan.sampling.steps);
-  return await sampler.generate(prompts, {
+  ui.progress.start(label, plan.sampling.steps, { beside: { picture: { times: prompts.length } } });
+  const pictures = await sampler.generate(prompts, {
     ...plan.sampling,
     seed,
     batch: prompts.length,
     signal: ui.interrupt.signal,
     onStep: (done) => ui.progress.update(done),
+    onPicture: () => ui.progress.did("picture"),
   }, model.params);
+  ui.progress.stop();
+  return pictures;
 }

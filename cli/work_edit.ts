@@ -1,24 +1,22 @@
 /** The work of `moongate edit`: pairs of pictures, each in files of its own as soon as it is made, and a sheet. */
 import { gpu } from "../device/adapter.ts";
-import { idsShape } from "../diffusion/conditions.ts";
-import { pipelineConfig } from "../diffusion/pipeline.ts";
 import { editControl, type EditPlan, editPrompt, planEdit } from "../diffusion/prompt_edit.ts";
 import type { Picture } from "../files/picture.ts";
 import { writePng } from "../files/png.ts";
 import { sheet } from "../files/sheet.ts";
-import { loadTokenizer } from "../models/tokenizer.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { describeSampling, planSamplingWithin } from "./memory.ts";
 import type { EditRequest, Ui } from "./requests.ts";
 import { lookThrough, openSampled, prepareOut, type Sampled, stopped } from "./sampled.ts";
+import { samplingProgress } from "./sampling_progress.ts";
 
 /** Edits pictures; gives their paths, and last that of the sheet. */
 export async function edit(request: EditRequest, ui: Ui): Promise<string[]> {
   const { from, to, out, seed, count, negative } = request;
   const sampled = await lookThrough(request, [from, to], true, ui);
-  const control = editControl(await checkEdit(request, sampled));
+  const control = editControl(checkEdit(request, sampled));
   await prepareOut(out);
-  using device = await gpu();
+  using device = await gpu({ onCompile: ui.progress.compiling });
   const { facts, width, height, notes, plan: { options, evaluations } } = sampled;
   const plan = planSamplingWithin(device.profile, facts, {
     ...{ width, height, image: false, guidance: options.guidance },
@@ -34,14 +32,17 @@ export async function edit(request: EditRequest, ui: Ui): Promise<string[]> {
   const { weights, crossSteps, selfSteps, alignment } = request;
   const paths: string[] = [], pairs: Picture[][] = [];
   const size = plan.batch / 2;
-  ui.progress.start("sample", Math.ceil(count / size) * evaluations);
+  const shown = samplingProgress(ui.progress, plan, {
+    ...{ batches: Math.ceil(count / size), steps: evaluations },
+    pictures: 2 * count,
+  });
   try {
     for (let at = 0; at < count; at += size) {
       const seeds = Array.from({ length: Math.min(size, count - at) }, (_, i) => seed + at + i);
       const made = await editPrompt(model, from, to, {
         ...{ ...options, width, height, negative, seed: seeds },
         ...{ weights, crossSteps, selfSteps, alignment },
-        onStep: (done) => ui.progress.update(at / size * evaluations + done),
+        ...shown(at / size),
         signal: ui.interrupt.signal,
       });
       for (const [i, { source, edited }] of made.entries()) {
@@ -69,15 +70,10 @@ export async function edit(request: EditRequest, ui: Ui): Promise<string[]> {
   return [...paths, path];
 }
 
-/** Finds what is wrong with an edit, with a tokenizer that knows the taught words. */
-async function checkEdit(request: EditRequest, { facts, deltas }: Sampled): Promise<EditPlan> {
-  const tokenizer = await loadTokenizer(await facts.folder.tokenizer());
-  for (const { token } of deltas.flatMap(({ delta }) => delta.tokens)) {
-    if (token && tokenizer.rawId(token) === undefined) tokenizer.addToken(token);
-  }
+/** Finds what is wrong with an edit. */
+function checkEdit(request: EditRequest, { facts }: Sampled): EditPlan {
   try {
-    const length = idsShape(pipelineConfig(facts.folder), 1).at(-1)!;
-    return planEdit(tokenizer, length, request.from, request.to, request);
+    return planEdit(facts.tokenizer, facts.window.length, request.from, request.to, request);
   } catch (error) {
     if (error instanceof RangeError) throw new UsageError(error.message, { cause: error });
     throw error;

@@ -10,8 +10,10 @@ import { listPictures, type Picture, readPicture } from "../files/image.ts";
 import { readJsonObject } from "../files/json.ts";
 import { isFile, isFolder } from "../files/paths.ts";
 import { readPngText } from "../files/png.ts";
+import { figures } from "../numerics/quantities.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { inspectScorer } from "./model.ts";
+import { counting, phases } from "./phases.ts";
 import { reportPage } from "./report.ts";
 import type { EvaluateRequest, Ui } from "./requests.ts";
 import { columns } from "../terminal/table.ts";
@@ -34,9 +36,9 @@ export async function evaluate(request: EvaluateRequest, ui: Ui): Promise<string
   checkCounts(request, here?.paths.length, real.length);
   const { paths, prompts } = here ?? await madeNow(request, ui);
   const generated = await Promise.all(paths.map(readPicture));
-  using device = await gpu();
-  const scorer = await openClip(device, clip);
-  const encoders = dino ? [await openDino(device, dino)] : [];
+  using device = await gpu({ onCompile: ui.progress.compiling });
+  const scorer = await openClip(device, clip, counting(ui, "load CLIP"));
+  const encoders = dino ? [await openDino(device, dino, counting(ui, "load DINO"))] : [];
   const scores = await scorePictures(scorer, {
     generated,
     ...(prompts && { prompts }),
@@ -47,6 +49,8 @@ export async function evaluate(request: EvaluateRequest, ui: Ui): Promise<string
     resamples: request.resamples,
     fidResamples: Math.min(100, request.resamples),
     seed: request.bootstrapSeed,
+    onWarning: (line) => ui.progress.note(line),
+    onProgress: phases(ui, (what) => what === "pictures" ? "encode pictures" : `${what}: draws`),
   });
   for (const encoder of [scorer, ...encoders]) encoder.free();
   const remarks = remarksOn(request, prompts, clip, Math.min(generated.length, real.length));
@@ -159,7 +163,7 @@ function remarksOn(
 
 /** Scores as aligned columns. */
 export function scoreTable(scores: readonly Score[]): string[] {
-  const digits = (x: number) => Number.isFinite(x) ? x.toPrecision(4) : "?";
+  const digits = (x: number) => Number.isFinite(x) ? figures(x) : "?";
   return columns([
     ["score", "by", "value", "95 % interval"],
     ...scores.map(({ score, encoder, value, low, high }) => [

@@ -7,6 +7,7 @@ import { sheet } from "../files/sheet.ts";
 import { describeSampling, planSamplingWithin } from "./memory.ts";
 import type { GenerateRequest, Ui } from "./requests.ts";
 import { lookThrough, openSampled, prepareOut, stopped } from "./sampled.ts";
+import { samplingProgress } from "./sampling_progress.ts";
 
 /** One picture to make. */
 interface Wish {
@@ -21,7 +22,7 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
   const { options, evaluations } = sampled.plan;
   const image = request.image === undefined ? undefined : await readPicture(request.image);
   await prepareOut(request.out);
-  using device = await gpu();
+  using device = await gpu({ onCompile: ui.progress.compiling });
   const plan = planSamplingWithin(device.profile, facts, {
     ...{ width, height, image: image !== undefined, guidance: options.guidance },
     deltas: deltas.map((d) => d.delta),
@@ -39,7 +40,10 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
   const sampler = new Sampler(model);
   const paths: string[] = [], pictures: Picture[] = [];
   const batches = Math.ceil(wishes.length / plan.batch);
-  ui.progress.start("sample", batches * evaluations);
+  const shown = samplingProgress(ui.progress, plan, {
+    ...{ batches, steps: evaluations },
+    pictures: batches * Math.ceil(wishes.length / batches),
+  });
   try {
     for (let b = 0; b < batches; b++) {
       const { part, used } = batchOf(wishes, b, batches);
@@ -48,7 +52,7 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
         ...options,
         ...{ width, height, image, batch: part.length },
         negative: request.negative,
-        onStep: (done) => ui.progress.update(b * evaluations + done),
+        ...shown(b),
         signal: ui.interrupt.signal,
       });
       for (const [i, picture] of made.slice(0, used).entries()) {

@@ -8,12 +8,16 @@ import { FileError } from "../files/errors.ts";
 import { readLines } from "../files/text.ts";
 import { isFile } from "../files/paths.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
-import { openDeltas, tokensOf } from "./deltas.ts";
+import { checkTexts } from "../models/text_window.ts";
+import { figures } from "../numerics/quantities.ts";
+import { phrase } from "../concepts/prompts.ts";
+import { learnWords, openDeltas, tokensOf } from "./deltas.ts";
+import { nextAfterDelta } from "./hints.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { inspectModel } from "./model.ts";
+import { loading, phases } from "./phases.ts";
 import type { MergeRequest, Ui } from "./requests.ts";
 import { columns } from "../terminal/table.ts";
-import { loading } from "./work_train.ts";
 
 /** Captions that a model folder may carry for merging. */
 export const CAPTIONS_FILE = "captions.txt";
@@ -22,23 +26,29 @@ export const CAPTIONS_FILE = "captions.txt";
 export async function merge(request: MergeRequest, ui: Ui): Promise<string> {
   const facts = await inspectModel(request.model);
   const deltas = await openDeltas(request.deltas, facts);
-  const captions = await readCaptions(request, facts.folder.path);
+  learnWords(facts, deltas);
+  const all = await readCaptions(request, facts.folder.path);
+  const captions = all.slice(0, request.captionCount);
+  checkTexts(facts.window, captions, "caption", (line) => ui.progress.note(line));
   if (await isFile(request.out)) {
     throw new FileError(request.out, "is a file where the output folder should be");
   }
-  using device = await gpu();
+  using device = await gpu({ onCompile: ui.progress.compiling });
   const model = await loadPipeline(device, facts.folder, {
     addTokens: tokensOf(deltas, facts),
     onProgress: loading(ui),
   });
   const { delta, reports } = await mergeDeltas(model, deltas.map((d) => d.delta), {
-    regularization: captions.slice(0, request.captionCount),
+    regularization: captions,
     ridge: request.ridge ?? facts.defaults.merging.ridge,
+    onProgress: phases(ui, (what) => what === "captions" ? "encode captions" : "merge matrices"),
   });
   await Deno.mkdir(request.out, { recursive: true });
   const path = `${request.out}/${DELTA_FILE}`;
   await saveDelta(path, delta);
   for (const line of reportTable(reports)) ui.say(line);
+  const words = delta.tokens.map(phrase);
+  ui.progress.note(nextAfterDelta(request.model, request.out, words));
   return path;
 }
 
@@ -57,7 +67,7 @@ async function readCaptions({ captions, model }: MergeRequest, folder: string): 
 
 /** The report as aligned columns: a line for each matrix, and every distinct warning below. */
 export function reportTable(reports: ReadonlyMap<string, MergeReport>): string[] {
-  const digits = (x: number | undefined) => x === undefined ? "" : x.toPrecision(2);
+  const digits = (x: number | undefined) => x === undefined ? "" : figures(x);
   const rows = [
     ["matrix", "residual", "weights", "captions"],
     ...[...reports].map(([path, r]) => [

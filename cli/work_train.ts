@@ -12,7 +12,7 @@ import { saveDelta } from "../concepts/formats/save.ts";
 import { chooseRegularization, type ChosenSet } from "../concepts/choose.ts";
 import { generateRegularization } from "../concepts/regularization.ts";
 import { endsInTime } from "../concepts/rates.ts";
-import type { StepLayout } from "../concepts/step.ts";
+import type { TrainingPlan } from "../concepts/memory.ts";
 import { trainConcepts, type TrainReport } from "../concepts/train.ts";
 import { gpu } from "../device/adapter.ts";
 import type { Device } from "../device/device.ts";
@@ -23,20 +23,25 @@ import { removePartial } from "../files/atomic.ts";
 import { commonDivisor } from "../numerics/integers.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
+import { checkTexts } from "../models/text_window.ts";
+import { figures } from "../numerics/quantities.ts";
 import { checkpointFolder, keepNewest, removeStates } from "./checkpoints.ts";
 import { UsageError } from "../terminal/errors.ts";
+import { nextLine } from "./hints.ts";
 import { describePlan, planTrainingWithin } from "./memory.ts";
 import { openMetrics } from "../files/metrics.ts";
+import { counting, loading, phases } from "./phases.ts";
 import type { PriorRequest, TrainRequest, Ui } from "./requests.ts";
 import { TrainingSamples } from "./samples.ts";
 import { squareOf } from "./train_pictures.ts";
 import { planTraining, type TrainPlan } from "./train_plan.ts";
+import { besideSteps, trainingBar } from "./train_progress.ts";
 
 /** Teaches concepts; gives the path of the delta. */
 export async function train(request: TrainRequest, ui: Ui): Promise<string> {
   const plan = await planTraining(request);
-  for (const text of plan.remarks) ui.progress.note(text);
-  using device = await gpu();
+  for (const remark of plan.remarks) ui.progress.note(remark);
+  using device = await gpu({ onCompile: ui.progress.compiling });
   const memory = planTrainingWithin(device.profile, plan, request);
   if (plan.halved) {
     ui.progress.note(
@@ -56,8 +61,12 @@ export async function train(request: TrainRequest, ui: Ui): Promise<string> {
   });
   try {
     const regularization = await regularize(request, plan, model, ui);
-    const { layout } = memory;
-    return await teach(request, plan, { model, regularization, run, resume, layout }, ui);
+    const path = await teach(request, plan, { model, regularization, run, resume, memory }, ui);
+    const prompt = plan.samplePrompts[0];
+    ui.progress.note(
+      nextLine(["generate", "--model", request.model, "--delta", request.out, prompt]),
+    );
+    return path;
   } catch (error) {
     if (ui.interrupt.requested && (error as Error).name === "AbortError") {
       ui.interrupt.saved(resumeCommand(ui));
@@ -72,13 +81,13 @@ interface Prepared {
   regularization: CaptionedPicture[];
   run: string;
   resume?: Checkpoint;
-  layout: StepLayout;
+  memory: TrainingPlan;
 }
 
 async function teach(
   request: TrainRequest,
   plan: TrainPlan,
-  { model, regularization, run, resume, layout }: Prepared,
+  { model, regularization, run, resume, memory }: Prepared,
   ui: Ui,
 ): Promise<string> {
   const { progress, interrupt } = ui;
@@ -88,14 +97,16 @@ async function teach(
   if (!resume) await keepNewest(request.out, 0); // Of an earlier run.
   const metrics = await openMetrics(request.out, resume?.step);
   const samples = samplesOf(request, plan, model);
-  progress.start("train", settings.steps, resume?.step ?? 0);
+  samples?.prepare();
   const delta = await trainConcepts(model, {
     ...settings,
     concepts,
     regularization,
     start: start?.delta,
     resume,
-    layout,
+    layout: memory.layout,
+    onPrepare: phases(ui, (what) => `encode ${what}`),
+    onStep: trainingBar(progress, besideSteps(request, plan, model, memory, resume?.step ?? 0)),
     signal: interrupt.signal,
     reportEvery: [request.saveEvery, request.sampleEvery ?? 0].reduce(
       commonDivisor,
@@ -109,10 +120,12 @@ async function teach(
       if (step % request.logEvery === 0 || last) await metrics.log({ step, loss, seconds, memory });
       if (!last && (step % request.saveEvery === 0 || interrupt.requested)) {
         await saveAt(request, model.device, run, report);
+        progress.did("checkpoint");
       }
       if (!last && interrupt.requested) interrupt.saved(resumeCommand(ui));
       if (samples && (step % request.sampleEvery! === 0 || last)) {
         const remark = await samples.make(step, await report.delta(), metrics);
+        progress.did("samples");
         if (remark) progress.note(remark);
       }
     },
@@ -156,12 +169,12 @@ function samplesOf(
 /** Chooses regularization pictures from a collection, before the model takes its memory; says how it went. */
 async function choose(
   { prior }: TrainRequest,
-  { classes, scorer: clip, settings }: TrainPlan,
+  { model, classes, scorer: clip, settings }: TrainPlan,
   device: Device,
-  { progress }: Ui,
+  ui: Ui,
 ): Promise<void> {
   if (!prior || !clip) return;
-  const scorer = await openClip(device, clip);
+  const scorer = await openClip(device, clip, counting(ui, "load CLIP"));
   try {
     for (const one of classes) {
       if (!one.collection) continue;
@@ -172,10 +185,16 @@ async function choose(
         prompt,
         scorer,
         square,
-        prior,
+        {
+          ...prior,
+          onWarning: (line) => ui.progress.note(line),
+          onProgress: counting(ui, `compare captions with "${prompt}"`),
+        },
       );
+      const chosen = found.pictures.map((p) => p.caption);
+      checkTexts(model.window, chosen, "regularization caption", (line) => ui.progress.note(line));
       one.pictures = found.pictures;
-      for (const line of describeChoice(prompt, found, prior)) progress.note(line);
+      for (const line of describeChoice(prompt, found, prior)) ui.progress.note(line);
     }
   } finally {
     scorer.free();
@@ -188,7 +207,7 @@ function describeChoice(
   { pictures, similarities, compared, near, unreadable }: ChosenSet,
   { count, similarity }: PriorRequest,
 ): string[] {
-  const [best, last] = [similarities[0], similarities.at(-1)!].map((x) => x.toFixed(3));
+  const [best, last] = [similarities[0], similarities.at(-1)!].map(figures);
   const few = pictures.length < count;
   return [
     `"${prompt}": ${pictures.length} pictures chosen, similarity ${best} to ${last}; ` +
@@ -214,7 +233,7 @@ async function regularize(
     }
     const { steps, guidance } = facts.defaults.sampling;
     const count = priorImages;
-    ui.progress.start(`pictures of "${prompt}"`, count);
+    const show = phases(ui, (prompt) => `pictures of "${prompt}"`);
     const folder = `${request.out}/regularization/${category.replace(/[^\p{L}\p{N}]+/gu, "-")}`;
     const recipe = { prompt, count, seed: settings.seed, steps, guidance, base: facts.base };
     sampler ??= new Sampler(model);
@@ -222,7 +241,7 @@ async function regularize(
     const made = await generateRegularization(sampler, folder, wanted, {
       signal: ui.interrupt.signal,
       memory: request.memory,
-      onPicture: (done) => ui.progress.update(done),
+      onPicture: (done) => show(prompt, done, count),
     });
     for (const picture of made) sets.push(picture);
   }
@@ -322,14 +341,3 @@ async function checkRun(path: string, run: string): Promise<void> {
 
 const resumeCommand = ({ typed }: Ui): string =>
   typed.endsWith(" --resume") ? typed : `${typed} --resume`;
-
-/** Shows the components being loaded. */
-export function loading({ progress }: Ui): (name: string, done: number, total: number) => void {
-  let current = "";
-  return (name, done, total) => {
-    if (name !== current) progress.start(`load ${name}`, total);
-    current = name;
-    progress.update(done);
-    if (done === total) progress.stop();
-  };
-}

@@ -3,28 +3,24 @@ import { Gold } from "../concepts/verify/gold.ts";
 import { type Verification, verifyModel } from "../concepts/verify/verify.ts";
 import { gpu } from "../device/adapter.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
+import { figures } from "../numerics/quantities.ts";
 import { Interrupted } from "../terminal/interrupt.ts";
 import { inspectModel } from "./model.ts";
+import { counting, loading } from "./phases.ts";
 import type { Findings, Ui, VerifyRequest } from "./requests.ts";
 import { columns } from "../terminal/table.ts";
-import { loading } from "./work_train.ts";
 
 /** Computes a golden file again and says how far off each tensor is. */
 export async function verify({ model, gold }: VerifyRequest, ui: Ui): Promise<Findings> {
   const { folder, base } = await inspectModel(model);
   // What is no golden file should show before a model is loaded.
   (await Gold.open(gold))[Symbol.dispose]();
-  using device = await gpu();
+  using device = await gpu({ onCompile: ui.progress.compiling });
   const pipeline = await loadPipeline(device, folder, { onProgress: loading(ui) });
-  let started = false;
   try {
     const found = await verifyModel(pipeline, gold, {
       signal: ui.interrupt.signal,
-      onProgress(done, total) {
-        if (!started) ui.progress.start("verify", total);
-        started = true;
-        ui.progress.update(done);
-      },
+      onProgress: counting(ui, "verify"),
     });
     ui.progress.stop();
     const adapter = device.facts.description;
@@ -46,7 +42,7 @@ function linesOf(found: Verification, adapter: string): string[] {
     ["tensor", "error", "limit", ""],
     ...tensors.map(({ name, error, limit, passed }) => [
       name,
-      error.toExponential(1),
+      figures(error),
       limit.toExponential(0),
       passed ? "ok" : "WRONG",
     ]),

@@ -79,22 +79,18 @@ export function compile<A extends unknown[], R>(
     const key = keyOf(args);
     let t = known.get(key);
     if (!t) {
-      known.set(
-        key,
-        t = traceCall(
-          device.profile,
-          fn as unknown as (...args: Tree<Tensor>[]) => Tree<Tensor>,
-          args,
-          options,
-        ),
-      );
+      const traced = fn as unknown as (...args: Tree<Tensor>[]) => Tree<Tensor>;
+      t = device.pipelines.preparing(() => traceCall(device.profile, traced, args, options));
+      known.set(key, t);
     }
     return t;
   };
   const program = (args: A): [Traced, Program] => {
     const t = trace(args);
     if (!t.program) refuseLeaked(t);
-    t.program ??= new Program(device, t.blueprint, t.inputs, t.hosted, t.donated);
+    t.program ??= device.pipelines.preparing(
+      () => new Program(device, t.blueprint, t.inputs, t.hosted, t.donated),
+    );
     return [t, t.program];
   };
   const argumentsOf = (t: Traced, args: A): Argument[] => {

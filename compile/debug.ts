@@ -11,6 +11,7 @@ import { readsOf, type Step } from "./fuse.ts";
 import { interpret } from "./interpret.ts";
 import type { Program } from "./program.ts";
 import { encodeAlone, type Recorded, rehearse } from "./rehearse.ts";
+import { figures } from "../numerics/quantities.ts";
 
 /** What is wrong with a dispatch. */
 export interface Problem {
@@ -105,9 +106,7 @@ export function debugRun<A extends unknown[]>(
           const { kind, index, error } = found;
           const [a, e] = [actual[index], expected.get(t)?.[index]];
           const name = `${names.of(t)} ${show(t.spec)}`;
-          const size = kind === "differs"
-            ? ` (${error.toExponential(1)} of the largest magnitude)`
-            : "";
+          const size = kind === "differs" ? ` (${figures(error)} of the largest magnitude)` : "";
           const what = `${name} is ${a} at index ${index}${
             e === undefined ? "" : `, ${e} expected`
           }${size}`;

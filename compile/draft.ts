@@ -34,7 +34,7 @@ export interface DraftOptions extends CompileOptions {
 }
 
 /**
- * Plans the program of a function.
+ * Plans the program of a function: what it holds, and the multiplications and additions of its products.
  *
  * @param args as for the compiled function; what they hold is never looked at, so symbolic tensors will do
  * @throws ShapeError, BindingError as compiling would
@@ -44,7 +44,7 @@ export function draft<A extends unknown[], R>(
   fn: (...args: A) => R,
   args: A,
   options: DraftOptions = {},
-): { readonly blueprint: Blueprint; readonly bytes: ProgramBytes } {
+): { readonly blueprint: Blueprint; readonly bytes: ProgramBytes; readonly flops: number } {
   const { blueprint } = traceCall(
     profile,
     fn as unknown as (...args: Tree<Tensor>[]) => Tree<Tensor>,
@@ -52,7 +52,8 @@ export function draft<A extends unknown[], R>(
     options,
   );
   const hosted = (options.hosted ?? []).flatMap((k) => flatten<Tensor>(args[k] as Tree<Tensor>));
-  return { blueprint, bytes: programBytes(blueprint, hosted.map(([, t]) => byteSize(t.spec))) };
+  const bytes = programBytes(blueprint, hosted.map(([, t]) => byteSize(t.spec)));
+  return { blueprint, bytes, flops: blueprint.dispatches.reduce((n, d) => n + d.flops, 0) };
 }
 
 /** What a planned program holds, given the bytes of each argument that is uploaded at every call. */

@@ -9,6 +9,7 @@ import { operationsOf } from "./expr.ts";
 import type { Step } from "./fuse.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
 import { bytesOf } from "./plan.ts";
+import { binaryBytes } from "../numerics/quantities.ts";
 
 /** Names tensors by the position of their node on the tape: `%7`, or `%7.1` for a second output. */
 export class TensorNames {
@@ -36,18 +37,6 @@ export function opsOf(step: Step): string[] {
   if (step.kind !== "map") found.set(step.node.id, step.node.op.name);
   for (const { node } of operationsOf(roots)) found.set(node.id, node.op.name);
   return [...found].sort(([a], [b]) => a - b).map(([, name]) => name);
-}
-
-/** Bytes for reading: `512 B`, `1.5 KiB`, `2.0 GiB`. */
-export function showBytes(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB"];
-  let n = bytes;
-  let unit = 0;
-  while (n >= 1024 && unit < units.length - 1) {
-    n /= 1024;
-    unit++;
-  }
-  return `${unit ? n.toFixed(1) : n} ${units[unit]}`;
 }
 
 /** Rows of cells as lines with aligned columns; `right` lists the columns to align to the right. */
@@ -160,7 +149,7 @@ function memoryLines(plan: Blueprint, names: TensorNames): string[] {
     .map(([m, place]) => [
       `  slab ${place.slab}`,
       `@${place.offset}`,
-      showBytes(bytesOf(m)),
+      binaryBytes(bytesOf(m)),
       m instanceof Tensor ? `${names.of(m)} ${show(m.spec)}` : scratch.get(m) ?? "scratch",
       lifetime(m),
     ]);
@@ -173,11 +162,11 @@ function memoryLines(plan: Blueprint, names: TensorNames): string[] {
     ? ` (${Math.round(100 * memory.lowerBound / planned)} % of the plan)`
     : "";
   return [
-    `memory: peak ${showBytes(planned)} in ${memory.slabs.length} slabs (${
-      memory.slabs.map(showBytes).join(" + ") || "none"
+    `memory: peak ${binaryBytes(planned)} in ${memory.slabs.length} slabs (${
+      memory.slabs.map(binaryBytes).join(" + ") || "none"
     })`,
     `  lower bound ${
-      showBytes(memory.lowerBound)
+      binaryBytes(memory.lowerBound)
     }${percent}: what is alive at the busiest dispatch`,
     ...alignColumns(rows, [1, 2]),
     `donated: ${plan.donations.size} results, ${memory.inPlace.size} of them in place`,

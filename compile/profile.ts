@@ -10,10 +10,11 @@ import { arrayTensor } from "../ops/leaf.ts";
 import { byteSize } from "../tensor/shape.ts";
 import type { Compiled } from "./compile.ts";
 import { loadsOf, operationsOf } from "./expr.ts";
-import { alignColumns, clip, LABEL_WIDTH, opsOf, showBytes } from "./explain.ts";
+import { alignColumns, clip, LABEL_WIDTH, opsOf } from "./explain.ts";
 import type { LoweredDispatch } from "./lower.ts";
 import { bytesOf } from "./plan.ts";
 import { encodeAlone, type Recorded, rehearse } from "./rehearse.ts";
+import { bytes, duration, scale, share } from "../numerics/quantities.ts";
 
 /** One dispatch, measured. */
 export interface DispatchProfile {
@@ -169,33 +170,32 @@ export function profileTable(p: Profile, top = 40): string {
   const order = p.dispatches.map((d, i) => ({ ...d, i })).sort((a, b) =>
     b.milliseconds - a.milliseconds
   );
-  const share = (ms: number) => `${(100 * ms / (p.milliseconds || 1)).toFixed(1)} %`;
+  const part = (ms: number) => share(ms / (p.milliseconds || 1));
   const rows = order.slice(0, top).map((d) => [
     `#${d.i}`,
     clip(d.label, LABEL_WIDTH),
-    d.milliseconds.toFixed(3),
-    share(d.milliseconds),
-    (d.flops / 1e6).toFixed(2),
-    showBytes(d.bytes),
-    rate(d.flops, d.milliseconds),
-    rate(d.bytes, d.milliseconds),
+    duration(d.milliseconds / 1000),
+    part(d.milliseconds),
+    scale(d.flops, "FLOP"),
+    bytes(d.bytes),
+    pace(d.flops, d.milliseconds, "FLOP/s"),
+    pace(d.bytes, d.milliseconds, "B/s"),
     d.ops.length > 1 ? clip(d.ops.join(" · "), 100) : "",
   ]);
   const rest = order.slice(top).reduce((sum, d) => sum + d.milliseconds, 0);
   const more = order.length > top
-    ? [["", `${order.length - top} more`, rest.toFixed(3), share(rest)]]
+    ? [["", `${order.length - top} more`, duration(rest / 1000), part(rest)]]
     : [];
-  const head = ["", "dispatch", "ms", "share", "MFLOP", "bytes", "GFLOP/s", "GB/s", "fused from"];
+  const head = ["", "dispatch", "time", "share", "work", "bytes", "pace", "traffic", "fused from"];
   const flops = p.dispatches.reduce((n, d) => n + d.flops, 0);
   return [
     ...alignColumns([head, ...rows, ...more], [2, 3, 4, 5, 6, 7]),
-    `${p.dispatches.length} dispatches, ${p.milliseconds.toFixed(3)} ms by ${
+    `${p.dispatches.length} dispatches, ${duration(p.milliseconds / 1000)} by ${
       p.clock === "wall" ? "the wall clock" : "timestamps"
-    }, ${(flops / 1e9).toFixed(3)} GFLOP, ${rate(flops, p.milliseconds)} GFLOP/s`,
+    }, ${scale(flops, "FLOP")}, ${pace(flops, p.milliseconds, "FLOP/s")}`,
     "",
   ].join("\n");
 }
 
-/** Billions a second. */
-const rate = (n: number, milliseconds: number): string =>
-  milliseconds > 0 ? (n / milliseconds / 1e6).toFixed(2) : "–";
+const pace = (n: number, milliseconds: number, unit: string): string =>
+  milliseconds > 0 ? scale(1000 * n / milliseconds, unit) : "–";

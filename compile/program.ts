@@ -93,14 +93,19 @@ export class Program {
     }
     this.#bound = new Array(inputs.length).fill(undefined);
     const same = (a: LoweredUse, b: LoweredUse) => this.#root(a.memory) === this.#root(b.memory);
-    this.#recorded = blueprint.dispatches.map((dispatch) => {
-      const { code, bindings } = wgslOf(dispatch, same, device.profile);
-      const pipeline = device.pipelines.get(code, bindings.map((b) => b.access), dispatch.label);
+    const written = blueprint.dispatches.map((d) => wgslOf(d, same, device.profile));
+    const pipelines = device.pipelines.all(written.map(({ code, bindings }, i) => ({
+      code,
+      access: bindings.map((b) => b.access),
+      label: blueprint.dispatches[i].label,
+    })));
+    this.#recorded = blueprint.dispatches.map((dispatch, i) => {
+      const { bindings } = written[i];
       const positions = bindings.flatMap((b) => {
         const p = this.inputs.indexOf(this.#root(b.memory) as Tensor);
         return p >= 0 ? [p] : [];
       });
-      return { dispatch, pipeline, bindings, group: undefined, positions };
+      return { dispatch, pipeline: pipelines[i], bindings, group: undefined, positions };
     });
     this.#kernels = unproven(this.#recorded.map((r) => r.pipeline.health));
   }

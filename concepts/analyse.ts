@@ -45,14 +45,17 @@ export function layerGroup(layer: string): LayerGroup {
  *
  * @param names parameters of the UNet, `….to_k.weight`
  * @param read a parameter before and after; asked for one at a time
+ * @param onProgress called with how many parameters are compared
  * @throws RangeError when a parameter has another size after than before
  */
 export async function layerChanges(
   names: Iterable<string>,
   read: (name: string) => Promise<ParameterPair>,
+  onProgress?: (done: number, total: number) => void,
 ): Promise<LayerChange[]> {
+  const all = [...names];
   const sums = new Map<string, { before: number; difference: number; parameters: number }>();
-  for (const name of names) {
+  for (const [i, name] of all.entries()) {
     const layer = name.replace(/\.(weight|bias)$/, "");
     const sum = sums.get(layer) ?? { before: 0, difference: 0, parameters: 0 };
     sums.set(layer, sum);
@@ -65,6 +68,7 @@ export async function layerChanges(
       sum.before += before[i] ** 2;
       sum.difference += (after[i] - before[i]) ** 2;
     }
+    onProgress?.(i + 1, all.length);
   }
   return [...sums].sort(([a], [b]) => a < b ? -1 : 1).map(([layer, s]) => ({
     layer,

@@ -51,6 +51,8 @@ export interface BatchOptions {
   readonly augment?: boolean;
   /** Mirror half of the pictures (default). */
   readonly flip?: boolean;
+  /** Whether the model reads a caption to its new words; where it does not, nothing is put before it. Default: always. */
+  readonly reads?: (caption: string) => boolean;
 }
 
 /** A picture that is always seen whole, so that its latent's distribution is known before training. */
@@ -155,18 +157,22 @@ export interface TargetView {
 export const captionOf = (concept: Concept, index: number, template: string): string =>
   concept.captions?.[index] ?? fill(template, phrase(concept));
 
-type ViewOptions = Pick<BatchOptions, "size" | "factor" | "flip" | "augment" | "template">;
+type ViewOptions = Pick<
+  BatchOptions,
+  "size" | "factor" | "flip" | "augment" | "template" | "reads"
+>;
 
 function viewTarget(concept: Concept, random: Random, options: ViewOptions): TargetView {
   const index = random.integer(0, concept.pictures.length - 1);
   const caption = captionOf(concept, index, options.template);
-  const { size, factor, flip, augment: sizes = true } = options;
+  const { size, factor, flip, augment: sizes = true, reads = () => true } = options;
   for (let tried = 1;; tried++) {
     const draw = drawAugmentation(random, { size, factor, flip, sizes: sizes && tried < TRIES });
     const mask = validCells(draw, concept.masks?.[index]);
     // A crop can miss a concept that is small and off the middle: there is nothing to learn from it.
     if (tried >= TRIES || mask.some((cell) => cell > 0)) {
-      return { index, draw, mask, caption: draw.captionPrefix + caption };
+      const full = draw.captionPrefix + caption;
+      return { index, draw, mask, caption: reads(full) ? full : caption };
     }
   }
 }

@@ -8,9 +8,8 @@ import type { PipelineConfig } from "../diffusion/pipeline.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { CAPTION_PREFIXES } from "./augment.ts";
 import type { BatchOptions, CaptionedPicture, Concept } from "./batches.ts";
-import { captionOf } from "./batches.ts";
+import { captionsSeen } from "./captions.ts";
 
 /** Features by caption, on the host. */
 export type FeatureSet = ReadonlyMap<string, Features>;
@@ -49,19 +48,10 @@ export function knownCaptions(
   concepts: readonly Concept[],
   regularization: readonly CaptionedPicture[],
   encoded: number,
-  { batch, template, augment = true }: Pick<BatchOptions, "batch" | "template" | "augment">,
+  options: Pick<BatchOptions, "batch" | "template" | "augment">,
 ): string[] {
-  if (encoded === batch) return [];
-  const targets = encoded
-    ? []
-    : concepts.flatMap((concept) =>
-      concept.pictures.flatMap((_, i) =>
-        (augment ? CAPTION_PREFIXES : [""]).map((prefix) =>
-          prefix + captionOf(concept, i, template)
-        )
-      )
-    );
-  return [...new Set([...targets, ...regularization.map((r) => r.caption)])];
+  if (encoded === options.batch) return [];
+  return captionsSeen(encoded ? [] : concepts, regularization, options);
 }
 
 /** Ids to features, of every caption by itself. */
@@ -74,14 +64,17 @@ export const featuresOf = (config: PipelineConfig) => (encoders: Encoders, ids: 
 export async function encodeCaptions(
   { device, config, params, tokenize }: Pipeline,
   captions: readonly string[],
+  onCaption?: (done: number, total: number) => void,
 ): Promise<FeatureSet> {
   const encode = compile(device, featuresOf(config));
   const set = new Map<string, Features>();
+  if (captions.length) onCaption?.(0, captions.length);
   for (const caption of captions) {
     const found = encode(encodersOf(params), tokenize([caption]));
     const read = async (t: Tensor) => await device.read(t) as Float32Array;
     const context = await read(found.context);
     set.set(caption, { context, ...(found.pooled && { pooled: await read(found.pooled) }) });
+    onCaption?.(set.size, captions.length);
   }
   encode.free();
   return set;

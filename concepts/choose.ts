@@ -5,6 +5,8 @@
 import type { CaptionedFile } from "../files/collection.ts";
 import { FileError } from "../files/errors.ts";
 import type { Picture } from "../files/image.ts";
+import type { OnWarning } from "../models/text_window.ts";
+import { figures } from "../numerics/quantities.ts";
 import type { CaptionedPicture } from "./batches.ts";
 
 /** Text features by CLIP, one row of `size` numbers a text. A `ClipScorer` is one. */
@@ -12,11 +14,20 @@ export interface PromptEncoder {
   /** One row a text, not normalized. */
   prompts(
     texts: readonly string[],
+    options?: ComparingOptions,
   ): Promise<{ readonly size: number; readonly data: Float64Array }>;
 }
 
+/** Who hears of captions that are compared. */
+export interface ComparingOptions {
+  /** Hears of captions that are longer than CLIP reads. */
+  readonly onWarning?: OnWarning;
+  /** Called with how many distinct captions are encoded. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
 /** How many are chosen, and how near they must be. */
-export interface ChooseOptions {
+export interface ChooseOptions extends ComparingOptions {
   /** At most so many. Default 200. */
   readonly count?: number;
   /** The cosine must be over this. Default 0.85. */
@@ -24,7 +35,10 @@ export interface ChooseOptions {
 }
 
 /** The paper's numbers. */
-export const CHOOSING: Required<ChooseOptions> = { count: 200, similarity: 0.85 };
+export const CHOOSING: Required<Pick<ChooseOptions, "count" | "similarity">> = {
+  count: 200,
+  similarity: 0.85,
+};
 
 /** What was found for a class. */
 export interface ChosenSet {
@@ -49,8 +63,9 @@ export async function rankCaptions(
   encoder: PromptEncoder,
   prompt: string,
   captions: readonly string[],
+  options?: ComparingOptions,
 ): Promise<{ index: number; similarity: number }[]> {
-  const { size, data } = await encoder.prompts([prompt, ...captions]);
+  const { size, data } = await encoder.prompts([prompt, ...captions], options);
   const row = (i: number) => data.subarray(i * size, (i + 1) * size);
   const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, x, k) => sum + x * b[k], 0);
   const wanted = row(0), length = Math.sqrt(dot(wanted, wanted));
@@ -75,20 +90,26 @@ export async function chooseRegularization(
   prompt: string,
   encoder: PromptEncoder,
   prepare: (picture: Picture) => Picture,
-  { count = CHOOSING.count, similarity: least = CHOOSING.similarity }: ChooseOptions = {},
+  options: ChooseOptions = {},
 ): Promise<ChosenSet> {
+  const { count = CHOOSING.count, similarity: least = CHOOSING.similarity } = options;
   const captioned = collection.filter((one) => one.caption !== undefined);
   if (!captioned.length) {
     throw new FileError(path, "has no captions", "Put one beside each picture: a.txt for a.jpg");
   }
-  const ranked = await rankCaptions(encoder, prompt, captioned.map((one) => one.caption!));
+  const ranked = await rankCaptions(
+    encoder,
+    prompt,
+    captioned.map((one) => one.caption!),
+    options,
+  );
   const near = ranked.filter(({ similarity }) => similarity > least);
   if (!near.length) {
     const [{ index, similarity }] = ranked;
     throw new FileError(
       path,
       `none of ${captioned.length} captions is nearer than ${least} to "${prompt}": the best is ` +
-        `"${captioned[index].caption}" at ${similarity.toFixed(3)}`,
+        `"${captioned[index].caption}" at ${figures(similarity)}`,
       "Lower --prior-similarity, add pictures of the class, or leave --prior-from out",
     );
   }

@@ -32,6 +32,8 @@ export interface TrainingData {
   readonly options: BatchOptions;
   /** How many captions of a batch, from the first, are encoded in the step. */
   readonly encoded: number;
+  /** Whether the model reads a caption to its new words. Default: every one. */
+  readonly reads?: (caption: string) => boolean;
 }
 
 /** What is known before training. */
@@ -40,14 +42,31 @@ export interface Known {
   readonly features: FeatureSet;
 }
 
+/** Hears how many pictures or captions are encoded. */
+export type Preparing = (what: "pictures" | "captions", done: number, total: number) => void;
+
 /** Computes it. */
-export async function knownBefore(pipeline: Pipeline, data: TrainingData): Promise<Known> {
+export async function knownBefore(
+  pipeline: Pipeline,
+  data: TrainingData,
+  onPrepare?: Preparing,
+): Promise<Known> {
   const { concepts, regularization, options, encoded } = data;
   const pictures = knownPictures(concepts, regularization, options);
   const captions = knownCaptions(concepts, regularization, encoded, options);
   return {
-    latents: await encodePictures(pipeline, pictures, options.size, options.flip ?? true),
-    features: await encodeCaptions(pipeline, captions),
+    latents: await encodePictures(
+      pipeline,
+      pictures,
+      options.size,
+      options.flip ?? true,
+      (done, total) => onPrepare?.("pictures", done, total),
+    ),
+    features: await encodeCaptions(
+      pipeline,
+      captions,
+      (done, total) => onPrepare?.("captions", done, total),
+    ),
   };
 }
 
@@ -58,7 +77,8 @@ export function* stepBatches(
   known: Known,
   step: number,
 ): Generator<StepBatch> {
-  const { concepts, regularization, options } = data;
+  const { concepts, regularization, reads } = data;
+  const options = { ...data.options, reads };
   for (let piece = 0; piece < (options.accumulate ?? 1); piece++) {
     const host = makeBatch(concepts, regularization, step, options, piece);
     yield stepBatch(pipeline, host, known, data, step);

@@ -45,12 +45,14 @@ export const encodingOf =
  * Encodes square pictures whole, at side `size`.
  *
  * @param flip whether they will be seen mirrored, too
+ * @param onPicture called with how many are encoded
  */
 export async function encodePictures(
   pipeline: Pipeline,
   set: readonly Pixels[],
   size: number,
   flip: boolean,
+  onPicture?: (done: number, total: number) => void,
 ): Promise<LatentSet> {
   const { device, config, params } = pipeline;
   const encode = compile(device, encodingOf({ config, params }));
@@ -62,6 +64,7 @@ export async function encodePictures(
   const logvar: Float32Array[] = [];
   let shape: readonly number[] = [];
   const some = setTogether(size);
+  if (views.length) onPicture?.(0, views.length);
   for (let at = 0; at < views.length; at += some) {
     const part = views.slice(at, at + some);
     const pixels = new Float32Array(some * size * size * 3);
@@ -75,6 +78,7 @@ export async function encodePictures(
       const each = all.length / some;
       part.forEach((_, i) => to.push(all.slice(i * each, (i + 1) * each)));
     }
+    onPicture?.(mean.length, views.length);
   }
   encode.free();
   return { count: set.length, shape, mean, logvar };

@@ -6,7 +6,7 @@ import type { Mask } from "../autograd/mask.ts";
 import type { AdamState } from "../autograd/optimizer.ts";
 import { draft, type ProgramBytes } from "../compile/draft.ts";
 import { BindingError } from "../compile/plan.ts";
-import { MemoryError, showSize } from "../device/memory.ts";
+import { MemoryError } from "../device/memory.ts";
 import { encodersOf, idsShape } from "../diffusion/conditions.ts";
 import { planWithin, type Precision, weightBytes } from "../diffusion/memory.ts";
 import type { PipelineConfig, PipelineParams } from "../diffusion/pipeline.ts";
@@ -26,6 +26,7 @@ import {
   type StepLayout,
   type StepModel,
 } from "./step.ts";
+import { bytesNeeded } from "../numerics/quantities.ts";
 
 /** A step, as far as its memory depends on it. */
 export interface StepShape {
@@ -59,6 +60,8 @@ export interface StepMemory {
   readonly step: ProgramBytes;
   /** All of it, at the worst moment. */
   readonly total: number;
+  /** Operations of the products in a step. */
+  readonly work: number;
 }
 
 /** What the step would take in one layout. @throws BindingError where the adapter cannot bind it */
@@ -97,21 +100,21 @@ export function stepMemory(
   const corrections = [some([]), some([])] as const;
   const state: AdamState = { params: named(), m: named(), v: named(), corrections };
   const options = { ...layout, cutStartToken, accumulate, clip };
-  const step: ProgramBytes[] = [];
   let trained = weightBytes({ ...state });
+  const step: { readonly bytes: ProgramBytes; readonly flops: number }[] = [];
   if (accumulate > 1) {
     const sum = { value: some([]), grads: named() };
     const { gather, update } = piecewiseStep(model, trainable, 0.01, options, PLANNED_PARTS);
     const pieces = [sum, state.params, data, some([])] as const;
-    step.push(draft(profile, gather, [...pieces], { donate: [0], hosted: [2, 3] }).bytes);
+    step.push(draft(profile, gather, [...pieces], { donate: [0], hosted: [2, 3] }));
     const updated = [state, sum.grads, some([])] as const;
-    step.push(draft(profile, update, [...updated], { donate: [0], hosted: [2] }).bytes);
+    step.push(draft(profile, update, [...updated], { donate: [0], hosted: [2] }));
     trained += weightBytes(sum);
   } else {
     const one = stepFunction(model, trainable, 0.01, options, PLANNED_PARTS);
-    step.push(draft(profile, one, [state, data, some([])], { donate: [0], hosted: [1, 2] }).bytes);
+    step.push(draft(profile, one, [state, data, some([])], { donate: [0], hosted: [1, 2] }));
   }
-  const running = step.reduce((sum, { total }) => sum + total, trained);
+  const running = step.reduce((sum, { bytes }) => sum + bytes.total, trained);
   // What is known is encoded before there is a state; those programs are gone when training begins.
   const before = [
     ...known
@@ -126,7 +129,9 @@ export function stepMemory(
       ? [draft(profile, featuresOf(config), [encodersOf(params), ids(1)], { hosted: [1] })]
       : [],
   ].map(({ bytes }) => bytes.total);
-  return { layout, trained, step: step[0], total: held + Math.max(running, ...before) };
+  const { parts = 1 } = layout;
+  const work = accumulate * step[0].flops * parts / Math.min(parts, PLANNED_PARTS);
+  return { layout, trained, step: step[0].bytes, total: held + Math.max(running, ...before), work };
 }
 
 /**
@@ -166,7 +171,7 @@ export function fitStep(
   if (!smallest) throw unbindable!;
   throw new MemoryError(
     `a training step of ${shape.batch} pictures of ${shape.size} pixels takes ${
-      showSize(smallest.total)
+      bytesNeeded(smallest.total)
     } beside the weights in its smallest plan (${describeLayout(shape.batch, smallest.layout)})`,
     smallest.total,
   );

@@ -13,6 +13,7 @@
 import { addProduct, addProductNT, type Matrix, norm, zeros } from "../numerics/matrix.ts";
 import { checkAgreement, checkMatrix, checkSize, type DuplicateRow } from "./merge_checks.ts";
 import { factorize, type Gain, type GainOptions } from "./merge_gain.ts";
+import { figures } from "../numerics/quantities.ts";
 
 export type { Matrix } from "../numerics/matrix.ts";
 export { type DuplicateRow, MergeError, type MergeErrorCode } from "./merge_checks.ts";
@@ -175,8 +176,8 @@ function apply(gain: Gain, W0: Matrix, values: Matrix, relative: boolean): Merge
   };
   if (residual > 1e-9) {
     report.warnings.push(
-      `W Cᵀ = V holds only to ${residual.toPrecision(2)}: the weights had to grow ` +
-        `${report.weightChange.toPrecision(2)}-fold. A ridge keeps them small`,
+      `W Cᵀ = V holds only to ${figures(residual)}: the weights had to grow ` +
+        `${figures(report.weightChange)}-fold. A ridge keeps them small`,
     );
   }
   return { W, report };

@@ -5,6 +5,7 @@
  */
 import { type Matrix, norm, powerOfTwoNear, zeros } from "../numerics/matrix.ts";
 import { rankOfRows, type RowRank } from "../numerics/orthogonal.ts";
+import { figures } from "../numerics/quantities.ts";
 
 /** Why a merge was refused. */
 export type MergeErrorCode = "shape" | "not-finite" | "contradiction" | "rank" | "ridge";
@@ -168,7 +169,7 @@ export function checkAgreement(
     throw new MergeError(
       "contradiction",
       `targets rows ${of} and ${row} are the same, but their values (columns ${of} and ${row}) differ by ` +
-        `${(apart / size).toPrecision(3)} of their size: no W can give both. Keep one of them`,
+        `${figures(apart / size)} of their size: no W can give both. Keep one of them`,
     );
   }
 }

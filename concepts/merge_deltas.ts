@@ -8,7 +8,8 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { FileError } from "../files/errors.ts";
 import { promptFeatures } from "../diffusion/conditions.ts";
-import type { Pipeline } from "../diffusion/pipeline.ts";
+import { type Pipeline, textWindow } from "../diffusion/pipeline.ts";
+import { checkTexts, type OnWarning } from "../models/text_window.ts";
 import type { Delta, DeltaToken, DeltaWeight } from "./delta.ts";
 import { withDelta } from "./apply.ts";
 import { trainedWeight } from "./changes.ts";
@@ -25,6 +26,10 @@ export interface MergeDeltasOptions {
   readonly templates?: readonly string[];
   /** Also constrain the padding after the end token, which the model attends to as well. */
   readonly padding?: boolean;
+  /** Called with how many captions are encoded, then with how many matrices are merged. */
+  readonly onProgress?: (what: "captions" | "matrices", done: number, total: number) => void;
+  /** Hears of captions that are longer than the model reads. */
+  readonly onWarning?: OnWarning;
 }
 
 /** A merged delta, and how well each matrix went. */
@@ -43,20 +48,32 @@ interface TargetRows {
 
 const MOST_CAPTIONS = 1000;
 
-/** Merges deltas of one base model. The pipeline must know every token of theirs. */
+/**
+ * Merges deltas of one base model. The pipeline must know every token of theirs.
+ *
+ * @throws FileError when deltas cannot be merged with one another
+ * @throws TokenError where a new word of a caption or template lies behind what the model reads
+ */
 export async function mergeDeltas(
   pipeline: Pipeline,
   deltas: readonly Delta[],
   options: MergeDeltasOptions,
 ): Promise<MergedDelta> {
   checkDeltas(deltas);
+  const { onProgress, onWarning } = options;
+  const captions = options.regularization.slice(0, MOST_CAPTIONS);
+  const own = deltas.flatMap((d) => d.tokens.flatMap((token) => promptsOf(token, options)));
+  checkTexts(textWindow(pipeline), captions, "caption", onWarning);
+  checkTexts(textWindow(pipeline), own, "prompt of a concept", onWarning);
   const all = withTokens(pipeline, deltas);
   try {
     const encode = textEncoder(all);
+    onProgress?.("captions", 0, captions.length);
     const regularization = await captionRows(
       all,
       encode,
-      options.regularization.slice(0, MOST_CAPTIONS),
+      captions,
+      (done) => onProgress?.("captions", done, captions.length),
     );
     const targets = await targetRows(all, encode, deltas, options);
     encode.free();
@@ -67,6 +84,7 @@ export async function mergeDeltas(
       duplicateTolerance: 1e-6,
     });
     const weights = new Map<string, DeltaWeight>();
+    onProgress?.("matrices", 0, deltas[0].weights.size);
     const reports = new Map<string, MergeReport>();
     const base = new Map(flatten<Tensor>({ ...pipeline.params }));
     for (const path of deltas[0].weights.keys()) {
@@ -76,6 +94,7 @@ export async function mergeDeltas(
       const { W, report } = solver.apply(W0, values, { relative: true });
       weights.set(path, { shape: [W.rows, W.cols], data: Float32Array.from(W.data) });
       reports.set(path, report);
+      onProgress?.("matrices", reports.size, deltas[0].weights.size);
     }
     const tokens = deltas.flatMap((d) => d.tokens);
     return {
@@ -88,7 +107,7 @@ export async function mergeDeltas(
         notes: {
           kind: "merged",
           of: deltas.map((d) => d.tokens.map((t) => phrase(t))),
-          captions: Math.min(MOST_CAPTIONS, options.regularization.length),
+          captions: captions.length,
           ridge: options.ridge ?? 0,
           parts: deltas.map((d) => d.notes),
         },
@@ -180,11 +199,13 @@ async function captionRows(
   pipeline: Pipeline,
   encode: ReturnType<typeof textEncoder>,
   captions: readonly string[],
+  onCaption: (done: number) => void,
 ): Promise<Float64Array[]> {
   const rows: Float64Array[] = [];
-  for (const caption of captions) {
+  for (const [i, caption] of captions.entries()) {
     const { ids, rows: all } = await encode(caption);
     rows.push(...all.slice(1, ids.indexOf(pipeline.tokenizer.eos) + 1));
+    onCaption(i + 1);
   }
   return rows;
 }
@@ -201,8 +222,8 @@ async function targetRows(
   const { tokenizer } = pipeline;
   for (const [n, delta] of deltas.entries()) {
     for (const token of delta.tokens) {
-      for (const template of ["{}", ...options.templates ?? ["photo of a {}"]]) {
-        const { ids, rows: all } = await encode(fill(template, phrase(token)));
+      for (const prompt of promptsOf(token, options)) {
+        const { ids, rows: all } = await encode(prompt);
         const from = firstOf(ids, token, pipeline);
         const end = options.padding ? ids.length : ids.indexOf(tokenizer.eos) + 1;
         for (let i = from; i < end; i++) {
@@ -214,6 +235,10 @@ async function targetRows(
   }
   return { rows, owner };
 }
+
+/** A concept's bare name, and its name in the templates. */
+const promptsOf = (token: DeltaToken, { templates = ["photo of a {}"] }: MergeDeltasOptions) =>
+  ["{}", ...templates].map((template) => fill(template, phrase(token)));
 
 /** Position of a concept's first word in a prompt. */
 function firstOf(ids: readonly number[], token: DeltaToken, pipeline: Pipeline): number {

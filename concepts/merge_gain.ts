@@ -36,6 +36,7 @@ import {
   singularRegularization,
 } from "./merge_checks.ts";
 import { orthonormalRows, rankOfRows, triangleOf } from "../numerics/orthogonal.ts";
+import { figures } from "../numerics/quantities.ts";
 
 /** What the factorization of a merge takes. */
 export interface GainOptions {
@@ -111,7 +112,7 @@ export function factorize(options: GainOptions): Gain {
   const { gain: shortest, condition: targetsCondition } = shortestGain(C);
   if (targetsCondition > 1e6) {
     warnings.push(
-      `the targets are nearly dependent (condition ${targetsCondition.toPrecision(2)}): values ` +
+      `the targets are nearly dependent (condition ${figures(targetsCondition)}): values ` +
         `that disagree a little move the weights a lot`,
     );
   }

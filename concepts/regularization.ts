@@ -78,7 +78,7 @@ export async function generateRegularization(
   const kept = await keptPictures(folder, JSON.stringify(recipe));
   const { batch = 4, memory, signal, onPicture } = options;
   for (let at = kept; at < count; at += batch) {
-    onPicture?.(at);
+    if (at === kept) onPicture?.(at);
     const seeds = Array.from({ length: batch }, (_, i) => (set.seed + at + i) % 2 ** 32);
     const made = await sampler.generate(seeds.map(() => set.prompt), {
       seed: seeds,
@@ -90,6 +90,7 @@ export async function generateRegularization(
       batch,
       memory,
       signal,
+      onStep: (done, steps) => onPicture?.(at + Math.min(batch, count - at) * done / steps),
     });
     for (const [i, picture] of made.slice(0, count - at).entries()) {
       await writePng(nameOf(folder, at + i), picture, { prompt: set.prompt });

@@ -9,15 +9,18 @@ import type { Mask } from "../autograd/mask.ts";
 import { adamInit, type AdamState } from "../autograd/optimizer.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Pipeline } from "../diffusion/pipeline.ts";
-import { MemoryError, memorySize, showSize } from "../device/memory.ts";
+import { type Pipeline, textWindow } from "../diffusion/pipeline.ts";
+import { MemoryError, memorySize } from "../device/memory.ts";
+import { StepReports } from "../device/step_reports.ts";
+import { checkTexts, type OnWarning } from "../models/text_window.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { type BatchOptions, type CaptionedPicture, type Concept, targetsOf } from "./batches.ts";
 import { encodedCaptions } from "./caption_features.ts";
+import { checkCaptions, readsTokens } from "./captions.ts";
 import { defaultSteps, scaledRate, TRAINING } from "./defaults.ts";
 import type { Delta } from "./delta.ts";
 import { deltaOf } from "./delta_weights.ts";
-import { knownBefore, stepBatches, type TrainingData } from "./known.ts";
+import { knownBefore, type Preparing, stepBatches, type TrainingData } from "./known.ts";
 import { fitStep, type StepShape } from "./memory.ts";
 import type { Trains } from "./methods.ts";
 import { rateFactor, type RateSchedule, scheduleOf } from "./rates.ts";
@@ -25,6 +28,7 @@ import { onTopOf, startingFrom } from "./start.ts";
 import { type StepLayout, trainingSteps } from "./step.ts";
 import { conceptMask, trainedWords } from "./trains.ts";
 import type { Checkpoint } from "./checkpoints.ts";
+import { bytes, bytesNeeded } from "../numerics/quantities.ts";
 
 /** What to train on, and how. */
 export interface TrainOptions {
@@ -80,6 +84,12 @@ export interface TrainOptions {
   readonly resume?: Checkpoint;
   /** Steps between two reports (each reads the loss). Default 10. */
   readonly reportEvery?: number;
+  /** Called with the steps that are done when training begins, and when the GPU has done another. */
+  readonly onStep?: (done: number, steps: number) => void;
+  /** Called with how many pictures or captions are encoded, of those that are known before training begins. */
+  readonly onPrepare?: Preparing;
+  /** Hears of captions that are longer than the model reads. */
+  readonly onWarning?: OnWarning;
   /** Asks for a report, and so for a chance to stop, at the next step. */
   readonly signal?: AbortSignal;
   /** Called after every `reportEvery` steps; may return "stop". */
@@ -107,6 +117,7 @@ export interface TrainReport {
  *
  * @throws RangeError before any work for numbers that make no sense, or do not go together
  * @throws FileError before any work when the delta to start from is of another model
+ * @throws TokenError before any work where a new word of a caption lies behind what the model reads
  * @throws MemoryError before any work where `memory` is too little, saying what is needed
  * @throws BindingError before any work where the adapter cannot bind what the smallest plan needs
  */
@@ -119,8 +130,16 @@ export async function trainConcepts(base: Pipeline, options: TrainOptions): Prom
   const { decay, steps, rate, accumulate, clip, cutStartToken } = settings;
   const trainable = conceptMask(pipeline, concepts, settings);
   const { shape, data } = planned(pipeline, options, settings);
+  const { regularization, onWarning } = options;
+  checkCaptions(textWindow(pipeline), concepts, data.options, onWarning);
+  checkTexts(
+    textWindow(pipeline),
+    regularization.map((r) => r.caption),
+    "regularization caption",
+    onWarning,
+  );
   const layout = options.layout ?? layoutWithin(pipeline, trainable, options.memory, shape);
-  const known = await knownBefore(pipeline, data);
+  const known = await knownBefore(pipeline, data, options.onPrepare);
   const step = trainingSteps(pipeline, trainable, decay, {
     ...layout,
     ...{ cutStartToken, accumulate, clip },
@@ -129,7 +148,7 @@ export async function trainConcepts(base: Pipeline, options: TrainOptions): Prom
   let state = evaluate(device, fresh);
   let done = options.resume?.step ?? 0;
   const snapshot = async () => {
-    const { regularization: { length } } = options;
+    const { length } = regularization;
     const notes = {
       kind: "trained",
       ...data.options,
@@ -140,11 +159,13 @@ export async function trainConcepts(base: Pipeline, options: TrainOptions): Prom
     const trained = await deltaOf(pipeline, trainable, state.params, concepts, notes);
     return onTopOf(options.start, trained);
   };
+  const reports = new StepReports(device, options.onStep);
+  options.onStep?.(done, steps);
   while (done < steps) {
     const now = tensor([rate * rateFactor(settings, done, steps)], []);
     const result = step.run(state, stepBatches(pipeline, data, known, done), now);
     state = result.state;
-    done++;
+    reports.handed(++done, steps);
     // Lets Ctrl-C and timers through; the GPU works on meanwhile.
     await new Promise((resolve) => setTimeout(resolve));
     if (done % reportEvery !== 0 && done !== steps && !options.signal?.aborted) continue;
@@ -152,6 +173,7 @@ export async function trainConcepts(base: Pipeline, options: TrainOptions): Prom
     if (!Number.isFinite(loss)) throw new TrainingError(done, loss);
     const memory = device.buffers.allocated;
     const report = { step: done, steps, loss, memory, state, delta: snapshot };
+    await reports.settled();
     if (await options.onReport?.(report) === "stop") break;
   }
   const delta = await snapshot();
@@ -215,7 +237,10 @@ function planned(
       clip,
       cutStartToken,
     },
-    data: { concepts, regularization, options: batches, encoded },
+    data: {
+      ...{ concepts, regularization, options: batches, encoded },
+      reads: (caption) => readsTokens(textWindow(pipeline), caption),
+    },
   };
 }
 
@@ -234,8 +259,8 @@ function layoutWithin(
     if (!(error instanceof MemoryError)) throw error;
     const needed = buffers.allocated + error.needed;
     throw new MemoryError(
-      `training needs ${showSize(needed)} of GPU memory, and ${showSize(budget)} are allowed: ` +
-        `${error.message}, and the device holds ${showSize(buffers.allocated)} already`,
+      `training needs ${bytesNeeded(needed)} of GPU memory, and ${bytes(budget)} are allowed: ` +
+        `${error.message}, and the device holds ${bytesNeeded(buffers.allocated)} already`,
       needed,
     );
   }

@@ -3,6 +3,7 @@ import type { AdapterProfile } from "../tensor/kernel.ts";
 import { Device } from "./device.ts";
 import { AdapterError } from "./errors.ts";
 import { expectOptions } from "../tensor/arguments.ts";
+import type { CompileProgress } from "./pipelines.ts";
 import { quietly } from "./quiet.ts";
 
 /** Options of {@linkcode gpu}. */
@@ -13,6 +14,8 @@ export interface GpuOptions {
   readonly software?: boolean;
   /** Whether shaders may use f16 where the adapter can (default), or not even then. For tests. */
   readonly f16?: boolean;
+  /** Hears how far the kernels of a program are compiled, before it runs for the first time. */
+  readonly onCompile?: (at: CompileProgress) => void;
 }
 
 const LIMITS = [
@@ -95,9 +98,11 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
     maxStorageBuffers: Math.min(16, device.limits.maxStorageBuffersPerShaderStage),
     maxBuffer: device.limits.maxBufferSize,
   };
-  return new Device(device, profile, {
+  const opened = new Device(device, profile, {
     vendor: info.vendor,
     description: info.description,
     features,
   });
+  opened.onCompile = options.onCompile;
+  return opened;
 }

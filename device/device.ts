@@ -12,7 +12,7 @@ import { arrayTensor, constantValues, storageOf, withoutMemory } from "../ops/le
 import { Buffers, DeviceStorage } from "./buffers.ts";
 import { DeviceError } from "./errors.ts";
 import { Guard } from "./guard.ts";
-import { Pipelines } from "./pipelines.ts";
+import { type CompileProgress, Pipelines } from "./pipelines.ts";
 import { Readback } from "./readback.ts";
 
 /** What is known of an opened adapter, for `doctor` and reports. */
@@ -39,6 +39,19 @@ export class Device extends Guard {
     this.buffers = new Buffers(this);
     this.pipelines = new Pipelines(this);
     this.#readback = new Readback(this);
+  }
+
+  /**
+   * Hears how far a program is that is made ready for its first run: traced, planned, its kernels compiled. Steps that
+   * are timed should not count that in.
+   */
+  set onCompile(listener: ((at: CompileProgress) => void) | undefined) {
+    this.pipelines.onProgress = listener;
+  }
+
+  /** Fulfilled when the GPU has done all that it was given so far. */
+  finished(): Promise<void> {
+    return this.gpu.queue.onSubmittedWorkDone();
   }
 
   /**

@@ -33,7 +33,3 @@ export function memorySize(size: string | number): number {
 
 /** Bytes of the buffer that holds so many. */
 export const bufferSize = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
-
-/** Bytes for people, rounded up: what is needed must not look smaller than it is. */
-export const showSize = (bytes: number): string =>
-  bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(Math.ceil(bytes / 1e8) / 10).toFixed(1)} GB`;

@@ -1,4 +1,9 @@
-/** Compiled kernels, one per distinct WGSL text, created under error scopes so that no failure is silent. */
+/**
+ * Compiled kernels, one per distinct WGSL text, created under error scopes so that no failure is silent.
+ *
+ * A driver compiles when a pipeline is created, or (Mesa's software ones) not before its first dispatch. Here both
+ * happen at creation: the first step of a program then takes as long as the others, and compiling can be shown.
+ */
 import type { Guard } from "./guard.ts";
 import { Health } from "./health.ts";
 
@@ -10,8 +15,30 @@ export interface Pipeline {
   readonly health: Health;
 }
 
+/** A kernel that a program needs. */
+export interface Kernel {
+  /** Its WGSL. */
+  readonly code: string;
+  /** For each binding, whether it is read only. */
+  readonly access: readonly ("read" | "write")[];
+  /** What it is, for errors. */
+  readonly label: string;
+}
+
+/** How far a program is that is made ready for its first run. */
+export interface CompileProgress {
+  /** Kernels of it that are compiled. */
+  readonly done: number;
+  /** Kernels of it that were not known before; 0 while it is still being traced and planned. */
+  readonly total: number;
+  /** Whether that was all. */
+  readonly ready: boolean;
+}
+
 /** The pipelines of a device. */
 export class Pipelines {
+  /** Hears how far programs are that are made ready. */
+  onProgress: ((at: CompileProgress) => void) | undefined;
   readonly #known = new Map<string, Pipeline>();
   readonly #layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
   constructor(readonly device: Guard) {}
@@ -21,12 +48,41 @@ export class Pipelines {
     return this.#known.size;
   }
 
-  /** The pipeline for this WGSL; `access` says for each binding whether it is read only. */
-  get(code: string, access: readonly ("read" | "write")[], label: string): Pipeline {
+  /** Runs what makes a program ready, and says when it begins and ends, however it ends. */
+  preparing<T>(work: () => T): T {
+    this.onProgress?.({ done: 0, total: 0, ready: false });
+    try {
+      return work();
+    } finally {
+      this.onProgress?.({ done: 0, total: 0, ready: true });
+    }
+  }
+
+  /** The pipelines of kernels, in their order. */
+  all(kernels: readonly Kernel[]): Pipeline[] {
+    const fresh = new Map(
+      kernels.filter(({ code }) => this.#isNew(code)).map((k) => [k.code, k]),
+    );
+    let done = 0;
+    for (const [code, kernel] of fresh) {
+      this.onProgress?.({ done, total: fresh.size, ready: false });
+      this.#known.set(code, this.#compile(kernel));
+      done++;
+    }
+    // Those drivers hold a submit back until the one before is done: this one waits for the last kernel.
+    if (fresh.size && this.device.profile.software) this.device.gpu.queue.submit([]);
+    return kernels.map(({ code }) => this.#known.get(code)!);
+  }
+
+  /** Whether a kernel is not there yet, or was refused. */
+  #isNew(code: string): boolean {
     const known = this.#known.get(code);
-    if (known && !known.health.refusal) return known;
+    return !known || known.health.refusal !== undefined;
+  }
+
+  #compile({ code, access, label }: Kernel): Pipeline {
     const health = new Health();
-    const { gpu } = this.device;
+    const { gpu, profile } = this.device;
     const layout = this.#layout(access);
     const pipeline = this.device.guarded(`compiling kernel "${label}"`, () => {
       const module = gpu.createShaderModule({ label, code });
@@ -37,8 +93,32 @@ export class Pipelines {
       });
     }, health);
     const made = { pipeline, layout: layout.group, health };
-    this.#known.set(code, made);
+    if (profile.software) this.#use(made, access.length);
     return made;
+  }
+
+  /**
+   * A dispatch of no workgroups: nothing is computed, and a driver that waits for the first use compiles now. Whether it
+   * is answered with an error is no one's concern, the program's own dispatches will tell.
+   */
+  #use({ pipeline, layout }: Pipeline, bindings: number): void {
+    const { gpu } = this.device;
+    gpu.pushErrorScope("validation");
+    const buffers = Array.from(
+      { length: bindings },
+      () => gpu.createBuffer({ size: SOME, usage: GPUBufferUsage.STORAGE }),
+    );
+    const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
+    const group = gpu.createBindGroup({ layout, entries });
+    const encoder = gpu.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(0);
+    pass.end();
+    gpu.queue.submit([encoder.finish()]);
+    buffers.forEach((buffer) => buffer.destroy());
+    gpu.popErrorScope().catch(() => {});
   }
 
   #layout(access: readonly ("read" | "write")[]) {
@@ -60,3 +140,6 @@ export class Pipelines {
     return made;
   }
 }
+
+/** Bytes of a buffer that is bound and never looked at. */
+const SOME = 256;

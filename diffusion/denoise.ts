@@ -128,6 +128,37 @@ export class Denoiser {
     schedule: NoiseSchedule,
     walk: Walk,
   ): Promise<WalkEnd> {
+    const { path, state: begun, argumentsOf } = this.#begin(params, context, schedule, walk);
+    let state = begun;
+    let owned: readonly Tensor[] = [...state.slots, ...state.recorded];
+    try {
+      for (let i = 0; i < path.steps.length; i++) {
+        walk.signal?.throwIfAborted();
+        const { program, args } = argumentsOf(i, state);
+        state = program(...args);
+        owned = [state.x, ...state.slots, ...state.recorded];
+        await walk.onStep?.(i + 1, path.steps.length, state.x);
+        // Lets signals and timers through; the GPU works on meanwhile.
+        await new Promise((resolve) => setTimeout(resolve));
+      }
+    } catch (error) {
+      this.device.free(...owned);
+      throw error;
+    }
+    this.device.free(...state.slots);
+    return { latents: state.x, recorded: state.recorded.at(0), steps: path.steps.length };
+  }
+
+  /** Compiles what such a walk's first step takes, and walks nowhere. */
+  prepare(params: ParameterTree, context: Tensor, schedule: NoiseSchedule, walk: Walk): void {
+    const { state, argumentsOf } = this.#begin(params, context, schedule, walk);
+    const { program, args } = argumentsOf(0, state);
+    program.program(...args);
+    this.device.free(...state.slots, ...state.recorded);
+  }
+
+  /** Where a walk begins, and what each of its steps takes; to be asked for in order. */
+  #begin(params: ParameterTree, context: Tensor, schedule: NoiseSchedule, walk: Walk) {
     const roots = walk.seeds.map(keyFromSeed);
     if ((walk.picture === undefined) !== (walk.strength === undefined)) {
       throw new RangeError("a walk from a picture takes both picture and strength");
@@ -142,34 +173,26 @@ export class Denoiser {
     const zeros = (shape: Shape) =>
       this.device.upload(new Float32Array(sizeOf(shape)), shape, "f32");
     const { attention } = walk;
-    let state: SamplingState = {
+    const state: SamplingState = {
       x: this.#start(startWith(path, walk, keys(0))),
       slots: Array.from({ length: memory.depth }, () => zeros(size)),
       recorded: attention?.recorded ? [zeros(attention.recorded)] : [],
     };
-    let owned: readonly Tensor[] = [...state.slots, ...state.recorded];
-    try {
-      for (const [i, plan] of path.steps.entries()) {
-        walk.signal?.throwIfAborted();
-        const numbers = Float32Array.of(
-          ...[plan.timestep, walk.guidance, plan.input, plan.x, plan.model, plan.noise],
-          ...memory.next(plan),
-        );
-        const hooked = attention?.at(i, path.steps.length);
-        const step = this.#program(walk.guidance !== 1, hooked && attention?.hook);
-        const added = { ...walk.added };
-        state = step(params, state, context, fresh(i), tensor(numbers), added, { ...hooked });
-        owned = [state.x, ...state.slots, ...state.recorded];
-        await walk.onStep?.(i + 1, path.steps.length, state.x);
-        // Lets signals and timers through; the GPU works on meanwhile.
-        await new Promise((resolve) => setTimeout(resolve));
-      }
-    } catch (error) {
-      this.device.free(...owned);
-      throw error;
-    }
-    this.device.free(...state.slots);
-    return { latents: state.x, recorded: state.recorded.at(0), steps: path.steps.length };
+    const argumentsOf = (i: number, state: SamplingState) => {
+      const plan = path.steps[i];
+      const numbers = tensor(Float32Array.of(
+        ...[plan.timestep, walk.guidance, plan.input, plan.x, plan.model, plan.noise],
+        ...memory.next(plan),
+      ));
+      const hooked = attention?.at(i, path.steps.length);
+      const program = this.#program(walk.guidance !== 1, hooked && attention?.hook);
+      const added = { ...walk.added };
+      const args: Parameters<SamplingFunction> = [
+        ...[params, state, context, fresh(i), numbers, added, { ...hooked }] as const,
+      ];
+      return { program, args };
+    };
+    return { path, state, argumentsOf };
   }
 
   /** Gives back the memory of all programs. */

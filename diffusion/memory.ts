@@ -1,7 +1,7 @@
 /** How much GPU memory sampling takes, planned from shapes, and how many pictures at once fit into a budget. */
 import { draft } from "../compile/draft.ts";
 import { BindingError } from "../compile/plan.ts";
-import { bufferSize, MemoryError, showSize } from "../device/memory.ts";
+import { bufferSize, MemoryError } from "../device/memory.ts";
 import { SIZE_NUMBERS, unet } from "../models/unet.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { input } from "../ops/leaf.ts";
@@ -15,6 +15,7 @@ import { encodersOf, idsShape } from "./conditions.ts";
 import { numbersFor, samplingStep } from "./denoise.ts";
 import { type PipelineConfig, type PipelineParams, sketchParams } from "./pipeline.ts";
 import { decoding, encoding, starting } from "./stages.ts";
+import { bytes, bytesNeeded } from "../numerics/quantities.ts";
 
 /** Element type of weights. */
 export type Precision = "f32" | "f16";
@@ -52,6 +53,8 @@ export interface SamplingMemory {
   readonly programs: Readonly<Record<"text" | "denoiser" | "decoder" | "encoder", number>>;
   /** All of it. */
   readonly total: number;
+  /** Operations of the products in a step of the batch, and in decoding one picture. */
+  readonly work: { readonly step: number; readonly picture: number };
 }
 
 /** Samplers remember up to this many earlier answers. */
@@ -84,30 +87,35 @@ export function samplingMemory(
   const kinds = hooked
     ? [hooked, ...(all.every((given) => given) ? [] : [undefined])]
     : [undefined];
-  const bytes = <A extends unknown[]>(
+  const planned = <A extends unknown[]>(
     fn: (...args: A) => unknown,
     args: A,
     donate: number[] = [],
-  ) => draft(profile, fn, args, { donate, hosted: [] }).bytes.total;
+  ) => draft(profile, fn, args, { donate, hosted: [] });
   const side = vaeFactor(vae);
+  // Steps with the hook and steps without it are two programs, both of which are kept.
+  const denoisers = kinds.map((given) =>
+    planned(
+      samplingStep(config.unet, unet, guided, given && control?.hook),
+      [params.unet, state, context, keys, numbers, told, given ?? {}],
+      [1],
+    )
+  );
+  const decoder = planned(decoding(config), [params.vae, some([1, h, w, inChannels])]);
+  const text = planned(encoding(config), [encodersOf(params), some(ids, "u32"), some([asked, 1])]);
   const programs = {
-    text: bytes(encoding(config), [encodersOf(params), some(ids, "u32"), some([asked, 1])]),
-    // Steps with the hook and steps without it are two programs, both of which are kept.
-    denoiser: kinds.map((given) =>
-      bytes(
-        samplingStep(config.unet, unet, guided, given && control?.hook),
-        [params.unet, state, context, keys, numbers, told, given ?? {}],
-        [1],
-      )
-    ).reduce((a, b) => a + b),
-    decoder: bytes(decoding(config), [params.vae, some([1, h, w, inChannels])]),
+    text: text.bytes.total,
+    denoiser: denoisers.reduce((sum, { bytes }) => sum + bytes.total, 0),
+    decoder: decoder.bytes.total,
     encoder: image
-      ? bytes(starting(config), [params.vae, some([1, h * side, w * side, vae.inChannels])])
+      ? planned(starting(config), [params.vae, some([1, h * side, w * side, vae.inChannels])])
+        .bytes.total
       : 0,
   };
   const held = (1 + SLOTS) * 4 * batch * h * w * inChannels + deltas;
   const total = Object.values(programs).reduce((a, b) => a + b, held);
-  return { batch, programs, total };
+  const work = { step: denoisers[0].flops, picture: decoder.flops };
+  return { batch, programs, total, work };
 }
 
 /**
@@ -138,7 +146,7 @@ export function fitSampling(
   throw new MemoryError(
     `${grain === 1 ? "one picture" : `${grain} pictures`} of ${w}×${h} pixels ${
       grain === 1 ? "takes" : "take"
-    } ${showSize(last!.total)} beside the weights`,
+    } ${bytesNeeded(last!.total)} beside the weights`,
     last!.total,
   );
 }
@@ -199,12 +207,12 @@ export function planWithin<T extends { readonly total: number }>(
       if (!(error instanceof MemoryError)) throw error;
       if (weights + error.needed >= needed) continue;
       needed = weights + error.needed;
-      words = `${error.message}, the weights take ${showSize(weights)} in ${precision}`;
+      words = `${error.message}, the weights take ${bytesNeeded(weights)} in ${precision}`;
     }
   }
   throw new MemoryError(
-    `${what} needs ${showSize(needed)} of GPU memory, and ${
-      showSize(budget)
+    `${what} needs ${bytesNeeded(needed)} of GPU memory, and ${
+      bytes(budget)
     } are allowed: ${words}`,
     needed,
   );

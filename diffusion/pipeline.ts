@@ -17,6 +17,7 @@ import { loadComponent, type LoadOptions } from "../models/load.ts";
 import { type ParameterTree, symbolicParameters } from "../models/params.ts";
 import { addTokens, type NewRow, withRows } from "../models/new_tokens.ts";
 import { parameterSpecs } from "../models/specs.ts";
+import type { TextWindow } from "../models/text_window.ts";
 import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
 import { type UNetConfig, unetConfig } from "../models/unet.ts";
 import { type VaeConfig, vaeConfig } from "../models/vae.ts";
@@ -65,7 +66,10 @@ export interface Pipeline {
   readonly schedule: NoiseSchedule;
   /** Ids of a word, which is one for an added token: rows of each token table. */
   tokenIds(word: string): number[];
-  /** Prompts as u32 `[prompts, T]`, padded to the model's length; `[prompts, 2, T]` for two text encoders. */
+  /**
+   * Prompts as u32 `[prompts, T]`, padded or cut to the model's length; `[prompts, 2, T]` for two text encoders. Whether
+   * something is cut off, `checkTexts` and `cutText` say.
+   */
   tokenize(prompts: readonly string[]): Tensor;
   /** Gives back the memory of the parameters it was loaded with. */
   free(): void;
@@ -150,6 +154,11 @@ export async function loadPipeline(
     free: () => device.free(...flatten<Tensor>({ ...params }).map(([, t]) => t)),
   };
 }
+
+/** How much of a text a model reads. */
+export const textWindow = (
+  { tokenizer, tokenize }: Pick<Pipeline, "tokenizer" | "tokenize">,
+): TextWindow => ({ tokenizer, length: tokenize([""]).shape.at(-1)! });
 
 /** The configs of a model folder, with the vocabularies that its files have. @throws FileError naming what is wrong */
 export function pipelineConfig(folder: ModelFolder): PipelineConfig {

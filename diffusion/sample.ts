@@ -1,6 +1,7 @@
 /** Prompts to pictures: the text encoder, the walk from noise, and the autoencoder, a batch of prompts at a time. */
 import { compile, type Compiled } from "../compile/compile.ts";
 import { memorySize } from "../device/memory.ts";
+import { StepReports } from "../device/step_reports.ts";
 import type { Picture } from "../files/picture.ts";
 import { fitted } from "../files/resize.ts";
 import { mul } from "../ops/arithmetic.ts";
@@ -14,15 +15,20 @@ import {
   type PromptFeatures,
   uncut,
 } from "./conditions.ts";
-import type { Pipeline, PipelineConfig } from "./pipeline.ts";
+import { type Pipeline, type PipelineConfig, textWindow } from "./pipeline.ts";
 import type { ParameterTree } from "../models/params.ts";
+import { checkTexts, type OnWarning } from "../models/text_window.ts";
 import { vaeFactor } from "../models/vae.ts";
+import { sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AttentionControl } from "./attention_control.ts";
 import { Denoiser, type WalkEnd } from "./denoise.ts";
 import { fitSampling } from "./memory.ts";
 import type { SamplerChoice } from "./samplers.ts";
 import { decoding, encoding, starting } from "./stages.ts";
+
+/** Pictures that are sampled at once where no one says how many. */
+export const SAMPLED_TOGETHER = 4;
 
 /** Options of {@linkcode Sampler.generate}. */
 export interface SampleOptions extends SamplerChoice {
@@ -51,8 +57,12 @@ export interface SampleOptions extends SamplerChoice {
   readonly batch?: number;
   /** GPU memory to stay within, weights included: `"6GB"`, or bytes. Fewer pictures are sampled at once. */
   readonly memory?: string | number;
-  /** Called when a step has been handed to the GPU, counting the steps of all batches. */
+  /** Called when the GPU has done a step, counting the steps of all batches. */
   readonly onStep?: (done: number, total: number) => void;
+  /** Called when a picture has been decoded, which is done when its batch has all its steps. */
+  readonly onPicture?: () => void;
+  /** Hears of a prompt that is longer than the model reads. */
+  readonly onWarning?: OnWarning;
   /** Stops the walk between two steps. */
   readonly signal?: AbortSignal;
 }
@@ -102,6 +112,7 @@ export class Sampler {
    *
    * @param params the model's own by default
    * @throws RangeError for options that make no sense
+   * @throws TokenError before any work where a new word of a prompt lies behind what the model reads
    * @throws MemoryError before any work where `memory` is too little, saying what is needed
    */
   async generate(
@@ -110,7 +121,7 @@ export class Sampler {
     params = this.model.params,
   ): Promise<Picture[]> {
     const { seed = 0 } = options;
-    let { batch = 4 } = options;
+    let { batch = SAMPLED_TOGETHER } = options;
     if (!Number.isSafeInteger(batch) || batch < 1) {
       throw new RangeError(`batch is ${batch}: it must be a positive whole number`);
     }
@@ -118,6 +129,7 @@ export class Sampler {
     if (options.strength !== undefined && !options.image) {
       throw new RangeError(`strength is ${options.strength}, but there is no image to start from`);
     }
+    this.#checkTexts(prompts, options);
     if (options.memory !== undefined && prompts.length) {
       batch = this.#batchWithin(Math.min(batch, prompts.length), options);
     }
@@ -129,9 +141,9 @@ export class Sampler {
       const chosen = Array.from({ length: size }, (_, i) => Math.min(at + i, prompts.length - 1));
       const onStep = (done: number, steps: number) =>
         options.onStep?.(at / size * steps + done, batches * steps);
-      const made = await this.#batch(
+      const { pictures: made } = await this.watch(
         chosen.map((i) => prompts[i]),
-        { ...options, seed: chosen.map((i) => seeds[i]), onStep },
+        { ...options, seed: chosen.map((i) => seeds[i]), onStep, onWarning: undefined },
         params,
       );
       pictures.push(...made.slice(0, prompts.length - at));
@@ -148,6 +160,24 @@ export class Sampler {
     const shape = { batch, cells: [h, w] as const, guided: guidance !== 1, image: !!options.image };
     const room = memorySize(memory) - device.buffers.allocated;
     return fitSampling(device.profile, this.model, shape, room).batch;
+  }
+
+  /**
+   * Compiles what pictures of prompts take, and makes none: when the first is made later, among other work that is
+   * timed, nothing is left to compile.
+   *
+   * @param params those of the pictures, or others of the same shapes and types
+   */
+  prepare(
+    prompts: readonly string[],
+    options: SampleOptions = {},
+    params = this.model.params,
+  ): void {
+    if (!prompts.length) return;
+    const batches = Math.ceil(prompts.length / (options.batch ?? SAMPLED_TOGETHER));
+    const together = prompts.slice(0, Math.ceil(prompts.length / batches));
+    this.#readyToDecode(together.length, options, params);
+    this.#denoiser.prepare(...this.#walkOf(together, options, params));
   }
 
   /** Gives back the memory of all programs. */
@@ -167,8 +197,9 @@ export class Sampler {
     options: LatentOptions = {},
     params = this.model.params,
   ): Promise<Tensor> {
-    const { latents, recorded } = await this.#walk(prompts, options, params);
+    const { latents, recorded, reports } = await this.#walk(prompts, options, params);
     if (recorded) this.model.device.free(recorded);
+    await reports.settled();
     return latents;
   }
 
@@ -183,9 +214,12 @@ export class Sampler {
     params = this.model.params,
   ): Promise<Watched> {
     const { device } = this.model;
-    const { latents, recorded, steps } = await this.#walk(prompts, options, params);
+    this.#checkTexts(prompts, { ...options, onWarning: undefined });
+    this.#readyToDecode(prompts.length, options, params);
+    const { latents, recorded, steps, reports } = await this.#walk(prompts, options, params);
     try {
-      const pictures = await this.#decoded(latents, params);
+      const pictures = await this.#decoded(latents, params, options);
+      await reports.settled();
       const sums = recorded && await device.read(recorded) as Float32Array;
       return { pictures, recorded: sums?.map((v) => v / steps) };
     } finally {
@@ -197,8 +231,27 @@ export class Sampler {
     prompts: readonly string[],
     options: LatentOptions,
     params: Pipeline["params"],
-  ): Promise<WalkEnd> {
-    const { sampler, eta, steps = 50, guidance = 6, onStep, signal, noise, seed = 0 } = options;
+  ): Promise<WalkEnd & { reports: StepReports }> {
+    this.#checkTexts(prompts, options);
+    const reports = new StepReports(this.model.device, options.onStep);
+    const onStep = (done: number, total: number) => reports.handed(done, total);
+    try {
+      const end = await this.#denoiser.walk(...this.#walkOf(prompts, options, params, onStep));
+      return { ...end, reports };
+    } catch (error) {
+      reports.end();
+      throw error;
+    }
+  }
+
+  /** What a walk is asked for. */
+  #walkOf(
+    prompts: readonly string[],
+    options: LatentOptions,
+    params: Pipeline["params"],
+    onStep?: (done: number, total: number) => void,
+  ): Parameters<Denoiser["walk"]> {
+    const { sampler, eta, steps = 50, guidance = 6, signal, noise, seed = 0 } = options;
     const shape = this.latentShape(options);
     const prompted = this.#prompted(prompts, options, params);
     const { unet, vae } = this.model.config;
@@ -210,12 +263,21 @@ export class Sampler {
       strength: options.strength ?? 0.8,
     };
     const seeds = prompts.map((_, i) => typeof seed === "number" ? seed + i : seed[i]);
-    const how = { sampler, eta, steps, guidance, onStep, signal };
-    return await this.#denoiser.walk(params.unet, prompted.context, this.model.schedule, {
+    return [params.unet, prompted.context, this.model.schedule, {
       ...{ shape, seeds, added, noise, attention: options.attention },
-      ...how,
+      ...{ sampler, eta, steps, guidance, onStep, signal },
       ...start,
-    });
+    }];
+  }
+
+  /** Says what is cut off of prompts. */
+  #checkTexts(
+    prompts: readonly string[],
+    { guidance = 6, negative = "", onWarning }: SampleOptions,
+  ): void {
+    const window = textWindow(this.model);
+    checkTexts(window, prompts, "prompt", onWarning);
+    if (guidance !== 1) checkTexts(window, [negative], "negative prompt", onWarning);
   }
 
   /** Features of prompts; with guidance those of the negative prompt come first, once for each. */
@@ -235,25 +297,27 @@ export class Sampler {
     );
   }
 
-  async #batch(
-    prompts: readonly string[],
-    options: SampleOptions,
-    params: Pipeline["params"],
-  ): Promise<Picture[]> {
+  /** Compiles what comes behind the walk before it begins: no compiling is left to come once steps are counted. */
+  #readyToDecode(count: number, options: LatentOptions, params: Pipeline["params"]): void {
     const { device } = this.model;
-    const latents = await this.latents(prompts, options, params);
-    try {
-      return await this.#decoded(latents, params);
-    } finally {
-      device.free(latents);
-    }
+    const [h, w, c] = this.latentShape(options);
+    const shapes = [[count, h, w, c], [1, h, w, c]];
+    const [all, one] = shapes.map((s) => device.upload(new Float32Array(sizeOf(s)), s, "f32"));
+    this.#rows.program(all);
+    this.#decode.program(params.vae, one);
+    device.free(all, one);
   }
 
-  async #decoded(latents: Tensor, params: Pipeline["params"]): Promise<Picture[]> {
+  async #decoded(
+    latents: Tensor,
+    params: Pipeline["params"],
+    { onPicture }: SampleOptions,
+  ): Promise<Picture[]> {
     const pictures: Picture[] = [];
     // One at a time: the autoencoder's activations are the largest there are.
     for (const z of this.#rows(latents)) {
       pictures.push(await this.#picture(this.#decode(params.vae, z)));
+      onPicture?.();
     }
     return pictures;
   }

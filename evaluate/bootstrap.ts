@@ -24,6 +24,8 @@ export interface BootstrapOptions {
   readonly seed?: number;
   /** Coverage of the interval, between 0 and 1. Default 0.95. */
   readonly level?: number;
+  /** Called with how many draws are scored. */
+  readonly onDraw?: (done: number, total: number) => void;
 }
 
 /**
@@ -39,7 +41,7 @@ export interface BootstrapOptions {
 export function bootstrap(
   counts: readonly number[],
   score: (times: readonly Float64Array[]) => number,
-  { resamples = 1000, seed = 0, level = 0.95 }: BootstrapOptions = {},
+  { resamples = 1000, seed = 0, level = 0.95, onDraw }: BootstrapOptions = {},
 ): Estimate {
   if (!counts.every((n) => n > 0)) throw new RangeError("nothing can be drawn from an empty set");
   if (!(resamples >= 1)) throw new RangeError(`${resamples} resamples: at least one is needed`);
@@ -47,11 +49,13 @@ export function bootstrap(
   const value = score(counts.map((n) => new Float64Array(n).fill(1)));
   const drawn = Float64Array.from({ length: resamples }, (_, r) => {
     const random = hostRandom(seed, r);
-    return score(counts.map((n) => {
+    const scored = score(counts.map((n) => {
       const times = new Float64Array(n);
       for (let i = 0; i < n; i++) times[random.integer(0, n - 1)]++;
       return times;
     }));
+    onDraw?.(r + 1, resamples);
+    return scored;
   }).filter(Number.isFinite).sort();
   // Of two pictures a draw may hold one only, from which no spread can be computed: such draws say nothing.
   if (!drawn.length) return { value, low: NaN, high: NaN };

@@ -8,6 +8,7 @@ import { openWeights } from "../files/weights.ts";
 import { weightsFile } from "../files/weights_file.ts";
 import { type ClipConfig, clipConfig, embedImages, embedPrompts } from "../models/clip_vision.ts";
 import { loadComponent } from "../models/load.ts";
+import { checkTexts, type OnWarning } from "../models/text_window.ts";
 import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -17,8 +18,16 @@ import type { Features } from "./features.ts";
 
 /** Scores pictures against pictures, and pictures against prompts. Holds device memory until `free`. */
 export interface ClipScorer extends ImageEncoder {
-  /** One vector a prompt, not normalized; prompts longer than CLIP reads are cut, as everywhere. */
-  prompts(texts: readonly string[]): Promise<Features>;
+  /** One vector a prompt, not normalized; prompts longer than CLIP reads are cut, of which `onWarning` hears. */
+  prompts(texts: readonly string[], options?: PromptOptions): Promise<Features>;
+}
+
+/** Who hears of texts that are encoded. */
+export interface PromptOptions {
+  /** Hears of texts that are longer than CLIP reads. */
+  readonly onWarning?: OnWarning;
+  /** Called with how many distinct texts are encoded. */
+  readonly onProgress?: (done: number, total: number) => void;
 }
 
 /** Texts that go through together where there are many. */
@@ -70,22 +79,28 @@ export async function inspectClip(folder: string): Promise<ClipFolder> {
  * Loads a CLIP onto a device.
  *
  * @param folder a path, or what {@linkcode inspectClip} gave
+ * @param onProgress called with how many tensors are loaded
  * @throws FileError naming what is missing or wrong
  */
-export async function openClip(device: Device, folder: string | ClipFolder): Promise<ClipScorer> {
+export async function openClip(
+  device: Device,
+  folder: string | ClipFolder,
+  onProgress?: (done: number, total: number) => void,
+): Promise<ClipScorer> {
   const { path, config, tokenizer, look } = typeof folder === "string"
     ? await inspectClip(folder)
     : folder;
   using source = await openWeights(await weightsFile(path));
-  const params = await loadComponent(device, source, config);
+  const params = await loadComponent(device, source, config, { onProgress });
   const pictures = compile(device, (x: Tensor) => ({ rows: embedImages(config, params, x) }));
   const words = compile(device, (x: Tensor) => ({ rows: embedPrompts(config, params, x) }));
   const { projection: size } = config.vision;
   const length = config.text.positions;
   return {
     name: "CLIP",
-    features: (all) => featuresBy(device, pictures, size, all, look),
-    async prompts(texts) {
+    features: (all, onPictures) => featuresBy(device, pictures, size, all, look, onPictures),
+    async prompts(texts, { onWarning, onProgress } = {}) {
+      checkTexts({ tokenizer, length }, texts, "text to compare by CLIP", onWarning);
       const data = new Float64Array(texts.length * size);
       const known = new Map<string, Float32Array>();
       const distinct = [...new Set(texts)];
@@ -98,6 +113,7 @@ export async function openClip(device: Device, folder: string | ClipFolder): Pro
         all.set(ids); // The last part is filled up with ids of 0, whose rows nobody reads.
         const rows = await device.read(words(tensor(all, [some, length])).rows) as Float32Array;
         part.forEach((text, i) => known.set(text, rows.slice(i * size, (i + 1) * size)));
+        onProgress?.(known.size, distinct.length);
       }
       texts.forEach((text, i) => data.set(known.get(text)!, i * size));
       return { count: texts.length, size, data };

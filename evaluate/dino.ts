@@ -39,19 +39,22 @@ export async function inspectDino(folder: string): Promise<DinoFolder> {
  * Loads a DINO onto a device. A picture's vector is that of its class token after the last norm.
  *
  * @param folder a path, or what {@linkcode inspectDino} gave
+ * @param onProgress called with how many tensors are loaded
  * @throws FileError naming what is missing or wrong
  */
 export async function openDino(
   device: Device,
   folder: string | DinoFolder,
+  onProgress?: (done: number, total: number) => void,
 ): Promise<ImageEncoder> {
   const { path, config, look } = typeof folder === "string" ? await inspectDino(folder) : folder;
   using source = await openWeights(await weightsFile(path));
-  const params = await loadComponent(device, source, config);
+  const params = await loadComponent(device, source, config, { onProgress });
   const program = compile(device, (x: Tensor) => ({ rows: vitFeatures(config, params, x) }));
   return {
     name: "DINO",
-    features: (pictures) => featuresBy(device, program, config.width, pictures, look),
+    features: (pictures, onPictures) =>
+      featuresBy(device, program, config.width, pictures, look, onPictures),
     free() {
       program.free();
       device.free(...flatten<Tensor>(params).map(([, leaf]) => leaf));

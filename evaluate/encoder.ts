@@ -12,8 +12,8 @@ import type { Features } from "./features.ts";
 export interface ImageEncoder {
   /** Its name in tables: "CLIP". */
   readonly name: string;
-  /** One vector a picture, not normalized. */
-  features(pictures: readonly Picture[]): Promise<Features>;
+  /** One vector a picture, not normalized. `onPictures` is called with how many are done. */
+  features(pictures: readonly Picture[], onPictures?: (done: number) => void): Promise<Features>;
   /** Gives its device memory back. */
   free(): void;
 }
@@ -119,6 +119,7 @@ export async function inBatches(
  * One vector a picture, by a program that takes pixels `[16, size, size, 3]` to rows `[16, width]`.
  *
  * @param width length of a vector
+ * @param onPictures called with how many pictures are done
  */
 export async function featuresBy(
   device: Device,
@@ -126,11 +127,13 @@ export async function featuresBy(
   width: number,
   pictures: readonly Picture[],
   look: Look,
+  onPictures?: (done: number) => void,
 ): Promise<Features> {
   const data = new Float64Array(pictures.length * width);
   await inBatches(pictures, look, async (pixels, at, count) => {
     const rows = await device.read(program(pixels).rows) as Float32Array;
     data.set(rows.subarray(0, count * width), at * width);
+    onPictures?.(at + count);
   });
   return { count: pictures.length, size: width, data };
 }

@@ -1,5 +1,6 @@
 /** All scores of a set of generated pictures at once: what `moongate evaluate` shows. */
 import type { Picture } from "../files/picture.ts";
+import type { OnWarning } from "../models/text_window.ts";
 import { imageAlignmentEstimate, textAlignmentEstimate, withoutTokens } from "./alignment.ts";
 import type { BootstrapOptions, Estimate } from "./bootstrap.ts";
 import type { ClipScorer } from "./clip.ts";
@@ -33,6 +34,10 @@ export interface ScoreOptions extends BootstrapOptions {
   readonly encoders?: readonly ImageEncoder[];
   /** Draws for FID's interval, each of which takes a decomposition. Default 100. */
   readonly fidResamples?: number;
+  /** Hears of prompts that are longer than CLIP reads. */
+  readonly onWarning?: OnWarning;
+  /** Called with how many pictures are encoded, then, for each score, how many draws of its interval are scored. */
+  readonly onProgress?: (what: "pictures" | Score["score"], done: number, total: number) => void;
 }
 
 /**
@@ -47,24 +52,38 @@ export interface ScoreOptions extends BootstrapOptions {
 export async function scorePictures(
   clip: ClipScorer,
   { generated, prompts, targets, real }: ScoredPictures,
-  { encoders = [], fidResamples, ...options }: ScoreOptions = {},
+  { encoders = [], fidResamples, onWarning, onProgress, ...options }: ScoreOptions = {},
 ): Promise<Score[]> {
   const scores: Score[] = [];
-  const made = await clip.features(generated);
+  const all = targets ? [clip, ...encoders] : [clip];
+  const pictures = all.length * (generated.length + (targets?.length ?? 0)) + (real?.length ?? 0);
+  let encoded = 0;
+  const featuresOf = async (encoder: ImageEncoder, set: readonly Picture[]) => {
+    const before = encoded;
+    encoded += set.length;
+    return await encoder.features(set, (n) => onProgress?.("pictures", before + n, pictures));
+  };
+  const drawn = (score: Score["score"]): BootstrapOptions => ({
+    ...options,
+    onDraw: (done, total) => onProgress?.(score, done, total),
+  });
+  onProgress?.("pictures", 0, pictures);
+  const made = await featuresOf(clip, generated);
   if (prompts) {
-    const words = await clip.prompts(prompts.map(withoutTokens));
-    const estimate = textAlignmentEstimate(made, words, options);
+    const words = await clip.prompts(prompts.map(withoutTokens), { onWarning });
+    const estimate = textAlignmentEstimate(made, words, drawn("text alignment"));
     scores.push({ score: "text alignment", encoder: clip.name, ...estimate });
   }
-  for (const encoder of targets ? [clip, ...encoders] : []) {
-    const own = encoder === clip ? made : await encoder.features(generated);
-    const estimate = imageAlignmentEstimate(own, await encoder.features(targets!), options);
-    scores.push({ score: "image alignment", encoder: encoder.name, ...estimate });
+  for (const encoder of targets ? all : []) {
+    const own = encoder === clip ? made : await featuresOf(encoder, generated);
+    const score = "image alignment";
+    const estimate = imageAlignmentEstimate(own, await featuresOf(encoder, targets!), drawn(score));
+    scores.push({ score, encoder: encoder.name, ...estimate });
   }
   if (real) {
-    const world = await clip.features(real);
-    const fid = frechetEstimate(made, world, { ...options, resamples: fidResamples ?? 100 });
-    scores.push({ score: "KID", encoder: clip.name, ...kidEstimate(made, world, options) });
+    const world = await featuresOf(clip, real);
+    const fid = frechetEstimate(made, world, { ...drawn("FID"), resamples: fidResamples ?? 100 });
+    scores.push({ score: "KID", encoder: clip.name, ...kidEstimate(made, world, drawn("KID")) });
     scores.push({ score: "FID", encoder: clip.name, ...fid });
   }
   return scores;

@@ -8,6 +8,7 @@
 import { FileError, messageOf } from "./errors.ts";
 import type { PictureKind } from "./kinds.ts";
 import type { Found } from "./picture_format.ts";
+import { bytes as inBytes, count } from "../numerics/quantities.ts";
 
 /** Decoded pixels. */
 export interface Pixels {
@@ -110,11 +111,10 @@ const bare = (message: string): string => message.replace(/\s*`[^]*$/, "").repla
 
 function checkSize(pixels: number, bytes: number, name: string): void {
   if (pixels > MOST_PIXELS) {
-    const millions = (pixels / 1e6).toFixed();
-    throw new FileError(name, `has ${millions} million pixels`, "Make it smaller first");
+    throw new FileError(name, `has ${count(pixels)} pixels`, "Make it smaller first");
   }
   if (pixels <= bytes * DENSEST) return;
-  const fault = `claims ${pixels} pixels in ${bytes} bytes`;
+  const fault = `claims ${count(pixels)} pixels in ${inBytes(bytes)}`;
   throw new FileError(name, fault, "It is damaged: fetch it again");
 }
 

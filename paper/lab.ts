@@ -75,7 +75,7 @@ export async function openLab(
   trainings: readonly Training[],
   { progress, device: given, saveEvery = 60_000 }: LabOptions,
 ): Promise<Lab> {
-  const device = given ?? await gpu();
+  const device = given ?? await gpu({ onCompile: progress.compiling });
   const initializers = [...new Set(trainings.flatMap((t) => t.initializers))];
   const startToken = (initializer: string) => `<start${initializers.indexOf(initializer) + 1}>`;
   const model = await loadPipeline(device, shelf.folder, {

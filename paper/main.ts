@@ -10,7 +10,7 @@
  */
 import { parseArgs } from "node:util";
 import { UsageError } from "../terminal/errors.ts";
-import { createProgress, formatTime } from "../terminal/progress.ts";
+import { createProgress } from "../terminal/progress.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { conceptNamed } from "../world/mod.ts";
 import { EXPERIMENTS } from "./experiments.ts";
@@ -21,6 +21,7 @@ import { report } from "./report.ts";
 import { collect, type Results } from "./results.ts";
 import { FULL, QUICK, type Settings } from "./settings.ts";
 import { estimate, missingOf, timeSteps, work } from "./work.ts";
+import { duration } from "../numerics/quantities.ts";
 
 /** What is run, and where. */
 export interface PaperRequest extends LabOptions {
@@ -54,7 +55,7 @@ export async function paper(request: PaperRequest): Promise<Results | undefined>
       if (request.planOnly) return undefined;
       const began = performance.now();
       await work(lab, missing, plan, settings);
-      progress.note(`took ${formatTime((performance.now() - began) / 1000)}`);
+      progress.note(`took ${duration((performance.now() - began) / 1000)}`);
     } finally {
       lab.free();
     }
@@ -115,7 +116,7 @@ export function requestOf(args: string[]): Omit<PaperRequest, "progress"> & { do
 if (import.meta.main) {
   try {
     const { docs, ...request } = requestOf(Deno.args);
-    const results = await paper({ ...request, progress: await createProgress() });
+    const results = await paper({ ...request, progress: createProgress() });
     if (results) {
       console.log(`${request.out}/report.html`);
       if (docs) await writePage(new URL("../docs/paper.md", import.meta.url).pathname, results);

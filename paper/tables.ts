@@ -2,6 +2,7 @@
 import { FIGURES, type PaperRow, type ScoreName, TABLES } from "./experiments.ts";
 import type { Concluded, Point, ResultRow, Results } from "./results.ts";
 import { type Scored, SCORES } from "./scores.ts";
+import { bytes } from "../numerics/quantities.ts";
 
 /** Rows of cells, the first of them the heads. */
 export type Cells = readonly (readonly string[])[];
@@ -105,7 +106,7 @@ export function partsOf(results: Results): Part[] {
     parts.push({
       ...{ id: "figure12", title: "Figure 12, singular values of what was added" },
       text: `${written(ranks, 2)} of a matrix's singular values hold 60 % of their sum; ` +
-        `a whole delta is ${whole.toFixed(2)} MB of numbers.`,
+        `a whole delta is ${bytes(whole * 1e6)} of numbers.`,
       cells: [
         ["kept", "size beside the whole delta"],
         ...Object.entries(sizes).map(([id, size]) => [id, written(size, 3)]),

@@ -103,7 +103,7 @@ async function train(
   const label = `${run.concepts.join(" + ")}, ${run.trains}, seed ${run.seed}`;
   const checkpoint = path.replace(/\.safetensors$/, ".checkpoint"), name = JSON.stringify(run);
   const resume = await isFile(checkpoint) ? await loadCheckpoint(checkpoint, name) : undefined;
-  progress.start(label, run.steps, resume?.step);
+  progress.start(label, run.steps, { done: resume?.step });
   let saved = performance.now();
   const onReport = async ({ step, loss, memory, state, delta }: TrainReport) => {
     progress.update(step, { loss, memory });

@@ -1,5 +1,4 @@
 /** Doing what is planned and not done yet; and before that, how long it will take, by steps that are timed here. */
-import { formatTime } from "../terminal/progress.ts";
 import { columns } from "../terminal/table.ts";
 import { trainConcepts } from "../concepts/train.ts";
 import type { Trains } from "../concepts/methods.ts";
@@ -11,6 +10,7 @@ import { passedBy, type Plan, type Wanted, type WantedMaps } from "./plan.ts";
 import type { Training } from "./recipes.ts";
 import type { Settings } from "./settings.ts";
 import { conceptsOf, deltaPath, obtain, regularizationOf } from "./teach.ts";
+import { duration } from "../numerics/quantities.ts";
 
 /** What is not there yet. */
 export interface Missing {
@@ -107,9 +107,9 @@ export function estimate(
   return {
     lines: [
       ...columns(table.map(([what, n, unit, each]) => [
-        ...[what, String(n), `${each.toFixed(3)} s a ${unit}`, formatTime(n * each)],
+        ...[what, String(n), `${duration(each)} a ${unit}`, duration(n * each)],
       ])),
-      `about ${formatTime(seconds)} in all, at these speeds`,
+      `about ${duration(seconds)} in all, at these speeds`,
     ],
     seconds,
   };
@@ -125,7 +125,7 @@ export async function work(
   for (const { subject, prompts } of plan.rows) await anchorsOf(lab, subject, prompts, lab);
   const began = performance.now();
   for (const [i, row] of rows.entries()) {
-    const passed = formatTime((performance.now() - began) / 1000);
+    const passed = duration((performance.now() - began) / 1000);
     lab.progress.note(
       `${i + 1}/${rows.length}, after ${passed}: ${row.experiment}, ${nameOf(row)}`,
     );

@@ -16,6 +16,8 @@ export interface Interrupt extends Disposable {
 export interface InterruptOptions {
   /** Takes a line for the user. */
   write?: (line: string) => void;
+  /** Runs before the last word is written: puts a bar away, for one. */
+  beforeSaved?: () => void;
   /** Leaves the process. */
   exit?: (code: number) => void;
   /** Adds and removes the listener. */
@@ -33,12 +35,12 @@ export class Interrupted extends Error {
 
 /** Listens for Ctrl-C (and, where there is one, for SIGTERM) until disposed. */
 export function catchInterrupt(options: InterruptOptions = {}): Interrupt {
-  const { write = console.error, exit = Deno.exit, signals = Deno } = options;
+  const { write = console.error, exit = Deno.exit, signals = Deno, beforeSaved } = options;
   const names: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   const controller = new AbortController();
   const listener = () => {
     if (controller.signal.aborted) return exit(interrupted);
-    write("\nstopping after this step, then saving (Ctrl-C again quits at once)");
+    write("stopping after this step, then saving (Ctrl-C again quits at once)");
     controller.abort();
   };
   for (const name of names) signals.addSignalListener(name, listener);
@@ -48,6 +50,7 @@ export function catchInterrupt(options: InterruptOptions = {}): Interrupt {
       return controller.signal.aborted;
     },
     saved(howToResume) {
+      beforeSaved?.();
       write(`saved. Go on with: ${howToResume}`);
       throw new Interrupted();
     },

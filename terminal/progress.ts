@@ -1,134 +1,152 @@
 /**
  * Progress of long work: a bar on a terminal, lines in a log, nothing with `--quiet`. All of it on stderr.
+ *
+ * The clock of a piece of work stands still while kernels compile: that is shown as what it is, and no step of the work.
  */
-
+import type { CompileProgress } from "../device/pipelines.ts";
 import { visibleLine } from "../files/visible.ts";
+import { type Beside, Estimate } from "./estimate.ts";
+import { formatLine, layout, type Readings, type Standing } from "./line.ts";
 
-/** Numbers shown beside the count. */
-export interface Readings {
-  /** The newest loss. */
-  loss?: number;
-  /** Bytes of GPU memory in use. */
-  memory?: number;
+/** How a piece of work begins. */
+export interface WorkPlan {
+  /** Steps that are done already. Default 0. */
+  done?: number;
+  /** What is done beside the steps, by name. */
+  beside?: Readonly<Record<string, Beside>>;
 }
 
 /** Shows how far something is. */
 export interface Progress {
-  /** Begins a piece of work of `total` steps, of which `done` are done; ends the one before. */
-  start(label: string, total: number, done?: number): void;
+  /** Begins a piece of work of `total` steps; ends the one before. */
+  start(label: string, total: number, plan?: WorkPlan): void;
   /** Says how many steps are done. */
   update(done: number, readings?: Readings): void;
+  /** Says that one of the things beside the steps is done: the time since the last report was its. */
+  did(name: string): void;
+  /** Says how far the compiling of kernels is. */
+  compiling(at: CompileProgress): void;
   /** A remark, above the bar. */
   note(line: string): void;
+  /** Takes the bar off its line, for something else to be written there; the bar comes back below. */
+  clear(): void;
   /** Ends the piece of work. */
   stop(): void;
 }
 
-/** What one line of progress is made from. */
-export interface Standing extends Readings {
-  /** What is being done. */
-  label: string;
-  /** Steps done. */
-  done: number;
-  /** Steps in all. */
-  total: number;
-  /** Steps a second; undefined until one is known. */
-  rate?: number;
-}
-
-/** "train 50/250 · 1.9/s · 1:45 left · loss 0.1234 · 2.1 GB" */
-export function formatLine(at: Standing): string {
-  const parts = [`${at.label} ${at.done}/${at.total}`];
-  if (at.rate !== undefined && at.rate > 0) {
-    parts.push(
-      at.rate >= 1 ? `${at.rate.toPrecision(2)}/s` : `${(1 / at.rate).toPrecision(2)} s each`,
-    );
-    if (at.done < at.total) parts.push(`${formatTime((at.total - at.done) / at.rate)} left`);
-  }
-  if (at.loss !== undefined) parts.push(`loss ${at.loss.toFixed(4)}`);
-  if (at.memory !== undefined) parts.push(`${(at.memory / 1e9).toFixed(1)} GB`);
-  return parts.join(" · ");
-}
-
-/** Seconds as "45 s", "1:45" or "2:05:00". */
-export function formatTime(seconds: number): string {
-  const s = Math.round(seconds);
-  if (s < 60) return `${s} s`;
-  const two = (n: number) => String(n).padStart(2, "0");
-  const minutes = Math.floor(s / 60), hours = Math.floor(minutes / 60);
-  return hours ? `${hours}:${two(minutes % 60)}:${two(s % 60)}` : `${minutes}:${two(s % 60)}`;
-}
-
 /** What a log shows through. */
 interface Sink {
-  begin(at: Standing): void;
-  show(at: Standing): void;
+  begin(at: Current): void;
+  show(at: Current): void;
   note(line: string): void;
-  end(at: Standing): void;
+  clear(): void;
+  end(at: Current): void;
 }
 
-/** How progress is shown; the last two are for tests. */
+/** A piece of work: how it stands at the moment of asking. */
+type Current = () => Standing;
+
+/** How progress is shown; all but the first are for tests. */
 export interface ProgressOptions {
   /** Nothing at all. */
   quiet?: boolean;
-  /** Whether stderr is a terminal. */
+  /** Whether stderr is a terminal that can move its cursor. */
   terminal?: boolean;
   /** Takes a line. */
   write?: (line: string) => void;
+  /** Takes what moves the cursor of a terminal. */
+  draw?: (text: string) => void;
   /** Milliseconds. */
   now?: () => number;
 }
 
 /** Progress for this process: `quiet`, or a bar when stderr is a terminal, or lines. */
-export async function createProgress(options: ProgressOptions = {}): Promise<Progress> {
-  const { quiet = false, terminal = Deno.stderr.isTerminal() } = options;
+export function createProgress(options: ProgressOptions = {}): Progress {
+  const { quiet = false, terminal = Deno.stderr.isTerminal() && !isDumb() } = options;
   const { write = console.error, now = () => performance.now() } = options;
-  const sink = quiet ? silence : terminal ? await bar(write) : lines(write, now);
-  return track(sink, now);
+  const { draw = (text) => void Deno.stderr.writeSync(encoder.encode(text)) } = options;
+  return track(quiet ? silence : terminal ? bar(write, draw) : lines(write, now), now);
 }
+
+const encoder = new TextEncoder();
+
+/** Whether the terminal says that it can't move its cursor. Nothing is asked where that takes a permission. */
+function isDumb(): boolean {
+  const may = Deno.permissions.querySync({ name: "env", variable: "TERM" }).state === "granted";
+  return may && Deno.env.get("TERM") === "dumb";
+}
+
+/** Compiling that is shorter than this is not worth a line of its own, where nothing else is under way. */
+const WORTH_SAYING = 1000;
 
 /** Counts and times; the sink shows. */
 function track(sink: Sink, now: () => number): Progress {
-  let at: Standing | undefined, last = 0, lastDone = 0;
+  let at: Standing | undefined, estimate: Estimate | undefined;
+  // The clock of the work: it stands still from `paused` on, and has stood still for `still` before.
+  let paused: number | undefined, still = 0, own = false;
+  const time = () => ((paused ?? now()) - still) / 1000;
+  const current = (): Standing => {
+    const { step } = estimate!;
+    const left = estimate!.left(time());
+    return {
+      ...at!,
+      ...(step !== undefined && step > 0 && { rate: 1 / step }),
+      ...(left !== undefined && { left }),
+    };
+  };
   const stop = () => {
-    if (at) sink.end(at);
+    if (at) sink.end(current);
     at = undefined;
+    own = false;
+  };
+  const start = (label: string, total: number, { done = 0, beside }: WorkPlan = {}) => {
+    stop();
+    at = { label: visibleLine(label), total, done };
+    estimate = new Estimate(total, done, time(), beside);
+    sink.begin(current);
   };
   return {
-    start(label, total, done = 0) {
-      stop();
-      at = { label: visibleLine(label), total, done };
-      last = now();
-      lastDone = done;
-      sink.begin(at);
-    },
+    start,
     update(done, readings = {}) {
-      if (!at) return;
-      const time = now(), passed = (time - last) / 1000;
-      if (done > lastDone && passed > 0) {
-        const fresh = (done - lastDone) / passed;
-        // Smoothed, so that a checkpoint does not shake the estimate; the first reading counts whole.
-        at.rate = at.rate === undefined ? fresh : 0.8 * at.rate + 0.2 * fresh;
-        last = time;
-        lastDone = done;
+      if (!at || own) return;
+      estimate!.steps(done, time());
+      Object.assign(at, readings, { done: Math.max(done, at.done) });
+      sink.show(current);
+    },
+    did(name) {
+      if (at && !own) estimate!.beside(name, time());
+    },
+    compiling({ done, total, ready }) {
+      paused ??= now();
+      if (!at && now() - paused >= WORTH_SAYING && total > 0) {
+        start("compiling kernels", total);
+        own = true;
       }
-      Object.assign(at, readings, { done });
-      sink.show(at);
+      if (ready) {
+        still += now() - paused;
+        paused = undefined;
+        if (own) stop();
+        else if (at) delete at.compiling;
+        return;
+      }
+      if (!at) return;
+      Object.assign(at, own ? { done, total } : { compiling: { done, total } });
+      sink.show(current);
     },
     note: (line) => sink.note(line),
+    clear: () => sink.clear(),
     stop,
   };
 }
 
-const silence: Sink = { begin() {}, show() {}, note() {}, end() {} };
+const silence: Sink = { begin() {}, show() {}, note() {}, clear() {}, end() {} };
 
 /** A line at the start, at the end, and every ten seconds between. */
 function lines(write: (line: string) => void, now: () => number): Sink {
-  let last = 0, shown = -1;
-  const line = (at: Standing) => {
-    write(formatLine(at));
+  let last = 0, shown: Standing | undefined;
+  const line = (at: Current) => {
+    write(formatLine(shown = at()));
     last = now();
-    shown = at.done;
   };
   return {
     begin: line,
@@ -136,45 +154,63 @@ function lines(write: (line: string) => void, now: () => number): Sink {
       if (now() - last >= 10_000) line(at);
     },
     note: write,
+    clear() {},
     end: (at) => {
-      if (at.done !== shown) line(at);
+      const { done } = at();
+      if (done !== shown?.done || shown.compiling) line(at);
     },
   };
 }
 
-/** What is used of cli-progress, which carries no types. */
-interface Bar {
-  start(total: number, done: number, payload: { line: string }): void;
-  update(done: number, payload: { line: string }): void;
-  stop(): void;
-}
+/** Milliseconds between two drawings of a bar that is told something, and of one that is not. */
+const REDRAW = { told: 100, idle: 500 };
 
-const eraseLine = new TextEncoder().encode("\r\x1b[K");
-
-async function bar(write: (line: string) => void): Promise<Sink> {
-  const { default: library } = await import("npm:cli-progress@3.12.0");
-  let shown: Bar | undefined;
+/**
+ * A line that is drawn over itself. It begins where the cursor is and is never longer than the terminal is wide, so that
+ * going back to the line's beginning is all that it takes: no position is remembered that a remark would make wrong.
+ */
+function bar(write: (line: string) => void, draw: (text: string) => void): Sink {
+  let shown: Current | undefined, drawn = -Infinity;
+  let timer: ReturnType<typeof setInterval> | undefined;
+  const redraw = () => {
+    if (!shown) return;
+    draw(`\r${layout(shown(), columns() - 1)}\x1b[K`);
+    drawn = performance.now();
+  };
+  const clear = () => {
+    if (shown) draw("\r\x1b[K");
+  };
   return {
     begin(at) {
-      shown = new library.SingleBar({
-        format: "{bar} {line}",
-        barCompleteChar: "█",
-        barIncompleteChar: "░",
-        barsize: 24,
-        hideCursor: true,
-        gracefulExit: false, // Ctrl-C is interrupt.ts's.
-      }) as Bar;
-      shown.start(at.total, at.done, { line: formatLine(at) });
+      shown = at;
+      redraw();
+      // The time left goes on while a step does. A bar keeps no process alive.
+      timer = setInterval(redraw, REDRAW.idle);
+      timer.unref();
     },
-    show: (at) => shown?.update(at.done, { line: formatLine(at) }),
+    show: () => {
+      if (performance.now() - drawn >= REDRAW.told) redraw();
+    },
     note(line) {
-      if (shown) Deno.stderr.writeSync(eraseLine); // The next update draws the bar again, below.
+      clear();
       write(line);
+      redraw();
     },
-    end(at) {
-      shown?.update(at.done, { line: formatLine(at) });
-      shown?.stop();
+    clear,
+    end() {
+      clearInterval(timer);
+      redraw();
+      draw("\n");
       shown = undefined;
     },
   };
+}
+
+/** Columns of the terminal now: a window may be made larger and smaller. */
+function columns(): number {
+  try {
+    return Deno.consoleSize().columns || 80;
+  } catch {
+    return 80;
+  }
 }

@@ -7,7 +7,6 @@ import { catchInterrupt, Interrupted } from "../terminal/interrupt.ts";
 import { main } from "../cli/main.ts";
 import { concept } from "../cli/parse_concept.ts";
 import { memory } from "../terminal/parse.ts";
-import { createProgress, formatLine, formatTime } from "../terminal/progress.ts";
 import type { Work } from "../cli/verb.ts";
 import { AdapterError } from "../device/errors.ts";
 import { FileError } from "../files/errors.ts";
@@ -321,42 +320,6 @@ Deno.test("an interrupted verb ends with code 130 and no error", async () => {
     demo: (_, { interrupt }) => interrupt.saved("moongate demo"),
   });
   assertEquals([code, err], [130, "saved. Go on with: moongate demo"]);
-});
-
-Deno.test("progress in a log: a line at the start, every ten seconds, and at the end", async () => {
-  const lines: string[] = [];
-  let time = 0;
-  const write = (line: string) => lines.push(line), now = () => time;
-  const progress = await createProgress({ terminal: false, write, now });
-  progress.start("train", 40);
-  for (let step = 1; step <= 40; step++) {
-    time += 1000;
-    progress.update(step, { loss: 1 / step });
-  }
-  progress.note("a remark");
-  progress.stop();
-  assertEquals(lines, [
-    "train 0/40",
-    "train 10/40 · 1.0/s · 30 s left · loss 0.1000",
-    "train 20/40 · 1.0/s · 20 s left · loss 0.0500",
-    "train 30/40 · 1.0/s · 10 s left · loss 0.0333",
-    "train 40/40 · 1.0/s · loss 0.0250",
-    "a remark",
-  ]);
-  const silent: string[] = [];
-  const quiet = await createProgress({ quiet: true, write: (line) => silent.push(line), now });
-  quiet.start("train", 3);
-  quiet.update(3);
-  quiet.note("x");
-  quiet.stop();
-  assertEquals(silent, []);
-});
-
-Deno.test("progress: times, rates and memory are readable", () => {
-  assertEquals([44.6, 105, 7500].map(formatTime), ["45 s", "1:45", "2:05:00"]);
-  const line = formatLine({ label: "train", done: 1, total: 9, rate: 0.25, memory: 2.14e9 });
-  assertEquals(line, "train 1/9 · 4.0 s each · 32 s left · 2.1 GB");
-  assertEquals(formatLine({ label: "x", done: 9, total: 9 }), "x 9/9");
 });
 
 Deno.test("sizes of memory and concepts without new words", () => {

@@ -36,7 +36,7 @@ Deno.test("after 250 steps both of two new words have moved, and no bit of what 
   const delta = await trainConcepts(model, {
     concepts: words.map((token) => ({ token, className: "dog", pictures: [picture(), picture()] })),
     regularization: [{ picture: picture(), caption: "photo of a dog" }],
-    ...{ steps: 250, batch: 4, rate: 1e-3, reportEvery: 250 },
+    ...{ steps: 250, batch: 4, rate: 1e-3, reportEvery: 250, template: "{}" },
   });
   assertEquals(delta.notes.steps, 250);
   const after = await bits(model.params);

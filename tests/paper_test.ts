@@ -62,7 +62,7 @@ const TINY: Settings = {
 Deno.test("every table and figure on a tiny model; the second time from what lies there", async () => {
   const model = await tinyModel(), out = await Deno.makeTempDir();
   const lines: string[] = [];
-  const progress = await createProgress({ terminal: false, write: (line) => lines.push(line) });
+  const progress = createProgress({ terminal: false, write: (line) => lines.push(line) });
   const request = { settings: TINY, model, out, progress, device: await testDevice() };
   try {
     const results = (await paper(request))!;
@@ -120,7 +120,7 @@ Deno.test("every table and figure on a tiny model; the second time from what lie
 Deno.test("a training run that was killed goes on from its checkpoint, and ends in the same bytes", async () => {
   const model = await tinyModel(), out = await Deno.makeTempDir();
   const lines: string[] = [];
-  const progress = await createProgress({ terminal: false, write: (line) => lines.push(line) });
+  const progress = createProgress({ terminal: false, write: (line) => lines.push(line) });
   const settings = { ...TINY, shorter: { ...TINY.shorter, custom: 1 / 6 } };
   const device = await testDevice(), only = ["figure12"];
   const request = { settings, only, model, out: `${out}/a`, progress, device, saveEvery: 0 };

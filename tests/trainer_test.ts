@@ -24,6 +24,7 @@ import { hostRandom } from "../numerics/random.ts";
 import { tensor } from "../ops/leaf.ts";
 import { slice } from "../ops/movement.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { longerTexts } from "./support/longer_texts.ts";
 import { relativeError, testDevice, uniform } from "./support/check.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -229,8 +230,13 @@ Deno.test("presets, rates and classes of a plan; a checkpoint tells every settin
   const folder = await Deno.makeTempDir();
   try {
     for (const i of [1, 2]) await writePng(`${folder}/${i}.png`, picture(), {});
+    await longerTexts(SD1, `${folder}/sd`, 40);
     const base: TrainRequest = {
-      ...{ model: SD1, out: `${folder}/out`, concepts: [concept(`<new1> dog=${folder}`)] },
+      ...{
+        model: `${folder}/sd`,
+        out: `${folder}/out`,
+        concepts: [concept(`<new1> dog=${folder}`)],
+      },
       ...{ regularization: [], method: "custom" },
       ...{ saveEvery: 1, keep: 1, logEvery: 1, seed: 1, resume: false },
     };
@@ -278,7 +284,7 @@ Deno.test("presets, rates and classes of a plan; a checkpoint tells every settin
     assert(falling !== await run({ schedule: "linear", steps: 500 }));
     const { delta } = await train({ batch: 2, steps: 0 });
     const from = `${folder}/earlier.safetensors`;
-    await saveDelta(from, delta);
+    await saveDelta(from, { ...delta, base: "" });
     const others = [
       ...[{ accumulate: 2 }, { clip: 1 }, { warmUp: 2 }, { scaleRate: false, batch: 1 }],
       ...[{ schedule: "cosine" }, { preset: "face" }, { from }] as const,

@@ -252,7 +252,7 @@ Deno.test("folders, settings and machines that cannot do it", async () => {
     const small = ["--memory", "1MB", "--prior-images", "0"];
     await refused(
       `${folder}/m`,
-      /training needs \d+ MB of GPU memory, and 1 MB are allowed: .* in its smallest plan/,
+      /training needs \d[\d.]+ MB of GPU memory, and 1\.00 MB are allowed: .* in its smallest plan/,
       ...training(`${folder}/m`),
       ...small,
     );

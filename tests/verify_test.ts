@@ -119,7 +119,7 @@ Deno.test("verify: the command says each tensor's error, and exits 1 naming thos
   const good = await withChanged("sd1", only(...names), (path) => command(...args(path)));
   assertEquals([good.code, good.err], [0, ""]);
   for (const name of ["text_hidden", "moments", "decoded"]) {
-    assertMatch(good.out, new RegExp(`^${name} +\\d\\.\\de-\\d+ +1e-4 +ok$`, "m"));
+    assertMatch(good.out, new RegExp(`^${name} +\\d\\.\\d\\de-\\d+ +1e-4 +ok$`, "m"));
   }
   assertMatch(good.out, /^skipped, .*unet_out, wide_out, .*loss, grad\.\*, after\.\*$/m);
   assertMatch(good.out, /^3 tensors agree/m);

@@ -122,7 +122,10 @@ function breakAt(name: string, steps: number, breaker: AbortController): Progres
     update(done) {
       if (label === name && done === steps) breaker.abort();
     },
+    did() {},
+    compiling() {},
     note() {},
+    clear() {},
     stop() {},
   };
 }

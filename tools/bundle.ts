@@ -9,6 +9,7 @@
 import * as esbuild from "npm:esbuild@0.27.0";
 import { rollup } from "npm:rollup@4.53.3";
 import { dts } from "npm:rollup-plugin-dts@6.3.0";
+import { bytes } from "../numerics/quantities.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const DOOR = `${ROOT}mod.ts`;
@@ -69,7 +70,7 @@ async function types(): Promise<string> {
 }
 
 if (import.meta.main) {
-  for (const [path, bytes] of Object.entries(await bundle(Deno.args[0] ?? `${ROOT}dist`))) {
-    console.log(`${path} ${(bytes / 1e6).toFixed(2)} MB`);
+  for (const [path, size] of Object.entries(await bundle(Deno.args[0] ?? `${ROOT}dist`))) {
+    console.log(`${path} ${bytes(size)}`);
   }
 }

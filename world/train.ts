@@ -141,9 +141,12 @@ async function main(args: string[]): Promise<number> {
       "kind-pictures": values["kind-pictures"],
     });
   const saveEvery = number(values, "save-every", 1), logEvery = number(values, "log-every", 1);
-  using device = await gpu();
-  const progress = await createProgress({ quiet: values.quiet });
-  using interrupt = catchInterrupt();
+  const progress = createProgress({ quiet: values.quiet });
+  using device = await gpu({ onCompile: progress.compiling });
+  using interrupt = catchInterrupt({
+    write: values.quiet ? console.error : progress.note,
+    beforeSaved: progress.stop,
+  });
   const { template, resume } = values;
   try {
     await trainWorld(device, {

@@ -70,6 +70,7 @@ export async function verifyModel(
 
   const tensors: Verified[] = [];
   const total = ready.length + (training ? 1 : 0);
+  options.onProgress?.(0, total, ready[0]?.check.name ?? "training");
   for (const [i, { check, run }] of ready.entries()) {
     options.signal?.throwIfAborted();
     const result = await run();

@@ -87,7 +87,7 @@ export async function runStage<B extends Batch>(
   const step = trainStep(device, recipe.loss, recipe);
   const { log } = await openMetrics(folder, done);
   const began = performance.now();
-  progress?.start(stage, steps, done);
+  progress?.start(stage, steps, { done });
   const report = async (losses: Losses) => {
     const parts: Record<string, number> = {};
     for (const [name, t] of Object.entries(losses)) parts[name] = await device.item(t);
