@@ -51,7 +51,7 @@ export async function requestAdapter(): Promise<GPUAdapter | null> {
  * @throws AdapterError when WebGPU is missing, no adapter answers, or only a software one does and `hardware` is set
  */
 export async function gpu(options: GpuOptions = {}): Promise<Device> {
-  expectOptions("gpu", 0, options, ["hardware", "software", "f16"]);
+  expectOptions("gpu", 0, options, ["hardware", "software", "f16", "onCompile"]);
   const adapter = await requestAdapter();
   if (!adapter) {
     throw new AdapterError(
