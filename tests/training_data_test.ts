@@ -175,8 +175,9 @@ Deno.test("concepts_list.json: prompts are captions, the class is what they shar
 
 Deno.test("without regularization the default steps are half, but steps that are asked for and textual inversion's are not", async () => {
   await inFolder(async () => {
+    await longerTexts(SD1, "sd", 40);
     const request: TrainRequest = {
-      ...{ model: SD1, out: "out", concepts: [concept("<new1> dog=photos/my-dog")] },
+      ...{ model: "sd", out: "out", concepts: [concept("<new1> dog=photos/my-dog")] },
       ...{ regularization: [], method: "custom", flip: true, augment: true },
       ...{ saveEvery: 1, keep: 1, logEvery: 1, seed: 1, resume: false },
     };
