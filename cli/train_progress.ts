@@ -1,6 +1,7 @@
 /** The bar of a training run: its steps, and the checkpoints and samples between them, whose times are none of a step's. */
+import { BindingError } from "../compile/plan.ts";
 import type { TrainingPlan } from "../concepts/memory.ts";
-import { planSamplingMemory } from "../diffusion/memory.ts";
+import { planSamplingMemory, type SamplingPlan } from "../diffusion/memory.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import { SAMPLED_TOGETHER } from "../diffusion/sample.ts";
 import { vaeFactor } from "../models/vae.ts";
@@ -36,13 +37,28 @@ export function besideSteps(
   if (sampleEvery === undefined) return { checkpoint };
   const { sampling } = facts.defaults, side = size / vaeFactor(config.vae);
   const batches = Math.ceil(length / SAMPLED_TOGETHER);
-  const planned = planSamplingMemory(device.profile, config, {
-    batch: Math.ceil(length / batches),
-    ...{ cells: [side, side], guided: sampling.guidance !== 1, image: false },
-  });
-  const each = batches * sampling.steps * planned.work.step + length * planned.work.picture;
+  const each = samplesWork(
+    () =>
+      planSamplingMemory(device.profile, config, {
+        batch: Math.ceil(length / batches),
+        ...{ cells: [side, side], guided: sampling.guidance !== 1, image: false },
+      }),
+    batches * sampling.steps,
+    length,
+  );
   return {
     checkpoint,
     samples: { times: times(sampleEvery, steps - 1) + 1, steps: each / work },
   };
+}
+
+/** Operations of samples; 0, for not known, where the adapter cannot bind what they need, which they will say themselves. */
+function samplesWork(plan: () => SamplingPlan, steps: number, pictures: number): number {
+  try {
+    const { work } = plan();
+    return steps * work.step + pictures * work.picture;
+  } catch (error) {
+    if (error instanceof BindingError) return 0;
+    throw error;
+  }
 }
