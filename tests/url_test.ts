@@ -62,7 +62,7 @@ async function learns(door: string, permissions: readonly string[]): Promise<voi
   try {
     await Deno.writeTextFile(`${folder}/main.js`, program(door));
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-prompt", ...permissions, "main.js"],
+      args: ["run", "--no-lock", "--no-prompt", ...permissions, "main.js"],
       cwd: folder,
     }).output();
     const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
@@ -103,7 +103,7 @@ Deno.test("the bundle, from a plain static server: one request, no permission, a
         `import { add, type Tensor, tensor } from "${door}";\n${line}\n`,
       );
       const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-        args: ["check", `--allow-import=${host}`, main],
+        args: ["check", "--no-lock", `--allow-import=${host}`, main],
         env: { NO_COLOR: "1" },
       }).output();
       return { success, err: new TextDecoder().decode(stderr) };
