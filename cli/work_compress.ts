@@ -1,6 +1,6 @@
 /** The work of `moongate compress`: read, cut, write. No GPU. */
-import { compressDelta } from "../concepts/compress.ts";
 import { needsBase } from "../concepts/changes.ts";
+import { compressDelta, leastEnergy } from "../concepts/compress.ts";
 import { openBase } from "../concepts/formats/base.ts";
 import { openDelta } from "../concepts/formats/load.ts";
 import { saveDeltaAs } from "../concepts/formats/save.ts";
@@ -31,6 +31,13 @@ export async function compress(request: CompressRequest, ui: Ui): Promise<string
     throw error instanceof RangeError ? new UsageError(error.message, { cause: error }) : error;
   });
   ui.progress.stop();
+  const { ranks, spectra } = made, least = leastEnergy(spectra.values());
+  if (least > 0 && [...ranks.values()].every((rank) => rank === 0)) {
+    throw new UsageError(
+      `nothing would be left of ${path}: --energy ${Math.ceil(least * 1000) / 1000} is the least ` +
+        "that keeps a singular value",
+    );
+  }
   const { paths: [written] } = await saveDeltaAs(request.out, made.delta, "moongate");
   if (request.plot !== undefined) {
     await writeFileAtomic(

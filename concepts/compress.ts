@@ -4,7 +4,7 @@
  */
 import { changeMatrix, factors, needsBase, numbersOf, pays, weightChange } from "./changes.ts";
 import type { Delta, DeltaWeight } from "./delta.ts";
-import type { BaseWeights } from "./formats/save.ts";
+import { type BaseWeights, deltaSize } from "./formats/save.ts";
 import { svd } from "../numerics/svd.ts";
 
 /** How much is kept: one of the three. */
@@ -13,7 +13,7 @@ export type CompressTarget =
   | { readonly energy: number }
   /** This many singular values of each matrix. */
   | { readonly rank: number }
-  /** As much energy, equal for all matrices, as fits into this many bytes (f32 numbers; file headers come on top). */
+  /** As much energy, equal for all matrices, as fits into a file of this many bytes; at least a singular value of one. */
   | { readonly bytes: number };
 
 /** A compressed delta, and what there was to choose from. */
@@ -43,7 +43,8 @@ export const ENERGY = 0.6;
  * Cuts each matrix of a delta to the best one of lower rank. A matrix whose factors would take more room than itself is
  * kept whole, as a difference.
  *
- * @throws RangeError when an energy is not in 0…1, a rank is not a whole number, or the bytes don't hold the embeddings
+ * @throws RangeError when an energy is not in 0…1, a rank is not a whole number, or the bytes hold nothing of the change:
+ *   then it says how many do
  */
 export async function compressDelta(
   delta: Delta,
@@ -67,7 +68,7 @@ export async function compressDelta(
   const wanted = "rank" in target
     ? (s: Float64Array) => Math.min(target.rank, s.length)
     : rankOfEnergy(
-      "energy" in target ? target.energy : energyFor(target.bytes, fixed, delta, spectra),
+      "energy" in target ? target.energy : energyFor(target.bytes, delta, spectra),
     );
   for (const [path, w] of matrices) {
     const from = await W0(path, w), whole = svd(changeMatrix(w, from), wanted), rank = whole.U.rows;
@@ -97,28 +98,58 @@ export function rankOfEnergy(energy: number): (s: Float64Array) => number {
   };
 }
 
-/** The largest energy whose size fits; sizes grow with it. */
+/** The smallest energy at which something stays of what there is; 0 where there is nothing. */
+export function leastEnergy(spectra: Iterable<Float64Array>): number {
+  let least = Infinity;
+  for (const s of spectra) {
+    const whole = s.reduce((a, b) => a + b, 0);
+    if (whole > 0) least = Math.min(least, s[0] / whole);
+  }
+  // A little more, so that rounding does not take away what it stands for.
+  return least === Infinity ? 0 : Math.min(1, least * (1 + 1e-12));
+}
+
+/** The largest energy whose file fits, as far as sizes grow with it; they do but for a few bytes of names. */
 function energyFor(
   bytes: number,
-  fixed: number,
   delta: Delta,
   spectra: ReadonlyMap<string, Float64Array>,
 ): number {
-  const size = (energy: number) => {
-    const rank = rankOfEnergy(energy);
-    return fixed + sizeOf(delta, new Map([...spectra].map(([path, s]) => [path, rank(s)])));
-  };
-  if (size(0) > bytes) {
-    throw new RangeError(`${bytes} bytes are too few: new words and vectors alone take ${fixed}`);
+  const size = (energy: number, target = bytes) => fileSize(delta, spectra, energy, target);
+  const least = leastEnergy(spectra.values());
+  if (size(least) > bytes) {
+    let needed = size(least);
+    // The file notes what was asked for, and that number takes room, too.
+    while (size(least, needed) > needed) needed = size(least, needed);
+    throw new RangeError(
+      `${bytes} bytes are too few: the smallest file that still changes the model takes ${needed} ` +
+        `(${Math.ceil(needed / 100) / 10}KB)`,
+    );
   }
   if (size(1) <= bytes) return 1;
-  let low = 0, high = 1;
+  let low = least, high = 1;
   for (let i = 0; i < 50; i++) {
     const middle = (low + high) / 2;
     if (size(middle) <= bytes) low = middle;
     else high = middle;
   }
   return low;
+}
+
+/** Bytes of the file at an energy, told by the shapes of what would be in it. */
+function fileSize(
+  delta: Delta,
+  spectra: ReadonlyMap<string, Float64Array>,
+  energy: number,
+  bytes: number,
+): number {
+  const none = new Float32Array(), rankOf = rankOfEnergy(energy), weights = new Map(delta.weights);
+  for (const [path, s] of spectra) {
+    const w = delta.weights.get(path)!, { shape } = w, rank = rankOf(s);
+    if (pays(shape, rank)) weights.set(path, { shape, rank, u: none, v: none });
+    else if (!("u" in w)) weights.set(path, { shape, change: none });
+  }
+  return deltaSize({ ...delta, weights, notes: { ...delta.notes, compressed: { bytes } } });
 }
 
 /** Bytes of all matrices at given ranks. */
@@ -151,5 +182,8 @@ function check(target: CompressTarget): void {
   }
   if ("rank" in target && !(Number.isInteger(target.rank) && target.rank >= 0)) {
     throw new RangeError(`a rank is a whole number, and not ${target.rank}`);
+  }
+  if ("bytes" in target && !(target.bytes >= 0)) {
+    throw new RangeError(`a size is a number of bytes, and not ${target.bytes}`);
   }
 }

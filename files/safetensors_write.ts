@@ -60,6 +60,15 @@ export async function writeSafetensors(
   });
 }
 
+/** How many bytes such a file takes; the elements are not looked at. */
+export function safetensorsSize(
+  tensors: Readonly<Record<string, TensorToWrite>> | ReadonlyMap<string, TensorToWrite>,
+  metadata: Readonly<Record<string, string>> = {},
+): number {
+  const plan = planOf("(bytes)", tensors);
+  return plan.reduce((sum, { bytes }) => sum + bytes, headerOf(plan, metadata).length);
+}
+
 /** The same in memory: the bytes of the file. Throws {@linkcode FileError} as {@linkcode writeSafetensors} does. */
 export async function encodeSafetensors(
   tensors: Readonly<Record<string, TensorToWrite>> | ReadonlyMap<string, TensorToWrite>,

@@ -1,7 +1,11 @@
 /** Writing a delta in any format: into the forms that it can hold, and to one file or several, each whole or not at all. */
 import { FileError } from "../../files/errors.ts";
 import { isFile } from "../../files/paths.ts";
-import { type TensorToWrite, writeSafetensors } from "../../files/safetensors_write.ts";
+import {
+  safetensorsSize,
+  type TensorToWrite,
+  writeSafetensors,
+} from "../../files/safetensors_write.ts";
 import { writeTorch } from "../../files/torch_write.ts";
 import {
   type ChangeForm,
@@ -30,6 +34,8 @@ export interface SaveDeltaOptions extends FormatContext {
   readonly base?: BaseWeights;
   /** Rank of the factors that changes are cut to. Default: as they are; {@linkcode LORA_RANK} for LoRA. */
   readonly rank?: number;
+  /** Called with the paths of all files before the first is written; what it throws prevents that. */
+  readonly onFiles?: (paths: readonly string[]) => Promise<void>;
   /** Called after each weight with the number that are done and the number there are. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -45,6 +51,12 @@ export interface SavedDelta {
 /** Writes a delta as moongate has it, whole or not at all. */
 export async function saveDelta(path: string, delta: Delta): Promise<void> {
   await writePacked(path, moongate.write(delta, {}), "safetensors");
+}
+
+/** How many bytes the file takes that {@linkcode saveDelta} writes; by shapes, whatever numbers there are. */
+export function deltaSize(delta: Delta): number {
+  const { root, metadata } = moongate.write(delta, {});
+  return safetensorsSize(tensorsOf(root), metadata);
 }
 
 /**
@@ -75,6 +87,7 @@ export async function saveDeltaAs(
       files.push([path, packEmbedding(fitted, i, !plain)]);
     }
   }
+  await options.onFiles?.(files.map(([path]) => path));
   await makeFolder(target.folder);
   for (const [path, content] of files.toReversed()) {
     await writePacked(path, content, target.container);
@@ -198,8 +211,10 @@ async function writePacked(
   container: DeltaFile["container"],
 ): Promise<void> {
   if (container === "torch") return await writeTorch(path, root);
-  const tensors = [...root].filter((entry): entry is [string, TensorToWrite] => isTensor(entry[1]));
-  await writeSafetensors(path, new Map(tensors), metadata);
+  await writeSafetensors(path, tensorsOf(root), metadata);
 }
+
+const tensorsOf = (root: Written["root"]): Map<string, TensorToWrite> =>
+  new Map([...root].filter((entry): entry is [string, TensorToWrite] => isTensor(entry[1])));
 
 const isTensor = (packed: Packed): packed is TensorToWrite => "shape" in packed;
