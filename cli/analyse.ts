@@ -1,7 +1,7 @@
 /** `moongate analyse`: how much fine-tuning changed each layer of the UNet. */
 import type { Command } from "npm:commander@15.1.0";
 import type { AnalyseRequest } from "./requests.ts";
-import { type Context, verb, withUi } from "./verb.ts";
+import { type Context, overwrite, verb, withUi } from "./verb.ts";
 
 /** The command. */
 export function analyseCommand(context: Context): Command {
@@ -12,22 +12,23 @@ export function analyseCommand(context: Context): Command {
     .argument("<before>", "the model that was fine-tuned")
     .argument("<after>", "what became of it: a delta of any format, or a whole model")
     .option("--plot <file>", "draw every layer's change as SVG")
+    .option(...overwrite)
     .option("--json", "every layer, as JSON")
     .option("-q, --quiet", "no progress")
-    .action(async (before: string, after: string, flags: Flags) => {
-      const request = { before, after, plot: flags.plot };
+    .action(async (before: string, after: string, { json, quiet = false, ...shown }: Flags) => {
+      const request = { before, after, ...shown };
       const { facts, lines } = await withUi(
         context,
-        flags.quiet ?? false,
+        quiet,
         (ui) => context.work.analyse(request, ui),
       );
-      if (flags.json) context.out(JSON.stringify(facts, null, 2));
+      if (json) context.out(JSON.stringify(facts, null, 2));
       else for (const line of lines) context.out(line);
     });
 }
 
 /** What commander gives beside the paths. */
-interface Flags extends Pick<AnalyseRequest, "plot"> {
+interface Flags extends Pick<AnalyseRequest, "plot" | "overwrite"> {
   json?: boolean;
   quiet?: boolean;
 }

@@ -10,7 +10,7 @@ import {
   withPromptsFrom,
   withSampling,
 } from "./sampling_flags.ts";
-import { type Context, verb, withUi } from "./verb.ts";
+import { type Context, overwrite, verb, withUi } from "./verb.ts";
 
 /** The command. */
 export function attentionCommand(context: Context): Command {
@@ -23,16 +23,17 @@ export function attentionCommand(context: Context): Command {
     .option("--model <folder>", "the model: a diffusers folder");
   return withMemory(withSampling(withPromptsFrom(command), deltas))
     .option("--out <file>", "the sheet of pictures and maps, a PNG", "attention.png")
+    .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
       const remark = checkQuotes(context.args, prompts);
-      const { promptsFrom, quiet = false, delta: _d, strength: _s, ...flags } = options;
+      const { quiet = false, delta: _d, strength: _s, ...flags } = options;
       const request: AttentionRequest = {
         ...flags,
         deltas: deltaRequests(deltas),
         prompts: await promptsGiven(
           prompts,
-          promptsFrom,
+          options.promptsFrom,
           'no prompt given. Say what to show: moongate attention … "a dog and a cat"',
         ),
       };
@@ -46,7 +47,6 @@ export function attentionCommand(context: Context): Command {
 
 /** What commander gives beside the prompts and the deltas. */
 type Flags = Omit<AttentionRequest, "deltas" | "prompts"> & {
-  promptsFrom?: string;
   delta?: unknown;
   strength?: unknown;
   quiet?: boolean;

@@ -4,7 +4,7 @@ import { ENERGY } from "../concepts/compress.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { memory, real, whole } from "../terminal/parse.ts";
 import type { CompressRequest } from "./requests.ts";
-import { type Context, verb, withUi } from "./verb.ts";
+import { type Context, overwrite, verb, withUi } from "./verb.ts";
 
 /** The command. */
 export function compressCommand(context: Context): Command {
@@ -17,13 +17,14 @@ export function compressCommand(context: Context): Command {
     .option("--model <folder>", "the model it was trained on, for deltas that hold trained weights")
     .option(
       "--energy <share>",
-      `of the singular values' sum, 0 to 1 (default: ${ENERGY}, a fifth of the size)`,
-      real(0, 1),
+      `of the singular values' sum, more than 0, to 1 (default: ${ENERGY}, a fifth of the size)`,
+      real(0, 1, true),
     )
-    .option("--rank <n>", "this many singular values of each matrix instead", whole(0))
+    .option("--rank <n>", "this many singular values of each matrix instead", whole(1))
     .option("--size <size>", 'as many as fit into a file of this size instead: "5MB"', memory)
     .option("--plot <file>", "draw the singular values of all matrices as SVG")
     .option("--out <path>", "the file; or a folder, if it has no ending .safetensors")
+    .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async (from: string, flags: Flags) => {
       const request = compressRequest(from, flags);
@@ -42,7 +43,7 @@ interface Flags extends Omit<CompressRequest, "from" | "target"> {
 
 function compressRequest(
   from: string,
-  { energy, rank, size, model, plot, out }: Flags,
+  { energy, rank, size, quiet: _, ...flags }: Flags,
 ): CompressRequest {
   const given = [energy, rank, size].filter((x) => x !== undefined).length;
   if (given > 1) {
@@ -53,5 +54,5 @@ function compressRequest(
     : size !== undefined
     ? { bytes: size }
     : { energy: energy ?? ENERGY };
-  return { from, model, target, plot, out };
+  return { from, ...flags, target };
 }

@@ -3,7 +3,7 @@ import { type Command, Option } from "npm:commander@15.1.0";
 import { deltaFormats } from "../concepts/formats/registry.ts";
 import { repeated, whole } from "../terminal/parse.ts";
 import type { ConvertRequest } from "./requests.ts";
-import { type Context, verb, withUi } from "./verb.ts";
+import { type Context, overwrite, verb, withUi } from "./verb.ts";
 
 /** The command. */
 export function convertCommand(context: Context): Command {
@@ -31,6 +31,7 @@ export function convertCommand(context: Context): Command {
       'rename the new words, in order, with their class: "<new2> dog"',
       repeated((text) => text),
     )
+    .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .addHelpText(
       "after",

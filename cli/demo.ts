@@ -2,7 +2,7 @@
 import type { Command } from "npm:commander@15.1.0";
 import { repeated, whole } from "../terminal/parse.ts";
 import type { DemoRequest } from "./requests.ts";
-import { type Context, verb, withUi } from "./verb.ts";
+import { type Context, overwrite, verb, withUi } from "./verb.ts";
 
 /** The command. */
 export function demoCommand(context: Context): Command {
@@ -18,6 +18,7 @@ export function demoCommand(context: Context): Command {
     .option("--steps <n>", "optimizer steps for each (default: the model's own)", whole(1))
     .option("--seed <n>", "random seed", whole(0), 42)
     .option("--out <folder>", "where the picture and the report go", "out/demo")
+    .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async ({ quiet = false, concept, ...flags }: Flags) => {
       const request: DemoRequest = { ...flags, ...(concept && { concepts: concept }) };

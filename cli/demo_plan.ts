@@ -53,12 +53,17 @@ const REGULARIZATION = 60;
 /** Places for the new pictures. */
 const PLACES: readonly Place[] = ["beach", "snow", "night", "meadow", "forest"];
 
+/** Names of the concepts to teach. Throws UsageError unless they are two. */
+export function demoConcepts({ concepts = CHOSEN }: DemoRequest): string[] {
+  if (concepts.length === 2 && concepts[0] !== concepts[1]) return concepts;
+  throw new UsageError(
+    `--concept: the demo teaches two different concepts, not ${new Set(concepts).size}`,
+  );
+}
+
 /** Plans the demo. Throws UsageError for concepts that do not ship. */
 export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
-  const names = request.concepts ?? CHOSEN;
-  if (names.length !== 2 || names[0] === names[1]) {
-    throw new UsageError(`--concept: the demo teaches two different concepts, not ${names.length}`);
-  }
+  const names = demoConcepts(request);
   const root = new URL("../world/", import.meta.url);
   if (root.protocol !== "file:") {
     throw new UsageError(

@@ -5,7 +5,7 @@ import { real, repeated, weight } from "../terminal/parse.ts";
 import type { EditRequest } from "./requests.ts";
 import { withMemory } from "./memory_flags.ts";
 import { deltaRequests, type GivenDelta, withSampling } from "./sampling_flags.ts";
-import { type Context, verb, withUi } from "./verb.ts";
+import { type Context, overwrite, verb, withUi } from "./verb.ts";
 
 /** The command. */
 export function editCommand(context: Context): Command {
@@ -43,6 +43,7 @@ export function editCommand(context: Context): Command {
       ).choices(["replace", "refine"]),
     )
     .option("--out <folder>", "where the pictures go", "edited")
+    .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async (options: Flags) => {
       const request = editRequest(options, deltas);

@@ -12,7 +12,7 @@ import {
   withPromptsFrom,
   withSampling,
 } from "./sampling_flags.ts";
-import { type Context, verb, withUi } from "./verb.ts";
+import { type Context, overwrite, verb, withUi } from "./verb.ts";
 
 /** The command. */
 export function evaluateCommand(context: Context): Command {
@@ -46,6 +46,7 @@ export function evaluateCommand(context: Context): Command {
     )
     .option("--out <folder>", "where the report and generated pictures go", "evaluation")
     .option("--json <file>", "write the numbers here, too")
+    .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
       const remark = checkQuotes(context.args, prompts);
@@ -71,13 +72,14 @@ async function evaluateRequest(
 ): Promise<EvaluateRequest> {
   const { generated, model, scorer, dino, prompt, targets = [], real, resamples, out, json } =
     flags;
+  const { overwrite } = flags;
   const { promptsFrom, negative, seed, count, steps, guidance, sampler, eta } = flags;
   const { size, width, height, batch } = flags;
   if (dino !== undefined && !targets.length) {
     throw new UsageError("--dino measures image alignment: give --targets, the concept's pictures");
   }
   const shared = {
-    ...{ model, scorer, dino, prompt, targets, real, resamples, out, json },
+    ...{ model, scorer, dino, prompt, targets, real, resamples, out, json, overwrite },
     bootstrapSeed: seed,
   };
   if (generated !== undefined) {
@@ -103,7 +105,7 @@ async function evaluateRequest(
     generate: {
       ...{ model, deltas: deltaRequests(given), prompts: [...new Set(all)] },
       ...{ count, steps, guidance, sampler, eta, size, width, height, batch, seed },
-      ...{ negative, plain: true },
+      ...{ negative, plain: true, promptsFrom },
     },
   };
 }

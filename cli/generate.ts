@@ -12,7 +12,7 @@ import {
   withPromptsFrom,
   withSampling,
 } from "./sampling_flags.ts";
-import { type Context, verb, withUi } from "./verb.ts";
+import { type Context, overwrite, verb, withUi } from "./verb.ts";
 
 /** The command. */
 export function generateCommand(context: Context): Command {
@@ -36,6 +36,7 @@ export function generateCommand(context: Context): Command {
     )
     .option("--plain", "take prompts without a taught word, too")
     .option("--out <folder>", "where the pictures go", "pictures")
+    .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
       const remark = checkQuotes(context.args, prompts);
@@ -53,13 +54,12 @@ type Flags = Omit<GenerateRequest, "deltas" | "prompts" | "plain"> & {
   delta?: unknown;
   strength?: unknown;
   plain?: boolean;
-  promptsFrom?: string;
   quiet?: boolean;
 };
 
 async function generateRequest(
   prompts: string[],
-  { plain = false, promptsFrom, quiet: _, delta: _d, strength: _s, ...flags }: Flags,
+  { plain = false, quiet: _, delta: _d, strength: _s, ...flags }: Flags,
   given: GivenDelta[],
 ): Promise<GenerateRequest> {
   if (flags.imageStrength !== undefined && flags.image === undefined) {
@@ -71,7 +71,7 @@ async function generateRequest(
     deltas: deltaRequests(given),
     prompts: await promptsGiven(
       prompts,
-      promptsFrom,
+      flags.promptsFrom,
       'no prompt given. Say what to show: moongate generate … "a <new1> dog on a beach"',
     ),
   };

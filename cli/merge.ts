@@ -3,7 +3,7 @@ import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "../terminal/errors.ts";
 import { real, whole } from "../terminal/parse.ts";
 import type { MergeRequest } from "./requests.ts";
-import { type Context, verb, withUi } from "./verb.ts";
+import { type Context, overwrite, verb, withUi } from "./verb.ts";
 
 /** The command. */
 export function mergeCommand(context: Context): Command {
@@ -21,6 +21,7 @@ export function mergeCommand(context: Context): Command {
       "keeps the change small in directions that no caption covers (default: 0, or the model's own)",
       real(0),
     )
+    .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async (deltas: string[], options: Flags) => {
       if (deltas.length < 2) {

@@ -117,6 +117,10 @@ export interface TrainRequest {
   seed: number;
   /** Go on from the newest checkpoint in `out`. */
   resume: boolean;
+  /** Replace what is there already. */
+  overwrite?: boolean;
+  /** The list that the concepts came from. */
+  conceptsList?: string;
 }
 
 /** A delta to sample with. */
@@ -169,6 +173,10 @@ export interface GenerateRequest {
   seed: number;
   /** The folder that the pictures go to. */
   out: string;
+  /** Replace what is there already. */
+  overwrite?: boolean;
+  /** The file that prompts came from. */
+  promptsFrom?: string;
   /** Take prompts without a taught word, too. */
   plain: boolean;
 }
@@ -209,6 +217,8 @@ export interface MergeRequest {
   deltas: string[];
   /** Where the merged delta goes. */
   out: string;
+  /** Replace what is there already. */
+  overwrite?: boolean;
   /** A text file with a caption a line; undefined: the model folder's own `captions.txt`. */
   captions?: string;
   /** At most this many captions. */
@@ -231,6 +241,8 @@ export interface ConvertRequest {
   model?: string;
   /** Names of the new tokens, for files that do not have them, in order. */
   tokens?: string[];
+  /** Replace what is there already. */
+  overwrite?: boolean;
 }
 
 /** `moongate analyse` */
@@ -241,6 +253,8 @@ export interface AnalyseRequest {
   after: string;
   /** A file for the plot. */
   plot?: string;
+  /** Replace what is there already. */
+  overwrite?: boolean;
 }
 
 /** `moongate compress` */
@@ -255,6 +269,8 @@ export interface CompressRequest {
   plot?: string;
   /** A file, or a folder. */
   out: string;
+  /** Replace what is there already. */
+  overwrite?: boolean;
 }
 
 /** `moongate inspect` of a path */
@@ -307,6 +323,8 @@ export interface EvaluateRequest {
   out: string;
   /** A file for the numbers. */
   json?: string;
+  /** Replace what is there already. */
+  overwrite?: boolean;
 }
 
 /** `moongate tokens` */
@@ -347,6 +365,8 @@ export interface DemoRequest {
   seed: number;
   /** The folder that the picture and the report go to. */
   out: string;
+  /** Replace what is there already, whoever made it. */
+  overwrite?: boolean;
 }
 
 /** How work talks to the user. */
@@ -355,6 +375,8 @@ export interface Ui {
   progress: Progress;
   /** Ctrl-C. */
   interrupt: Interrupt;
+  /** What must not be missed: a line on stderr, with `--quiet` too. */
+  warn(line: string): void;
   /** A result: one line on stdout, with `--quiet` too. */
   say(line: string): void;
   /** The command as it was typed, to be typed again. */

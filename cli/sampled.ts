@@ -2,8 +2,6 @@
 import { withDeltas } from "../concepts/apply.ts";
 import type { Device } from "../device/device.ts";
 import { loadPipeline, type Pipeline, type PipelineOptions } from "../diffusion/pipeline.ts";
-import { FileError } from "../files/errors.ts";
-import { isFile } from "../files/paths.ts";
 import { checkTexts } from "../models/text_window.ts";
 import {
   checkPrompts,
@@ -91,16 +89,6 @@ export async function openSampled(
     base,
     deltas.map(({ path, delta }, i) => ({ delta, name: path, strength: given[i].strength })),
   );
-}
-
-/** Makes the folder that pictures go to. */
-export async function prepareOut(out: string): Promise<void> {
-  if (await isFile(out)) throw new FileError(out, "is a file where a folder is expected");
-  try {
-    await Deno.mkdir(out, { recursive: true });
-  } catch (error) {
-    throw FileError.from(error, out, "making it");
-  }
 }
 
 /** What to throw where a walk was stopped: with Ctrl-C, {@linkcode Interrupted} after a note. */

@@ -6,10 +6,8 @@ import type { Pipeline } from "../diffusion/pipeline.ts";
 import { type SampleOptions, Sampler } from "../diffusion/sample.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { encodePng } from "../files/png.ts";
+import { sampleFile, SAMPLES_FOLDER } from "./checkpoints.ts";
 import type { Metrics } from "../files/metrics.ts";
-
-/** Folder of the pictures inside an output folder. */
-export const SAMPLES_FOLDER = "samples";
 
 /** Makes the samples of a run. */
 export class TrainingSamples {
@@ -45,7 +43,7 @@ export class TrainingSamples {
         const png = await encodePng(picture, {
           ...{ prompt, seed: String(seed + i), "training steps": String(step) },
         });
-        await writeFileAtomic(`${this.out}/${SAMPLES_FOLDER}/${step}-${i + 1}.png`, png);
+        await writeFileAtomic(`${this.out}/${SAMPLES_FOLDER}/${sampleFile(step, i)}`, png);
         shown[`samples/${i + 1}: ${prompt}`] = { png, ...picture };
       }
       await metrics.show(step, shown);

@@ -11,7 +11,7 @@ import { optimizerFlags } from "./optimizer_flags.ts";
 import { concept, distinctConcepts } from "./parse_concept.ts";
 import { named, real, repeated, side, whole } from "../terminal/parse.ts";
 import type { ConceptRequest, PriorRequest, TrainRequest } from "./requests.ts";
-import { type Context, verb, withUi } from "./verb.ts";
+import { type Context, overwrite, verb, withUi } from "./verb.ts";
 
 /** The command; values not given stay at the method's defaults (the paper's and its authors'). */
 export function trainCommand(context: Context): Command {
@@ -134,7 +134,8 @@ export function trainCommand(context: Context): Command {
       repeated((text) => text),
     )
     .option("--log-every <n>", "steps between readings of the loss", whole(1), 10)
-    .option("--resume", "go on from the newest checkpoint in --out")
+    .option("--resume", "go on from the newest checkpoint in --out that is whole")
+    .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async (options: Flags) => {
       const { concept, conceptsList } = options;
@@ -164,7 +165,6 @@ type Flags =
   >
   & {
     concept?: ConceptRequest[];
-    conceptsList?: string;
     class?: string[];
     captions?: string[];
     priorFrom?: string;
@@ -184,7 +184,7 @@ function trainRequest(
     Flags,
   listed?: ListedConcepts,
 ): TrainRequest {
-  const { priorFrom, priorCount, priorSimilarity, scorer, conceptsList: _l, ...others } = rest;
+  const { priorFrom, priorCount, priorSimilarity, scorer, ...others } = rest;
   const { samplePrompt: samplePrompts, ...flags } = others;
   if (samplePrompts && flags.sampleEvery === undefined) {
     throw new UsageError("--sample-prompt is of sample pictures: give --sample-every, how often");

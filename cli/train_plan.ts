@@ -9,11 +9,9 @@ import { presetDefaults, PRESETS } from "../concepts/presets.ts";
 import { fill } from "../concepts/prompts.ts";
 import { type RateSchedule, scheduleOf } from "../concepts/rates.ts";
 import type { ClipFolder } from "../evaluate/clip.ts";
-import { FileError, messageOf } from "../files/errors.ts";
-import { isFile, isFolder } from "../files/paths.ts";
+import { messageOf } from "../files/errors.ts";
 import { randomSeed } from "../models/new_tokens.ts";
 import { TokenError } from "../models/tokenizer.ts";
-import { newestState } from "./checkpoints.ts";
 import { type NamedDelta, openDeltas, tokensOf } from "./deltas.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { inspectModel, inspectScorer, type ModelFacts, sideFor, unknownWords } from "./model.ts";
@@ -58,15 +56,13 @@ export interface TrainPlan {
     augment: boolean;
     flip: boolean;
   };
-  /** The newest state in the output folder, where there is one. */
-  checkpoint?: string;
   /** Prompts of the pictures to make on the way. */
   samplePrompts: string[];
   /** What the user should know before it starts. */
   remarks: string[];
 }
 
-/** Checks a request and reads its pictures. Touches nothing but the folder `out`, and that last. */
+/** Checks a request and reads its pictures. Writes nothing. */
 export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
   const model = await inspectModel(request.model);
   const start = request.from === undefined
@@ -133,8 +129,7 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
     remarks,
   };
   remarks.push(...trainRemarks(plan, request.concepts));
-  const checkpoint = await prepareOut(request.out, request.resume);
-  return { ...plan, checkpoint };
+  return plan;
 }
 
 /** Refuses a preset whose numbers are not the method's. */
@@ -233,30 +228,4 @@ function newTokens(
     }
   }
   return { ...earlier, ...Object.fromEntries(pairs) };
-}
-
-/** Makes sure that the results can be written, and that no unfinished run is lost by it. Gives the newest state. */
-async function prepareOut(out: string, resume: boolean): Promise<string | undefined> {
-  if (await isFile(out)) {
-    throw new FileError(out, "is a file where the output folder should be", "Name a folder");
-  }
-  if (resume && !await isFolder(out)) {
-    throw new FileError(out, "does not exist, so there is nothing to resume", "Check --out");
-  }
-  const checkpoint = await newestState(out);
-  if (!resume && checkpoint) {
-    throw new FileError(
-      out,
-      "holds an unfinished run",
-      `Go on with it by --resume, name another folder, or remove ${checkpoint}`,
-    );
-  }
-  try {
-    await Deno.mkdir(out, { recursive: true });
-    const probe = await Deno.makeTempFile({ dir: out, prefix: ".probe-" });
-    await Deno.remove(probe);
-  } catch (error) {
-    throw FileError.from(error, out, "writing into it");
-  }
-  return checkpoint;
 }

@@ -65,6 +65,9 @@ export function verb(
     .addHelpText("after", `\n${needsLine(name)}`);
 }
 
+/** The option of every verb that writes. */
+export const overwrite = ["--overwrite", "replace what is there already"] as const;
+
 /** Runs a verb's work with progress and Ctrl-C, and puts both away afterwards, however it ends. */
 export async function withUi<T>(
   context: Context,
@@ -80,7 +83,8 @@ export async function withUi<T>(
       progress.clear();
       context.out(line);
     };
-    return await run({ progress, interrupt, say, typed: commandLine(context.args) });
+    const typed = commandLine(context.args);
+    return await run({ progress, interrupt, warn: write, say, typed });
   } finally {
     progress.stop();
   }

@@ -1,7 +1,8 @@
 /**
  * The verbs' work: from a request to the library's functions.
  *
- * Each is loaded when it is called, so that `--help` and `doctor` start at once.
+ * Each is loaded when it is called, so that `--help` and `doctor` start at once. Those that write hold what they write to
+ * from the first moment to the last: see `outputs.ts`.
  */
 import type {
   AnalyseRequest,
@@ -23,37 +24,55 @@ import type {
   VerifyRequest,
 } from "./requests.ts";
 
+const claims = () => import("./outputs.ts");
+
 /** Teaches concepts; gives the path of the delta. */
-export const train = async (request: TrainRequest, ui: Ui): Promise<string> =>
-  (await import("./work_train.ts")).train(request, ui);
+export const train = async (request: TrainRequest, ui: Ui): Promise<string> => {
+  await using _ = await (await claims()).claimTrain(request);
+  return await (await import("./work_train.ts")).train(request, ui);
+};
 
 /** Samples pictures; gives their paths. */
-export const generate = async (request: GenerateRequest, ui: Ui): Promise<string[]> =>
-  (await import("./work_generate.ts")).generate(request, ui);
+export const generate = async (request: GenerateRequest, ui: Ui): Promise<string[]> => {
+  await using _ = await (await claims()).claimGenerate(request);
+  return await (await import("./work_generate.ts")).generate(request, ui);
+};
 
 /** Edits pictures by their prompts; gives their paths. */
-export const edit = async (request: EditRequest, ui: Ui): Promise<string[]> =>
-  (await import("./work_edit.ts")).edit(request, ui);
+export const edit = async (request: EditRequest, ui: Ui): Promise<string[]> => {
+  await using _ = await (await claims()).claimEdit(request);
+  return await (await import("./work_edit.ts")).edit(request, ui);
+};
 
 /** Shows where pictures attend to each word; gives the sheet's path. */
-export const attention = async (request: AttentionRequest, ui: Ui): Promise<string> =>
-  (await import("./work_attention.ts")).attention(request, ui);
+export const attention = async (request: AttentionRequest, ui: Ui): Promise<string> => {
+  await using _ = await (await claims()).claimAttention(request);
+  return await (await import("./work_attention.ts")).attention(request, ui);
+};
 
 /** Merges deltas; gives the path of the merged one. */
-export const merge = async (request: MergeRequest, ui: Ui): Promise<string> =>
-  (await import("./work_merge.ts")).merge(request, ui);
+export const merge = async (request: MergeRequest, ui: Ui): Promise<string> => {
+  await using _ = await (await claims()).claimMerge(request);
+  return await (await import("./work_merge.ts")).merge(request, ui);
+};
 
 /** Writes a delta in another format; gives the paths. */
-export const convert = async (request: ConvertRequest, ui: Ui): Promise<string[]> =>
-  (await import("./work_convert.ts")).convert(request, ui);
+export const convert = async (request: ConvertRequest, ui: Ui): Promise<string[]> => {
+  await using _ = await (await claims()).claimConvert(request);
+  return await (await import("./work_convert.ts")).convert(request, ui);
+};
 
 /** Says how much each layer changed. */
-export const analyse = async (request: AnalyseRequest, ui: Ui): Promise<Inspected> =>
-  (await import("./work_analyse.ts")).analyse(request, ui);
+export const analyse = async (request: AnalyseRequest, ui: Ui): Promise<Inspected> => {
+  await using _ = await (await claims()).claimAnalyse(request);
+  return await (await import("./work_analyse.ts")).analyse(request, ui);
+};
 
 /** Cuts the small singular values of a delta; gives the path of the new one. */
-export const compress = async (request: CompressRequest, ui: Ui): Promise<string> =>
-  (await import("./work_compress.ts")).compress(request, ui);
+export const compress = async (request: CompressRequest, ui: Ui): Promise<string> => {
+  await using _ = await (await claims()).claimCompress(request);
+  return await (await import("./work_compress.ts")).compress(request, ui);
+};
 
 /** Says what a file or folder is. */
 export const inspect = async (request: InspectRequest): Promise<Inspected> =>
@@ -68,13 +87,17 @@ export const tokens = async (request: TokensRequest): Promise<Inspected> =>
   (await import("./work_tokens.ts")).tokens(request);
 
 /** Scores pictures; gives the path of the report. */
-export const evaluate = async (request: EvaluateRequest, ui: Ui): Promise<string> =>
-  (await import("./work_evaluate.ts")).evaluate(request, ui);
+export const evaluate = async (request: EvaluateRequest, ui: Ui): Promise<string> => {
+  await using _ = await (await claims()).claimEvaluate(request);
+  return await (await import("./work_evaluate.ts")).evaluate(request, ui);
+};
 
 /** Computes what PyTorch computed again. */
 export const verify = async (request: VerifyRequest, ui: Ui): Promise<Findings> =>
   (await import("./work_verify.ts")).verify(request, ui);
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
-export const demo = async (request: DemoRequest, ui: Ui): Promise<string> =>
-  (await import("./work_demo.ts")).demo(request, ui);
+export const demo = async (request: DemoRequest, ui: Ui): Promise<string> => {
+  await using _ = await (await claims()).claimDemo(request);
+  return await (await import("./work_demo.ts")).demo(request, ui);
+};

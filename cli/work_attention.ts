@@ -7,21 +7,17 @@ import {
   recordControl,
 } from "../diffusion/attention_maps.ts";
 import { pipelineConfig } from "../diffusion/pipeline.ts";
-import { FileError } from "../files/errors.ts";
-import { isFolder } from "../files/paths.ts";
 import { writePng } from "../files/png.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { describeSampling, planSamplingWithin } from "./memory.ts";
 import type { AttentionRequest, Ui } from "./requests.ts";
-import { lookThrough, openSampled, prepareOut, stopped } from "./sampled.ts";
+import { lookThrough, openSampled, stopped } from "./sampled.ts";
 import { samplingProgress } from "./sampling_progress.ts";
 
 /** Makes the sheet; gives its path. */
 export async function attention(request: AttentionRequest, ui: Ui): Promise<string> {
   const { out, negative } = request;
   const sampled = await lookThrough(request, request.prompts, true, ui);
-  if (await isFolder(out)) throw new FileError(out, "is a folder where a PNG file is expected");
-  await prepareOut(out.replace(/[^/\\]*$/, "") || ".");
   using device = await gpu({ onCompile: ui.progress.compiling });
   const { facts, width, height, notes, plan: { options, evaluations } } = sampled;
   const config = pipelineConfig(facts.folder);

@@ -4,8 +4,10 @@ import { type BaseModel, openBase } from "../concepts/formats/base.ts";
 import { openDelta } from "../concepts/formats/load.ts";
 import { saveDeltaAs } from "../concepts/formats/save.ts";
 import { phrase } from "../concepts/prompts.ts";
+import { identityOf, isFile, parentOf } from "../files/paths.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { nextAfterDelta } from "./hints.ts";
+import { claimBeside } from "./outputs.ts";
 import { counting } from "./phases.ts";
 import type { ConvertRequest, Ui } from "./requests.ts";
 
@@ -16,11 +18,16 @@ export async function convert(request: ConvertRequest, ui: Ui): Promise<string[]
   const named = rename(base?.fit(path, delta) ?? delta, request.tokens ?? []);
   const converted = format.name === request.to ? {} : { convertedFrom: format.name };
   const whole = { ...based(named, base), notes: { ...named.notes, ...converted } };
+  await using held = new AsyncDisposableStack();
   const { paths, lost } = await saveDeltaAs(request.out, whole, request.to, {
     base: base?.read,
     layers: base?.layers,
     rank: request.rank,
     name: path,
+    onFiles: async (paths) => {
+      const reads = format.tokens === "inside" ? [] : await wordsBeside(path, paths);
+      held.use(await claimBeside(request, paths, reads));
+    },
     onProgress: counting(ui, "convert"),
   });
   ui.progress.stop();
@@ -32,6 +39,17 @@ export async function convert(request: ConvertRequest, ui: Ui): Promise<string[]
   }
   ui.progress.note(nextAfterDelta(request.model, request.out, whole.tokens.map(phrase)));
   return [...paths];
+}
+
+/** Those of some files that are read with a delta, since they hold words and lie beside it. */
+async function wordsBeside(delta: string, paths: readonly string[]): Promise<string[]> {
+  const folder = await identityOf(parentOf(delta)), found: string[] = [];
+  for (const path of paths) {
+    if (!await isFile(path) || await identityOf(parentOf(path)) !== folder) continue;
+    const there = await openDelta(path).catch(() => undefined);
+    if (there?.format.name === "embedding") found.push(path);
+  }
+  return found;
 }
 
 /** A delta that says which model it is of. */

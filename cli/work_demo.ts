@@ -3,7 +3,6 @@
  * asked for in new places, merged, and asked for again. What comes out is one contact sheet and a report, which say by
  * CLIP, too, how much of each concept was learnt and how much of that the merge kept.
  */
-import { DELTA_FILE } from "../concepts/delta.ts";
 import { saveDelta } from "../concepts/formats/save.ts";
 import { withDelta } from "../concepts/apply.ts";
 import { mergeDeltas } from "../concepts/merge_deltas.ts";
@@ -15,6 +14,7 @@ import { Sampler } from "../diffusion/sample.ts";
 import type { Picture } from "../files/picture.ts";
 import { writePng } from "../files/png.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { type OwnFiles, ownFiles } from "../files/own_files.ts";
 import { readLines } from "../files/text.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { contactSheet, demoPage, type Learnt, type Taught } from "./demo_page.ts";
@@ -23,6 +23,7 @@ import { duration, figures } from "../numerics/quantities.ts";
 import { Interrupted } from "../terminal/interrupt.ts";
 import { counting, loading, phases } from "./phases.ts";
 import type { DemoRequest, Ui } from "./requests.ts";
+import { DEMO } from "./outputs.ts";
 import { CAPTIONS_FILE } from "./work_merge.ts";
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
@@ -47,11 +48,11 @@ async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
     onProgress: loading(ui),
   });
   const sampler = new Sampler(model);
-  await Deno.mkdir(request.out, { recursive: true });
+  const own = await ownFiles(request.out, "demo");
 
   const taught: Taught[] = [];
   for (const concept of plan.concepts) {
-    taught.push(await teach(model, sampler, concept, plan, request, ui));
+    taught.push(await teach(model, sampler, concept, plan, request, own, ui));
   }
 
   const captions = await readLines(`${plan.model}/${CAPTIONS_FILE}`);
@@ -61,7 +62,7 @@ async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
     onProgress: phases(ui, (what) => `merge: ${what}`),
     onWarning: (line) => ui.progress.note(line),
   });
-  await saveDelta(`${request.out}/merged.safetensors`, delta);
+  await own.make(DEMO.merged, (path) => saveDelta(path, delta));
   const merged = withDelta(model, delta);
   const show = (prompts: readonly string[], label: string) =>
     sample(sampler, merged, prompts, label, plan, request.seed, ui);
@@ -76,13 +77,10 @@ async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
   scorer.free();
   ui.progress.stop();
 
-  const path = `${request.out}/demo.png`;
-  await writePng(path, contactSheet(plan, learnt, pair));
+  await own.make(DEMO.sheet, (path) => writePng(path, contactSheet(plan, learnt, pair)));
   const seconds = (performance.now() - began) / 1000;
-  await writeFileAtomic(
-    `${request.out}/report.html`,
-    await demoPage(plan, learnt, pair, reports, device.facts.description, seconds),
-  );
+  const page = await demoPage(plan, learnt, pair, reports, device.facts.description, seconds);
+  await own.make(DEMO.report, (path) => writeFileAtomic(path, page));
   for (const { concept, alignment } of learnt) {
     const { before, after, merged, ideal } = alignment;
     ui.say(
@@ -90,9 +88,9 @@ async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
         `${figures(merged)} merged; fresh drawings of it ${figures(ideal)}`,
     );
   }
-  ui.say(`report: ${request.out}/report.html`);
+  ui.say(`report: ${request.out}/${DEMO.report}`);
   ui.say(`took ${duration(seconds)}`);
-  return path;
+  return `${request.out}/${DEMO.sheet}`;
 }
 
 /** How much each set of pictures looks like what the concept was taught from. */
@@ -118,6 +116,7 @@ async function teach(
   concept: DemoConcept,
   plan: DemoPlan,
   request: DemoRequest,
+  own: OwnFiles,
   ui: Ui,
 ): Promise<Taught> {
   const started = performance.now();
@@ -148,7 +147,7 @@ async function teach(
     },
   });
   await Deno.mkdir(`${request.out}/${concept.name}`, { recursive: true });
-  await saveDelta(`${request.out}/${concept.name}/${DELTA_FILE}`, delta);
+  await own.make(DEMO.delta(concept.name), (path) => saveDelta(path, delta));
   const tuned = withDelta(model, delta);
   const after = await sample(
     sampler,

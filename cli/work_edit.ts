@@ -7,7 +7,8 @@ import { sheet } from "../files/sheet.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { describeSampling, planSamplingWithin } from "./memory.ts";
 import type { EditRequest, Ui } from "./requests.ts";
-import { lookThrough, openSampled, prepareOut, type Sampled, stopped } from "./sampled.ts";
+import { SHEET_FILE } from "./outputs.ts";
+import { lookThrough, openSampled, type Sampled, stopped } from "./sampled.ts";
 import { samplingProgress } from "./sampling_progress.ts";
 
 /** Edits pictures; gives their paths, and last that of the sheet. */
@@ -15,7 +16,6 @@ export async function edit(request: EditRequest, ui: Ui): Promise<string[]> {
   const { from, to, out, seed, count, negative } = request;
   const sampled = await lookThrough(request, [from, to], true, ui);
   const control = editControl(checkEdit(request, sampled));
-  await prepareOut(out);
   using device = await gpu({ onCompile: ui.progress.compiling });
   const { facts, width, height, notes, plan: { options, evaluations } } = sampled;
   const plan = planSamplingWithin(device.profile, facts, {
@@ -60,7 +60,7 @@ export async function edit(request: EditRequest, ui: Ui): Promise<string[]> {
     throw stopped(error, ui, `${pairs.length} of ${count} pairs are in ${out}`);
   }
   ui.progress.stop();
-  const path = `${out}/sheet.png`;
+  const path = `${out}/${SHEET_FILE}`;
   const labels = pairs.map(() => [from, to]);
   const titles = pairs.map((_, i) => count > 1 ? String(seed + i) : undefined);
   await writePng(path, sheet(pairs, { titles, labels, zoom: width < 128 ? 3 : 1 }), {

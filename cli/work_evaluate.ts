@@ -8,25 +8,23 @@ import { writeFileAtomic } from "../files/atomic.ts";
 import { FileError } from "../files/errors.ts";
 import { listPictures, type Picture, readPicture } from "../files/image.ts";
 import { readJsonObject } from "../files/json.ts";
-import { isFile, isFolder } from "../files/paths.ts";
+import { isFile } from "../files/paths.ts";
 import { readPngText } from "../files/png.ts";
 import { figures } from "../numerics/quantities.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { inspectScorer } from "./model.ts";
+import { PICTURES_FOLDER, REPORT_FILE, SHEET_FILE } from "./outputs.ts";
 import { counting, phases } from "./phases.ts";
 import { reportPage } from "./report.ts";
 import type { EvaluateRequest, Ui } from "./requests.ts";
 import { columns } from "../terminal/table.ts";
 import { generate } from "./work_generate.ts";
 
-/** Name of the report inside the output folder. */
-const REPORT = "report.html";
 /** Most pictures of a set that the report shows. */
 const SHOWN = 48;
 
 /** Scores pictures; gives the path of the report. */
 export async function evaluate(request: EvaluateRequest, ui: Ui): Promise<string> {
-  await checkOutputs(request);
   const clip = await inspectScorer(request);
   const dino = request.dino === undefined ? undefined : await inspectDino(request.dino);
   const note = (text: string) => ui.progress.note(text);
@@ -56,8 +54,7 @@ export async function evaluate(request: EvaluateRequest, ui: Ui): Promise<string
   const remarks = remarksOn(request, prompts, clip, Math.min(generated.length, real.length));
   const table = [...scoreTable(scores), ...remarks];
   for (const line of table) ui.say(line);
-  await Deno.mkdir(request.out, { recursive: true });
-  const path = `${request.out}/${REPORT}`;
+  const path = `${request.out}/${REPORT_FILE}`;
   const sets = { generated, targets, real };
   await writeFileAtomic(path, await page(table, sets, prompts));
   if (request.json !== undefined) {
@@ -77,16 +74,6 @@ export async function evaluate(request: EvaluateRequest, ui: Ui): Promise<string
   return path;
 }
 
-async function checkOutputs({ out, json }: EvaluateRequest): Promise<void> {
-  if (await isFile(out)) throw new FileError(out, "is a file where a folder is expected");
-  if (json === undefined) return;
-  if (await isFolder(json)) throw new FileError(json, "is a folder where --json takes a file");
-  const folder = json.replace(/[^/\\]*$/, "");
-  if (folder && !await isFolder(folder)) {
-    throw new FileError(json, "lies in a folder that does not exist", "Make it first");
-  }
-}
-
 async function readAll(folders: string[], note: (text: string) => void): Promise<Picture[]> {
   const listed = await Promise.all(folders.map((folder) => listPictures(folder, note)));
   return await Promise.all(listed.flat().map(readPicture));
@@ -101,7 +88,7 @@ interface Made {
 async function madeBefore({ generated, prompt }: EvaluateRequest): Promise<Made> {
   const folder = generated!;
   // The overview that `moongate generate` writes beside its pictures is none of them.
-  const paths = (await listPictures(folder)).filter((path) => !path.endsWith("/sheet.png"));
+  const paths = (await listPictures(folder)).filter((path) => !path.endsWith(`/${SHEET_FILE}`));
   if (!paths.length) throw new FileError(folder, "holds no pictures but a sheet");
   if (prompt !== undefined) return { paths, prompts: paths.map(() => prompt) };
   const list = `${folder}/prompts.json`;
@@ -122,7 +109,7 @@ async function madeBefore({ generated, prompt }: EvaluateRequest): Promise<Made>
 }
 
 async function madeNow({ generate: wish, out }: EvaluateRequest, ui: Ui): Promise<Made> {
-  const paths = (await generate({ ...wish!, out: `${out}/pictures` }, ui)).slice(0, -1);
+  const paths = (await generate({ ...wish!, out: `${out}/${PICTURES_FOLDER}` }, ui)).slice(0, -1);
   return { paths, prompts: wish!.prompts.flatMap((text) => Array(wish!.count).fill(text)) };
 }
 

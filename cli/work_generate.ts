@@ -6,13 +6,16 @@ import { writePng } from "../files/png.ts";
 import { sheet } from "../files/sheet.ts";
 import { describeSampling, planSamplingWithin } from "./memory.ts";
 import type { GenerateRequest, Ui } from "./requests.ts";
-import { lookThrough, openSampled, prepareOut, stopped } from "./sampled.ts";
+import { pictureNames, SHEET_FILE } from "./outputs.ts";
+import { lookThrough, openSampled, stopped } from "./sampled.ts";
 import { samplingProgress } from "./sampling_progress.ts";
 
 /** One picture to make. */
 interface Wish {
   prompt: string;
   seed: number;
+  /** Name of its file. */
+  name: string;
 }
 
 /** Samples pictures; gives their paths, and last that of the sheet. */
@@ -21,7 +24,7 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
   const { facts, deltas, width, height, notes } = sampled;
   const { options, evaluations } = sampled.plan;
   const image = request.image === undefined ? undefined : await readPicture(request.image);
-  await prepareOut(request.out);
+  await Deno.mkdir(request.out, { recursive: true });
   using device = await gpu({ onCompile: ui.progress.compiling });
   const plan = planSamplingWithin(device.profile, facts, {
     ...{ width, height, image: image !== undefined, guidance: options.guidance },
@@ -34,9 +37,11 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
   const model = await openSampled(device, sampled, request, ui, {
     ...{ dtype: plan.precision, activations: request.activations },
   });
-  const wishes = request.prompts.flatMap((prompt) =>
-    Array.from({ length: request.count }, (_, i) => ({ prompt, seed: request.seed + i }))
-  );
+  const wishes = pictureNames(request).map((name, i) => ({
+    name,
+    prompt: request.prompts[Math.floor(i / request.count)],
+    seed: request.seed + i % request.count,
+  }));
   const sampler = new Sampler(model);
   const paths: string[] = [], pictures: Picture[] = [];
   const batches = Math.ceil(wishes.length / plan.batch);
@@ -56,8 +61,8 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
         signal: ui.interrupt.signal,
       });
       for (const [i, picture] of made.slice(0, used).entries()) {
-        const { prompt, seed } = part[i];
-        const path = `${request.out}/${slug(prompt)}-${seed}.png`;
+        const { prompt, seed, name } = part[i];
+        const path = `${request.out}/${name}`;
         await writePng(path, picture, { prompt, seed: String(seed), ...notes });
         paths.push(path);
         pictures.push(picture);
@@ -67,7 +72,7 @@ export async function generate(request: GenerateRequest, ui: Ui): Promise<string
     throw stopped(error, ui, `${paths.length} of ${wishes.length} pictures are in ${request.out}`);
   }
   ui.progress.stop();
-  const path = `${request.out}/sheet.png`;
+  const path = `${request.out}/${SHEET_FILE}`;
   await writePng(path, sheetOf(request, pictures, width), notes);
   return [...paths, path];
 }
@@ -87,8 +92,3 @@ function sheetOf(request: GenerateRequest, pictures: Picture[], width: number): 
   const labels = rows.map((row) => row.map((_, i) => String(request.seed + i)));
   return sheet(rows, { titles: request.prompts, labels, zoom: width < 128 ? 3 : 1 });
 }
-
-/** A prompt as a file name. */
-const slug = (prompt: string): string =>
-  prompt.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) ||
-  "picture";

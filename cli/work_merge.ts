@@ -30,9 +30,6 @@ export async function merge(request: MergeRequest, ui: Ui): Promise<string> {
   const all = await readCaptions(request, facts.folder.path);
   const captions = all.slice(0, request.captionCount);
   checkTexts(facts.window, captions, "caption", (line) => ui.progress.note(line));
-  if (await isFile(request.out)) {
-    throw new FileError(request.out, "is a file where the output folder should be");
-  }
   using device = await gpu({ onCompile: ui.progress.compiling });
   const model = await loadPipeline(device, facts.folder, {
     addTokens: tokensOf(deltas, facts),
@@ -43,7 +40,6 @@ export async function merge(request: MergeRequest, ui: Ui): Promise<string> {
     ridge: request.ridge ?? facts.defaults.merging.ridge,
     onProgress: phases(ui, (what) => what === "captions" ? "encode captions" : "merge matrices"),
   });
-  await Deno.mkdir(request.out, { recursive: true });
   const path = `${request.out}/${DELTA_FILE}`;
   await saveDelta(path, delta);
   for (const line of reportTable(reports)) ui.say(line);

@@ -1,37 +1,29 @@
 /** The work of `moongate train`: from a checked plan to a delta, with checkpoints on the way. */
 import type { CaptionedPicture } from "../concepts/batches.ts";
-import {
-  type Checkpoint,
-  CHECKPOINT_FILE,
-  loadCheckpoint,
-  saveCheckpoint,
-} from "../concepts/checkpoints.ts";
-import { numbersOf } from "../concepts/changes.ts";
-import { type Delta, DELTA_FILE } from "../concepts/delta.ts";
+import { type Checkpoint, CHECKPOINT_FILE, saveCheckpoint } from "../concepts/checkpoints.ts";
+import { DELTA_FILE } from "../concepts/delta.ts";
 import { saveDelta } from "../concepts/formats/save.ts";
 import { chooseRegularization, type ChosenSet } from "../concepts/choose.ts";
 import { generateRegularization } from "../concepts/regularization.ts";
-import { endsInTime } from "../concepts/rates.ts";
 import type { TrainingPlan } from "../concepts/memory.ts";
 import { trainConcepts, type TrainReport } from "../concepts/train.ts";
 import { gpu } from "../device/adapter.ts";
 import type { Device } from "../device/device.ts";
-import type { Precision } from "../diffusion/memory.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { openClip } from "../evaluate/clip.ts";
-import { removePartial } from "../files/atomic.ts";
+import { fileNames } from "../files/file_names.ts";
 import { commonDivisor } from "../numerics/integers.ts";
-import { openSafetensors } from "../files/safetensors.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { checkTexts } from "../models/text_window.ts";
 import { figures } from "../numerics/quantities.ts";
-import { checkpointFolder, keepNewest, removeStates } from "./checkpoints.ts";
-import { UsageError } from "../terminal/errors.ts";
+import { checkpointFolder, keepNewest, removeRun, removeStates } from "./checkpoints.ts";
 import { nextLine } from "./hints.ts";
 import { describePlan, planTrainingWithin } from "./memory.ts";
 import { openMetrics } from "../files/metrics.ts";
 import { counting, loading, phases } from "./phases.ts";
+import { REGULARIZATION_FOLDER } from "./outputs.ts";
 import type { PriorRequest, TrainRequest, Ui } from "./requests.ts";
+import { describeRun, findCheckpoint } from "./run.ts";
 import { TrainingSamples } from "./samples.ts";
 import { squareOf } from "./train_pictures.ts";
 import { planTraining, type TrainPlan } from "./train_plan.ts";
@@ -50,7 +42,9 @@ export async function train(request: TrainRequest, ui: Ui): Promise<string> {
   }
   await choose(request, plan, device, ui);
   const run = await describeRun(request, plan, memory.precision);
-  const resume = request.resume ? await findCheckpoint(plan, request, run, ui) : undefined;
+  const resume = request.resume
+    ? await findCheckpoint(request.out, run, plan.settings.steps, ui)
+    : undefined;
   if (request.memory !== undefined) {
     ui.progress.note(describePlan(plan.settings.batch, memory));
   }
@@ -93,8 +87,7 @@ async function teach(
   const { progress, interrupt } = ui;
   const { concepts, settings, start } = plan;
   const began = performance.now();
-  await removePartial(request.out);
-  if (!resume) await keepNewest(request.out, 0); // Of an earlier run.
+  if (!resume) await removeRun(request.out);
   const metrics = await openMetrics(request.out, resume?.step);
   const samples = samplesOf(request, plan, model);
   samples?.prepare();
@@ -149,7 +142,7 @@ async function saveAt(
   await Deno.mkdir(folder, { recursive: true });
   await saveDelta(`${folder}/${DELTA_FILE}`, await delta());
   await saveCheckpoint(`${folder}/${CHECKPOINT_FILE}`, device, step, run, state);
-  await keepNewest(out, keep);
+  await keepNewest(out, keep, step);
 }
 
 /** The samples that were asked for, as the model is sampled from by default. */
@@ -226,7 +219,8 @@ async function regularize(
 ): Promise<CaptionedPicture[]> {
   const sets: CaptionedPicture[] = [];
   let sampler: Sampler | undefined;
-  for (const { category, prompt, pictures } of classes) {
+  const names = fileNames(classes.map(({ category }) => category), "class");
+  for (const [i, { prompt, pictures }] of classes.entries()) {
     if (pictures) {
       for (const picture of pictures) sets.push(picture);
       continue;
@@ -234,13 +228,14 @@ async function regularize(
     const { steps, guidance } = facts.defaults.sampling;
     const count = priorImages;
     const show = phases(ui, (prompt) => `pictures of "${prompt}"`);
-    const folder = `${request.out}/regularization/${category.replace(/[^\p{L}\p{N}]+/gu, "-")}`;
+    const folder = `${request.out}/${REGULARIZATION_FOLDER}/${names[i]}`;
     const recipe = { prompt, count, seed: settings.seed, steps, guidance, base: facts.base };
     sampler ??= new Sampler(model);
     const wanted = { ...recipe, size: settings.size };
     const made = await generateRegularization(sampler, folder, wanted, {
       signal: ui.interrupt.signal,
       memory: request.memory,
+      replace: request.overwrite,
       onPicture: (done) => show(prompt, done, count),
     });
     for (const picture of made) sets.push(picture);
@@ -250,94 +245,5 @@ async function regularize(
   return sets;
 }
 
-/** What decides a run's result, one line each: a checkpoint can only be resumed by the same. */
-export async function describeRun(
-  request: TrainRequest,
-  { model, concepts, start, settings, classes, addTokens, priorImages }: TrainPlan,
-  precision: Precision,
-): Promise<string> {
-  const { steps, ...numbers } = settings;
-  const given = classes.flatMap(({ pictures }) => pictures?.map((p) => p.picture.data) ?? []);
-  return JSON.stringify({
-    ...numbers,
-    // A run may be made longer, unless its rate falls towards the end.
-    ...(endsInTime(settings.schedule) && { steps }),
-    base: model.base,
-    precision,
-    ...(request.activations === "f16" && { activations: "f16" }),
-    ...(start && { "start's contents": await digest(contentsOf(start.delta)) }),
-    concepts: request.concepts.map(({ words, photos }) => `${words}=${photos}`).join(", "),
-    method: request.method,
-    initializers: Object.values(addTokens).join(", "),
-    regularization: classes.map(({ category, prompt, pictures }) =>
-      `${category}, "${prompt}": ${pictures ? `${pictures.length} given` : `${priorImages} made`}`
-    ).join(", "),
-    "pictures' contents": await digest(concepts.flatMap((c) => c.pictures.map((p) => p.data))),
-    "masks' contents": await digest(
-      concepts.flatMap((c) => c.masks?.flatMap((m) => m ? [m.data] : []) ?? []),
-    ),
-    captions: await digest([bytesOf(concepts.flatMap((c) => c.captions ?? []))]),
-    "regularization's contents": await digest(given),
-    "regularization's captions": await digest([
-      bytesOf(classes.flatMap(({ pictures }) => pictures?.map((p) => p.caption) ?? [])),
-    ]),
-  });
-}
-
-/** All numbers of a delta. */
-const contentsOf = ({ embeddings, embeddings2 = [], weights }: Delta): Float32Array[] => [
-  ...embeddings,
-  ...embeddings2,
-  ...[...weights.values()].flatMap(numbersOf),
-];
-
-const bytesOf = (texts: readonly string[]): Uint8Array =>
-  new TextEncoder().encode(texts.join("\n"));
-
-/** Tells sets of pictures apart: the first half of SHA-256 over their pixels. */
-async function digest(parts: readonly ArrayBufferView[]): Promise<string> {
-  const bytes = await new Blob(parts as readonly ArrayBufferView[] as BlobPart[]).arrayBuffer();
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 32);
-}
-
-/** The checkpoint to go on from; none when the run was killed before its first. */
-async function findCheckpoint(
-  { checkpoint, settings }: TrainPlan,
-  { out }: TrainRequest,
-  run: string,
-  ui: Ui,
-): Promise<Checkpoint | undefined> {
-  if (!checkpoint) {
-    ui.progress.note(`${out} holds no checkpoint: starting at step 0`);
-    return undefined;
-  }
-  await checkRun(checkpoint, run);
-  const found = await loadCheckpoint(checkpoint, run);
-  if (found.step > settings.steps) {
-    throw new UsageError(
-      `${checkpoint} is at step ${found.step} already, and --steps asks for ${settings.steps}`,
-    );
-  }
-  return found;
-}
-
-/** Refuses a checkpoint of another run, naming what differs. */
-async function checkRun(path: string, run: string): Promise<void> {
-  using source = await openSafetensors(path);
-  let before: Record<string, unknown>;
-  try {
-    before = JSON.parse(source.metadata.run);
-  } catch {
-    return; // `loadCheckpoint` says what is wrong with it.
-  }
-  const now = JSON.parse(run) as Record<string, unknown>;
-  const differs = Object.keys({ ...now, ...before }).find((key) => now[key] !== before[key]);
-  if (differs === undefined) return;
-  const [was, is] = [before, now].map((run) => JSON.stringify(run[differs]) ?? "none");
-  throw new UsageError(
-    `${path} was started with ${differs} ${was}, and this run has ${is}. Give the same, or start again without --resume elsewhere`,
-  );
-}
-
 const resumeCommand = ({ typed }: Ui): string =>
-  typed.endsWith(" --resume") ? typed : `${typed} --resume`;
+  `${typed.replaceAll(/ --(resume|overwrite)(?= |$)/g, "")} --resume`;

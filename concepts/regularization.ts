@@ -5,6 +5,7 @@
  */
 import type { Sampler } from "../diffusion/sample.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { FileError } from "../files/errors.ts";
 import { listCaptioned } from "../files/collection.ts";
 import { type Picture, readPicture } from "../files/image.ts";
 import { readText } from "../files/text.ts";
@@ -61,11 +62,15 @@ export interface GenerateOptions {
   readonly batch?: number;
   /** Bytes of GPU memory to stay within. */
   readonly memory?: number;
+  /** Pictures that are there and were made otherwise may be replaced. */
+  readonly replace?: boolean;
 }
 
 /**
  * Pictures that the model itself makes of the class, kept in a folder: a set that was cut off goes on where it stopped,
  * and a finished one is read back.
+ *
+ * @throws FileError when the folder holds pictures that were made otherwise, or by somebody else
  */
 export async function generateRegularization(
   sampler: Sampler,
@@ -75,7 +80,7 @@ export async function generateRegularization(
 ): Promise<CaptionedPicture[]> {
   await Deno.mkdir(folder, { recursive: true });
   const { count, ...recipe } = set;
-  const kept = await keptPictures(folder, JSON.stringify(recipe));
+  const kept = await keptPictures(folder, JSON.stringify(recipe), options.replace);
   const { batch = 4, memory, signal, onPicture } = options;
   for (let at = kept; at < count; at += batch) {
     if (at === kept) onPicture?.(at);
@@ -107,9 +112,16 @@ export async function generateRegularization(
 const nameOf = (folder: string, i: number): string => `${folder}/${String(i).padStart(4, "0")}.png`;
 
 /** How many pictures of this very recipe the folder holds, without a gap. */
-async function keptPictures(folder: string, recipe: string): Promise<number> {
+async function keptPictures(folder: string, recipe: string, replace = false): Promise<number> {
   const note = `${folder}/recipe.json`;
   if (!await isFile(note) || await readText(note) !== recipe) {
+    if (!replace && await isFile(nameOf(folder, 0))) {
+      throw new FileError(
+        folder,
+        "holds pictures that were made otherwise than is asked for now",
+        "Ask for what was asked for then, name another folder, or start again by --overwrite",
+      );
+    }
     await writeFileAtomic(note, recipe);
     return 0;
   }

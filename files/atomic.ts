@@ -5,8 +5,10 @@
  * none. Everything in the project that writes a file a user keeps goes through here.
  */
 import { FileError } from "./errors.ts";
+import { entryAt, joined, namesIn } from "./paths.ts";
 
-let counter = 0;
+/** The name of a file that is not written to its end yet, around the name that it is to have. */
+export const PARTIAL = /^\.(.*)\.\d+-\d+\.partial$/;
 
 /**
  * Writes `path` so that at every instant it is either what it was or the complete new content: a temporary file beside
@@ -20,7 +22,8 @@ export async function writeFileAtomicBy(
   write: (put: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const { folder, base } = split(path);
-  const temporary = `${folder}.${base}.${Deno.pid}-${counter++}.partial`;
+  // By chance, and not by counting: where every container has the same few process numbers, the same name would be left.
+  const temporary = `${folder}.${base}.${Deno.pid}-${Math.floor(Math.random() * 2 ** 40)}.partial`;
   let file: Deno.FsFile;
   try {
     file = await Deno.open(temporary, { write: true, createNew: true });
@@ -58,12 +61,29 @@ export async function writeFileAtomic(path: string, content: Uint8Array | string
   await writeFileAtomicBy(path, (put) => put(bytes));
 }
 
-/** Removes what writers left in a folder, and in those in it, that were killed before they had written a file. */
-export async function removePartial(folder: string): Promise<void> {
-  for (const { name, isDirectory } of await Array.fromAsync(Deno.readDir(folder))) {
-    const path = `${folder}/${name}`;
-    if (isDirectory) await removePartial(path);
-    else if (/^\..*\.\d+-\d+\.partial$/.test(name)) await Deno.remove(path);
+/**
+ * Removes what writers left in a folder that were killed before they had written a file.
+ *
+ * @param names of the files, or patterns of theirs, with slashes as in `Output`: what others are writing beside them stays
+ */
+export async function removePartial(
+  folder: string,
+  names: readonly (string | RegExp)[],
+): Promise<void> {
+  const is = (name: string) =>
+    names.some((one) => typeof one === "string" ? one === name : one.test(name));
+  for (const name of await namesIn(folder || ".")) {
+    const path = joined(folder, name);
+    if (await entryAt(path) === "folder") {
+      const inside = names.flatMap((one) =>
+        typeof one === "string" && one.startsWith(`${name}/`) ? [one.slice(name.length + 1)] : []
+      );
+      if (is(`${name}/`)) await removePartial(path, [/^/]);
+      else if (inside.length) await removePartial(path, inside);
+      continue;
+    }
+    const [, base] = PARTIAL.exec(name) ?? [];
+    if (base !== undefined && is(base)) await Deno.remove(path);
   }
 }
 

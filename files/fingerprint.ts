@@ -7,6 +7,7 @@
 import type { ModelFolder } from "./folder.ts";
 import { isReal, toFloat32 } from "./dtypes.ts";
 import type { TensorSource } from "./safetensors.ts";
+import { sha256 } from "./sha256.ts";
 
 /** Elements that are looked at in each of two places of a tensor. */
 const SAMPLE = 32;
@@ -34,8 +35,7 @@ export async function fingerprint(
     parts.push(`${component}\n`);
     await sample(weights, parts, /^text_encoder/.test(component) ? "text_model." : "");
   }
-  const bytes = await new Blob(parts).arrayBuffer();
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+  return await sha256(await new Blob(parts).arrayBuffer());
 }
 
 /** @param prefix what some writers put before a parameter's name and others leave out */

@@ -24,13 +24,75 @@ export async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-async function look(path: string): Promise<Deno.FileInfo | undefined> {
+async function look(path: string, stat = Deno.stat): Promise<Deno.FileInfo | undefined> {
   try {
-    return await Deno.stat(path);
+    return await stat(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
       return undefined;
     }
     throw FileError.from(error, path, "looking at it");
+  }
+}
+
+/** What is at a path, a link's target being what counts; "link" is one that leads nowhere. */
+export async function entryAt(
+  path: string,
+): Promise<"file" | "folder" | "other" | "link" | undefined> {
+  const itself = await look(path, Deno.lstat);
+  const found = itself?.isSymlink ? await look(path) : itself;
+  if (!found) return itself && "link";
+  return found.isFile ? "file" : found.isDirectory ? "folder" : "other";
+}
+
+/** What two paths to one thing have in common, whatever links they go through; undefined where there is nothing. */
+export async function identityOf(path: string): Promise<string | undefined> {
+  const found = await look(path || ".");
+  if (!found) return undefined;
+  return found.ino ? `${found.dev}:${found.ino}` : await realPath(path);
+}
+
+/** Whether a thing lies in a folder, at whatever depth and by whatever path; false where one of them does not exist. */
+export async function isWithin(path: string, folder: string): Promise<boolean> {
+  const [inner, outer] = [await realPath(path), await realPath(folder)];
+  return inner !== undefined && outer !== undefined &&
+    /^[/\\]/.test(inner.slice(outer.length)) && inner.startsWith(outer);
+}
+
+/** The folder of a path; "" where none is named. */
+export function parentOf(path: string): string {
+  const bare = path.replace(/(?<=[^/\\])[/\\]+$/, "");
+  return bare.replace(/[^/\\]*$/, "").replace(/(?<=[^/\\])[/\\]+$/, "");
+}
+
+/** A path's last part; "" where it ends in a slash, and is of a folder. */
+export const nameOf = (path: string): string => path.split(/[/\\]/).at(-1)!;
+
+/** A name as file systems that don't tell cases and compositions apart have it. */
+export const folded = (name: string): string => name.normalize("NFC").toLowerCase();
+
+/** A path in a folder; "" is the current one. */
+export const joined = (folder: string, name: string): string =>
+  folder === "" ? name : `${folder.replace(/[/\\]+$/, "")}/${name}`;
+
+/** A path without links; undefined where there is nothing. */
+export async function realPath(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.realPath(path || ".");
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+      return undefined;
+    }
+    throw FileError.from(error, path, "looking at it");
+  }
+}
+
+/** What was found, or something else where this process may not look: who writes there will see. */
+export async function unseen<T>(found: Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await found;
+  } catch (error) {
+    if ((error as Error).cause instanceof Deno.errors.NotCapable) return otherwise;
+    throw error;
   }
 }

@@ -9,9 +9,11 @@
  *     deno task paper --quick --write-docs           # puts what was measured into docs/paper.md
  */
 import { parseArgs } from "node:util";
-import { UsageError } from "../terminal/errors.ts";
+import { report as complain, UsageError } from "../terminal/errors.ts";
 import { createProgress } from "../terminal/progress.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { claim } from "../files/outputs.ts";
+import { ownFiles } from "../files/own_files.ts";
 import { conceptNamed } from "../world/mod.ts";
 import { EXPERIMENTS } from "./experiments.ts";
 import { type LabOptions, openLab, openShelf } from "./lab.ts";
@@ -32,13 +34,24 @@ export interface PaperRequest extends LabOptions {
   readonly model: string;
   /** Where everything is kept. */
   readonly out: string;
+  /** Replaces results that lie there and were not made by an earlier run. */
+  readonly overwrite?: boolean;
   /** Says what is to be done, and stops. */
   readonly planOnly?: boolean;
 }
 
+/** Files in the folder that are made anew by every run. */
+const RESULTS = "paper.json", REPORT = "report.html";
+
 /** Does what is missing and writes `paper.json` and `report.html`; undefined where only the plan was asked for. */
 export async function paper(request: PaperRequest): Promise<Results | undefined> {
   const { settings, only = EXPERIMENTS, model, out, progress } = request;
+  const own = await ownFiles(out, "paper");
+  await using _ = await claim([{ path: out, flag: "--out", holds: [RESULTS, REPORT] }], {
+    reads: [model],
+    overwrite: request.overwrite,
+    mayReplace: own.isOwn,
+  });
   const shelf = await openShelf(model, out);
   const plan = planOf(settings, shelf.defaults, only);
   const missing = await missingOf(shelf, plan);
@@ -62,8 +75,9 @@ export async function paper(request: PaperRequest): Promise<Results | undefined>
   }
   if (request.planOnly) return undefined;
   const results = await collect(shelf, plan, settings);
-  await writeFileAtomic(`${out}/paper.json`, `${JSON.stringify(results, undefined, 2)}\n`);
-  await writeFileAtomic(`${out}/report.html`, await report(shelf, plan, results));
+  const page = await report(shelf, plan, results), text = JSON.stringify(results, undefined, 2);
+  await own.make(RESULTS, (path) => writeFileAtomic(path, `${text}\n`));
+  await own.make(REPORT, (path) => writeFileAtomic(path, page));
   return results;
 }
 
@@ -75,6 +89,7 @@ const OPTIONS = {
   seeds: { type: "string" },
   model: { type: "string", default: new URL("../world/miniature", import.meta.url).pathname },
   out: { type: "string", default: "out/paper" },
+  overwrite: { type: "boolean", default: false },
   "write-docs": { type: "boolean", default: false },
 } as const;
 
@@ -109,8 +124,8 @@ export function requestOf(args: string[]): Omit<PaperRequest, "progress"> & { do
     throw new UsageError(`--seeds ${flags.seeds}: how many, a whole number from 1`);
   }
   const settings = { ...base, concepts, seeds: Array.from({ length: seeds }, (_, i) => i) };
-  const { model, out, plan: planOnly } = flags;
-  return { settings, only, model, out, planOnly, docs: flags["write-docs"] };
+  const { model, out, overwrite, plan: planOnly } = flags;
+  return { settings, only, model, out, overwrite, planOnly, docs: flags["write-docs"] };
 }
 
 if (import.meta.main) {
@@ -122,7 +137,7 @@ if (import.meta.main) {
       if (docs) await writePage(new URL("../docs/paper.md", import.meta.url).pathname, results);
     }
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
+    if (!(error instanceof UsageError)) Deno.exit(complain(error));
     console.error(error.message);
     Deno.exit(2);
   }

@@ -9,6 +9,7 @@ import type { ModelDefaults } from "../concepts/overrides.ts";
 import { conceptNamed } from "../world/mod.ts";
 import type { Settings } from "./settings.ts";
 import type { Regularization, Variant } from "./variants.ts";
+import { sha256 } from "../files/sha256.ts";
 
 /** One training run. */
 export interface Training {
@@ -117,7 +118,6 @@ export function trainingsOf(recipe: Recipe | undefined): Training[] {
 
 /** A name for files: words for people, and 64 bits of a hash of everything that decides the content. */
 export async function keyOf(words: readonly string[], ...content: unknown[]): Promise<string> {
-  const bytes = new TextEncoder().encode(JSON.stringify(content));
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+  const hash = await sha256(new TextEncoder().encode(JSON.stringify(content)));
   return [...words.map((w) => w.replace(/[^\w+.-]+/g, "_")), hash.slice(0, 16)].join("-");
 }

@@ -15,8 +15,10 @@ import { trainConcepts, type TrainReport } from "../concepts/train.ts";
 import { CAPTIONS_FILE } from "../cli/work_merge.ts";
 import type { Pipeline } from "../diffusion/pipeline.ts";
 import { samplerOf } from "../diffusion/sample.ts";
+import { FileError } from "../files/errors.ts";
 import { readText } from "../files/text.ts";
 import { isFile } from "../files/paths.ts";
+import type { Progress } from "../terminal/progress.ts";
 import { vaeFactor } from "../models/vae.ts";
 import { commonDivisor } from "../numerics/integers.ts";
 import { classPictures, conceptNamed, SEEDS } from "../world/mod.ts";
@@ -102,7 +104,7 @@ async function train(
   const marks = new Map(passedBy(run, lab.trainings).map((t) => [t.steps, t]));
   const label = `${run.concepts.join(" + ")}, ${run.trains}, seed ${run.seed}`;
   const checkpoint = path.replace(/\.safetensors$/, ".checkpoint"), name = JSON.stringify(run);
-  const resume = await isFile(checkpoint) ? await loadCheckpoint(checkpoint, name) : undefined;
+  const resume = await savedIn(checkpoint, name, progress);
   progress.start(label, run.steps, { done: resume?.step });
   let saved = performance.now();
   const onReport = async ({ step, loss, memory, state, delta }: TrainReport) => {
@@ -124,6 +126,17 @@ async function train(
   progress.stop();
   if (await isFile(checkpoint)) await Deno.remove(checkpoint);
   return delta;
+}
+
+/** The state in a file; none where there is no file, or a damaged one, of which it says so. */
+async function savedIn(path: string, run: string, { note }: Progress) {
+  if (!await isFile(path)) return undefined;
+  try {
+    return await loadCheckpoint(path, run);
+  } catch (error) {
+    if (!(error instanceof FileError)) throw error;
+    note(`${error.message}: training from the start`);
+  }
 }
 
 /** What is taught, with its pictures. */

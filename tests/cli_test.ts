@@ -147,6 +147,7 @@ Deno.test("generate and merge: prompts and deltas are collected", async () => {
       batch: 1,
       seed: 42,
       out: "pictures",
+      promptsFrom: file,
       plain: false,
     });
   } finally {

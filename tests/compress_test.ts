@@ -6,6 +6,7 @@ import { changeMatrix, changeNorm, formOf, numbersOf } from "../concepts/changes
 import { compressDelta, rankOfEnergy } from "../concepts/compress.ts";
 import type { Delta, DeltaWeight } from "../concepts/delta.ts";
 import { loadDelta } from "../concepts/formats/load.ts";
+import { deltaSize, saveDelta } from "../concepts/formats/save.ts";
 import { norm } from "../numerics/matrix.ts";
 import { expected, GOLDEN, inFolder, MODEL } from "./formats_golden.ts";
 import { uniform } from "./support/check.ts";
@@ -74,18 +75,53 @@ Deno.test("what is lost is what the left-out singular values hold, and vectors s
   }));
 });
 
-Deno.test("bytes: never more than asked, never more than it was, more room keeps more", async () => {
-  await fc.assert(fc.asyncProperty(sizes, fc.integer({ min: 44, max: 1000 }), async (s, bytes) => {
-    const before = delta(s), made = await compressDelta(before, { bytes });
-    assertEquals(made.bytes, 4 * floats(made.delta));
-    assert(made.bytes <= Math.min(bytes, 4 * floats(before)));
-    const more = await compressDelta(before, { bytes: 2 * bytes });
-    for (const [path, rank] of made.ranks) assert(more.ranks.get(path)! >= rank);
-  }));
+/** Bytes of the file that a delta makes. */
+async function fileBytes(made: Delta): Promise<number> {
+  let bytes = 0;
+  await inFolder(async (folder) => {
+    await saveDelta(`${folder}/x.safetensors`, made);
+    bytes = (await Deno.stat(`${folder}/x.safetensors`)).size;
+  });
+  assertEquals(deltaSize(made), bytes);
+  return bytes;
+}
+
+Deno.test("bytes: the file is never larger than asked, holds some of the change, and more room keeps more", async () => {
+  await fc.assert(
+    fc.asyncProperty(sizes, fc.integer({ min: 0, max: 2000 }), async (s, room) => {
+      const before = delta(s), needed = await leastBytes(before), bytes = needed + room;
+      const made = await compressDelta(before, { bytes });
+      assertEquals(made.bytes, 4 * floats(made.delta));
+      assert(await fileBytes(made.delta) <= bytes);
+      assert(made.bytes <= 4 * floats(before));
+      assert([...made.ranks.values()].some((rank) => rank > 0), "a delta of nothing");
+      const more = await compressDelta(before, { bytes: 2 * bytes });
+      for (const [path, rank] of made.ranks) assert(more.ranks.get(path)! >= rank);
+      for (const few of [needed - 1, needed >> 1, 12, 0]) {
+        await assertRejects(() => compressDelta(before, { bytes: few }), RangeError, "too few");
+      }
+    }),
+  );
+});
+
+/** The size that the refusal of a smaller one names. */
+async function leastBytes(before: Delta): Promise<number> {
+  const { message } = await assertRejects(() => compressDelta(before, { bytes: 1 }), RangeError);
+  return Number(/takes (\d+) /.exec(message)![1]);
+}
+
+Deno.test("bytes: what changes nothing, and words alone, are kept in what they take", async () => {
+  const zeros = { shape: [4, 4], change: new Float32Array(16) };
+  for (const weights of [new Map(), new Map([["unet.layer0.weight", zeros]])]) {
+    const before = { ...delta([]), weights }, needed = await leastBytes(before);
+    const { delta: made } = await compressDelta(before, { bytes: needed });
+    assertEquals(made.embeddings, before.embeddings);
+    assert(await fileBytes(made) <= needed);
+  }
+  await assertRejects(() => compressDelta(delta([]), { bytes: NaN }), RangeError, "a size");
 });
 
 Deno.test("what can't be done is refused", async () => {
-  await assertRejects(() => compressDelta(delta([[2, 2]]), { bytes: 12 }), RangeError, "too few");
   await assertRejects(() => compressDelta(delta([[2, 2]]), { energy: 1.5 }), RangeError, "0 to 1");
   await assertRejects(() => compressDelta(delta([[2, 2]]), { rank: 0.5 }), RangeError, "whole");
   const trained = await loadDelta(`${GOLDEN}/plain.safetensors`);
@@ -115,5 +151,36 @@ Deno.test("moongate compress: a file of the rank asked for, a table, and a plot"
     });
     assertEquals(both, 1);
     assertMatch(err.join("\n"), /give one of them/);
+  });
+});
+
+Deno.test("moongate compress --size: at most that, or the size that it takes; --energy and --rank leave something", async () => {
+  await inFolder(async (folder) => {
+    const compress = async (...flags: string[]) => {
+      const err: string[] = [], out = `${folder}/${flags.join("")}.safetensors`;
+      const code = await main([
+        ...["compress", `${GOLDEN}/custom.safetensors`, "--model", MODEL],
+        ...[...flags, "--out", out, "-q"],
+      ], { out: () => {}, err: (l) => err.push(l) });
+      const size = (await Deno.stat(out).catch(() => undefined))?.size;
+      return { code, size, err: err.join("\n") };
+    };
+    const small = await compress("--size", "1KB");
+    assertEquals([small.code, small.size], [1, undefined]);
+    const [, bytes, typed] = /the smallest file .* takes (\d+) \(([\d.]+KB)\)/.exec(small.err)!;
+    const fits = await compress("--size", typed);
+    assertEquals(fits.code, 0, fits.err);
+    assert(fits.size! <= Number(bytes), `${fits.size} of ${bytes}`);
+    for (const [size, most] of [["20KB", 20000], ["30KB", 30000], ["0.1MiB", 104858]] as const) {
+      const made = await compress("--size", size);
+      assert(made.code === 0 && made.size! <= most, `${made.size} of ${size}: ${made.err}`);
+    }
+    const none = await compress("--energy", "0.001");
+    assertEquals([none.code, none.size], [1, undefined]);
+    const [, least] = /--energy (\S+) is the least/.exec(none.err)!;
+    assertEquals((await compress("--energy", least)).code, 0);
+    for (const flag of ["--rank", "--energy"]) {
+      assertMatch((await compress(flag, "0")).err, /1 or more|more than 0/);
+    }
   });
 });

@@ -1,5 +1,13 @@
 // The first command of the README, with a step of training for each concept: everything that it leaves.
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { claimDemo } from "../cli/outputs.ts";
+import { FileError } from "../files/errors.ts";
 import { PACKAGES, WORLD } from "../cli/permissions.ts";
 import { isFile } from "../files/paths.ts";
 import { readPicture } from "../files/image.ts";
@@ -46,5 +54,16 @@ Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what ea
   const merged = await loadDelta(`${out}/merged.safetensors`);
   assertEquals(merged.tokens.map((t) => t.token), ["<new1>", "<new2>"]);
   assertMatch(said.at(-2)!, /^took \d+(\.\d+ s|:\d\d)$/);
+
+  // It may be made again, but for what somebody put in the place of something that it made.
+  const request = { concepts: ["monster", "throne"], seed: 3, out };
+  await (await claimDemo(request))[Symbol.asyncDispose]();
+  await Deno.writeTextFile(`${out}/throne/delta.safetensors`, "mine");
+  await assertRejects(
+    () => claimDemo(request),
+    FileError,
+    "holds throne/delta.safetensors already",
+  );
+  await (await claimDemo({ ...request, overwrite: true }))[Symbol.asyncDispose]();
   await Deno.remove(out, { recursive: true });
 });

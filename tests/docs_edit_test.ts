@@ -86,7 +86,7 @@ Deno.test("the commands of docs/edit.md run as they stand, and what makes no sen
       for (const path of out) assert((await readPicture(path)).width >= 64);
       assertEquals(out.length, args[0] === "edit" ? 3 : 1);
     }
-    const text = readPngText(await Deno.readFile("edited/edited-42.png"));
+    const text = readPngText(await Deno.readFile("snow/edited-42.png"));
     assertEquals(text.weights, "snowy=3");
     assertEquals(text.edited_from, text.prompt);
   } finally {

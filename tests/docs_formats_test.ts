@@ -18,7 +18,7 @@ Deno.test("the commands of docs/formats.md about deltas run as they stand", asyn
     await saveDelta("ink.safetensors", await someDelta("<ink>", 2));
     await saveDeltaAs("delta.bin", delta, "adobe");
     await saveDeltaAs("delta_epoch=000004.ckpt", delta, "compvis");
-    await saveDeltaAs("my-dog-lora", delta, "lora", { base: base.read, rank: 2 });
+    await saveDeltaAs("ink-lora", delta, "lora", { base: base.read, rank: 2 });
     const all = await pageCommands("formats.md", "Deltas");
     assert(all.length >= 11);
     for (const args of all) {

@@ -304,7 +304,7 @@ Deno.test("evaluate: what cannot be scored is refused by its name, and nothing i
       ],
       [/leave prompts and --delta out/, [...clip, "--generated", made, "a gate"]],
       [/empty\/config\.json/, ["--scorer", `${folder}/empty`, "--generated", made, "--out", out]],
-      [/does not exist/, [...clip, "--generated", made, "--json", `${folder}/no/s.json`]],
+      [/is a folder where a file/, [...clip, "--generated", made, "--json", one]],
     ];
     for (const [message, args] of cases) {
       const { code, err } = await run(...args);

@@ -8,6 +8,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { UsageError } from "../terminal/errors.ts";
+import { FileError } from "../files/errors.ts";
 import { createProgress } from "../terminal/progress.ts";
 import { CLAIMS, verdictOf } from "../paper/claims.ts";
 import { EXPERIMENTS, TABLES } from "../paper/experiments.ts";
@@ -146,6 +147,21 @@ Deno.test("a training run that was killed goes on from its checkpoint, and ends 
     await paper({ ...request, out: `${out}/b` });
     assert(lines.includes("moongate, kv, seed 0 10/12"), lines.join("\n"));
     assertEquals(await deltas("b"), await deltas("a"));
+
+    const other = { ...request, out: `${out}/c` };
+    await assertRejects(() => paper({ ...other, progress: killed }), Error, "killed");
+    await Deno.truncate(`${out}/c/deltas/${(await deltas("c"))[0][0]}`, 300);
+    lines.length = 0;
+    await paper(other);
+    assert(lines.some((line) => line.endsWith(": training from the start")), lines.join("\n"));
+    assertEquals(await deltas("c"), await deltas("a"));
+
+    // Its own results are made anew; what somebody put in their place is not.
+    await paper(other);
+    await Deno.writeTextFile(`${out}/c/report.html`, "mine");
+    await assertRejects(() => paper(other), FileError, "holds report.html already");
+    assertEquals(await Deno.readTextFile(`${out}/c/report.html`), "mine");
+    await paper({ ...other, overwrite: true });
   } finally {
     await Deno.remove(model, { recursive: true });
     await Deno.remove(out, { recursive: true });

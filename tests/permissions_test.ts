@@ -291,6 +291,8 @@ Deno.test("every verb runs with what it says it needs, offline; without any part
         .map(([word, quoted]) => quoted ?? word);
       const cli = words.indexOf("cli.ts");
       assertEquals(words.slice(0, 2), ["deno", "run"]);
+      // A verb before wrote there, and what is there is kept.
+      await Deno.remove(`${folder}/pictures`, { recursive: true });
       await copyFolder(MODEL, `${folder}/sd`);
       await copyFolder(`${folder}/one`, `${folder}/my-dog`);
       const { code, err } = await runWith(words.slice(2, cli), words.slice(cli + 1), folder);

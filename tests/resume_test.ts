@@ -1,8 +1,8 @@
 // A training run that is killed again and again: nothing it leaves is half, and it ends in the bytes of one that was not.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { listCheckpoints, newestState } from "../cli/checkpoints.ts";
+import { listCheckpoints, states } from "../cli/checkpoints.ts";
 import { loadDelta } from "../concepts/formats/load.ts";
-import { isFile } from "../files/paths.ts";
+import { isFile, isFolder } from "../files/paths.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { hostRandom } from "../numerics/random.ts";
 import { readRecords } from "./support/records.ts";
@@ -36,7 +36,7 @@ async function files(folder: string): Promise<string[]> {
   const entries = await Array.fromAsync(Deno.readDir(folder)).catch(() => []);
   const found = await Promise.all(entries.map(({ name, isDirectory }) => {
     const path = `${folder}/${name}`;
-    return isDirectory ? files(path) : name.endsWith(".partial") ? [] : [path];
+    return isDirectory ? files(path) : name.startsWith(".") ? [] : [path];
   }));
   return found.flat();
 }
@@ -83,11 +83,11 @@ Deno.test("a run killed at twenty random moments leaves nothing half, and ends i
     await finish(train(folder, "whole"));
 
     const out = `${folder}/killed`, draw = hostRandom(20);
-    const stateAt = async () => (await newestState(out))?.match(/checkpoint-(\d+)/)?.[1] ?? "0";
+    const stateAt = async () => (await states(out)).at(0)?.match(/checkpoint-(\d+)/)?.[1] ?? "0";
     let kills = 0;
     while (kills < KILLS) {
       const before = Number(await stateAt());
-      const child = train(folder, "killed", ...before ? ["--resume"] : []);
+      const child = train(folder, "killed", ...await isFolder(out) ? ["--resume"] : []);
       // Every fifth is killed before it trains; the others from one checkpoint on, which are written all the time.
       const ahead = draw.integer(1, 2), early = kills % 5 === 4;
       if (early) {
@@ -134,7 +134,7 @@ Deno.test("a run killed at twenty random moments leaves nothing half, and ends i
       "metrics.jsonl",
     ]);
     const hidden = await Array.fromAsync(Deno.readDir(out));
-    assert(!hidden.some(({ name }) => name.endsWith(".partial")), "a partial file was left");
+    assert(!hidden.some(({ name }) => name.startsWith(".")), "a partial file or a lock was left");
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

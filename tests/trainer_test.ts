@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "
 import { concept } from "../cli/parse_concept.ts";
 import type { TrainRequest } from "../cli/requests.ts";
 import { planTraining } from "../cli/train_plan.ts";
-import { describeRun } from "../cli/work_train.ts";
+import { describeRun } from "../cli/run.ts";
 import { evaluate } from "../compile/compile.ts";
 import { drawTarget } from "../concepts/batches.ts";
 import { knownCaptions } from "../concepts/caption_features.ts";
@@ -290,6 +290,34 @@ Deno.test("presets, rates and classes of a plan; a checkpoint tells every settin
       ...[{ schedule: "cosine" }, { preset: "face" }, { from }] as const,
     ];
     for (const more of others) assert(await run(more) !== mine, JSON.stringify(more));
+    // Where pictures lie says nothing; which picture is whose, and what stands beside it, does.
+    const copied = `${folder}/copied`,
+      pictures = [...Deno.readDirSync(folder)].filter((e) => e.isFile);
+    await Deno.mkdir(copied);
+    for (const { name } of pictures) await Deno.copyFile(`${folder}/${name}`, `${copied}/${name}`);
+    assertEquals(await run({ concepts: [concept(`<new1> dog=${copied}`)] }), mine);
+    const { width, height } = picture(), data = new Uint8Array(3 * width * height).fill(255);
+    const masked = async (i: number) => {
+      await writePng(`${copied}/${i}.mask.png`, { width, height, data }, {});
+      const told = await run({ concepts: [concept(`<new1> dog=${copied}`)] });
+      await Deno.remove(`${copied}/${i}.mask.png`);
+      return told;
+    };
+    assert(await masked(1) !== await masked(2), "which picture has the mask");
+    const split = async (first: number[], second: number[]) => {
+      for (const [name, numbers] of [["a", first], ["b", second]] as const) {
+        await Deno.mkdir(`${folder}/${name}`);
+        for (const n of numbers) {
+          await Deno.copyFile(`${folder}/1.png`, `${folder}/${name}/${n}.png`);
+        }
+      }
+      const concepts = ["a", "b"].map((name, i) => concept(`<new${i + 1}> dog=${folder}/${name}`));
+      const told = await run({ concepts, caption: "{}", initializers: ["ktn", "q</w>"], steps: 9 });
+      for (const name of ["a", "b"]) await Deno.remove(`${folder}/${name}`, { recursive: true });
+      return JSON.parse(told);
+    };
+    const [one, two] = [await split([1], [2, 3]), await split([1, 2], [3])];
+    assert(one["pictures' contents"] !== two["pictures' contents"], "whose pictures they are");
     // What an earlier delta teaches is known already, and its initializer is used up.
     const next = [concept(`<new2> dog=${folder}`)];
     await assertRejects(() => plan({ from, concepts: next }), Error, 'can\'t start from "pll"');

@@ -1,14 +1,15 @@
 /**
  * Writes a data set of the world for training programs that don't speak TypeScript.
  *
- *     deno run --allow-read --allow-write world/export_dataset.ts <folder> <name> <first seed> <how many> [kinds]
+ *     deno run --allow-read --allow-write world/export_dataset.ts <folder> <name> <first seed> <how many> [kinds] [--overwrite]
  *
- * gives `<name>.rgb` (uint8, [n, 64, 64, 3]), `<name>.thing` (uint8, [n, 8, 8]: how many pixels of each patch show a
+ * gives (and replaces with `--overwrite` only) `<name>.rgb` (uint8, [n, 64, 64, 3]), `<name>.thing` (uint8, [n, 8, 8]: how many pixels of each patch show a
  * thing) and `<name>.jsonl` (one line a picture: four captions with words left out, the full caption, and label numbers
  * in the order of the lists in `scene.ts`). Several may run side by side. With a number of kinds, each picture shows one
  * of that many made-up kinds, in turn; its line holds the kind's number, and `<name>.portrait` what each kind looks like
  * (uint8, [kinds, 16, 16, 3]).
  */
+import { claim } from "../files/outputs.ts";
 import {
   captionOf,
   CATEGORIES,
@@ -44,7 +45,14 @@ export function labelsOf(scene: Scene): Record<string, number> {
 }
 
 if (import.meta.main) {
-  const [folder, name, first, count, kinds] = Deno.args;
+  const overwrite = Deno.args.includes("--overwrite");
+  const [folder, name, first, count, kinds] = Deno.args.filter((arg) => arg !== "--overwrite");
+  const endings = ["rgb", "thing", "jsonl", ...kinds === undefined ? [] : ["portrait"]];
+  const outputs = endings.map((ending) => ({
+    path: `${folder}/${name}.${ending}`,
+    flag: "<name>",
+  }));
+  await using _ = await claim(outputs, { overwrite });
   using pictures = await Deno.create(`${folder}/${name}.rgb`);
   using covers = await Deno.create(`${folder}/${name}.thing`);
   using lines = await Deno.create(`${folder}/${name}.jsonl`);

@@ -19,6 +19,7 @@ import { imageAlignment, learntFraction } from "../evaluate/alignment.ts";
 import { kid } from "../evaluate/kid.ts";
 import { openScorer, type Scorer } from "../evaluate/scorer.ts";
 import { listPictures, readPicture } from "../files/image.ts";
+import { claim } from "../files/outputs.ts";
 import type { Picture } from "../files/picture.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
@@ -172,6 +173,9 @@ async function measured(): Promise<Row[]> {
 }
 
 if (import.meta.main) {
+  // Two at once would measure the same; rows of an earlier one are gone on from.
+  const output = { path: flags.out, flag: "--out" };
+  await using _ = await claim([output], { reads: [flags.model], overwrite: true });
   const rows = await measured();
   const device = await gpu();
   const model = await loadPipeline(device, flags.model, { addTokens: { [TOKEN]: "ktn" } });

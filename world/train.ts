@@ -5,7 +5,7 @@
  *     deno run -A world/train.ts --stage unet --out DIR --resume
  *
  * DIR becomes a model folder in the layout of diffusers; logs and checkpoints lie in DIR/training/. Ctrl-C saves, and
- * `--resume` goes on bit by bit.
+ * `--resume` goes on bit by bit. What is there already is kept, unless `--overwrite`.
  *
  * What it takes. FLOPs are 2×MAC, backward counted as twice forward; the times at 10 TFLOP/s are arithmetic and a lower
  * bound (small kernels are bound by their launch, and one thread of the host makes the batches); nobody has run it on a
@@ -30,7 +30,8 @@ import { catchInterrupt, Interrupted, interrupted } from "../terminal/interrupt.
 import { whole } from "../terminal/parse.ts";
 import { createProgress } from "../terminal/progress.ts";
 import { gpu } from "../device/adapter.ts";
-import { SETTINGS, type Settings, type Stage, STAGES, trainWorld } from "./train/mod.ts";
+import { claim } from "../files/outputs.ts";
+import { SETTINGS, type Settings, type Stage, STAGES, trainWorld, WRITES } from "./train/mod.ts";
 import { TRAINED } from "./train/settings.ts";
 
 const HELP = `Trains the miniature model from nothing, by moongate itself.
@@ -40,6 +41,7 @@ const HELP = `Trains the miniature model from nothing, by moongate itself.
   --out DIR          the model's folder, made where it is missing
   --stage NAMES      all, or some of ${STAGES.join(", ")}, with commas between
   --resume           go on from the checkpoints in DIR
+  --overwrite        train stages again that were trained into DIR before
   --template DIR     folder with the configs of all parts (default: the shipped miniature)
   --steps N          optimizer steps of each stage (default: ${each("steps")})
   --batch N          pictures a step (default: ${each("batch")})
@@ -121,6 +123,7 @@ async function main(args: string[]): Promise<number> {
       "save-every": text,
       "log-every": text,
       resume: flag,
+      overwrite: flag,
       quiet: flag,
       help: flag,
     },
@@ -141,6 +144,15 @@ async function main(args: string[]): Promise<number> {
       "kind-pictures": values["kind-pictures"],
     });
   const saveEvery = number(values, "save-every", 1), logEvery = number(values, "log-every", 1);
+  if (values.resume && values.overwrite) {
+    throw new UsageError("--resume goes on, --overwrite starts again: give one of them");
+  }
+  const holds = stages.flatMap((stage) => WRITES[stage]);
+  await using _ = await claim([{ path: out, flag: "--out", holds }], {
+    reads: [values.template],
+    overwrite: values.resume || values.overwrite,
+    existing: { what: "stages that were trained", advice: "Go on with them by --resume. " },
+  });
   const progress = createProgress({ quiet: values.quiet });
   using device = await gpu({ onCompile: progress.compiling });
   using interrupt = catchInterrupt({
@@ -155,7 +167,7 @@ async function main(args: string[]): Promise<number> {
     });
   } catch (error) {
     if (!interrupt.requested || (error as Error).name !== "AbortError") throw error;
-    const typed = args.filter((a) => a !== "--resume").join(" ");
+    const typed = args.filter((a) => a !== "--resume" && a !== "--overwrite").join(" ");
     interrupt.saved(`deno run -A world/train.ts ${typed} --resume`);
   } finally {
     progress.stop();

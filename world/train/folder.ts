@@ -20,6 +20,7 @@ import { vaeConfig } from "../../models/vae.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { flatten, unflatten } from "../../tensor/tree.ts";
 import { noiseSchedule } from "../../diffusion/schedule.ts";
+import type { Stage } from "./settings.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** Files that are taken over from the template; the last two only where it has them. */
@@ -49,6 +50,15 @@ const WEIGHTS = {
 
 /** The token table's path among a text encoder's weights. */
 export const TABLE = "text_model.embeddings.token_embedding.weight";
+
+/** What each stage writes below a model's folder; the classifier goes on from what `clip` left in its place. */
+export const WRITES: Readonly<Record<Stage, readonly string[]>> = {
+  tokenizer: ["tokenizer/", ...CONFIGS],
+  vae: [WEIGHTS.vae, "training/vae/"],
+  clip: [WEIGHTS.clip, WEIGHTS.classifier, "training/clip/"],
+  classifier: ["training/classifier/"],
+  unet: [WEIGHTS.unet, WEIGHTS.text_encoder, "training/unet/"],
+};
 
 /** A part of the model with weights. */
 export type Component = keyof typeof WEIGHTS;

@@ -15,6 +15,7 @@ import { trainUnet } from "./unet.ts";
 import { trainVae } from "./vae.ts";
 import { worldVocabulary, writeTokenizer } from "./vocabulary.ts";
 
+export { WRITES } from "./folder.ts";
 export {
   SETTINGS,
   type Settings,
