@@ -24,7 +24,7 @@ export type { CompileProgress } from "./device/pipelines.ts";
 export { AdapterError, DeviceError, OutOfMemoryError } from "./device/errors.ts";
 export { MemoryError } from "./device/memory.ts";
 export { BindingError } from "./compile/plan.ts";
-export type { ProgramBytes } from "./compile/draft.ts";
+export type { ProgramBytes } from "./compile/estimate.ts";
 
 // Tensors and trees of them.
 export type { DType, HostArray } from "./tensor/dtype.ts";
@@ -68,7 +68,16 @@ export {
 } from "./autograd/optimizer.ts";
 
 // Ops.
-export { erf, geglu, gelu, quickGelu, relu, sigmoid, silu, tanh } from "./ops/activation.ts";
+export {
+  erf,
+  geglu,
+  gelu,
+  quickGelu,
+  relu,
+  sigmoid,
+  silu,
+  tanh,
+} from "./ops/elementwise/activation.ts";
 export {
   abs,
   add,
@@ -86,21 +95,26 @@ export {
   sqrt,
   square,
   sub,
-} from "./ops/arithmetic.ts";
-export { cos, sin } from "./ops/trigonometry.ts";
+} from "./ops/elementwise/arithmetic.ts";
+export { cos, sin } from "./ops/elementwise/trigonometry.ts";
 export { attention, type AttentionOptions } from "./ops/attention.ts";
-export { cast } from "./ops/cast.ts";
-export { equal, greaterEqual, less, where } from "./ops/compare.ts";
+export { cast } from "./ops/elementwise/cast.ts";
+export { equal, greaterEqual, less, where } from "./ops/elementwise/compare.ts";
 export { conv2d, type ConvOptions, type Padding } from "./ops/conv.ts";
-export { embedding, replaceRows } from "./ops/embedding.ts";
+export { embedding, replaceRows } from "./ops/embedding/embedding.ts";
 export { stopGradient } from "./ops/gradient.ts";
 export { scalar, tensor } from "./ops/leaf.ts";
-export type { Operand } from "./ops/map.ts";
+export type { Operand } from "./ops/elementwise/map.ts";
 export { linear, matmul, type MatmulOptions } from "./ops/matmul.ts";
 export { expand, type ReduceOptions, sum } from "./ops/broadcast.ts";
 export { concat, upsampleNearest } from "./ops/concat.ts";
 export { pad, permute, reshape, slice, transpose } from "./ops/movement.ts";
-export { groupNorm, type GroupNormOptions, layerNorm, type LayerNormOptions } from "./ops/norm.ts";
+export {
+  groupNorm,
+  type GroupNormOptions,
+  layerNorm,
+  type LayerNormOptions,
+} from "./ops/norm/norm.ts";
 export {
   type DrawOptions,
   foldIn,
@@ -122,19 +136,24 @@ export {
   type PipelineParams,
   textWindow,
 } from "./diffusion/pipeline.ts";
-export type { ClipEncoderConfig } from "./models/clip_encoder.ts";
-export type { ClipTextConfig } from "./models/clip_text.ts";
+export type { ClipEncoderConfig } from "./models/clip/encoder.ts";
+export type { ClipTextConfig } from "./models/clip/text.ts";
 export type {
   AddedConditions,
   AddedConfig,
   Block,
   UNetConfig,
   UNetOptions,
-} from "./models/unet.ts";
-export type { AttentionHook, AttentionSite, ProbabilityMap } from "./models/attention_hook.ts";
-export type { Posterior, VaeConfig } from "./models/vae.ts";
+} from "./models/unet/unet.ts";
+export type { AttentionHook, AttentionSite, ProbabilityMap } from "./models/unet/attention_hook.ts";
+export type { Posterior, VaeConfig } from "./models/vae/vae.ts";
 export { ParameterError, type ParameterTree } from "./models/params.ts";
-export { TokenError, Tokenizer, type TokenizerParts, type WholeToken } from "./models/tokenizer.ts";
+export {
+  TokenError,
+  Tokenizer,
+  type TokenizerParts,
+  type WholeToken,
+} from "./models/clip/tokenizer.ts";
 export {
   checkTexts,
   type CutText,
@@ -144,9 +163,9 @@ export {
 } from "./models/text_window.ts";
 export { type BatchPart, diffusionLoss, type LossBatch, type LossModel } from "./diffusion/loss.ts";
 export type { PromptFeatures } from "./diffusion/conditions.ts";
-export type { NoiseSchedule, Prediction } from "./diffusion/schedule.ts";
-export type { SamplingConfig, Spacing } from "./diffusion/sampling_config.ts";
-export type { SamplerName } from "./diffusion/sampler_names.ts";
+export type { NoiseSchedule, Prediction } from "./diffusion/samplers/schedule.ts";
+export type { SamplingConfig, Spacing } from "./diffusion/samplers/config.ts";
+export type { SamplerName } from "./diffusion/samplers/names.ts";
 export { generate, type LatentOptions, type SampleOptions, Sampler } from "./diffusion/sample.ts";
 export {
   type AttentionMapOptions,
@@ -154,13 +173,13 @@ export {
   attentionMaps,
   attentionSheet,
   type WordMap,
-} from "./diffusion/attention_maps.ts";
+} from "./diffusion/editing/attention_maps.ts";
 export {
   type EditChoices,
   type EditedPicture,
   type EditOptions,
   editPrompt,
-} from "./diffusion/prompt_edit.ts";
+} from "./diffusion/editing/prompt_edit.ts";
 export type { Cut } from "./diffusion/conditions.ts";
 export {
   planSamplingMemory,
@@ -169,17 +188,17 @@ export {
   type SamplingPlan,
   type SamplingShape,
 } from "./diffusion/memory.ts";
-export { SAMPLER_NAMES, type SamplerChoice } from "./diffusion/samplers.ts";
+export { SAMPLER_NAMES, type SamplerChoice } from "./diffusion/samplers/samplers.ts";
 
 // Concepts: training, deltas, merging.
-export type { Pixels } from "./concepts/resample.ts";
-export type { CaptionedPicture, Concept } from "./concepts/batches.ts";
+export type { Pixels } from "./concepts/data/resample.ts";
+export type { CaptionedPicture, Concept } from "./concepts/data/batches.ts";
 export {
   type Checkpoint,
   loadCheckpoint,
   saveCheckpoint,
   type SavedState,
-} from "./concepts/checkpoints.ts";
+} from "./concepts/training/checkpoints.ts";
 export {
   checkBase,
   type Delta,
@@ -189,17 +208,22 @@ export {
   type ScaledChange,
   type TrainedWeight,
   type WeightChange,
-} from "./concepts/delta.ts";
-export type { DeltaFormatName, FormatContext } from "./concepts/formats/format.ts";
-export { loadDelta } from "./concepts/formats/load.ts";
+} from "./concepts/deltas/delta.ts";
+export type { DeltaFormatName, FormatContext } from "./concepts/deltas/formats/format.ts";
+export { loadDelta } from "./concepts/deltas/formats/load.ts";
 export {
   type BaseWeights,
   type SavedDelta,
   saveDelta,
   saveDeltaAs,
   type SaveDeltaOptions,
-} from "./concepts/formats/save.ts";
-export { changeNorm, factoredChange, trainedWeight, weightChange } from "./concepts/changes.ts";
+} from "./concepts/deltas/formats/save.ts";
+export {
+  changeNorm,
+  factoredChange,
+  trainedWeight,
+  weightChange,
+} from "./concepts/deltas/changes.ts";
 export { type Svd, svd } from "./numerics/svd.ts";
 export {
   type GroupChange,
@@ -210,15 +234,15 @@ export {
   type LayerGroup,
   layerGroup,
   type ParameterPair,
-} from "./concepts/analyse.ts";
+} from "./concepts/deltas/analyse.ts";
 export {
   compressDelta,
   type Compressed,
   type CompressOptions,
   type CompressTarget,
   rankOfEnergy,
-} from "./concepts/compress.ts";
-export { type AppliedDelta, withDelta, withDeltas } from "./concepts/apply.ts";
+} from "./concepts/deltas/compress.ts";
+export { type AppliedDelta, withDelta, withDeltas } from "./concepts/deltas/apply.ts";
 export {
   type DuplicateRow,
   type Matrix,
@@ -231,8 +255,8 @@ export {
   type MergeSolver,
   mergeSolver,
   type MergeSolverOptions,
-} from "./concepts/merge.ts";
-export { type MergedDelta, mergeDeltas, type MergeDeltasOptions } from "./concepts/merge_deltas.ts";
+} from "./concepts/merge/solve.ts";
+export { type MergedDelta, mergeDeltas, type MergeDeltasOptions } from "./concepts/merge/deltas.ts";
 export {
   layouts,
   planTrainingMemory,
@@ -240,15 +264,15 @@ export {
   type StepShape,
   type TrainingPlan,
   type TrainingShape,
-} from "./concepts/memory.ts";
-export type { StepLayout } from "./concepts/step.ts";
-export type { Preparing } from "./concepts/known.ts";
+} from "./concepts/training/memory.ts";
+export type { StepLayout } from "./concepts/training/step.ts";
+export type { Preparing } from "./concepts/training/precomputed.ts";
 export {
   trainConcepts,
   TrainingError,
   type TrainOptions,
   type TrainReport,
-} from "./concepts/train.ts";
+} from "./concepts/training/train.ts";
 export {
   type ChooseOptions,
   chooseRegularization,
@@ -256,19 +280,28 @@ export {
   type ComparingOptions,
   type PromptEncoder,
   rankCaptions,
-} from "./concepts/choose.ts";
-export { readRegularization } from "./concepts/regularization.ts";
-export { type RareToken, type RareTokenOptions, rareTokens } from "./concepts/rare_tokens.ts";
-export { rateFactor, type RateOptions, type RateSchedule, scheduleOf } from "./concepts/rates.ts";
-export { type Preset, type PresetChoices, PRESETS } from "./concepts/presets.ts";
-export { customDiffusionMask } from "./concepts/trains.ts";
+} from "./concepts/data/choose.ts";
+export { readRegularization } from "./concepts/data/regularization.ts";
+export {
+  type RareToken,
+  type RareTokenOptions,
+  rareTokens,
+} from "./concepts/training/rare_tokens.ts";
+export {
+  rateFactor,
+  type RateOptions,
+  type RateSchedule,
+  scheduleOf,
+} from "./concepts/training/rates.ts";
+export { type Preset, type PresetChoices, PRESETS } from "./concepts/training/presets.ts";
+export { customDiffusionMask } from "./concepts/training/trainable.ts";
 export {
   type Method,
   type MethodChoices,
   type MethodPreset,
   METHODS,
   type Trains,
-} from "./concepts/methods.ts";
+} from "./concepts/training/methods.ts";
 
 // Whether this machine computes a model as PyTorch does.
 export {
@@ -306,18 +339,25 @@ export {
   type ScoreOptions,
   scorePictures,
 } from "./evaluate/scores.ts";
-export type { ClipConfig, ClipVisionConfig } from "./models/clip_vision.ts";
+export type { ClipConfig, ClipVisionConfig } from "./models/clip/vision.ts";
 export type { VitConfig } from "./models/vit.ts";
 
 // Pictures and files.
 export { FileError } from "./files/errors.ts";
-export { fingerprint } from "./files/fingerprint.ts";
-export { type ModelFolder, openModelFolder } from "./files/folder.ts";
-export { type CaptionedFile, listCaptioned } from "./files/collection.ts";
-export { fitted, listPictures, type Picture, readPicture, resize, squared } from "./files/image.ts";
-export type { ResizeFilter } from "./files/resize.ts";
-export { readPngText, writePng } from "./files/png.ts";
-export { sheet, type SheetOptions } from "./files/sheet.ts";
+export { fingerprint } from "./files/models/fingerprint.ts";
+export { type ModelFolder, openModelFolder } from "./files/models/folder.ts";
+export { type CaptionedFile, listCaptioned } from "./files/pictures/collection.ts";
+export {
+  fitted,
+  listPictures,
+  type Picture,
+  readPicture,
+  resize,
+  squared,
+} from "./files/pictures/image.ts";
+export type { ResizeFilter } from "./files/pictures/resize.ts";
+export { readPngText, writePng } from "./files/pictures/png.ts";
+export { sheet, type SheetOptions } from "./files/pictures/sheet.ts";
 export type { JsonObject } from "./files/json.ts";
 export type { ByteSource } from "./files/source.ts";
 export {
@@ -327,14 +367,14 @@ export {
   type StoredTensor,
   type TensorInfo,
   type TensorSource,
-} from "./files/safetensors.ts";
-export { type TensorToWrite, writeSafetensors } from "./files/safetensors_write.ts";
+} from "./files/safetensors/read.ts";
+export { type TensorToWrite, writeSafetensors } from "./files/safetensors/write.ts";
 export {
   openTorch,
   type TorchDict,
   type TorchFile,
   type TorchTensor,
   type TorchValue,
-} from "./files/torch_checkpoint.ts";
-export { type TorchToWrite, writeTorch } from "./files/torch_write.ts";
-export { openWeights } from "./files/weights.ts";
+} from "./files/torch/checkpoint.ts";
+export { type TorchToWrite, writeTorch } from "./files/torch/write.ts";
+export { openWeights } from "./files/models/weights.ts";

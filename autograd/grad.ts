@@ -7,7 +7,7 @@ import { flatten, mapTree, type Tree } from "../tensor/tree.ts";
 import { variable } from "../ops/gradient.ts";
 import { literal } from "../ops/leaf.ts";
 import { expand } from "../ops/broadcast.ts";
-import { add } from "../ops/arithmetic.ts";
+import { add } from "../ops/elementwise/arithmetic.ts";
 
 /**
  * Cotangents of `wanted` given cotangents of `outputs`: vᵀJ, recorded on the tape.

@@ -6,8 +6,8 @@ import { Tensor } from "../tensor/tensor.ts";
 import { flatten, mapTree, matches, type Tree } from "../tensor/tree.ts";
 import { what } from "../tensor/what.ts";
 import { tensor } from "../ops/leaf.ts";
-import { cast } from "../ops/cast.ts";
-import { embedding, replaceRows } from "../ops/embedding.ts";
+import { cast } from "../ops/elementwise/cast.ts";
+import { embedding, replaceRows } from "../ops/embedding/embedding.ts";
 
 /** Only these rows of a matrix train. */
 export interface Rows {

@@ -7,8 +7,8 @@ import { expectTensor, type Tensor } from "../tensor/tensor.ts";
 import { expectOptions } from "../tensor/arguments.ts";
 import { what } from "../tensor/what.ts";
 import { flatten } from "../tensor/tree.ts";
-import { add, div, minimum, mul, sqrt, square, sub } from "../ops/arithmetic.ts";
-import type { Operand } from "../ops/map.ts";
+import { add, div, minimum, mul, sqrt, square, sub } from "../ops/elementwise/arithmetic.ts";
+import type { Operand } from "../ops/elementwise/map.ts";
 import { expand, sum } from "../ops/broadcast.ts";
 import { literal, scalar } from "../ops/leaf.ts";
 

@@ -10,12 +10,12 @@ import {
   planTrainingMemory,
   type TrainingPlan,
   type TrainingShape,
-} from "../concepts/memory.ts";
-import { trainingMask } from "../concepts/trains.ts";
+} from "../concepts/training/memory.ts";
+import { trainingMask } from "../concepts/training/trainable.ts";
 import { MemoryError } from "../device/memory.ts";
 import type { Precision } from "../diffusion/memory.ts";
 import { type PipelineConfig, withActivations } from "../diffusion/pipeline.ts";
-import { noiseSchedule } from "../diffusion/schedule.ts";
+import { noiseSchedule } from "../diffusion/samplers/schedule.ts";
 import { architectureNamed } from "../models/architectures.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { bytes, bytesNeeded } from "../numerics/quantities.ts";

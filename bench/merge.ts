@@ -4,7 +4,7 @@
  *
  * Usage: `deno run bench/merge.ts [captions] [words of each, with the end]`
  */
-import { mergeSolver } from "../concepts/merge.ts";
+import { mergeSolver } from "../concepts/merge/solve.ts";
 import type { Matrix } from "../numerics/matrix.ts";
 import { hostRandom } from "../numerics/random.ts";
 import { duration } from "../numerics/quantities.ts";

@@ -1,9 +1,9 @@
 /** This library in the comparison, as a user would call it: compiled functions whose operands and results stay on the device. */
-import { add, square, sub } from "../ops/arithmetic.ts";
-import { relu } from "../ops/activation.ts";
+import { add, square, sub } from "../ops/elementwise/arithmetic.ts";
+import { relu } from "../ops/elementwise/activation.ts";
 import { conv2d } from "../ops/conv.ts";
 import { matmul } from "../ops/matmul.ts";
-import { layerNorm } from "../ops/norm.ts";
+import { layerNorm } from "../ops/norm/norm.ts";
 import { mean } from "../ops/reduce.ts";
 import { softmax } from "../ops/softmax.ts";
 import { grad } from "../autograd/grad.ts";

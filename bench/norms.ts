@@ -4,9 +4,9 @@
  *
  * Usage: `deno run -A tools/vulkan.ts run -A bench/norms.ts [part of a case's name]`
  */
-import { exp, mul } from "../ops/arithmetic.ts";
-import { geglu, silu } from "../ops/activation.ts";
-import { groupNorm, layerNorm } from "../ops/norm.ts";
+import { exp, mul } from "../ops/elementwise/arithmetic.ts";
+import { geglu, silu } from "../ops/elementwise/activation.ts";
+import { groupNorm, layerNorm } from "../ops/norm/norm.ts";
 import { logSumExp, softmax } from "../ops/softmax.ts";
 import { input } from "../ops/leaf.ts";
 import { vjp } from "../autograd/grad.ts";

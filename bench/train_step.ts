@@ -6,16 +6,16 @@
  */
 import { adamInit } from "../autograd/optimizer.ts";
 import { evaluate } from "../compile/compile.ts";
-import { type BatchOptions, type Concept, targetsOf } from "../concepts/batches.ts";
+import { type BatchOptions, type Concept, targetsOf } from "../concepts/data/batches.ts";
 import { TRAINING } from "../concepts/defaults.ts";
-import { knownBefore, stepBatches } from "../concepts/known.ts";
-import type { Pixels } from "../concepts/resample.ts";
-import { trainingStep } from "../concepts/step.ts";
-import { customDiffusionMask } from "../concepts/trains.ts";
+import { knownBefore, stepBatches } from "../concepts/training/precomputed.ts";
+import type { Pixels } from "../concepts/data/resample.ts";
+import { trainingStep } from "../concepts/training/step.ts";
+import { customDiffusionMask } from "../concepts/training/trainable.ts";
 import { gpu } from "../device/adapter.ts";
 import type { LoweredDispatch } from "../compile/lower.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
-import { vaeFactor } from "../models/vae.ts";
+import { vaeFactor } from "../models/vae/vae.ts";
 import { tensor } from "../ops/leaf.ts";
 import { median } from "./harness.ts";
 import { bytes, duration, figures, scale } from "../numerics/quantities.ts";

@@ -3,25 +3,25 @@
  */
 import { Command, CommanderError } from "npm:commander@15.1.0";
 import settings from "../deno.json" with { type: "json" };
-import { analyseCommand } from "./analyse.ts";
-import { attentionCommand } from "./attention.ts";
-import { compressCommand } from "./compress.ts";
-import { convertCommand } from "./convert.ts";
-import { demoCommand } from "./demo.ts";
-import { doctorCommand } from "./doctor.ts";
-import { editCommand } from "./edit.ts";
+import { analyseCommand } from "./analyse/verb.ts";
+import { attentionCommand } from "./attention/verb.ts";
+import { compressCommand } from "./compress/verb.ts";
+import { convertCommand } from "./convert/verb.ts";
+import { demoCommand } from "./demo/verb.ts";
+import { doctorCommand } from "./doctor/verb.ts";
+import { editCommand } from "./edit/verb.ts";
 import { report, UsageError } from "../terminal/errors.ts";
-import { evaluateCommand } from "./evaluate.ts";
+import { evaluateCommand } from "./evaluate/verb.ts";
 import { visible } from "../files/visible.ts";
-import { generateCommand } from "./generate.ts";
-import { excessHint, flagHint } from "./hints.ts";
-import { inspectCommand } from "./inspect.ts";
+import { generateCommand } from "./generate/verb.ts";
+import { excessHint, flagHint } from "./shared/hints.ts";
+import { inspectCommand } from "./inspect/verb.ts";
 import { Interrupted, interrupted } from "../terminal/interrupt.ts";
-import { mergeCommand } from "./merge.ts";
-import { tokensCommand } from "./tokens.ts";
-import { trainCommand } from "./train.ts";
-import type { Context } from "./verb.ts";
-import { verifyCommand } from "./verify.ts";
+import { mergeCommand } from "./merge/verb.ts";
+import { tokensCommand } from "./tokens/verb.ts";
+import { trainCommand } from "./train/verb.ts";
+import type { Context } from "./shared/verb.ts";
+import { verifyCommand } from "./verify/verb.ts";
 import * as work from "./work.ts";
 
 /**

@@ -3,12 +3,12 @@
  *
  * Why its own file: the verbs turn flags into these, `work.ts` turns these into work, and neither knows the other.
  */
-import type { SamplerName } from "../diffusion/sampler_names.ts";
-import type { CompressTarget } from "../concepts/compress.ts";
-import type { DeltaFormatName } from "../concepts/formats/format.ts";
-import type { Method, Trains } from "../concepts/methods.ts";
-import type { Preset } from "../concepts/presets.ts";
-import type { RateSchedule } from "../concepts/rates.ts";
+import type { SamplerName } from "../diffusion/samplers/names.ts";
+import type { CompressTarget } from "../concepts/deltas/compress.ts";
+import type { DeltaFormatName } from "../concepts/deltas/formats/format.ts";
+import type { Method, Trains } from "../concepts/training/methods.ts";
+import type { Preset } from "../concepts/training/presets.ts";
+import type { RateSchedule } from "../concepts/training/rates.ts";
 import type { Interrupt } from "../terminal/interrupt.ts";
 import type { Progress } from "../terminal/progress.ts";
 

@@ -10,7 +10,7 @@ import { opsOf, TensorNames } from "./explain.ts";
 import { readsOf, type Step } from "./fuse.ts";
 import { interpret } from "./interpret.ts";
 import type { Program } from "./program.ts";
-import { encodeAlone, type Recorded, rehearse } from "./rehearse.ts";
+import { encodeAlone, type Recorded, rehearse } from "./one_by_one.ts";
 import { figures } from "../numerics/quantities.ts";
 
 /** What is wrong with a dispatch. */

@@ -13,7 +13,7 @@ import { loadsOf, operationsOf } from "./expr.ts";
 import { alignColumns, clip, LABEL_WIDTH, opsOf } from "./explain.ts";
 import type { LoweredDispatch } from "./lower.ts";
 import { bytesOf } from "./plan.ts";
-import { encodeAlone, type Recorded, rehearse } from "./rehearse.ts";
+import { encodeAlone, type Recorded, rehearse } from "./one_by_one.ts";
 import { bytes, duration, scale, share } from "../numerics/quantities.ts";
 
 /** One dispatch, measured. */

@@ -21,7 +21,7 @@ import {
   number,
   vector,
 } from "./emit.ts";
-import { joinExtreme } from "../ops/nan.ts";
+import { joinExtreme } from "../ops/elementwise/nan.ts";
 import { leastOf } from "../tensor/element.ts";
 import type { Expr } from "./expr.ts";
 import type { TensorUse } from "./elementwise.ts";

@@ -2,7 +2,7 @@
  * What a walk does with the model's attention. The functions are traced into the step that is compiled; what differs
  * between steps is handed to them as data, as everything in a walk.
  */
-import type { AttentionHook } from "../models/attention_hook.ts";
+import type { AttentionHook } from "../models/unet/attention_hook.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 

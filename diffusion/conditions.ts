@@ -7,9 +7,9 @@ import { type Shape, ShapeError, show } from "../tensor/shape.ts";
 import { tensor } from "../ops/leaf.ts";
 import { concat } from "../ops/concat.ts";
 import { reshape, slice } from "../ops/movement.ts";
-import { clipText, projectText } from "../models/clip_text.ts";
+import { clipText, projectText } from "../models/clip/text.ts";
 import type { ParameterTree } from "../models/params.ts";
-import { type AddedConditions, SIZE_NUMBERS, type UNetConfig } from "../models/unet.ts";
+import { type AddedConditions, SIZE_NUMBERS, type UNetConfig } from "../models/unet/unet.ts";
 import type { PipelineConfig, PipelineParams } from "./pipeline.ts";
 
 /** Text encoders by name. */

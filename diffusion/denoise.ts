@@ -5,22 +5,22 @@
  */
 import { compile, type Compiled } from "../compile/compile.ts";
 import type { Device } from "../device/device.ts";
-import { add, mul, sub } from "../ops/arithmetic.ts";
+import { add, mul, sub } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
 import { expand } from "../ops/broadcast.ts";
 import { concat } from "../ops/concat.ts";
 import { slice } from "../ops/movement.ts";
-import { greaterEqual, where } from "../ops/compare.ts";
+import { greaterEqual, where } from "../ops/elementwise/compare.ts";
 import { foldIn, keyFromSeed, randomNormal } from "../ops/random.ts";
-import { type AddedConditions, unet, type UNetConfig } from "../models/unet.ts";
-import type { AttentionHook } from "../models/attention_hook.ts";
+import { type AddedConditions, unet, type UNetConfig } from "../models/unet/unet.ts";
+import type { AttentionHook } from "../models/unet/attention_hook.ts";
 import type { ParameterTree } from "../models/params.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
 import type { AttentionControl, HookMaker } from "./attention_control.ts";
-import type { NoiseSchedule } from "./schedule.ts";
-import { trajectory, type TrajectoryOptions } from "./samplers.ts";
-import type { SamplingStep, Trajectory } from "./trajectory.ts";
+import type { NoiseSchedule } from "./samplers/schedule.ts";
+import { trajectory, type TrajectoryOptions } from "./samplers/samplers.ts";
+import type { SamplingStep, Trajectory } from "./samplers/trajectory.ts";
 
 /** What a walk starts from and how it goes. */
 export interface Walk extends TrajectoryOptions {

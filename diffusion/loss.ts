@@ -5,19 +5,19 @@
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Shape, ShapeError, show } from "../tensor/shape.ts";
-import { add, div, maximum, mul, square, sub } from "../ops/arithmetic.ts";
-import { cast } from "../ops/cast.ts";
-import { embedding } from "../ops/embedding.ts";
+import { add, div, maximum, mul, square, sub } from "../ops/elementwise/arithmetic.ts";
+import { cast } from "../ops/elementwise/cast.ts";
+import { embedding } from "../ops/embedding/embedding.ts";
 import { tensor } from "../ops/leaf.ts";
 import { reshape, slice } from "../ops/movement.ts";
 import { randomNormal, randomUniform } from "../ops/random.ts";
 import { sum } from "../ops/broadcast.ts";
 import { mean } from "../ops/reduce.ts";
 import type { PipelineConfig, PipelineParams } from "./pipeline.ts";
-import { unet, type UNetOptions } from "../models/unet.ts";
-import { type Posterior, toLatent, vaeEncode, vaeFactor } from "../models/vae.ts";
+import { unet, type UNetOptions } from "../models/unet/unet.ts";
+import { type Posterior, toLatent, vaeEncode, vaeFactor } from "../models/vae/vae.ts";
 import { addedConditions, type PromptFeatures, promptFeatures, uncut } from "./conditions.ts";
-import { type NoiseSchedule, noising, target } from "./schedule.ts";
+import { type NoiseSchedule, noising, target } from "./samplers/schedule.ts";
 
 /** The parts of a model that the loss reads. A `Pipeline` is one. */
 export interface LossModel {

@@ -1,9 +1,9 @@
 /** How much GPU memory sampling takes, planned from shapes, and how many pictures at once fit into a budget. */
-import { draft } from "../compile/draft.ts";
+import { draft } from "../compile/estimate.ts";
 import { BindingError } from "../compile/plan.ts";
 import { bufferSize, MemoryError } from "../device/memory.ts";
-import { SIZE_NUMBERS, unet } from "../models/unet.ts";
-import { vaeFactor } from "../models/vae.ts";
+import { SIZE_NUMBERS, unet } from "../models/unet/unet.ts";
+import { vaeFactor } from "../models/vae/vae.ts";
 import { input } from "../ops/leaf.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";

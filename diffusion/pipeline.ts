@@ -4,23 +4,23 @@
  */
 import type { Device } from "../device/device.ts";
 import { AdapterError } from "../device/errors.ts";
-import { type NoiseSchedule, noiseSchedule } from "./schedule.ts";
-import { byChannels } from "../files/compvis_others.ts";
+import { type NoiseSchedule, noiseSchedule } from "./samplers/schedule.ts";
+import { byChannels } from "../files/models/compvis_others.ts";
 import { FileError } from "../files/errors.ts";
-import { type ModelFolder, openModelFolder } from "../files/folder.ts";
+import { type ModelFolder, openModelFolder } from "../files/models/folder.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
-import { type ClipTextConfig, clipTextConfig } from "../models/clip_text.ts";
+import { type ClipTextConfig, clipTextConfig } from "../models/clip/text.ts";
 import { loadComponent, type LoadOptions } from "../models/load.ts";
 import { type ParameterTree, symbolicParameters } from "../models/params.ts";
-import { addTokens, type NewRow, withRows } from "../models/new_tokens.ts";
+import { addTokens, type NewRow, withRows } from "../models/clip/new_tokens.ts";
 import { parameterSpecs } from "../models/specs.ts";
 import type { TextWindow } from "../models/text_window.ts";
-import { loadTokenizer, type Tokenizer } from "../models/tokenizer.ts";
-import { type UNetConfig, unetConfig } from "../models/unet.ts";
-import { type VaeConfig, vaeConfig } from "../models/vae.ts";
+import { loadTokenizer, type Tokenizer } from "../models/clip/tokenizer.ts";
+import { type UNetConfig, unetConfig } from "../models/unet/unet.ts";
+import { type VaeConfig, vaeConfig } from "../models/vae/vae.ts";
 
 /** Configs by component, named as the folders are. */
 export interface PipelineConfig {

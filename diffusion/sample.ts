@@ -2,9 +2,9 @@
 import { compile, type Compiled } from "../compile/compile.ts";
 import { memorySize } from "../device/memory.ts";
 import { StepReports } from "../device/step_reports.ts";
-import type { Picture } from "../files/picture.ts";
-import { fitted } from "../files/resize.ts";
-import { mul } from "../ops/arithmetic.ts";
+import type { Picture } from "../files/pictures/picture.ts";
+import { fitted } from "../files/pictures/resize.ts";
+import { mul } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
 import { slice } from "../ops/movement.ts";
 import {
@@ -18,13 +18,13 @@ import {
 import { type Pipeline, type PipelineConfig, textWindow } from "./pipeline.ts";
 import type { ParameterTree } from "../models/params.ts";
 import { checkTexts, type OnWarning } from "../models/text_window.ts";
-import { vaeFactor } from "../models/vae.ts";
+import { vaeFactor } from "../models/vae/vae.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AttentionControl } from "./attention_control.ts";
 import { Denoiser, type WalkEnd } from "./denoise.ts";
 import { fitSampling } from "./memory.ts";
-import type { SamplerChoice } from "./samplers.ts";
+import type { SamplerChoice } from "./samplers/samplers.ts";
 import { decoding, encoding, starting } from "./stages.ts";
 
 /** Pictures that are sampled at once where no one says how many. */

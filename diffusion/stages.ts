@@ -1,8 +1,8 @@
 /** What surrounds the walk from noise to a latent: text before it, perhaps a picture, and the autoencoder behind. */
-import { add, maximum, minimum, mul } from "../ops/arithmetic.ts";
+import { add, maximum, minimum, mul } from "../ops/elementwise/arithmetic.ts";
 import { reshape } from "../ops/movement.ts";
 import type { ParameterTree } from "../models/params.ts";
-import { fromLatent, toLatent, vaeDecode, vaeEncode } from "../models/vae.ts";
+import { fromLatent, toLatent, vaeDecode, vaeEncode } from "../models/vae/vae.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Encoders, type PromptFeatures, promptFeatures } from "./conditions.ts";
 import type { PipelineConfig } from "./pipeline.ts";

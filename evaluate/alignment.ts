@@ -3,7 +3,7 @@
  * fit their prompts.
  */
 import { mean } from "./interval.ts";
-import { tokensIn } from "../concepts/prompts.ts";
+import { tokensIn } from "../concepts/data/prompts.ts";
 import { bootstrap, type BootstrapOptions, type Estimate } from "./bootstrap.ts";
 import { type Features, innerProducts, normalized, takeRows } from "./features.ts";
 

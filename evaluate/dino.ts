@@ -2,8 +2,8 @@
 import { compile } from "../compile/compile.ts";
 import type { Device } from "../device/device.ts";
 import { readJsonObject } from "../files/json.ts";
-import { openWeights } from "../files/weights.ts";
-import { weightsFile } from "../files/weights_file.ts";
+import { openWeights } from "../files/models/weights.ts";
+import { weightsFile } from "../files/models/weights_file.ts";
 import { loadComponent } from "../models/load.ts";
 import { type VitConfig, vitConfig, vitFeatures } from "../models/vit.ts";
 import type { Tensor } from "../tensor/tensor.ts";

@@ -2,8 +2,8 @@
 import type { Device } from "../device/device.ts";
 import { FileError } from "../files/errors.ts";
 import { isObject, readJsonObject } from "../files/json.ts";
-import { crop, type Picture } from "../files/picture.ts";
-import { resize, type ResizeFilter } from "../files/resize.ts";
+import { crop, type Picture } from "../files/pictures/picture.ts";
+import { resize, type ResizeFilter } from "../files/pictures/resize.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Features } from "./features.ts";

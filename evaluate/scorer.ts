@@ -2,10 +2,10 @@
 import { compile } from "../compile/compile.ts";
 import type { Device } from "../device/device.ts";
 import { FileError } from "../files/errors.ts";
-import { openModelFolder } from "../files/folder.ts";
-import type { Picture } from "../files/picture.ts";
+import { openModelFolder } from "../files/models/folder.ts";
+import type { Picture } from "../files/pictures/picture.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { classify, clipVisionConfig } from "../models/clip_vision.ts";
+import { classify, clipVisionConfig } from "../models/clip/vision.ts";
 import { loadComponent } from "../models/load.ts";
 import { type ClipScorer, openClip } from "./clip.ts";
 import { inBatches, lookOf } from "./encoder.ts";

@@ -1,5 +1,5 @@
 /** All scores of a set of generated pictures at once: what `moongate evaluate` shows. */
-import type { Picture } from "../files/picture.ts";
+import type { Picture } from "../files/pictures/picture.ts";
 import type { OnWarning } from "../models/text_window.ts";
 import { imageAlignmentEstimate, textAlignmentEstimate, withoutTokens } from "./alignment.ts";
 import type { BootstrapOptions, Estimate } from "./bootstrap.ts";

@@ -4,7 +4,7 @@
  * Why not the text alone: cut to a length, or without its punctuation, two texts may be one, and the second file would
  * take the first one's place.
  */
-import { crc32 } from "./crc32.ts";
+import { crc32 } from "./archives/crc32.ts";
 
 /** Most bytes of a text's own characters in a name: systems take 255, and endings and numbers come on top. */
 const MOST_BYTES = 120, MOST = 60;

@@ -4,7 +4,7 @@
  * Why a file lock and not only a file: the system lets go of it when its process is gone, however that ended, in
  * whichever container it ran and whoever has its number now. The process's number in the file is for people.
  */
-import { crc32 } from "./crc32.ts";
+import { crc32 } from "./archives/crc32.ts";
 import { FileError } from "./errors.ts";
 import { entryAt, folded, identityOf, joined, nameOf, parentOf, unseen } from "./paths.ts";
 

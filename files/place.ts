@@ -5,10 +5,10 @@
 import { FileError } from "./errors.ts";
 import { isFile, isFolder, namesIn } from "./paths.ts";
 import { type ByteSource, fileSource, readBytes } from "./source.ts";
-import { tarMembers } from "./tar.ts";
+import { tarMembers } from "./archives/tar.ts";
 import { decodeText } from "./text.ts";
 import { visibleLine } from "./visible.ts";
-import { openZip, readEntry } from "./zip.ts";
+import { openZip, readEntry } from "./archives/zip.ts";
 
 /** Files that lie together. */
 export interface Place {

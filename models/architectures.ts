@@ -1,9 +1,9 @@
 /** Well-known models by name: the configs that their folders hold, so that nothing has to be there to speak of them. */
-import { clipTextConfig } from "./clip_text.ts";
-import { clipConfig } from "./clip_vision.ts";
+import { clipTextConfig } from "./clip/text.ts";
+import { clipConfig } from "./clip/vision.ts";
 import type { ModelConfig } from "./specs.ts";
-import { unetConfig } from "./unet.ts";
-import { vaeConfig } from "./vae.ts";
+import { unetConfig } from "./unet/unet.ts";
+import { vaeConfig } from "./vae/vae.ts";
 import { vitConfig } from "./vit.ts";
 
 /** The configs of a named architecture by component, called as the folders are. */

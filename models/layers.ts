@@ -4,11 +4,11 @@
  */
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { add } from "../ops/arithmetic.ts";
-import { cast } from "../ops/cast.ts";
+import { add } from "../ops/elementwise/arithmetic.ts";
+import { cast } from "../ops/elementwise/cast.ts";
 import { conv2d } from "../ops/conv.ts";
 import { linear } from "../ops/matmul.ts";
-import { groupNorm, layerNorm } from "../ops/norm.ts";
+import { groupNorm, layerNorm } from "../ops/norm/norm.ts";
 import type { Parameters } from "./params.ts";
 
 /** `x·Wᵀ + b` over the last axis: `[…, in]` → `[…, out]`. */

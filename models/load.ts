@@ -5,8 +5,8 @@
 import type { Device } from "../device/device.ts";
 import { FileError } from "../files/errors.ts";
 import { isReal } from "../files/dtypes.ts";
-import type { TensorSource } from "../files/safetensors.ts";
-import type { TensorToWrite } from "../files/safetensors_write.ts";
+import type { TensorSource } from "../files/safetensors/read.ts";
+import type { TensorToWrite } from "../files/safetensors/write.ts";
 import { sameShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten, unflatten } from "../tensor/tree.ts";

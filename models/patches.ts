@@ -1,6 +1,6 @@
 /** Pictures as a transformer reads them: CLIP's image encoder and DINO begin alike, under other names. */
-import { add } from "../ops/arithmetic.ts";
-import { cast } from "../ops/cast.ts";
+import { add } from "../ops/elementwise/arithmetic.ts";
+import { cast } from "../ops/elementwise/cast.ts";
 import { expand } from "../ops/broadcast.ts";
 import { concat } from "../ops/concat.ts";
 import { reshape } from "../ops/movement.ts";

@@ -4,11 +4,11 @@ import {
   clipSpecs,
   type ClipVisionConfig,
   clipVisionSpecs,
-} from "./clip_vision.ts";
-import { type ClipTextConfig, clipTextSpecs } from "./clip_text.ts";
+} from "./clip/vision.ts";
+import { type ClipTextConfig, clipTextSpecs } from "./clip/text.ts";
 import type { ParameterSpecs } from "./params.ts";
-import { type UNetConfig, unetSpecs } from "./unet.ts";
-import { type VaeConfig, vaeSpecs } from "./vae.ts";
+import { type UNetConfig, unetSpecs } from "./unet/unet.ts";
+import { type VaeConfig, vaeSpecs } from "./vae/vae.ts";
 import { type VitConfig, vitSpecs } from "./vit.ts";
 
 /** The config of any model. */

@@ -3,7 +3,7 @@
  * here as in every program, but never silently: the caller hears of it, and a text that would lose a new word is refused,
  * since pictures made of the rest, and training on it, would be of something else.
  */
-import { TokenError, type Tokenizer } from "./tokenizer.ts";
+import { TokenError, type Tokenizer } from "./clip/tokenizer.ts";
 
 /** Hears of something that goes on, but not as one may think. One line, for people. */
 export type OnWarning = (warning: string) => void;

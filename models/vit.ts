@@ -5,7 +5,7 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { input } from "../ops/leaf.ts";
 import { reshape, slice } from "../ops/movement.ts";
-import { clipEncoder, type ClipEncoderConfig, type EncoderNames } from "./clip_encoder.ts";
+import { clipEncoder, type ClipEncoderConfig, type EncoderNames } from "./clip/encoder.ts";
 import { ConfigReader } from "./config.ts";
 import { layerNormLayer } from "./layers.ts";
 import { embedPatches, patchTokens } from "./patches.ts";

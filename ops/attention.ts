@@ -7,8 +7,8 @@ import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { defineOp } from "../tensor/op.ts";
 import type { KernelContext, KernelPlan } from "../tensor/kernel.ts";
-import { mul, sub } from "./arithmetic.ts";
-import { cast } from "./cast.ts";
+import { mul, sub } from "./elementwise/arithmetic.ts";
+import { cast } from "./elementwise/cast.ts";
 import { expand, sum } from "./broadcast.ts";
 import { literal } from "./leaf.ts";
 import {

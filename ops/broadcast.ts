@@ -16,8 +16,8 @@ import {
 import type { DType } from "../tensor/dtype.ts";
 import { contiguous, expandView } from "../tensor/view.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
-import { cast } from "./cast.ts";
-import { wrapped } from "./elementwise.ts";
+import { cast } from "./elementwise/cast.ts";
+import { wrapped } from "./elementwise/define.ts";
 import { gather, reshape } from "./movement.ts";
 
 /** Attributes of the reduction ops: reduced axes stay as extent 1. */

@@ -3,7 +3,7 @@ import { apply, expectTensor, type Tensor } from "../tensor/tensor.ts";
 import { expectArray, expectNumber, expectTensors } from "../tensor/arguments.ts";
 import { axisOf, ShapeError } from "../tensor/shape.ts";
 import { wholeNumber } from "../tensor/element.ts";
-import { defineMap } from "./elementwise.ts";
+import { defineMap } from "./elementwise/define.ts";
 import { expand } from "./broadcast.ts";
 import { pad, reshape } from "./movement.ts";
 

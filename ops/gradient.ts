@@ -3,7 +3,7 @@ import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectTensors } from "../tensor/arguments.ts";
 import { axisOf } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
-import { add } from "./arithmetic.ts";
+import { add } from "./elementwise/arithmetic.ts";
 import { pad, slice } from "./movement.ts";
 
 const stopGradientOp = defineOp<undefined>({

@@ -6,8 +6,8 @@ import { sameShape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.
 import { defineOp } from "../tensor/op.ts";
 import { matrix } from "./gemm/operands.ts";
 import { planGemm } from "./gemm/plan.ts";
-import { add } from "./arithmetic.ts";
-import { cast } from "./cast.ts";
+import { add } from "./elementwise/arithmetic.ts";
+import { cast } from "./elementwise/cast.ts";
 import { reshape, transpose } from "./movement.ts";
 import { sum } from "./broadcast.ts";
 

@@ -4,7 +4,7 @@
  * step, so a compiled program draws new numbers without being compiled anew, and a draw can be repeated anywhere:
  * `hostNormal` gives on the host what `randomNormal` gives on the device.
  */
-import { cosineOf, sineOf } from "./trigonometry.ts";
+import { cosineOf, sineOf } from "./elementwise/trigonometry.ts";
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { expectShape } from "../tensor/host.ts";

@@ -4,7 +4,7 @@ import { defineOp } from "../tensor/op.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { leastOf } from "../tensor/element.ts";
 import { ShapeError, show } from "../tensor/shape.ts";
-import { div, mul } from "./arithmetic.ts";
+import { div, mul } from "./elementwise/arithmetic.ts";
 import {
   expand,
   expectReduction,
@@ -16,8 +16,8 @@ import {
   sum,
   sumOp,
 } from "./broadcast.ts";
-import { cast } from "./cast.ts";
-import { equal } from "./compare.ts";
+import { cast } from "./elementwise/cast.ts";
+import { equal } from "./elementwise/compare.ts";
 
 /** Registered as `max`. */
 export const maxOp = defineOp<ReduceAttrs>({

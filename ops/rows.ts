@@ -17,7 +17,7 @@ import {
   sumTurns,
 } from "../tensor/kernel.ts";
 import type { DType } from "../tensor/dtype.ts";
-import { MINUS_INFINITE } from "./nan.ts";
+import { MINUS_INFINITE } from "./elementwise/nan.ts";
 
 /** An operand of the same shape as the matrix; the kernel sees its values as `v[i]`, in f32. */
 export interface RowOperand {

@@ -1,5 +1,5 @@
 /** The tables and figures, as data: what each shows, and what the paper says there. */
-import type { CompressTarget } from "../concepts/compress.ts";
+import type { CompressTarget } from "../concepts/deltas/compress.ts";
 import { OURS, PRETRAINED } from "./variants.ts";
 
 /** What is measured of pictures. */

@@ -1,15 +1,15 @@
 /** Where the work is done: the folder that keeps what is finished, and the model, opened when something is missing. */
 import { INITIALIZERS } from "../concepts/defaults.ts";
-import { type ModelDefaults, modelDefaults } from "../concepts/overrides.ts";
+import { type ModelDefaults, modelDefaults } from "../concepts/training/model_settings.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { gpu } from "../device/adapter.ts";
 import type { Device } from "../device/device.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { type SampleOptions, samplerOf } from "../diffusion/sample.ts";
 import { openScorer, type Scorer } from "../evaluate/scorer.ts";
-import { fingerprint } from "../files/fingerprint.ts";
-import { openModelFolder } from "../files/folder.ts";
-import type { Picture } from "../files/picture.ts";
+import { fingerprint } from "../files/models/fingerprint.ts";
+import { openModelFolder } from "../files/models/folder.ts";
+import type { Picture } from "../files/pictures/picture.ts";
 import { token, type Training } from "./recipes.ts";
 
 /** The folder, and what decides what is in it. */

@@ -1,9 +1,9 @@
 /** Where the words of two concepts attend to, and how much that overlaps (Figure 16 of the paper). */
-import { attentionMaps, attentionSheet } from "../diffusion/attention_maps.ts";
+import { attentionMaps, attentionSheet } from "../diffusion/editing/attention_maps.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { readJsonObject } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
-import { writePng } from "../files/png.ts";
+import { writePng } from "../files/pictures/png.ts";
 import type { Lab, Shelf } from "./lab.ts";
 import { modelOf, namingOf } from "./measuring.ts";
 import type { WantedMaps } from "./plan.ts";

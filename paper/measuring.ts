@@ -1,5 +1,5 @@
 /** Measuring a model: pictures of prompts that it was not taught, scored, and kept with what the report shows of them. */
-import { withDelta } from "../concepts/apply.ts";
+import { withDelta } from "../concepts/deltas/apply.ts";
 import { clipScores, targetCosines } from "../evaluate/alignment.ts";
 import type { Estimate } from "../evaluate/bootstrap.ts";
 import { mean } from "../evaluate/interval.ts";
@@ -7,8 +7,8 @@ import { kidEstimate } from "../evaluate/kid.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { readJsonObject } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
-import type { Picture } from "../files/picture.ts";
-import { writePng } from "../files/png.ts";
+import type { Picture } from "../files/pictures/picture.ts";
+import { writePng } from "../files/pictures/png.ts";
 import { realPictures } from "../world/mod.ts";
 import type { Lab, Shelf } from "./lab.ts";
 import type { Source, Wanted } from "./plan.ts";

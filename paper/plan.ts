@@ -1,5 +1,5 @@
 /** What is to be trained and measured for the experiments that were asked for, before anything is done. */
-import type { ModelDefaults } from "../concepts/overrides.ts";
+import type { ModelDefaults } from "../concepts/training/model_settings.ts";
 import { COMPRESSIONS, MAPS, METHODS_SHOWN, TABLES } from "./experiments.ts";
 import { type Recipe, recipeOf, type Training, trainingsOf } from "./recipes.ts";
 import type { Settings } from "./settings.ts";

@@ -2,10 +2,10 @@
  * How a delta comes to be, as plain data: the same data, the same file. That is what lets a run that was cut off go on,
  * and a delta be trained once that several tables show.
  */
-import type { CompressTarget } from "../concepts/compress.ts";
+import type { CompressTarget } from "../concepts/deltas/compress.ts";
 import { defaultSteps, INITIALIZERS } from "../concepts/defaults.ts";
-import { METHODS, type Trains } from "../concepts/methods.ts";
-import type { ModelDefaults } from "../concepts/overrides.ts";
+import { METHODS, type Trains } from "../concepts/training/methods.ts";
+import type { ModelDefaults } from "../concepts/training/model_settings.ts";
 import { conceptNamed } from "../world/mod.ts";
 import type { Settings } from "./settings.ts";
 import type { Regularization, Variant } from "./variants.ts";

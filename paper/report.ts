@@ -1,7 +1,7 @@
 /** The report: one HTML page with the conclusions first, then every table and figure with its pictures. */
-import { alignmentPlot, changesPlot, spectrumPlot } from "../cli/plot.ts";
-import { reportPage, type ReportRow, type ReportSection } from "../cli/report.ts";
-import { readPicture } from "../files/image.ts";
+import { alignmentPlot, changesPlot, spectrumPlot } from "../cli/shared/plot.ts";
+import { reportPage, type ReportRow, type ReportSection } from "../cli/shared/report.ts";
+import { readPicture } from "../files/pictures/image.ts";
 import { TABLES } from "./experiments.ts";
 import type { Shelf } from "./lab.ts";
 import { readMaps } from "./maps.ts";

@@ -1,5 +1,5 @@
 /** All numbers of a run, put together from what lies in the folder: this is the JSON, and what report and docs show. */
-import { openBase } from "../concepts/formats/base.ts";
+import { openBase } from "../concepts/deltas/formats/base.ts";
 import { type Claim, CLAIMS, type Verdict, verdictOf } from "./claims.ts";
 import { FIGURES, METHODS_SHOWN, type PaperRow, type ScoreName, TABLES } from "./experiments.ts";
 import type { Shelf } from "./lab.ts";

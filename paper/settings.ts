@@ -2,7 +2,7 @@
  * How much of the paper is done: everything, for a machine with a GPU, or a part that two processor cores finish in
  * about an hour. Both are the same experiments; only counts differ.
  */
-import type { Method } from "../concepts/methods.ts";
+import type { Method } from "../concepts/training/methods.ts";
 
 /** Counts. */
 export interface Settings {

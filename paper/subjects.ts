@@ -2,8 +2,8 @@
  * What is taught and asked for: a concept's pictures, prompts that put it where it never was, and, since this world is
  * drawn, the very pictures that those prompts ask for.
  */
-import { listPictures, readPicture } from "../files/image.ts";
-import type { Picture } from "../files/picture.ts";
+import { listPictures, readPicture } from "../files/pictures/image.ts";
+import type { Picture } from "../files/pictures/picture.ts";
 import {
   captionOf,
   type Category,

@@ -2,7 +2,7 @@
  * What is compared: the paper's methods (Table 1), its ablations (Tables 3 and 4), and its ways to two concepts, as
  * settings of one trainer.
  */
-import type { Method } from "../concepts/methods.ts";
+import type { Method } from "../concepts/training/methods.ts";
 
 /** Where the pictures come from that keep the class what it was. */
 export type Regularization = "real" | "generated" | "none";

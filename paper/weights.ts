@@ -5,13 +5,13 @@ import {
   type LayerChange,
   layerChanges,
   type LayerGroup,
-} from "../concepts/analyse.ts";
-import { trainedWeight } from "../concepts/changes.ts";
-import { compressDelta, type CompressTarget } from "../concepts/compress.ts";
-import type { Delta } from "../concepts/delta.ts";
-import type { BaseModel } from "../concepts/formats/base.ts";
-import { loadDelta } from "../concepts/formats/load.ts";
-import { UNET } from "../concepts/formats/names.ts";
+} from "../concepts/deltas/analyse.ts";
+import { trainedWeight } from "../concepts/deltas/changes.ts";
+import { compressDelta, type CompressTarget } from "../concepts/deltas/compress.ts";
+import type { Delta } from "../concepts/deltas/delta.ts";
+import type { BaseModel } from "../concepts/deltas/formats/base.ts";
+import { loadDelta } from "../concepts/deltas/formats/load.ts";
+import { UNET } from "../concepts/deltas/formats/names.ts";
 import { isFile } from "../files/paths.ts";
 import { COMPRESSIONS } from "./experiments.ts";
 import type { Shelf } from "./lab.ts";

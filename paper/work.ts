@@ -1,7 +1,7 @@
 /** Doing what is planned and not done yet; and before that, how long it will take, by steps that are timed here. */
 import { columns } from "../terminal/table.ts";
-import { trainConcepts } from "../concepts/train.ts";
-import type { Trains } from "../concepts/methods.ts";
+import { trainConcepts } from "../concepts/training/train.ts";
+import type { Trains } from "../concepts/training/methods.ts";
 import { isFile } from "../files/paths.ts";
 import { type Lab, type Shelf, TOGETHER } from "./lab.ts";
 import { makeMaps, readMaps } from "./maps.ts";

@@ -8,7 +8,7 @@ import {
   refinementMap,
   replacementMap,
   wordPositions,
-} from "../diffusion/token_alignment.ts";
+} from "../diffusion/editing/token_alignment.ts";
 
 const word = fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 3 });
 const prompt = fc.array(word, { maxLength: 6 });

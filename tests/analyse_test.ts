@@ -1,10 +1,10 @@
 // How much each layer changed, and which words are rare: numbers that people choose by.
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { main } from "../cli/main.ts";
-import { groupChanges, layerChanges, type ParameterPair } from "../concepts/analyse.ts";
-import { rareTokens } from "../concepts/rare_tokens.ts";
-import { clipTokenizer } from "../files/clip_vocabulary.ts";
-import { loadTokenizer } from "../models/tokenizer.ts";
+import { groupChanges, layerChanges, type ParameterPair } from "../concepts/deltas/analyse.ts";
+import { rareTokens } from "../concepts/training/rare_tokens.ts";
+import { clipTokenizer } from "../files/models/clip_vocabulary.ts";
+import { loadTokenizer } from "../models/clip/tokenizer.ts";
 import { expected, GOLDEN, inFolder, MODEL } from "./formats_golden.ts";
 
 const f = (...values: number[]) => Float32Array.from(values);

@@ -3,12 +3,12 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { main } from "../cli/main.ts";
 import { FileError } from "../files/errors.ts";
 import { architectureNamed, architectureNames } from "../models/architectures.ts";
-import { clipTextConfig } from "../models/clip_text.ts";
-import { clipConfig } from "../models/clip_vision.ts";
+import { clipTextConfig } from "../models/clip/text.ts";
+import { clipConfig } from "../models/clip/vision.ts";
 import type { ParameterSpecs } from "../models/params.ts";
 import { type ModelConfig, parameterSpecs } from "../models/specs.ts";
-import { unetConfig } from "../models/unet.ts";
-import { vaeConfig } from "../models/vae.ts";
+import { unetConfig } from "../models/unet/unet.ts";
+import { vaeConfig } from "../models/vae/vae.ts";
 import { vitConfig } from "../models/vit.ts";
 import { sizeOf } from "../tensor/shape.ts";
 

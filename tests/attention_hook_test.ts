@@ -2,10 +2,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
-import type { AttentionHook } from "../models/attention_hook.ts";
-import { unet, unetConfig, unetSpecs } from "../models/unet.ts";
-import { promptToPrompt } from "../diffusion/prompt_edit.ts";
-import { refinementMap } from "../diffusion/token_alignment.ts";
+import type { AttentionHook } from "../models/unet/attention_hook.ts";
+import { unet, unetConfig, unetSpecs } from "../models/unet/unet.ts";
+import { promptToPrompt } from "../diffusion/editing/prompt_edit.ts";
+import { refinementMap } from "../diffusion/editing/token_alignment.ts";
 import { tensor } from "../ops/leaf.ts";
 import { expand } from "../ops/broadcast.ts";
 import { slice } from "../ops/movement.ts";

@@ -11,7 +11,7 @@ import { blueprint } from "../compile/trace.ts";
 import { input, tensor } from "../ops/leaf.ts";
 import { sum } from "../ops/broadcast.ts";
 import { mean } from "../ops/reduce.ts";
-import { square } from "../ops/arithmetic.ts";
+import { square } from "../ops/elementwise/arithmetic.ts";
 import { attention } from "../ops/attention.ts";
 import { chooseTiling } from "../ops/attention/tiles.ts";
 import { evaluate } from "../compile/compile.ts";

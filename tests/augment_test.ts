@@ -1,10 +1,10 @@
 // The augmentation against METHOD's constants over thousands of draws, and the resizing against Pillow.
 import { assert, assertAlmostEquals, assertEquals, assertLess, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { augment, type Augmentation, drawAugmentation } from "../concepts/augment.ts";
-import { drawTarget } from "../concepts/batches.ts";
+import { augment, type Augmentation, drawAugmentation } from "../concepts/data/augment.ts";
+import { drawTarget } from "../concepts/data/batches.ts";
 import { hostRandom, philox } from "../numerics/random.ts";
-import { type Pixels, resize } from "../concepts/resample.ts";
+import { type Pixels, resize } from "../concepts/data/resample.ts";
 import again from "./golden/augment.json" with { type: "json" };
 import golden from "./golden/resample.json" with { type: "json" };
 

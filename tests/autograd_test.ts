@@ -10,13 +10,13 @@ import {
   clipByGlobalNorm,
   type Named,
 } from "../autograd/optimizer.ts";
-import { add, exp, mul, square, sub } from "../ops/arithmetic.ts";
-import { sin } from "../ops/trigonometry.ts";
+import { add, exp, mul, square, sub } from "../ops/elementwise/arithmetic.ts";
+import { sin } from "../ops/elementwise/trigonometry.ts";
 import { sum } from "../ops/broadcast.ts";
 import { mean } from "../ops/reduce.ts";
 import { cutGradient, stopGradient } from "../ops/gradient.ts";
 import { input, tensor } from "../ops/leaf.ts";
-import { embedding, replaceRows } from "../ops/embedding.ts";
+import { embedding, replaceRows } from "../ops/embedding/embedding.ts";
 import { ShapeError } from "../tensor/shape.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { relativeError, testDevice, uniform } from "./support/check.ts";

@@ -1,7 +1,7 @@
 // Programs of any length: nothing that walks over a tape, an expression or a plan calls itself once for each link of a chain,
 // or compares each link with each other.
 import { assert, assertEquals } from "@std/assert";
-import { add, exp, mul } from "../ops/arithmetic.ts";
+import { add, exp, mul } from "../ops/elementwise/arithmetic.ts";
 import { sum } from "../ops/broadcast.ts";
 import { concat } from "../ops/concat.ts";
 import { pad, permute, reshape, slice } from "../ops/movement.ts";
@@ -12,7 +12,7 @@ import { grad } from "../autograd/grad.ts";
 import { compile } from "../compile/compile.ts";
 import { explain, opsOf } from "../compile/explain.ts";
 import { interpret } from "../compile/interpret.ts";
-import { sin } from "../ops/trigonometry.ts";
+import { sin } from "../ops/elementwise/trigonometry.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { relativeError, testDevice } from "./support/check.ts";
 

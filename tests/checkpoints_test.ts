@@ -1,12 +1,12 @@
 // Checkpoints: each way in which a file is none to go on from is refused by its name, and the newest that is whole is found.
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { keepNewest, removeRun, states } from "../cli/checkpoints.ts";
+import { keepNewest, removeRun, states } from "../cli/train/checkpoints.ts";
 import type { Ui } from "../cli/requests.ts";
-import { findCheckpoint } from "../cli/run.ts";
-import { loadCheckpoint, OtherRunError, saveCheckpoint } from "../concepts/checkpoints.ts";
+import { findCheckpoint } from "../cli/train/resume.ts";
+import { loadCheckpoint, OtherRunError, saveCheckpoint } from "../concepts/training/checkpoints.ts";
 import { FileError } from "../files/errors.ts";
-import { openSafetensors } from "../files/safetensors.ts";
-import { type TensorToWrite, writeSafetensors } from "../files/safetensors_write.ts";
+import { openSafetensors } from "../files/safetensors/read.ts";
+import { type TensorToWrite, writeSafetensors } from "../files/safetensors/write.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { evaluate } from "../compile/compile.ts";
 import { tensor } from "../ops/leaf.ts";

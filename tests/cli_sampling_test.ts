@@ -1,12 +1,12 @@
 /** Which sampler a command takes: its flags, the model folder's `moongate.json`, its scheduler's class. */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UsageError } from "../terminal/errors.ts";
-import type { ModelFacts } from "../cli/model.ts";
+import type { ModelFacts } from "../cli/shared/model.ts";
 import type { GenerateRequest } from "../cli/requests.ts";
-import { samplingPlan } from "../cli/sampling.ts";
-import { modelDefaults } from "../concepts/overrides.ts";
-import type { SamplerChoice } from "../diffusion/samplers.ts";
-import { noiseSchedule } from "../diffusion/schedule.ts";
+import { samplingPlan } from "../cli/shared/sampling.ts";
+import { modelDefaults } from "../concepts/training/model_settings.ts";
+import type { SamplerChoice } from "../diffusion/samplers/samplers.ts";
+import { noiseSchedule } from "../diffusion/samplers/schedule.ts";
 import { FileError } from "../files/errors.ts";
 
 Deno.test("generate: flags go before moongate.json, and that before the scheduler's class", () => {

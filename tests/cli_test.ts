@@ -1,16 +1,16 @@
 // The command, run as a function with the work replaced: what flags become, what is refused, what errors look like.
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { judge } from "../cli/doctor.ts";
+import { judge } from "../cli/doctor/verb.ts";
 import { isKnown, report, UsageError } from "../terminal/errors.ts";
-import type { AdapterFacts } from "../cli/facts.ts";
+import type { AdapterFacts } from "../cli/doctor/facts.ts";
 import { catchInterrupt, Interrupted } from "../terminal/interrupt.ts";
 import { main } from "../cli/main.ts";
-import { concept } from "../cli/parse_concept.ts";
+import { concept } from "../cli/train/parse_concept.ts";
 import { memory } from "../terminal/parse.ts";
-import type { Work } from "../cli/verb.ts";
+import type { Work } from "../cli/shared/verb.ts";
 import { AdapterError } from "../device/errors.ts";
 import { FileError } from "../files/errors.ts";
-import { mergeConcepts } from "../concepts/merge.ts";
+import { mergeConcepts } from "../concepts/merge/solve.ts";
 
 /** Runs the command with work that only notes its request. */
 async function run(args: string[], work: Partial<Work> = {}) {

@@ -1,15 +1,15 @@
 // Collections of captioned pictures in all their forms, and the choice among them by similarity.
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
-import { chooseRegularization, type PromptEncoder, rankCaptions } from "../concepts/choose.ts";
-import { readRegularization } from "../concepts/regularization.ts";
+import { chooseRegularization, type PromptEncoder, rankCaptions } from "../concepts/data/choose.ts";
+import { readRegularization } from "../concepts/data/regularization.ts";
 import { openClip } from "../evaluate/clip.ts";
-import { type CaptionedFile, listCaptioned } from "../files/collection.ts";
+import { type CaptionedFile, listCaptioned } from "../files/pictures/collection.ts";
 import { FileError } from "../files/errors.ts";
-import { blank } from "../files/picture.ts";
-import { encodePng, writePng } from "../files/png.ts";
+import { blank } from "../files/pictures/picture.ts";
+import { encodePng, writePng } from "../files/pictures/png.ts";
 import { bytesSource } from "../files/source.ts";
-import { tarMembers } from "../files/tar.ts";
+import { tarMembers } from "../files/archives/tar.ts";
 import { type Files, tarOf, zipOf } from "./support/archives.ts";
 import { figures } from "../numerics/quantities.ts";
 import { testDevice } from "./support/check.ts";

@@ -4,7 +4,7 @@ import { compile } from "../compile/compile.ts";
 import { gpu } from "../device/adapter.ts";
 import type { CompileProgress } from "../device/pipelines.ts";
 import { StepReports } from "../device/step_reports.ts";
-import { exp } from "../ops/arithmetic.ts";
+import { exp } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
 import { matmul } from "../ops/matmul.ts";
 import { mean } from "../ops/reduce.ts";

@@ -2,11 +2,11 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { main } from "../cli/main.ts";
-import { changeMatrix, changeNorm, formOf, numbersOf } from "../concepts/changes.ts";
-import { compressDelta, rankOfEnergy } from "../concepts/compress.ts";
-import type { Delta, DeltaWeight } from "../concepts/delta.ts";
-import { loadDelta } from "../concepts/formats/load.ts";
-import { deltaSize, saveDelta } from "../concepts/formats/save.ts";
+import { changeMatrix, changeNorm, formOf, numbersOf } from "../concepts/deltas/changes.ts";
+import { compressDelta, rankOfEnergy } from "../concepts/deltas/compress.ts";
+import type { Delta, DeltaWeight } from "../concepts/deltas/delta.ts";
+import { loadDelta } from "../concepts/deltas/formats/load.ts";
+import { deltaSize, saveDelta } from "../concepts/deltas/formats/save.ts";
 import { norm } from "../numerics/matrix.ts";
 import { expected, GOLDEN, inFolder, MODEL } from "./formats_golden.ts";
 import { uniform } from "./support/check.ts";

@@ -5,7 +5,7 @@ import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { ShapeError } from "../tensor/shape.ts";
 import { input } from "../ops/leaf.ts";
-import { add } from "../ops/arithmetic.ts";
+import { add } from "../ops/elementwise/arithmetic.ts";
 import { conv2d, type ConvOptions } from "../ops/conv.ts";
 import { blueprint } from "../compile/trace.ts";
 import { vjp } from "../autograd/grad.ts";

@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { compile, evaluate } from "../compile/compile.ts";
-import { trainingStep } from "../concepts/step.ts";
-import { customDiffusionMask } from "../concepts/trains.ts";
-import { stepLoss } from "../concepts/step.ts";
+import { trainingStep } from "../concepts/training/step.ts";
+import { customDiffusionMask } from "../concepts/training/trainable.ts";
+import { stepLoss } from "../concepts/training/step.ts";
 import { adamInit } from "../autograd/optimizer.ts";
 import { valueAndGrad } from "../autograd/grad.ts";
 import { tensor } from "../ops/leaf.ts";
 import { loadPipeline, type PipelineParams } from "../diffusion/pipeline.ts";
-import { vaeFactor } from "../models/vae.ts";
+import { vaeFactor } from "../models/vae/vae.ts";
 import { flatten, type Tree } from "../tensor/tree.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { relativeError, testDevice, uniform } from "./support/check.ts";

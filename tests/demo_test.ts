@@ -6,12 +6,12 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { claimDemo } from "../cli/outputs.ts";
+import { claimDemo } from "../cli/shared/outputs.ts";
 import { FileError } from "../files/errors.ts";
-import { PACKAGES, WORLD } from "../cli/permissions.ts";
+import { PACKAGES, WORLD } from "../cli/shared/permissions.ts";
 import { isFile } from "../files/paths.ts";
-import { readPicture } from "../files/image.ts";
-import { loadDelta } from "../concepts/formats/load.ts";
+import { readPicture } from "../files/pictures/image.ts";
+import { loadDelta } from "../concepts/deltas/formats/load.ts";
 import { flagsOf, packages, runWith } from "./support/permissions.ts";
 
 Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what each scored", async () => {

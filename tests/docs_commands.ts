@@ -1,6 +1,6 @@
 /** Commands of the pages of docs/, and deltas for them to work on. */
-import type { Delta } from "../concepts/delta.ts";
-import { unetConfig, unetSpecs } from "../models/unet.ts";
+import type { Delta } from "../concepts/deltas/delta.ts";
+import { unetConfig, unetSpecs } from "../models/unet/unet.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { MINIATURE } from "./models_folder.ts";
 import { uniform } from "./support/check.ts";

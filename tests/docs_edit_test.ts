@@ -2,10 +2,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../cli/main.ts";
 import * as work from "../cli/work.ts";
-import { saveDelta } from "../concepts/formats/save.ts";
-import { openBase } from "../concepts/formats/base.ts";
-import { readPicture } from "../files/image.ts";
-import { readPngText } from "../files/png.ts";
+import { saveDelta } from "../concepts/deltas/formats/save.ts";
+import { openBase } from "../concepts/deltas/formats/base.ts";
+import { readPicture } from "../files/pictures/image.ts";
+import { readPngText } from "../files/pictures/png.ts";
 import { pageCommands, someDelta } from "./docs_commands.ts";
 import { randomFolder } from "./models_folder.ts";
 

@@ -1,8 +1,8 @@
 // The commands of the section on deltas in docs/formats.md, run as they stand on a model and deltas of their names.
 import { assert, assertEquals } from "@std/assert";
 import { main } from "../cli/main.ts";
-import { saveDelta, saveDeltaAs } from "../concepts/formats/save.ts";
-import { openBase } from "../concepts/formats/base.ts";
+import { saveDelta, saveDeltaAs } from "../concepts/deltas/formats/save.ts";
+import { openBase } from "../concepts/deltas/formats/base.ts";
 import { pageCommands, someDelta } from "./docs_commands.ts";
 import { randomFolder } from "./models_folder.ts";
 

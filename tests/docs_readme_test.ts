@@ -2,10 +2,10 @@
 // and those of docs/samplers.md.
 import { assert, assertEquals } from "@std/assert";
 import { main } from "../cli/main.ts";
-import { openBase } from "../concepts/formats/base.ts";
-import { saveDelta } from "../concepts/formats/save.ts";
+import { openBase } from "../concepts/deltas/formats/base.ts";
+import { saveDelta } from "../concepts/deltas/formats/save.ts";
 import { isFile } from "../files/paths.ts";
-import { readPicture } from "../files/image.ts";
+import { readPicture } from "../files/pictures/image.ts";
 import { captionOf, randomScene } from "../world/mod.ts";
 import { pageCommands, someDelta } from "./docs_commands.ts";
 import { randomFolder } from "./models_folder.ts";

@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../cli/main.ts";
 import { FORWARD_CHECKS } from "../concepts/verify/forward.ts";
-import { openSafetensors, type StoredTensor } from "../files/safetensors.ts";
-import { writeSafetensors } from "../files/safetensors_write.ts";
+import { openSafetensors, type StoredTensor } from "../files/safetensors/read.ts";
+import { writeSafetensors } from "../files/safetensors/write.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const GOLDEN = `${ROOT}tests/golden/verify`;

@@ -1,11 +1,11 @@
 // Every op at the edges: the numbers at which arithmetic breaks, every element type that it takes, extents 0 and 1, against
 // its float64 definition. The rules are those of docs/numbers.md. An op that is added and not driven here fails the last test.
 import { assert, assertEquals } from "@std/assert";
-import * as A from "../ops/arithmetic.ts";
-import * as compare from "../ops/compare.ts";
+import * as A from "../ops/elementwise/arithmetic.ts";
+import * as compare from "../ops/elementwise/compare.ts";
 import * as move from "../ops/movement.ts";
 import { expand, sum } from "../ops/broadcast.ts";
-import { cast } from "../ops/cast.ts";
+import { cast } from "../ops/elementwise/cast.ts";
 import { concat, upsampleNearest } from "../ops/concat.ts";
 import { max, mean } from "../ops/reduce.ts";
 import { tensor } from "../ops/leaf.ts";
@@ -13,7 +13,7 @@ import { logSumExp, softmax } from "../ops/softmax.ts";
 import { linear, matmul } from "../ops/matmul.ts";
 import { conv2d } from "../ops/conv.ts";
 import { attention } from "../ops/attention.ts";
-import { embedding, replaceRows } from "../ops/embedding.ts";
+import { embedding, replaceRows } from "../ops/embedding/embedding.ts";
 import { randomBits, randomNormal, randomUniform } from "../ops/random.ts";
 import { interpret } from "../compile/interpret.ts";
 import { evaluate } from "../compile/compile.ts";

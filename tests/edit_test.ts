@@ -1,13 +1,17 @@
 /** Laws of Prompt-to-Prompt and of attention maps, on a small model with random weights. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { attentionMaps, attentionSheet, recordControl } from "../diffusion/attention_maps.ts";
+import {
+  attentionMaps,
+  attentionSheet,
+  recordControl,
+} from "../diffusion/editing/attention_maps.ts";
 import {
   type EditChoices,
   editControl,
   editPrompt,
   planEdit,
   promptToPrompt,
-} from "../diffusion/prompt_edit.ts";
+} from "../diffusion/editing/prompt_edit.ts";
 import { fitSampling } from "../diffusion/memory.ts";
 import { generate, samplerOf } from "../diffusion/sample.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { embedding, replaceRows } from "../ops/embedding.ts";
-import { add, mul } from "../ops/arithmetic.ts";
-import { sin } from "../ops/trigonometry.ts";
+import { embedding, replaceRows } from "../ops/embedding/embedding.ts";
+import { add, mul } from "../ops/elementwise/arithmetic.ts";
+import { sin } from "../ops/elementwise/trigonometry.ts";
 import { sum } from "../ops/broadcast.ts";
 import { input, tensor } from "../ops/leaf.ts";
 import { compile, evaluate } from "../compile/compile.ts";

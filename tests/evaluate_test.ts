@@ -17,9 +17,9 @@ import { frechetDistance, frechetEstimate } from "../evaluate/fid.ts";
 import { kid, kidEstimate } from "../evaluate/kid.ts";
 import { scorePictures } from "../evaluate/scores.ts";
 import { FileError } from "../files/errors.ts";
-import type { Picture } from "../files/picture.ts";
-import { writePng } from "../files/png.ts";
-import { openSafetensors } from "../files/safetensors.ts";
+import type { Picture } from "../files/pictures/picture.ts";
+import { writePng } from "../files/pictures/png.ts";
+import { openSafetensors } from "../files/safetensors/read.ts";
 import { testDevice, uniform } from "./support/check.ts";
 
 const golden = new URL("./golden/", import.meta.url).pathname;

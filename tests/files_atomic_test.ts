@@ -2,8 +2,8 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
 import { writeFileAtomic, writeFileAtomicBy } from "../files/atomic.ts";
 import { FileError } from "../files/errors.ts";
-import { openWeights } from "../files/weights.ts";
-import { writeSafetensors } from "../files/safetensors_write.ts";
+import { openWeights } from "../files/models/weights.ts";
+import { writeSafetensors } from "../files/safetensors/write.ts";
 import { blobSource, type ByteSource, bytesSource, fileSource } from "../files/source.ts";
 
 async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {

@@ -7,9 +7,9 @@ import {
   assertThrows,
 } from "@std/assert";
 import { FileError } from "../files/errors.ts";
-import { fingerprint } from "../files/fingerprint.ts";
-import { openModelFolder } from "../files/folder.ts";
-import { type TensorToWrite, writeSafetensors } from "../files/safetensors_write.ts";
+import { fingerprint } from "../files/models/fingerprint.ts";
+import { openModelFolder } from "../files/models/folder.ts";
+import { type TensorToWrite, writeSafetensors } from "../files/safetensors/write.ts";
 
 const ramp = (n: number, scale = 1) =>
   Float32Array.from({ length: n }, (_, i) => Math.sin(i) * scale);

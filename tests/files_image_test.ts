@@ -9,11 +9,19 @@ import {
   readPicture,
   resize,
   squared,
-} from "../files/image.ts";
-import { blank, centreSquare, crop, orient, paste, type Picture, zoom } from "../files/picture.ts";
-import { exifOrientation } from "../files/exif.ts";
-import { crc32 } from "../files/crc32.ts";
-import { encodePng, readPngText, writePng } from "../files/png.ts";
+} from "../files/pictures/image.ts";
+import {
+  blank,
+  centreSquare,
+  crop,
+  orient,
+  paste,
+  type Picture,
+  zoom,
+} from "../files/pictures/picture.ts";
+import { exifOrientation } from "../files/pictures/exif.ts";
+import { crc32 } from "../files/archives/crc32.ts";
+import { encodePng, readPngText, writePng } from "../files/pictures/png.ts";
 import golden from "./golden/pictures.json" with { type: "json" };
 import kinds from "./golden/picture_kinds.json" with { type: "json" };
 

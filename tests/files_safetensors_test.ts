@@ -3,8 +3,8 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import fc from "fast-check";
 import { FileError } from "../files/errors.ts";
 import { FILE_BYTES, type FileArray } from "../files/dtypes.ts";
-import { openSafetensors } from "../files/safetensors.ts";
-import { encodeSafetensors, writeSafetensors } from "../files/safetensors_write.ts";
+import { openSafetensors } from "../files/safetensors/read.ts";
+import { encodeSafetensors, writeSafetensors } from "../files/safetensors/write.ts";
 import { blobSource } from "../files/source.ts";
 import golden from "./golden/weights.json" with { type: "json" };
 

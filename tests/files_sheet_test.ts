@@ -1,9 +1,9 @@
 /** Contact sheets and the words on them. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { FONT_HEIGHT, typeset, wrap } from "../files/font.ts";
-import { blank, crop, type Picture, zoom } from "../files/picture.ts";
-import { sheet } from "../files/sheet.ts";
+import { FONT_HEIGHT, typeset, wrap } from "../files/pictures/font.ts";
+import { blank, crop, type Picture, zoom } from "../files/pictures/picture.ts";
+import { sheet } from "../files/pictures/sheet.ts";
 
 const red = blank(6, 4, [255, 0, 0]), blue = blank(3, 8, [0, 0, 255]);
 

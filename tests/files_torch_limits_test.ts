@@ -1,10 +1,10 @@
 /** Checkpoints that are too large for 32 bits, and those that are made to fill memory, to loop or to reach too far. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { FileError } from "../files/errors.ts";
-import { pickleOf, type TorchToWrite } from "../files/pickle_write.ts";
+import { pickleOf, type TorchToWrite } from "../files/torch/pickle_write.ts";
 import type { ByteSource } from "../files/source.ts";
-import { openTorch, openTorchWeights } from "../files/torch_checkpoint.ts";
-import { ZipWriter } from "../files/zip_write.ts";
+import { openTorch, openTorchWeights } from "../files/torch/checkpoint.ts";
+import { ZipWriter } from "../files/archives/zip_write.ts";
 
 /** An archive as `torch.save` makes one, of a pickle and storages that need not fit each other. */
 async function archive(

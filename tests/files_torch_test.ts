@@ -8,8 +8,8 @@ import {
   openTorch,
   openTorchWeights,
   type TorchValue,
-} from "../files/torch_checkpoint.ts";
-import { type TorchToWrite, writeTorch } from "../files/torch_write.ts";
+} from "../files/torch/checkpoint.ts";
+import { type TorchToWrite, writeTorch } from "../files/torch/write.ts";
 import { ours } from "./torch_ours.ts";
 import golden from "./golden/checkpoints/expected.json" with { type: "json" };
 

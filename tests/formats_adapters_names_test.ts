@@ -6,10 +6,10 @@ import {
   parseKey,
   partOf,
   placeLayers,
-} from "../concepts/formats/adapter_keys.ts";
-import { layersOfCompVis } from "../concepts/formats/compvis_names.ts";
-import { clipTextConfig, clipTextSpecs } from "../models/clip_text.ts";
-import { unetConfig, unetSpecs } from "../models/unet.ts";
+} from "../concepts/deltas/formats/adapters/keys.ts";
+import { layersOfCompVis } from "../concepts/deltas/formats/compvis_names.ts";
+import { clipTextConfig, clipTextSpecs } from "../models/clip/text.ts";
+import { unetConfig, unetSpecs } from "../models/unet/unet.ts";
 import full from "./golden/single_file/full.json" with { type: "json" };
 import small from "./golden/single_file/names.json" with { type: "json" };
 

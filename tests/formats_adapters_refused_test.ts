@@ -1,8 +1,8 @@
 // Adapter files that are not understood, or contradict themselves, are refused by the name of what is wrong in them.
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { loadDelta } from "../concepts/formats/load.ts";
+import { loadDelta } from "../concepts/deltas/formats/load.ts";
 import { FileError } from "../files/errors.ts";
-import { type TensorToWrite, writeSafetensors } from "../files/safetensors_write.ts";
+import { type TensorToWrite, writeSafetensors } from "../files/safetensors/write.ts";
 import { inFolder } from "./formats_golden.ts";
 
 const tensor = (...shape: number[]): TensorToWrite => {

@@ -1,12 +1,12 @@
 // Adapter files of every tool (golden/adapters.py): applied as diffusers applies them, or as the definition says, key by key.
 import { assert, assertEquals } from "@std/assert";
-import { withDeltas } from "../concepts/apply.ts";
-import { changeMatrix } from "../concepts/changes.ts";
-import type { Delta } from "../concepts/delta.ts";
-import { openBase } from "../concepts/formats/base.ts";
-import { loadDelta, openDelta } from "../concepts/formats/load.ts";
+import { withDeltas } from "../concepts/deltas/apply.ts";
+import { changeMatrix } from "../concepts/deltas/changes.ts";
+import type { Delta } from "../concepts/deltas/delta.ts";
+import { openBase } from "../concepts/deltas/formats/base.ts";
+import { loadDelta, openDelta } from "../concepts/deltas/formats/load.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
-import { openSafetensors } from "../files/safetensors.ts";
+import { openSafetensors } from "../files/safetensors/read.ts";
 import { toFile } from "../models/layout.ts";
 import { fileShape } from "../models/params.ts";
 import type { Tensor } from "../tensor/tensor.ts";

@@ -1,16 +1,22 @@
 // What adapters can change goes through every format: all of it is there afterwards, or the format refuses it by name.
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { compressDelta } from "../concepts/compress.ts";
-import { asMatrix, changeMatrix, changeNorm, factoredChange, formOf } from "../concepts/changes.ts";
-import type { Delta, DeltaWeight } from "../concepts/delta.ts";
-import { type BaseModel, openBase } from "../concepts/formats/base.ts";
-import type { DeltaFormatName } from "../concepts/formats/format.ts";
-import { loadDelta } from "../concepts/formats/load.ts";
-import { saveDelta, saveDeltaAs } from "../concepts/formats/save.ts";
-import { mergeDeltas } from "../concepts/merge_deltas.ts";
+import { compressDelta } from "../concepts/deltas/compress.ts";
+import {
+  asMatrix,
+  changeMatrix,
+  changeNorm,
+  factoredChange,
+  formOf,
+} from "../concepts/deltas/changes.ts";
+import type { Delta, DeltaWeight } from "../concepts/deltas/delta.ts";
+import { type BaseModel, openBase } from "../concepts/deltas/formats/base.ts";
+import type { DeltaFormatName } from "../concepts/deltas/formats/format.ts";
+import { loadDelta } from "../concepts/deltas/formats/load.ts";
+import { saveDelta, saveDeltaAs } from "../concepts/deltas/formats/save.ts";
+import { mergeDeltas } from "../concepts/merge/deltas.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
-import { openSafetensors } from "../files/safetensors.ts";
+import { openSafetensors } from "../files/safetensors/read.ts";
 import { norm } from "../numerics/matrix.ts";
 import { inFolder } from "./formats_golden.ts";
 import { relativeError, testDevice, uniform } from "./support/check.ts";

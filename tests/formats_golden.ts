@@ -1,12 +1,12 @@
 /** The goldens of delta formats (`golden/deltas.py`), and how a file of them is compared with what it was written from. */
 import { assert, assertEquals } from "@std/assert";
-import { formOf, weightChange } from "../concepts/changes.ts";
-import { openBase } from "../concepts/formats/base.ts";
-import type { DeltaFormatName } from "../concepts/formats/format.ts";
-import { loadDelta, openDelta } from "../concepts/formats/load.ts";
+import { formOf, weightChange } from "../concepts/deltas/changes.ts";
+import { openBase } from "../concepts/deltas/formats/base.ts";
+import type { DeltaFormatName } from "../concepts/deltas/formats/format.ts";
+import { loadDelta, openDelta } from "../concepts/deltas/formats/load.ts";
 import { arrayOf, bytesOf } from "../files/dtypes.ts";
 import { FileError } from "../files/errors.ts";
-import { openSafetensors } from "../files/safetensors.ts";
+import { openSafetensors } from "../files/safetensors/read.ts";
 import { relativeError } from "./support/check.ts";
 
 /** Where they lie. */

@@ -5,9 +5,9 @@ import {
   layersOf,
   layersOfCompVis,
   toCompVis,
-} from "../concepts/formats/compvis_names.ts";
-import { fromUnderscores } from "../concepts/formats/names.ts";
-import { unetConfig, unetSpecs } from "../models/unet.ts";
+} from "../concepts/deltas/formats/compvis_names.ts";
+import { fromUnderscores } from "../concepts/deltas/formats/names.ts";
+import { unetConfig, unetSpecs } from "../models/unet/unet.ts";
 
 Deno.test("CompVis names follow from the layers per block, for every parameter of every transformer", () => {
   // Written out by hand from the layout of Stable Diffusion 1.x (two layers) and of a UNet with one.

@@ -1,10 +1,10 @@
 // Deltas in PyTorch pickles, as the ecosystem's own tools wrote them (golden/deltas.py); round trips of ours.
 import { assert, assertEquals } from "@std/assert";
-import { formOf, trainedWeight } from "../concepts/changes.ts";
-import { openBase } from "../concepts/formats/base.ts";
-import type { DeltaFormatName } from "../concepts/formats/format.ts";
-import { loadDelta, openDelta } from "../concepts/formats/load.ts";
-import { saveDeltaAs } from "../concepts/formats/save.ts";
+import { formOf, trainedWeight } from "../concepts/deltas/changes.ts";
+import { openBase } from "../concepts/deltas/formats/base.ts";
+import type { DeltaFormatName } from "../concepts/deltas/formats/format.ts";
+import { loadDelta, openDelta } from "../concepts/deltas/formats/load.ts";
+import { saveDeltaAs } from "../concepts/deltas/formats/save.ts";
 import {
   assertGolden,
   assertRefusesDamage,

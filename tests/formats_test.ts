@@ -1,19 +1,19 @@
 // Deltas in every format of the ecosystem: what its own tools wrote (golden/deltas.py) is read, and ours comes back the same.
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { main } from "../cli/main.ts";
-import { changeNorm, formOf, trainedWeight } from "../concepts/changes.ts";
-import type { Delta, DeltaWeight } from "../concepts/delta.ts";
-import { adobe } from "../concepts/formats/adobe.ts";
-import { openBase } from "../concepts/formats/base.ts";
-import { compvis } from "../concepts/formats/compvis.ts";
-import type { Content, DeltaFile } from "../concepts/formats/content.ts";
-import { customDiffusion } from "../concepts/formats/custom_diffusion.ts";
-import type { DeltaFormatName, Packed, Written } from "../concepts/formats/format.ts";
-import { loadDelta, openDelta } from "../concepts/formats/load.ts";
-import { formatOf } from "../concepts/formats/registry.ts";
-import { saveDelta, saveDeltaAs } from "../concepts/formats/save.ts";
+import { changeNorm, formOf, trainedWeight } from "../concepts/deltas/changes.ts";
+import type { Delta, DeltaWeight } from "../concepts/deltas/delta.ts";
+import { adobe } from "../concepts/deltas/formats/adobe.ts";
+import { openBase } from "../concepts/deltas/formats/base.ts";
+import { compvis } from "../concepts/deltas/formats/compvis.ts";
+import type { Content, DeltaFile } from "../concepts/deltas/formats/content.ts";
+import { customDiffusion } from "../concepts/deltas/formats/custom_diffusion.ts";
+import type { DeltaFormatName, Packed, Written } from "../concepts/deltas/formats/format.ts";
+import { loadDelta, openDelta } from "../concepts/deltas/formats/load.ts";
+import { formatOf } from "../concepts/deltas/formats/registry.ts";
+import { saveDelta, saveDeltaAs } from "../concepts/deltas/formats/save.ts";
 import { FileError } from "../files/errors.ts";
-import { openSafetensors } from "../files/safetensors.ts";
+import { openSafetensors } from "../files/safetensors/read.ts";
 import {
   assertGolden,
   assertRefusesDamage,

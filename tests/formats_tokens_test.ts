@@ -1,13 +1,13 @@
 // New words: any name that `train` takes comes back from every format, whatever file systems and other programs make of it.
 import { assert, assertEquals } from "@std/assert";
-import { concept } from "../cli/parse_concept.ts";
-import type { Delta } from "../concepts/delta.ts";
-import { openBase } from "../concepts/formats/base.ts";
-import type { DeltaFormatName } from "../concepts/formats/format.ts";
-import { loadDelta, openDelta } from "../concepts/formats/load.ts";
-import { saveDeltaAs } from "../concepts/formats/save.ts";
-import { writeSafetensors } from "../files/safetensors_write.ts";
-import { writeTorch } from "../files/torch_write.ts";
+import { concept } from "../cli/train/parse_concept.ts";
+import type { Delta } from "../concepts/deltas/delta.ts";
+import { openBase } from "../concepts/deltas/formats/base.ts";
+import type { DeltaFormatName } from "../concepts/deltas/formats/format.ts";
+import { loadDelta, openDelta } from "../concepts/deltas/formats/load.ts";
+import { saveDeltaAs } from "../concepts/deltas/formats/save.ts";
+import { writeSafetensors } from "../files/safetensors/write.ts";
+import { writeTorch } from "../files/torch/write.ts";
 import { GOLDEN, inFolder, MODEL } from "./formats_golden.ts";
 
 /** Names that something along the way could take for something else. */

@@ -1,10 +1,10 @@
 // What a whole run of training leaves alone: everything but keys, values and the rows of new words, to the last bit.
 import { assert, assertEquals } from "@std/assert";
-import { withDelta } from "../concepts/apply.ts";
-import { isTable, tokenRows } from "../concepts/delta_weights.ts";
-import { trainConcepts } from "../concepts/train.ts";
+import { withDelta } from "../concepts/deltas/apply.ts";
+import { isTable, tokenRows } from "../concepts/deltas/from_parameters.ts";
+import { trainConcepts } from "../concepts/training/train.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
-import type { Picture } from "../files/picture.ts";
+import type { Picture } from "../files/pictures/picture.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { testDevice, uniform } from "./support/check.ts";

@@ -7,24 +7,24 @@
  * are drawn from a fixed seed: MOONGATE_FUZZ_SEED draws others.
  */
 import { assert, assertEquals } from "@std/assert";
-import { noiseSchedule } from "../diffusion/schedule.ts";
-import { componentsOf } from "../files/compvis_components.ts";
-import { textConfigOf, unetConfigOf, vaeConfigOf } from "../files/compvis_config.ts";
+import { noiseSchedule } from "../diffusion/samplers/schedule.ts";
+import { componentsOf } from "../files/models/compvis_components.ts";
+import { textConfigOf, unetConfigOf, vaeConfigOf } from "../files/models/compvis_config.ts";
 import { FileError } from "../files/errors.ts";
-import { openModelFolder } from "../files/folder.ts";
-import { decodePicture } from "../files/image.ts";
+import { openModelFolder } from "../files/models/folder.ts";
+import { decodePicture } from "../files/pictures/image.ts";
 import { parseJsonObject } from "../files/json.ts";
-import { openSafetensors, type TensorSource, tensorSource } from "../files/safetensors.ts";
+import { openSafetensors, type TensorSource, tensorSource } from "../files/safetensors/read.ts";
 import { type ByteSource, bytesSource } from "../files/source.ts";
-import { readTokenizerParts } from "../files/tokenizer.ts";
-import { isTorchTensor, openTorch, type TorchValue } from "../files/torch_checkpoint.ts";
-import { openWeights } from "../files/weights.ts";
-import { clipTextConfig } from "../models/clip_text.ts";
-import { clipConfig } from "../models/clip_vision.ts";
+import { readTokenizerParts } from "../files/models/tokenizer.ts";
+import { isTorchTensor, openTorch, type TorchValue } from "../files/torch/checkpoint.ts";
+import { openWeights } from "../files/models/weights.ts";
+import { clipTextConfig } from "../models/clip/text.ts";
+import { clipConfig } from "../models/clip/vision.ts";
 import { parameterSpecs } from "../models/specs.ts";
-import { loadTokenizer } from "../models/tokenizer.ts";
-import { unetConfig } from "../models/unet.ts";
-import { vaeConfig } from "../models/vae.ts";
+import { loadTokenizer } from "../models/clip/tokenizer.ts";
+import { unetConfig } from "../models/unet/unet.ts";
+import { vaeConfig } from "../models/vae/vae.ts";
 import { inFolder } from "./formats_golden.ts";
 import { bytes as mutatedBytes, Draw, json as mutatedJson } from "./support/mutate.ts";
 import names from "./golden/single_file/names.json" with { type: "json" };

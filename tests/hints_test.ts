@@ -1,10 +1,10 @@
 // What the command says of its own accord: what was probably meant, what is cut off or missing, and what to type next.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../cli/main.ts";
-import { quoteHint } from "../cli/hints.ts";
-import { saveDelta } from "../concepts/formats/save.ts";
-import { writePng } from "../files/png.ts";
-import { blank } from "../files/picture.ts";
+import { quoteHint } from "../cli/shared/hints.ts";
+import { saveDelta } from "../concepts/deltas/formats/save.ts";
+import { writePng } from "../files/pictures/png.ts";
+import { blank } from "../files/pictures/picture.ts";
 import { commandLine } from "../terminal/shell.ts";
 import { someDelta } from "./docs_commands.ts";
 import { MINIATURE } from "./models_folder.ts";

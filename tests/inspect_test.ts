@@ -2,9 +2,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { main } from "../cli/main.ts";
 import { FileError } from "../files/errors.ts";
-import { blank } from "../files/picture.ts";
-import { encodePng, writePng } from "../files/png.ts";
-import { writeSafetensors } from "../files/safetensors_write.ts";
+import { blank } from "../files/pictures/picture.ts";
+import { encodePng, writePng } from "../files/pictures/png.ts";
+import { writeSafetensors } from "../files/safetensors/write.ts";
 import { visible, visibleLine } from "../files/visible.ts";
 import { greatest } from "../numerics/greatest.ts";
 import { columns } from "../terminal/table.ts";

@@ -1,8 +1,8 @@
 // Two runs and one folder: training again, elsewhere and at once; prompts that begin alike; pictures by another path.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { states } from "../cli/checkpoints.ts";
+import { states } from "../cli/train/checkpoints.ts";
 import { main } from "../cli/main.ts";
-import { readPngText } from "../files/png.ts";
+import { readPngText } from "../files/pictures/png.ts";
 import { inside, treeOf } from "./support/kept.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;

@@ -7,7 +7,7 @@ import type { KernelContext } from "../tensor/kernel.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { ShapeError } from "../tensor/shape.ts";
 import { input } from "../ops/leaf.ts";
-import { add, mul } from "../ops/arithmetic.ts";
+import { add, mul } from "../ops/elementwise/arithmetic.ts";
 import { reshape } from "../ops/movement.ts";
 import { linear, matmul, type MatmulOptions } from "../ops/matmul.ts";
 import { REGISTER_TILES, WORKGROUP_TILES } from "../ops/gemm/choose.ts";

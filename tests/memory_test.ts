@@ -5,21 +5,26 @@ import { customDiffusion, GPU } from "../bench/memory.ts";
 import { portable, uniforms } from "../bench/portable_weights.ts";
 import { evaluate } from "../compile/compile.ts";
 import { BindingError } from "../compile/plan.ts";
-import { layouts, planTrainingMemory, stepMemory, type TrainingShape } from "../concepts/memory.ts";
+import {
+  layouts,
+  planTrainingMemory,
+  stepMemory,
+  type TrainingShape,
+} from "../concepts/training/memory.ts";
 import { interpret } from "../compile/interpret.ts";
-import type { Trains } from "../concepts/methods.ts";
+import type { Trains } from "../concepts/training/methods.ts";
 import {
   type StepBatch,
   stepFunction,
   type StepLayout,
   type StepModel,
   trainingStep,
-} from "../concepts/step.ts";
-import { trainingMask } from "../concepts/trains.ts";
+} from "../concepts/training/step.ts";
+import { trainingMask } from "../concepts/training/trainable.ts";
 import { MemoryError, memorySize } from "../device/memory.ts";
 import { planSamplingMemory, type Precision, weightBytes } from "../diffusion/memory.ts";
 import { type PipelineParams, sketchParams } from "../diffusion/pipeline.ts";
-import { vaeDecode } from "../models/vae.ts";
+import { vaeDecode } from "../models/vae/vae.ts";
 import { input, tensor } from "../ops/leaf.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";

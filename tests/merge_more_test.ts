@@ -1,7 +1,7 @@
 // More laws of the merge: what must not matter about how a problem is put, what more targets cost, and the time it takes.
 import { assert, assertEquals, assertLess } from "@std/assert";
 import fc from "fast-check";
-import { mergeConcepts, mergeSolver } from "../concepts/merge.ts";
+import { mergeConcepts, mergeSolver } from "../concepts/merge/solve.ts";
 import type { Matrix } from "../numerics/matrix.ts";
 import {
   apart,

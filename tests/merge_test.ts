@@ -1,7 +1,7 @@
 // The laws of the merge (Custom Diffusion, equation 4), on drawn problems, and one problem whose answer is known exactly.
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { mergeConcepts, MergeError, mergeSolver } from "../concepts/merge.ts";
+import { mergeConcepts, MergeError, mergeSolver } from "../concepts/merge/solve.ts";
 import type { Matrix } from "../numerics/matrix.ts";
 import {
   apart,

@@ -8,7 +8,7 @@ import { flatten } from "../tensor/tree.ts";
 import { interpret } from "../compile/interpret.ts";
 import { tensor } from "../ops/leaf.ts";
 import { toEngine } from "../models/layout.ts";
-import { clipText, clipTextConfig, projectText } from "../models/clip_text.ts";
+import { clipText, clipTextConfig, projectText } from "../models/clip/text.ts";
 import {
   classify,
   clipConfig,
@@ -18,7 +18,7 @@ import {
   clipVisionSpecs,
   embedImages,
   embedPrompts,
-} from "../models/clip_vision.ts";
+} from "../models/clip/vision.ts";
 import {
   assertNear,
   ENGINES,

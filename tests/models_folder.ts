@@ -1,10 +1,10 @@
 /** A model folder for tests: the miniature's configs and tokenizer with random weights, so that no test waits for those that ship. */
-import { type TensorToWrite, writeSafetensors } from "../files/safetensors_write.ts";
-import { clipTextConfig } from "../models/clip_text.ts";
-import { clipConfig, clipVisionConfig } from "../models/clip_vision.ts";
+import { type TensorToWrite, writeSafetensors } from "../files/safetensors/write.ts";
+import { clipTextConfig } from "../models/clip/text.ts";
+import { clipConfig, clipVisionConfig } from "../models/clip/vision.ts";
 import { parameterSpecs } from "../models/specs.ts";
-import { unetConfig } from "../models/unet.ts";
-import { vaeConfig } from "../models/vae.ts";
+import { unetConfig } from "../models/unet/unet.ts";
+import { vaeConfig } from "../models/vae/vae.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { uniform } from "./support/check.ts";
 

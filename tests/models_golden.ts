@@ -1,6 +1,6 @@
 /** Reading the models' goldens (`golden/models.py`), and running a tape on each engine that must agree with them. */
 import { assert } from "@std/assert";
-import { openSafetensors, type TensorSource } from "../files/safetensors.ts";
+import { openSafetensors, type TensorSource } from "../files/safetensors/read.ts";
 import { toFloat32 } from "../files/dtypes.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { sizeOf } from "../tensor/shape.ts";

@@ -1,20 +1,20 @@
 /** Loading parameters and whole model folders: every name, old names, both element types, and clear refusals. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FileError } from "../files/errors.ts";
-import { openSafetensors, type TensorSource, tensorSource } from "../files/safetensors.ts";
-import { writeSafetensors } from "../files/safetensors_write.ts";
+import { openSafetensors, type TensorSource, tensorSource } from "../files/safetensors/read.ts";
+import { writeSafetensors } from "../files/safetensors/write.ts";
 import { interpret } from "../compile/interpret.ts";
 import { engineRows, toEngine, toFile } from "../models/layout.ts";
 import { loadComponent, storeComponent } from "../models/load.ts";
-import { withRows } from "../models/new_tokens.ts";
+import { withRows } from "../models/clip/new_tokens.ts";
 import { engineShape } from "../models/params.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { type ModelConfig, parameterSpecs } from "../models/specs.ts";
-import { clipConfig, clipVisionConfig } from "../models/clip_vision.ts";
-import { clipTextConfig } from "../models/clip_text.ts";
-import { TokenError } from "../models/tokenizer.ts";
-import { unetConfig } from "../models/unet.ts";
-import { vaeConfig } from "../models/vae.ts";
+import { clipConfig, clipVisionConfig } from "../models/clip/vision.ts";
+import { clipTextConfig } from "../models/clip/text.ts";
+import { TokenError } from "../models/clip/tokenizer.ts";
+import { unetConfig } from "../models/unet/unet.ts";
+import { vaeConfig } from "../models/vae/vae.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { testDevice } from "./support/check.ts";

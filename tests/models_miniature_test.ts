@@ -1,12 +1,12 @@
 /** The miniature model end to end: its folder loads, pictures survive the autoencoder, prompts become pictures. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { isFile } from "../files/paths.ts";
-import { blank, type Picture } from "../files/picture.ts";
+import { blank, type Picture } from "../files/pictures/picture.ts";
 import { compile } from "../compile/compile.ts";
 import { Sampler } from "../diffusion/sample.ts";
-import type { SamplerName } from "../diffusion/sampler_names.ts";
+import type { SamplerName } from "../diffusion/samplers/names.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
-import { vaeDecode, vaeEncode } from "../models/vae.ts";
+import { vaeDecode, vaeEncode } from "../models/vae/vae.ts";
 import { tensor } from "../ops/leaf.ts";
 import { testDevice } from "./support/check.ts";
 import { MINIATURE, randomFolder } from "./models_folder.ts";

@@ -1,12 +1,12 @@
 // Which model a single file is of, told by names and shapes alone; and other models, refused by what they are.
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { inspectModel } from "../cli/model.ts";
+import { inspectModel } from "../cli/shared/model.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
-import { componentsOf } from "../files/compvis_components.ts";
-import { textConfigOf } from "../files/compvis_config.ts";
+import { componentsOf } from "../files/models/compvis_components.ts";
+import { textConfigOf } from "../files/models/compvis_config.ts";
 import { FileError } from "../files/errors.ts";
-import { type TensorToWrite, writeSafetensors } from "../files/safetensors_write.ts";
-import { openWeights } from "../files/weights.ts";
+import { type TensorToWrite, writeSafetensors } from "../files/safetensors/write.ts";
+import { openWeights } from "../files/models/weights.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { inFolder } from "./formats_golden.ts";
 import full from "./golden/single_file/full.json" with { type: "json" };

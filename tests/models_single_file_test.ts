@@ -1,24 +1,29 @@
 /** A whole model in one file is the model that the same weights make in a folder: names, shapes, numbers, configs. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { InspectRequest } from "../cli/requests.ts";
-import { inspect } from "../cli/work_inspect.ts";
-import { openBase } from "../concepts/formats/base.ts";
+import { inspect } from "../cli/inspect/work.ts";
+import { openBase } from "../concepts/deltas/formats/base.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
-import { clipTokenizer } from "../files/clip_vocabulary.ts";
+import { clipTokenizer } from "../files/models/clip_vocabulary.ts";
 import { FileError } from "../files/errors.ts";
-import { fingerprint } from "../files/fingerprint.ts";
-import { openModelFolder } from "../files/folder.ts";
-import { componentsOf } from "../files/compvis_components.ts";
-import { type Hints, textConfigOf, unetConfigOf, vaeConfigOf } from "../files/compvis_config.ts";
-import { type TensorToWrite, writeSafetensors } from "../files/safetensors_write.ts";
-import { openWeights } from "../files/weights.ts";
-import { clipTextConfig } from "../models/clip_text.ts";
+import { fingerprint } from "../files/models/fingerprint.ts";
+import { openModelFolder } from "../files/models/folder.ts";
+import { componentsOf } from "../files/models/compvis_components.ts";
+import {
+  type Hints,
+  textConfigOf,
+  unetConfigOf,
+  vaeConfigOf,
+} from "../files/models/compvis_config.ts";
+import { type TensorToWrite, writeSafetensors } from "../files/safetensors/write.ts";
+import { openWeights } from "../files/models/weights.ts";
+import { clipTextConfig } from "../models/clip/text.ts";
 import { toEngine } from "../models/layout.ts";
 import { engineShape } from "../models/params.ts";
 import { type ModelConfig, parameterSpecs } from "../models/specs.ts";
-import { loadTokenizer } from "../models/tokenizer.ts";
-import { unetConfig } from "../models/unet.ts";
-import { vaeConfig } from "../models/vae.ts";
+import { loadTokenizer } from "../models/clip/tokenizer.ts";
+import { unetConfig } from "../models/unet/unet.ts";
+import { vaeConfig } from "../models/vae/vae.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";

@@ -1,5 +1,5 @@
 // Single files as tests sketch them: names and shapes alone, and a tokenizer to lie beside.
-import { type FileArray, type TensorSource, tensorSource } from "../files/safetensors.ts";
+import { type FileArray, type TensorSource, tensorSource } from "../files/safetensors/read.ts";
 
 /** Parameters by their diffusers names, as `single_file.py` writes them. */
 export type Parameters = Record<string, [number: number, shape: number[]]>;

@@ -10,8 +10,8 @@ import { interpret } from "../compile/interpret.ts";
 import { tensor } from "../ops/leaf.ts";
 import { toEngine } from "../models/layout.ts";
 import { ParameterError } from "../models/params.ts";
-import { sinusoids } from "../models/time_embedding.ts";
-import { unet, unetConfig, type UNetOptions, unetSpecs } from "../models/unet.ts";
+import { sinusoids } from "../models/unet/time_embedding.ts";
+import { unet, unetConfig, type UNetOptions, unetSpecs } from "../models/unet/unet.ts";
 import {
   assertNear,
   ENGINES,

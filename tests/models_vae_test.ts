@@ -8,7 +8,14 @@ import { flatten } from "../tensor/tree.ts";
 import { interpret } from "../compile/interpret.ts";
 import { toEngine } from "../models/layout.ts";
 import { tensor } from "../ops/leaf.ts";
-import { fromLatent, toLatent, vaeConfig, vaeDecode, vaeEncode, vaeSpecs } from "../models/vae.ts";
+import {
+  fromLatent,
+  toLatent,
+  vaeConfig,
+  vaeDecode,
+  vaeEncode,
+  vaeSpecs,
+} from "../models/vae/vae.ts";
 import {
   assertNear,
   ENGINES,

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { groupNorm, layerNorm } from "../ops/norm.ts";
-import { silu } from "../ops/activation.ts";
-import { add, mul } from "../ops/arithmetic.ts";
+import { groupNorm, layerNorm } from "../ops/norm/norm.ts";
+import { silu } from "../ops/elementwise/activation.ts";
+import { add, mul } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
 import { compile, evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";

@@ -1,8 +1,8 @@
 // Every verb with the permissions that it says it needs, and no others; and without any one of them it stops.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { NEEDS, needsTable, PACKAGES, WORLD } from "../cli/permissions.ts";
-import { openSafetensors, type StoredTensor } from "../files/safetensors.ts";
-import { writeSafetensors } from "../files/safetensors_write.ts";
+import { NEEDS, needsTable, PACKAGES, WORLD } from "../cli/shared/permissions.ts";
+import { openSafetensors, type StoredTensor } from "../files/safetensors/read.ts";
+import { writeSafetensors } from "../files/safetensors/write.ts";
 import { flagsOf, packages, type Places, runWith } from "./support/permissions.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;

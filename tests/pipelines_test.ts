@@ -1,19 +1,19 @@
 /** Whole models from folders that diffusers wrote (`golden/pipelines.py`): features, latents, pictures, new words. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { evaluate } from "../compile/compile.ts";
-import { withDelta } from "../concepts/apply.ts";
-import { mergeDeltas } from "../concepts/merge_deltas.ts";
-import { planTrainingMemory } from "../concepts/memory.ts";
-import { trainConcepts } from "../concepts/train.ts";
-import { conceptMask, customDiffusionMask } from "../concepts/trains.ts";
+import { withDelta } from "../concepts/deltas/apply.ts";
+import { mergeDeltas } from "../concepts/merge/deltas.ts";
+import { planTrainingMemory } from "../concepts/training/memory.ts";
+import { trainConcepts } from "../concepts/training/train.ts";
+import { conceptMask, customDiffusionMask } from "../concepts/training/trainable.ts";
 import { MemoryError } from "../device/memory.ts";
 import { promptFeatures } from "../diffusion/conditions.ts";
 import { planSamplingMemory, weightBytes } from "../diffusion/memory.ts";
 import { loadPipeline, type Pipeline, sketchParams } from "../diffusion/pipeline.ts";
 import { generate, type LatentOptions, Sampler } from "../diffusion/sample.ts";
 import { FileError } from "../files/errors.ts";
-import { openSafetensors } from "../files/safetensors.ts";
-import { fromLatent, vaeDecode } from "../models/vae.ts";
+import { openSafetensors } from "../files/safetensors/read.ts";
+import { fromLatent, vaeDecode } from "../models/vae/vae.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";

@@ -1,7 +1,7 @@
 // What a tensor looks like to people: in a console, in text, and where somebody takes it for a number or a list.
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { compile, evaluate } from "../compile/compile.ts";
-import { add } from "../ops/arithmetic.ts";
+import { add } from "../ops/elementwise/arithmetic.ts";
 import { literal, scalar, tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { testDevice } from "./support/check.ts";

@@ -10,7 +10,7 @@ import {
   randomUniform,
   threefry,
 } from "../ops/random.ts";
-import { add, mul } from "../ops/arithmetic.ts";
+import { add, mul } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
 import { compile, evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";

@@ -5,7 +5,7 @@ import { gpu } from "../device/adapter.ts";
 import { DeviceError } from "../device/errors.ts";
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "../tensor/op.ts";
-import { add, exp, mul } from "../ops/arithmetic.ts";
+import { add, exp, mul } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
 
 /** An op whose kernel no compiler takes. */

@@ -1,9 +1,9 @@
 // A training run that is killed again and again: nothing it leaves is half, and it ends in the bytes of one that was not.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { listCheckpoints, states } from "../cli/checkpoints.ts";
-import { loadDelta } from "../concepts/formats/load.ts";
+import { listCheckpoints, states } from "../cli/train/checkpoints.ts";
+import { loadDelta } from "../concepts/deltas/formats/load.ts";
 import { isFile, isFolder } from "../files/paths.ts";
-import { openSafetensors } from "../files/safetensors.ts";
+import { openSafetensors } from "../files/safetensors/read.ts";
 import { hostRandom } from "../numerics/random.ts";
 import { readRecords } from "./support/records.ts";
 

@@ -7,19 +7,19 @@ import {
   SAMPLER_NAMES,
   trajectory,
   type TrajectoryOptions,
-} from "../diffusion/samplers.ts";
-import { sigmaAt, sigmaTable } from "../diffusion/sigmas.ts";
-import type { SamplerName } from "../diffusion/sampler_names.ts";
+} from "../diffusion/samplers/samplers.ts";
+import { sigmaAt, sigmaTable } from "../diffusion/samplers/sigmas.ts";
+import type { SamplerName } from "../diffusion/samplers/names.ts";
 import {
   type NoiseSchedule,
   noiseSchedule,
   noising,
   type Prediction,
-} from "../diffusion/schedule.ts";
-import type { Trajectory } from "../diffusion/trajectory.ts";
+} from "../diffusion/samplers/schedule.ts";
+import type { Trajectory } from "../diffusion/samplers/trajectory.ts";
 import { parseJsonObject, withInfinities } from "../files/json.ts";
-import type { UNetConfig } from "../models/unet.ts";
-import { add, mul } from "../ops/arithmetic.ts";
+import type { UNetConfig } from "../models/unet/unet.ts";
+import { add, mul } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
 import { reshape } from "../ops/movement.ts";
 import type { Tensor } from "../tensor/tensor.ts";

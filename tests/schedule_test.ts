@@ -1,10 +1,10 @@
 /** The noise schedule and the sampling coefficients against diffusers' DDIMScheduler. */
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { noiseSchedule, noising, target } from "../diffusion/schedule.ts";
-import type { Spacing } from "../diffusion/sampling_config.ts";
-import { trajectory } from "../diffusion/samplers.ts";
-import { timesteps } from "../diffusion/timesteps.ts";
+import { noiseSchedule, noising, target } from "../diffusion/samplers/schedule.ts";
+import type { Spacing } from "../diffusion/samplers/config.ts";
+import { trajectory } from "../diffusion/samplers/samplers.ts";
+import { timesteps } from "../diffusion/samplers/timesteps.ts";
 import { FileError } from "../files/errors.ts";
 import golden from "./golden/schedule.json" with { type: "json" };
 

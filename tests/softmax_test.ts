@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { logSoftmax, logSumExp, softmax } from "../ops/softmax.ts";
-import { add, mul } from "../ops/arithmetic.ts";
+import { add, mul } from "../ops/elementwise/arithmetic.ts";
 import { expand } from "../ops/broadcast.ts";
 import { permute, slice } from "../ops/movement.ts";
 import { tensor } from "../ops/leaf.ts";

@@ -1,19 +1,19 @@
 // Deltas at sampling time: strengths, stacks in any order, and the base as it was afterwards, to the last bit.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { compile } from "../compile/compile.ts";
-import { withDelta, withDeltas } from "../concepts/apply.ts";
-import { factoredChange, trainedWeight, weightChange } from "../concepts/changes.ts";
-import type { Delta, DeltaWeight } from "../concepts/delta.ts";
-import { openBase } from "../concepts/formats/base.ts";
-import { mergeDeltas } from "../concepts/merge_deltas.ts";
-import { loadDelta } from "../concepts/formats/load.ts";
+import { withDelta, withDeltas } from "../concepts/deltas/apply.ts";
+import { factoredChange, trainedWeight, weightChange } from "../concepts/deltas/changes.ts";
+import type { Delta, DeltaWeight } from "../concepts/deltas/delta.ts";
+import { openBase } from "../concepts/deltas/formats/base.ts";
+import { mergeDeltas } from "../concepts/merge/deltas.ts";
+import { loadDelta } from "../concepts/deltas/formats/load.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
-import { openModelFolder } from "../files/folder.ts";
-import { openSafetensors } from "../files/safetensors.ts";
+import { openModelFolder } from "../files/models/folder.ts";
+import { openSafetensors } from "../files/safetensors/read.ts";
 import { loadComponent } from "../models/load.ts";
 import type { ParameterTree } from "../models/params.ts";
-import { unet, unetConfig } from "../models/unet.ts";
+import { unet, unetConfig } from "../models/unet/unet.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";

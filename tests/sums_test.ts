@@ -2,10 +2,10 @@
 import { assert } from "@std/assert";
 import { mean } from "../ops/reduce.ts";
 import { expand, sum } from "../ops/broadcast.ts";
-import { exp, mul } from "../ops/arithmetic.ts";
+import { exp, mul } from "../ops/elementwise/arithmetic.ts";
 import { reshape } from "../ops/movement.ts";
-import { groupNorm, layerNorm } from "../ops/norm.ts";
-import { embedding, replaceRows } from "../ops/embedding.ts";
+import { groupNorm, layerNorm } from "../ops/norm/norm.ts";
+import { embedding, replaceRows } from "../ops/embedding/embedding.ts";
 import { logSumExp, softmax } from "../ops/softmax.ts";
 import { tensor } from "../ops/leaf.ts";
 import { evaluate } from "../compile/compile.ts";

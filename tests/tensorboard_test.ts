@@ -1,6 +1,6 @@
 // Event files, byte for byte as TensorBoard's own library writes them (golden/tensorboard_events.py).
 import { assertEquals } from "@std/assert";
-import { eventRecord, firstRecord } from "../files/tensorboard.ts";
+import { eventRecord, firstRecord } from "../files/metrics/tensorboard.ts";
 import golden from "./golden/tensorboard_events.json" with { type: "json" };
 
 Deno.test("records of event files are those of TensorBoard's own writer", () => {

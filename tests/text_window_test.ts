@@ -1,14 +1,14 @@
 // What a model does not read of a text is said, by one mechanism everywhere, and a new word is never cut off silently.
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { mergeDeltas } from "../concepts/merge_deltas.ts";
-import { trainConcepts } from "../concepts/train.ts";
+import { mergeDeltas } from "../concepts/merge/deltas.ts";
+import { trainConcepts } from "../concepts/training/train.ts";
 import { loadPipeline, textWindow } from "../diffusion/pipeline.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { openClip } from "../evaluate/clip.ts";
-import { blank } from "../files/picture.ts";
+import { blank } from "../files/pictures/picture.ts";
 import { checkTexts, cutText } from "../models/text_window.ts";
-import { loadTokenizer, TokenError } from "../models/tokenizer.ts";
+import { loadTokenizer, TokenError } from "../models/clip/tokenizer.ts";
 import { someDelta } from "./docs_commands.ts";
 import { MINIATURE } from "./models_folder.ts";
 import { testDevice } from "./support/check.ts";

@@ -1,7 +1,7 @@
 /** The tokenizer with CLIP's own vocabulary, on 20,000 texts: the ids are those of transformers (`golden/tokenizer_clip.py`). */
 import { assertEquals } from "@std/assert";
-import { clipTokenizer } from "../files/clip_vocabulary.ts";
-import { loadTokenizer, type Tokenizer, type TokenizerParts } from "../models/tokenizer.ts";
+import { clipTokenizer } from "../files/models/clip_vocabulary.ts";
+import { loadTokenizer, type Tokenizer, type TokenizerParts } from "../models/clip/tokenizer.ts";
 import golden from "./golden/tokenizer_clip.json" with { type: "json" };
 import recipe from "./golden/tokenizer_texts.json" with { type: "json" };
 

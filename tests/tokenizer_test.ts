@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { FileError } from "../files/errors.ts";
-import { readTokenizerParts } from "../files/tokenizer.ts";
-import { loadTokenizer, TokenError, type TokenizerParts } from "../models/tokenizer.ts";
+import { readTokenizerParts } from "../files/models/tokenizer.ts";
+import { loadTokenizer, TokenError, type TokenizerParts } from "../models/clip/tokenizer.ts";
 import golden from "./golden/tokenizer.json" with { type: "json" };
 
 const vocab: Record<string, number> = Object.fromEntries(golden.vocab.map((e, id) => [e, id]));

@@ -1,5 +1,5 @@
 /** A checkpoint with something of everything that can be written. Run with a path, it writes it: `golden/checkpoints.py` does, and reads it. */
-import { type TorchToWrite, writeTorch } from "../files/torch_write.ts";
+import { type TorchToWrite, writeTorch } from "../files/torch/write.ts";
 
 /** Something of everything that can be written. */
 export const ours = (): TorchToWrite =>

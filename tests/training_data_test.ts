@@ -7,19 +7,19 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { readConceptsList } from "../cli/concepts_list.ts";
+import { readConceptsList } from "../cli/train/concepts_list.ts";
 import { main } from "../cli/main.ts";
-import { concept } from "../cli/parse_concept.ts";
+import { concept } from "../cli/train/parse_concept.ts";
 import type { TrainRequest } from "../cli/requests.ts";
-import { readPhotos } from "../cli/train_pictures.ts";
-import { planTraining } from "../cli/train_plan.ts";
-import { tokenRows } from "../concepts/delta_weights.ts";
-import { loadDelta } from "../concepts/formats/load.ts";
+import { readPhotos } from "../cli/train/pictures.ts";
+import { planTraining } from "../cli/train/plan.ts";
+import { tokenRows } from "../concepts/deltas/from_parameters.ts";
+import { loadDelta } from "../concepts/deltas/formats/load.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
-import { blank, paste } from "../files/picture.ts";
-import { readPicture } from "../files/image.ts";
-import { readPngText, writePng } from "../files/png.ts";
+import { blank, paste } from "../files/pictures/picture.ts";
+import { readPicture } from "../files/pictures/image.ts";
+import { readPngText, writePng } from "../files/pictures/png.ts";
 import { hostNormal, keyFromSeed } from "../ops/random.ts";
 import { testDevice, uniform } from "./support/check.ts";
 import { longerTexts } from "./support/longer_texts.ts";

@@ -1,8 +1,8 @@
 // The verbs at work on the model that ships: the whole way once, and every kind of bad input refused by its name.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { states } from "../cli/checkpoints.ts";
+import { states } from "../cli/train/checkpoints.ts";
 import { main } from "../cli/main.ts";
-import { readPngText } from "../files/png.ts";
+import { readPngText } from "../files/pictures/png.ts";
 import { isFile } from "../files/paths.ts";
 
 const root = new URL("..", import.meta.url).pathname;

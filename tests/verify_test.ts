@@ -4,8 +4,8 @@ import { main } from "../cli/main.ts";
 import { relativeError, verifyModel } from "../concepts/verify/verify.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
-import { openSafetensors, type StoredTensor } from "../files/safetensors.ts";
-import { writeSafetensors } from "../files/safetensors_write.ts";
+import { openSafetensors, type StoredTensor } from "../files/safetensors/read.ts";
+import { writeSafetensors } from "../files/safetensors/write.ts";
 import { testDevice } from "./support/check.ts";
 
 const GOLDEN = new URL("./golden/verify", import.meta.url).pathname;

@@ -9,7 +9,7 @@ import { generate } from "../diffusion/sample.ts";
 import { FileError } from "../files/errors.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { parameterSpecs } from "../models/specs.ts";
-import { vaeEncode } from "../models/vae.ts";
+import { vaeEncode } from "../models/vae/vae.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";

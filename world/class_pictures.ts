@@ -1,5 +1,5 @@
 /** Pictures as this world really has them: regularization sets, and what generated ones are compared with. */
-import type { Picture } from "../files/picture.ts";
+import type { Picture } from "../files/pictures/picture.ts";
 import { captionOf } from "./captions.ts";
 import { Rng } from "./random.ts";
 import { renderScene } from "./render.ts";

@@ -12,15 +12,15 @@
  */
 import { parseArgs } from "node:util";
 import { gpu } from "../device/adapter.ts";
-import { trainConcepts } from "../concepts/train.ts";
-import { modelDefaults } from "../concepts/overrides.ts";
-import { withDelta } from "../concepts/apply.ts";
+import { trainConcepts } from "../concepts/training/train.ts";
+import { modelDefaults } from "../concepts/training/model_settings.ts";
+import { withDelta } from "../concepts/deltas/apply.ts";
 import { imageAlignment, learntFraction } from "../evaluate/alignment.ts";
 import { kid } from "../evaluate/kid.ts";
 import { openScorer, type Scorer } from "../evaluate/scorer.ts";
-import { listPictures, readPicture } from "../files/image.ts";
+import { listPictures, readPicture } from "../files/pictures/image.ts";
 import { claim } from "../files/outputs.ts";
-import type { Picture } from "../files/picture.ts";
+import type { Picture } from "../files/pictures/picture.ts";
 import { Sampler } from "../diffusion/sample.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import {

@@ -3,12 +3,12 @@
  * read from it is checked first, and a fault is refused by the tensor's name.
  */
 import { FileError } from "../../files/errors.ts";
-import { openSafetensors, type TensorSource } from "../../files/safetensors.ts";
+import { openSafetensors, type TensorSource } from "../../files/safetensors/read.ts";
 import { tensor } from "../../ops/leaf.ts";
 import { expand } from "../../ops/broadcast.ts";
 import { permute, reshape } from "../../ops/movement.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { TRAINS, type Trains } from "../methods.ts";
+import { TRAINS, type Trains } from "../training/methods.ts";
 
 /** A golden file. Close it when done. */
 export class Gold {

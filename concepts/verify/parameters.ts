@@ -4,12 +4,12 @@ import type { Named } from "../../autograd/optimizer.ts";
 import type { Pipeline } from "../../diffusion/pipeline.ts";
 import { toFile } from "../../models/layout.ts";
 import type { ParameterSpecs } from "../../models/params.ts";
-import { unetSpecs } from "../../models/unet.ts";
+import { unetSpecs } from "../../models/unet/unet.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { flatten } from "../../tensor/tree.ts";
-import { isTable } from "../delta_weights.ts";
-import type { Trains } from "../methods.ts";
-import { trainingMask } from "../trains.ts";
+import { isTable } from "../deltas/from_parameters.ts";
+import type { Trains } from "../training/methods.ts";
+import { trainingMask } from "../training/trainable.ts";
 import type { Gold } from "./gold.ts";
 
 const UNET = "unet.";

@@ -11,7 +11,7 @@ import type { Pipeline, PipelineParams } from "../../diffusion/pipeline.ts";
 import { tensor } from "../../ops/leaf.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { flatten } from "../../tensor/tree.ts";
-import { compileStep, optimizerStep } from "../optimize.ts";
+import { compileStep, optimizerStep } from "../training/optimize.ts";
 import { DERIVED, FORWARD } from "./forward.ts";
 import type { Gold } from "./gold.ts";
 import { GoldParameters } from "./parameters.ts";

@@ -6,7 +6,7 @@
 import { isFloat } from "../../tensor/dtype.ts";
 import { ShapeError, show, type Spec } from "../../tensor/shape.ts";
 import { type BufferUse, storageType } from "../../tensor/kernel.ts";
-import { MINUS_INFINITE } from "../nan.ts";
+import { MINUS_INFINITE } from "../elementwise/nan.ts";
 
 /** Static attributes of the forward op. */
 export interface AttentionAttrs {

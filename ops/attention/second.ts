@@ -4,9 +4,9 @@
  */
 import type { Tensor } from "../../tensor/tensor.ts";
 import { reverse } from "../../tensor/reverse.ts";
-import { add, exp, mul, sub } from "../arithmetic.ts";
-import { cast } from "../cast.ts";
-import { where } from "../compare.ts";
+import { add, exp, mul, sub } from "../elementwise/arithmetic.ts";
+import { cast } from "../elementwise/cast.ts";
+import { where } from "../elementwise/compare.ts";
 import { variable } from "../gradient.ts";
 import { tensor } from "../leaf.ts";
 import { matmul } from "../matmul.ts";

@@ -2,7 +2,7 @@
 
 Run from this folder: python tokenizer_clip.py (transformers 5.24.0, tokenizers 0.23.1)
 
-files/clip_merges.json is the vocabulary: the first 48,894 merges of OpenAI's bpe_simple_vocab_16e6 (CLIP, MIT licence); bytes, bytes that end a word, merges, start and end make its 49,408 entries. The texts are made here and in the test
+files/models/clip_merges.json is the vocabulary: the first 48,894 merges of OpenAI's bpe_simple_vocab_16e6 (CLIP, MIT licence); bytes, bytes that end a word, merges, start and end make its 49,408 entries. The texts are made here and in the test
 by the same recipe, tokenizer_texts.json. Of each block of 500: SHA-256 over the texts; over their ids, added tokens known;
 and over the 77 ids of Stable Diffusion 1 (padded by the end token) and 2 (padded by "!"). Some are spelt out.
 """
@@ -16,7 +16,7 @@ from transformers import CLIPTokenizer
 
 with open("tokenizer_texts.json") as f:
     RECIPE = json.load(f)
-with open("../../files/clip_merges.json") as f:
+with open("../../files/models/clip_merges.json") as f:
     MERGES = json.load(f)["merges"].split("\n")
 assert len(MERGES) == 48894
 

@@ -1,5 +1,5 @@
 // Archives in memory, as a test wants them.
-import { ZipWriter } from "../../files/zip_write.ts";
+import { ZipWriter } from "../../files/archives/zip_write.ts";
 
 /** Files by their paths. */
 export type Files = Readonly<Record<string, Uint8Array>>;

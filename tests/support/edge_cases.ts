@@ -1,15 +1,15 @@
 /** What is driven over the edges: every function of one argument, and every kernel of its own. See `tests/edges_test.ts`. */
-import * as A from "../../ops/arithmetic.ts";
-import * as act from "../../ops/activation.ts";
-import * as trig from "../../ops/trigonometry.ts";
-import * as compare from "../../ops/compare.ts";
+import * as A from "../../ops/elementwise/arithmetic.ts";
+import * as act from "../../ops/elementwise/activation.ts";
+import * as trig from "../../ops/elementwise/trigonometry.ts";
+import * as compare from "../../ops/elementwise/compare.ts";
 import { tensor } from "../../ops/leaf.ts";
 import { logSoftmax, logSumExp, softmax } from "../../ops/softmax.ts";
-import { groupNorm, layerNorm } from "../../ops/norm.ts";
+import { groupNorm, layerNorm } from "../../ops/norm/norm.ts";
 import { linear, matmul } from "../../ops/matmul.ts";
 import { conv2d } from "../../ops/conv.ts";
 import { attention } from "../../ops/attention.ts";
-import { embedding, replaceRows } from "../../ops/embedding.ts";
+import { embedding, replaceRows } from "../../ops/embedding/embedding.ts";
 import { cutGradient, stopGradient, variable } from "../../ops/gradient.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { Tensor } from "../../tensor/tensor.ts";

@@ -1,6 +1,6 @@
 /** A model folder that reads longer texts than the one it is made from: the tiny ones of golden files read ten letters. */
-import { openSafetensors } from "../../files/safetensors.ts";
-import { type TensorToWrite, writeSafetensors } from "../../files/safetensors_write.ts";
+import { openSafetensors } from "../../files/safetensors/read.ts";
+import { type TensorToWrite, writeSafetensors } from "../../files/safetensors/write.ts";
 
 const TABLE = /(^|\.)embeddings\.position_embedding\.weight$/;
 

@@ -1,17 +1,17 @@
 /** A whole model so small that its steps run in a moment, with numbers made by a hash of their names. */
 import { customDiffusion } from "../../bench/memory.ts";
 import { portable } from "../../bench/portable_weights.ts";
-import type { TrainingShape } from "../../concepts/memory.ts";
-import type { StepBatch } from "../../concepts/step.ts";
-import { trainingMask } from "../../concepts/trains.ts";
+import type { TrainingShape } from "../../concepts/training/memory.ts";
+import type { StepBatch } from "../../concepts/training/step.ts";
+import { trainingMask } from "../../concepts/training/trainable.ts";
 import type { Device } from "../../device/device.ts";
 import { idsShape } from "../../diffusion/conditions.ts";
 import type { PipelineParams } from "../../diffusion/pipeline.ts";
-import { clipTextConfig } from "../../models/clip_text.ts";
+import { clipTextConfig } from "../../models/clip/text.ts";
 import { engineShape, heldAs } from "../../models/params.ts";
 import { type ModelConfig, parameterSpecs } from "../../models/specs.ts";
-import { unetConfig } from "../../models/unet.ts";
-import { vaeConfig, vaeFactor } from "../../models/vae.ts";
+import { unetConfig } from "../../models/unet/unet.ts";
+import { vaeConfig, vaeFactor } from "../../models/vae/vae.ts";
 import type { Spec } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { unflatten } from "../../tensor/tree.ts";

@@ -2,7 +2,7 @@
  * Stage `classifier`: linear heads on a copy of CLIP's image tower, and the tower too, trained with nothing but the
  * heads' loss. (The stage `clip` leaves a classifier as well, on the tower as it is there; this one is better.)
  */
-import { clipVision } from "../../models/clip_vision.ts";
+import { clipVision } from "../../models/clip/vision.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { flatten, unflatten } from "../../tensor/tree.ts";
 import { leavesOf, readWeights, writeWeights } from "./folder.ts";

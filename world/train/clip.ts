@@ -4,10 +4,10 @@
  * does not need.
  */
 import type { Named } from "../../autograd/optimizer.ts";
-import { type ClipConfig, clipSpecs, clipVision, embedPrompts } from "../../models/clip_vision.ts";
+import { type ClipConfig, clipSpecs, clipVision, embedPrompts } from "../../models/clip/vision.ts";
 import { linearLayer } from "../../models/layers.ts";
 import { Parameters } from "../../models/params.ts";
-import { add, div, exp, minimum, mul, sqrt, square } from "../../ops/arithmetic.ts";
+import { add, div, exp, minimum, mul, sqrt, square } from "../../ops/elementwise/arithmetic.ts";
 import { scalar, tensor } from "../../ops/leaf.ts";
 import { matmul } from "../../ops/matmul.ts";
 import { transpose } from "../../ops/movement.ts";

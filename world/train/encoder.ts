@@ -10,7 +10,7 @@
 import type { Named } from "../../autograd/optimizer.ts";
 import { FileError } from "../../files/errors.ts";
 import { engineShape } from "../../models/params.ts";
-import { type VaeConfig, vaeFactor, vaeSpecs } from "../../models/vae.ts";
+import { type VaeConfig, vaeFactor, vaeSpecs } from "../../models/vae/vae.ts";
 import { tensor } from "../../ops/leaf.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import { type Code, encodeAll, principalComponents } from "./components.ts";

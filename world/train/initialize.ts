@@ -3,7 +3,7 @@
  * CLIP draw them. The names of parameters say what they are.
  */
 import type { Named } from "../../autograd/optimizer.ts";
-import type { ClipConfig, ClipVisionConfig } from "../../models/clip_vision.ts";
+import type { ClipConfig, ClipVisionConfig } from "../../models/clip/vision.ts";
 import { engineShape, type ParameterSpec, type ParameterSpecs } from "../../models/params.ts";
 import { tensor } from "../../ops/leaf.ts";
 import { foldIn, hostNormal, hostUniform, keyFromSeed } from "../../ops/random.ts";

@@ -1,7 +1,7 @@
 /** The pictures' latents, encoded once before the UNet trains on them. */
 import { compile } from "../../compile/compile.ts";
 import type { ParameterTree } from "../../models/params.ts";
-import { toLatent, vaeEncode } from "../../models/vae.ts";
+import { toLatent, vaeEncode } from "../../models/vae/vae.ts";
 import { tensor } from "../../ops/leaf.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { flatten } from "../../tensor/tree.ts";

@@ -1,8 +1,8 @@
 /** Batches of looked-at pictures with captions and labels, for CLIP and the classifier, and the heads' loss. */
-import type { ClipVisionConfig } from "../../models/clip_vision.ts";
+import type { ClipVisionConfig } from "../../models/clip/vision.ts";
 import { linearLayer } from "../../models/layers.ts";
 import { Parameters, type ParameterTree } from "../../models/params.ts";
-import { add, mul, neg } from "../../ops/arithmetic.ts";
+import { add, mul, neg } from "../../ops/elementwise/arithmetic.ts";
 import { tensor } from "../../ops/leaf.ts";
 import { randomNormal } from "../../ops/random.ts";
 import { sum } from "../../ops/broadcast.ts";

@@ -7,9 +7,9 @@ import {
   CHECKPOINT_FILE,
   loadCheckpoint,
   saveCheckpoint,
-} from "../../concepts/checkpoints.ts";
-import { TrainingError } from "../../concepts/train.ts";
-import { openMetrics } from "../../files/metrics.ts";
+} from "../../concepts/training/checkpoints.ts";
+import { TrainingError } from "../../concepts/training/train.ts";
+import { openMetrics } from "../../files/metrics/metrics.ts";
 import type { Progress } from "../../terminal/progress.ts";
 import { evaluate } from "../../compile/compile.ts";
 import type { Device } from "../../device/device.ts";

@@ -3,7 +3,7 @@
  * it wrote there. `world/train.ts` is the command.
  */
 import type { Device } from "../../device/device.ts";
-import { loadTokenizer } from "../../models/tokenizer.ts";
+import { loadTokenizer } from "../../models/clip/tokenizer.ts";
 import { trainClassifier } from "./classifier.ts";
 import { trainClip } from "./clip.ts";
 import { readConfigs, writeConfigs } from "./folder.ts";

@@ -1,7 +1,7 @@
 /** What every stage works with, and the random draws and captions that they share. */
 import { hostRandom, type Random } from "../../numerics/random.ts";
 import type { Device } from "../../device/device.ts";
-import type { Tokenizer } from "../../models/tokenizer.ts";
+import type { Tokenizer } from "../../models/clip/tokenizer.ts";
 import { tensor } from "../../ops/leaf.ts";
 import { foldIn, keyFromSeed } from "../../ops/random.ts";
 import type { Tensor } from "../../tensor/tensor.ts";

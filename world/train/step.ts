@@ -12,7 +12,7 @@ import {
   clipByGlobalNorm,
   type Named,
 } from "../../autograd/optimizer.ts";
-import { add, mul, sub } from "../../ops/arithmetic.ts";
+import { add, mul, sub } from "../../ops/elementwise/arithmetic.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Branch } from "../../tensor/tree.ts";
 

@@ -6,10 +6,10 @@
  * since a weight that depends on the picture also pulls things to be larger.
  */
 import type { Random } from "../../numerics/random.ts";
-import { type NoiseSchedule, noising, target } from "../../diffusion/schedule.ts";
-import { clipText } from "../../models/clip_text.ts";
-import { unet, unetSpecs } from "../../models/unet.ts";
-import { add, mul, square, sub } from "../../ops/arithmetic.ts";
+import { type NoiseSchedule, noising, target } from "../../diffusion/samplers/schedule.ts";
+import { clipText } from "../../models/clip/text.ts";
+import { unet, unetSpecs } from "../../models/unet/unet.ts";
+import { add, mul, square, sub } from "../../ops/elementwise/arithmetic.ts";
 import { tensor } from "../../ops/leaf.ts";
 import { concat, upsampleNearest } from "../../ops/concat.ts";
 import { randomNormal } from "../../ops/random.ts";

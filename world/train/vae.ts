@@ -6,9 +6,9 @@
 import type { Random } from "../../numerics/random.ts";
 import type { Named } from "../../autograd/optimizer.ts";
 import { evaluate } from "../../compile/compile.ts";
-import type { VaeConfig } from "../../models/vae.ts";
-import { vaeDecode, vaeEncode, vaeSpecs } from "../../models/vae.ts";
-import { abs, add, div, exp, mul, square, sub } from "../../ops/arithmetic.ts";
+import type { VaeConfig } from "../../models/vae/vae.ts";
+import { vaeDecode, vaeEncode, vaeSpecs } from "../../models/vae/vae.ts";
+import { abs, add, div, exp, mul, square, sub } from "../../ops/elementwise/arithmetic.ts";
 import { tensor } from "../../ops/leaf.ts";
 import { upsampleNearest } from "../../ops/concat.ts";
 import { slice } from "../../ops/movement.ts";

@@ -1,0 +1,34 @@
+/** `moongate analyse`: how much fine-tuning changed each layer of the UNet. */
+import type { Command } from "npm:commander@15.1.0";
+import type { AnalyseRequest } from "../requests.ts";
+import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+
+/** The command. */
+export function analyseCommand(context: Context): Command {
+  return verb("analyse", "Say how much each layer of the UNet changed (Figure 3 of the paper).", [
+    "moongate analyse ./sd my-dog",
+    "moongate analyse ./sd ./sd-fine-tuned --plot changes.svg --json > changes.json",
+  ])
+    .argument("<before>", "the model that was fine-tuned")
+    .argument("<after>", "what became of it: a delta of any format, or a whole model")
+    .option("--plot <file>", "draw every layer's change as SVG")
+    .option(...overwrite)
+    .option("--json", "every layer, as JSON")
+    .option("-q, --quiet", "no progress")
+    .action(async (before: string, after: string, { json, quiet = false, ...shown }: Flags) => {
+      const request = { before, after, ...shown };
+      const { facts, lines } = await withUi(
+        context,
+        quiet,
+        (ui) => context.work.analyse(request, ui),
+      );
+      if (json) context.out(JSON.stringify(facts, null, 2));
+      else for (const line of lines) context.out(line);
+    });
+}
+
+/** What commander gives beside the paths. */
+interface Flags extends Pick<AnalyseRequest, "plot" | "overwrite"> {
+  json?: boolean;
+  quiet?: boolean;
+}

@@ -1,0 +1,111 @@
+/** What the demo teaches, in which words, and how long: everything that is decided before a GPU is asked for. */
+import type { CaptionedPicture, Concept } from "../../concepts/data/batches.ts";
+import { modelDefaults, type SamplingDefaults } from "../../concepts/training/model_settings.ts";
+import { INITIALIZERS } from "../../concepts/defaults.ts";
+import { listPictures, readPicture } from "../../files/pictures/image.ts";
+import type { Picture } from "../../files/pictures/picture.ts";
+import {
+  classPictures,
+  conceptNamed,
+  freshPictures,
+  type Place,
+  placeWords,
+  SEEDS,
+} from "../../world/mod.ts";
+import { UsageError } from "../../terminal/errors.ts";
+import type { DemoRequest } from "../requests.ts";
+
+/** A concept of the demo. */
+export interface DemoConcept extends Concept {
+  /** Its folder's name. */
+  readonly name: string;
+  /** In a person's words. */
+  readonly description: string;
+  readonly initializer: string;
+  /** Whole pictures, without masks. */
+  readonly pictures: readonly Picture[];
+  readonly regularization: readonly CaptionedPicture[];
+  /** New scenes to ask for. */
+  readonly prompts: readonly string[];
+  /** The very pictures that they ask for: drawings of the concept in those places. */
+  readonly ideal: readonly Picture[];
+}
+
+/** The whole plan. */
+export interface DemoPlan {
+  /** The model's folder. */
+  readonly model: string;
+  readonly concepts: readonly DemoConcept[];
+  /** Both concepts in one picture. */
+  readonly pairPrompts: readonly string[];
+  readonly steps: number;
+  readonly rate: number;
+  readonly sampling: SamplingDefaults;
+  /** Of the merge. */
+  readonly ridge: number;
+}
+
+/** Concepts that show well, unless others are asked for. */
+const CHOSEN = ["longship", "toadstool"];
+/** Pictures of the class that this world really has. */
+const REGULARIZATION = 60;
+
+/** Places for the new pictures. */
+const PLACES: readonly Place[] = ["beach", "snow", "night", "meadow", "forest"];
+
+/** Names of the concepts to teach. Throws UsageError unless they are two. */
+export function demoConcepts({ concepts = CHOSEN }: DemoRequest): string[] {
+  if (concepts.length === 2 && concepts[0] !== concepts[1]) return concepts;
+  throw new UsageError(
+    `--concept: the demo teaches two different concepts, not ${new Set(concepts).size}`,
+  );
+}
+
+/** Plans the demo. Throws UsageError for concepts that do not ship. */
+export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
+  const names = demoConcepts(request);
+  const root = new URL("../../world/", import.meta.url);
+  if (root.protocol !== "file:") {
+    throw new UsageError(
+      "the demo needs the model and pictures that lie in the repository: run it from a clone",
+    );
+  }
+  const model = decodeURIComponent(new URL("miniature", root).pathname);
+  const concepts = await Promise.all(names.map((name, i) => demoConcept(name, i, root)));
+  const { training, sampling, merging } = await modelDefaults(model);
+  const words = concepts.map((c) => `${c.token} ${c.className}`);
+  return {
+    model,
+    concepts,
+    pairPrompts: PLACES.map((place) =>
+      `photo of a ${words[1]} next to a ${words[0]} ${placeWords(place)}`
+    ),
+    steps: request.steps ?? training.steps,
+    rate: training.rate,
+    sampling,
+    ridge: merging.ridge,
+  };
+}
+
+async function demoConcept(name: string, index: number, root: URL): Promise<DemoConcept> {
+  let known;
+  try {
+    known = conceptNamed(name);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  const token = `<new${index + 1}>`;
+  const folder = decodeURIComponent(new URL(`concepts/${name}`, root).pathname);
+  const { category } = known;
+  return {
+    name,
+    description: known.description,
+    token,
+    className: category,
+    initializer: INITIALIZERS[index],
+    pictures: await Promise.all((await listPictures(folder)).map(readPicture)),
+    regularization: classPictures(category, SEEDS.regularization, REGULARIZATION),
+    prompts: PLACES.map((place) => `photo of a ${token} ${category} ${placeWords(place)}`),
+    ideal: freshPictures(name, PLACES),
+  };
+}

@@ -1,0 +1,30 @@
+/** `moongate demo`: teaches the small model that ships two concepts it has never seen, and shows before and after. */
+import type { Command } from "npm:commander@15.1.0";
+import { repeated, whole } from "../../terminal/parse.ts";
+import type { DemoRequest } from "../requests.ts";
+import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+
+/** The command. */
+export function demoCommand(context: Context): Command {
+  return verb("demo", "Teach the model that ships two new concepts, and show before and after.", [
+    "moongate demo",
+    "moongate demo --steps 100 --seed 7 --out demo-7",
+  ])
+    .option(
+      "--concept <name>",
+      "one of the concepts that ship; give two",
+      repeated((text) => text),
+    )
+    .option("--steps <n>", "optimizer steps for each (default: the model's own)", whole(1))
+    .option("--seed <n>", "random seed", whole(0), 42)
+    .option("--out <folder>", "where the picture and the report go", "out/demo")
+    .option(...overwrite)
+    .option("-q, --quiet", "no progress")
+    .action(async ({ quiet = false, concept, ...flags }: Flags) => {
+      const request: DemoRequest = { ...flags, ...(concept && { concepts: concept }) };
+      context.out(await withUi(context, quiet, (ui) => context.work.demo(request, ui)));
+    });
+}
+
+/** What commander gives. */
+type Flags = Omit<DemoRequest, "concepts"> & { concept?: string[]; quiet?: boolean };

@@ -1,0 +1,134 @@
+/**
+ * What `doctor` finds out about the machine: runtime, adapter, limits, and whether the adapter computes right.
+ *
+ * Why it asks WebGPU itself instead of the library's device layer: it has to say something where that one refuses.
+ */
+import { requestAdapter } from "../../device/adapter.ts";
+import { granted } from "../../terminal/platform.ts";
+
+/** What was found. */
+export interface Facts {
+  /** Version of this program, of Deno, and the platform. */
+  versions: { moongate: string; deno: string; v8: string; platform: string };
+  /** `DENO_WEBGPU_BACKEND`, or undefined where the runtime chooses. */
+  backend?: string;
+  /** Undefined where none answers. */
+  adapter?: AdapterFacts;
+}
+
+/** What was found about the adapter. */
+export interface AdapterFacts {
+  /** The driver's words. */
+  description: string;
+  /** The driver's vendor. */
+  vendor: string;
+  /** A CPU pretending to be a GPU. */
+  software: boolean;
+  /** All that it lists. */
+  features: string[];
+  /** All that it lists. */
+  limits: Record<string, number>;
+  /** Why the adapter cannot be trusted; undefined when a small computation came out right. */
+  wrong?: string;
+  /** An upper bound on loop iterations that the adapter silently stops at; undefined when there is none. */
+  loopLimit?: number;
+  /** Milliseconds from a submitted computation to its numbers. */
+  roundTrip?: number;
+}
+
+const iterations = 100_000;
+
+/** One invocation an element: [0] counts a loop, the others are `3 i + 1`. */
+const probe = `
+@group(0) @binding(0) var<storage, read_write> out: array<u32>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let i = id.x;
+  if (i != 0u) {
+    out[i] = 3u * i + 1u;
+    return;
+  }
+  var n = 0u;
+  for (var k = 0u; k < ${iterations}u; k = k + 1u) { n = n + (k & 1u) + 1u; }
+  out[0] = n;
+}`;
+
+/** Asks everything there is to ask. */
+export async function gatherFacts(version: string): Promise<Facts> {
+  const versions = {
+    moongate: version,
+    deno: Deno.version.deno,
+    v8: Deno.version.v8,
+    platform: `${Deno.build.os} ${Deno.build.arch}`,
+  };
+  const backend = granted("DENO_WEBGPU_BACKEND");
+  const adapter = navigator.gpu && await requestAdapter();
+  if (!adapter) return { versions, backend };
+  const { description, vendor, isFallbackAdapter } = adapter.info;
+  const limits: Record<string, number> = {};
+  for (const name in adapter.limits) {
+    const value = (adapter.limits as unknown as Record<string, unknown>)[name];
+    if (typeof value === "number") limits[name] = value;
+  }
+  const software = isFallbackAdapter ||
+    /llvmpipe|swiftshader|lavapipe|basic render/i.test(description);
+  const facts: AdapterFacts = {
+    description,
+    vendor,
+    software,
+    features: [...adapter.features].sort(),
+    limits,
+  };
+  try {
+    Object.assign(facts, await tryOut(adapter));
+  } catch (error) {
+    facts.wrong = error instanceof Error ? error.message : String(error);
+  }
+  return { versions, backend, adapter: facts };
+}
+
+/** Runs the probe and looks at its numbers. */
+async function tryOut(adapter: GPUAdapter): Promise<Partial<AdapterFacts>> {
+  const device = await adapter.requestDevice();
+  try {
+    device.pushErrorScope("validation");
+    const size = 4096 * 4;
+    const out = device.createBuffer({
+      size,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC,
+    });
+    const back = device.createBuffer({
+      size,
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
+    const module = device.createShaderModule({ code: probe });
+    const pipeline = device.createComputePipeline({ layout: "auto", compute: { module } });
+    const bindGroup = device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: [{ binding: 0, resource: { buffer: out } }],
+    });
+    const began = performance.now();
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
+    pass.dispatchWorkgroups(64);
+    pass.end();
+    encoder.copyBufferToBuffer(out, 0, back, 0, size);
+    device.queue.submit([encoder.finish()]);
+    await back.mapAsync(GPUMapMode.READ);
+    const roundTrip = performance.now() - began;
+    const numbers = new Uint32Array(back.getMappedRange().slice(0));
+    const error = await device.popErrorScope();
+    if (error) return { wrong: error.message };
+    for (let i = 1; i < numbers.length; i++) {
+      if (numbers[i] !== 3 * i + 1) {
+        return { wrong: `element ${i} is ${numbers[i]}, not ${3 * i + 1}` };
+      }
+    }
+    const counted = Math.round(numbers[0] / 1.5);
+    return { roundTrip, ...(counted !== iterations && { loopLimit: counted }) };
+  } finally {
+    device.destroy();
+  }
+}

@@ -1,0 +1,36 @@
+/** `moongate merge`: several taught concepts in one delta, in closed form. */
+import type { Command } from "npm:commander@15.1.0";
+import { UsageError } from "../../terminal/errors.ts";
+import { real, whole } from "../../terminal/parse.ts";
+import type { MergeRequest } from "../requests.ts";
+import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+
+/** The command. */
+export function mergeCommand(context: Context): Command {
+  return verb("merge", "Put concepts that were taught separately into one delta, in seconds.", [
+    "moongate merge --model ./sd my-dog my-chair --out dog-and-chair",
+    "moongate merge --model ./sd my-dog my-chair my-cat --captions captions.txt --ridge 1e-6 --out three",
+  ], ["model", "out"])
+    .argument("<deltas...>", "two deltas or more, files or folders")
+    .option("--model <folder>", "the model that all of them were taught to")
+    .option("--out <folder>", "where the merged delta goes")
+    .option("--captions <file>", "captions, one a line, whose pictures should stay as they are")
+    .option("--caption-count <n>", "how many of them are used", whole(1), 1000)
+    .option(
+      "--ridge <x>",
+      "keeps the change small in directions that no caption covers (default: 0, or the model's own)",
+      real(0),
+    )
+    .option(...overwrite)
+    .option("-q, --quiet", "no progress")
+    .action(async (deltas: string[], options: Flags) => {
+      if (deltas.length < 2) {
+        throw new UsageError(`merging takes two deltas or more, and only ${deltas[0]} was given`);
+      }
+      const { quiet = false, ...flags } = options;
+      const request: MergeRequest = { ...flags, deltas };
+      context.out(await withUi(context, quiet, (ui) => context.work.merge(request, ui)));
+    });
+}
+
+type Flags = Omit<MergeRequest, "deltas"> & { quiet?: boolean };

@@ -1,0 +1,25 @@
+/** `moongate verify`: whether this machine computes a model as PyTorch does. */
+import type { Command } from "npm:commander@15.1.0";
+import { VerificationError } from "../../terminal/errors.ts";
+import type { VerifyRequest } from "../requests.ts";
+import { type Context, verb, withUi } from "../shared/verb.ts";
+
+/** The command. */
+export function verifyCommand(context: Context): Command {
+  return verb("verify", "Compare what this machine computes of a model with PyTorch's numbers.", [
+    "moongate verify --model ./stable-diffusion-v1-5 --gold gold.safetensors",
+    "moongate verify --model ./sd --gold gold.safetensors --json > verified.json",
+  ], ["model", "gold"])
+    .option("--model <folder>", "the model: a diffusers folder")
+    .option("--gold <file>", "what PyTorch computed with it, by tests/golden/verify_gold.py")
+    .option("--json", "everything that was found, as JSON")
+    .option("-q, --quiet", "no progress")
+    .action(async ({ json = false, quiet = false, ...request }: Flags) => {
+      const found = await withUi(context, quiet, (ui) => context.work.verify(request, ui));
+      if (json) context.out(JSON.stringify(found.facts, null, 2));
+      else for (const line of found.lines) context.out(line);
+      if (found.wrong.length) throw new VerificationError(request.gold, found.wrong);
+    });
+}
+
+type Flags = VerifyRequest & { json?: boolean; quiet?: boolean };

@@ -1,0 +1,261 @@
+/**
+ * Arithmetic, elementwise: the ops that everything else is written with. All broadcast as NumPy does. What NaN, infinity and
+ * each element type do is written in `docs/numbers.md`, and the same for all.
+ */
+import type { Tensor } from "../../tensor/tensor.ts";
+import { expectNumber, expectTensors } from "../../tensor/arguments.ts";
+import { defineMap } from "./define.ts";
+import { applyMap, type Operand } from "./map.ts";
+import { elementOf } from "../../tensor/element.ts";
+import type { Wgsl } from "../../tensor/op.ts";
+import { equal, less, where } from "./compare.ts";
+import { extreme, INFINITE, isNan, isNotFinite, NOT_A_NUMBER } from "./nan.ts";
+
+/**
+ * 0, or NaN where `test` holds: what some compilers take for 0 everywhere when they see x − x, x · 0, x / 0 or 0 / x. The
+ * sign of such a zero is not kept.
+ */
+const zeroUnless = (test: string, w: Wgsl): string =>
+  `select(${w.number(0)}, ${w.number(NaN)}, ${test})`;
+
+const addOp = defineMap({
+  name: "add",
+  takes: "integers",
+  arity: 2,
+  expression: ([a, b]) => `(${a} + ${b})`,
+  reference: ([a, b]) => a + b,
+  vjp: [(g) => g, (g) => g],
+});
+const subOp = defineMap({
+  name: "sub",
+  takes: "integers",
+  arity: 2,
+  expression: ([a, b], _attrs, w) =>
+    a === b && w.out === "f32" ? zeroUnless(isNotFinite(a, w.type("u32")), w) : `(${a} - ${b})`,
+  reference: ([a, b]) => a - b,
+  vjp: [(g) => g, (g) => neg(g)],
+});
+const mulOp = defineMap({
+  name: "mul",
+  takes: "integers",
+  arity: 2,
+  expression(args, _attrs, w) {
+    const zero = w.out === "f32" ? [0, 1].find((i) => w.literal(i) === 0) : undefined;
+    if (zero === undefined) return `(${args[0]} * ${args[1]})`;
+    return zeroUnless(isNotFinite(args[1 - zero], w.type("u32")), w);
+  },
+  reference: ([a, b]) => a * b,
+  integers: ([a, b]) => Math.imul(a, b),
+  vjp: [(g, [, b]) => mul(g, b), (g, [a]) => mul(g, a)],
+});
+const divOp = defineMap({
+  name: "div",
+  takes: "integers",
+  arity: 2,
+  expression([a, b], _attrs, w) {
+    const [dividend, divisor] = [w.literal(0), w.literal(1)];
+    if (w.out !== "f32" || (dividend !== 0 && divisor !== 0)) return `(${a} / ${b})`;
+    if (divisor === 0) return `(${a} * ${w.number(1 / divisor)})`;
+    return zeroUnless(`(${b} == ${w.number(0)}) | ${isNan(b, w.type("u32"))}`, w);
+  },
+  reference: ([a, b]) => a / b,
+  // As WGSL has it: cut to a whole number, and a / 0 = a.
+  integers: ([a, b]) => b === 0 ? a : Math.trunc(a / b),
+  vjp: [(g, [, b]) => div(g, b), (g, [, b], y) => neg(div(mul(g, y), b))],
+});
+/** What flows to `a` as the larger of the two: half of it at a tie. */
+const ofLarger = (g: Tensor, a: Tensor, b: Tensor): Tensor =>
+  where(less(b, a), g, where(equal(a, b), mul(g, 0.5), 0));
+
+const maximumOp = defineMap({
+  name: "maximum",
+  takes: "integers",
+  arity: 2,
+  expression: ([a, b], _attrs, w) => extreme("max", a, b, w),
+  reference: ([a, b]) => Math.max(a, b),
+  vjp: [
+    (g, [a, b]) => ofLarger(g, a, b),
+    (g, [a, b]) => ofLarger(g, b, a),
+  ],
+});
+const minimumOp = defineMap({
+  name: "minimum",
+  takes: "integers",
+  arity: 2,
+  expression: ([a, b], _attrs, w) => extreme("min", a, b, w),
+  reference: ([a, b]) => Math.min(a, b),
+  vjp: [
+    (g, [a, b]) => ofLarger(g, b, a),
+    (g, [a, b]) => ofLarger(g, a, b),
+  ],
+});
+const negOp = defineMap({
+  name: "neg",
+  takes: "signed",
+  arity: 1,
+  expression: ([a]) => `(-${a})`,
+  reference: ([a]) => -a,
+  vjp: [(g) => neg(g)],
+});
+const absOp = defineMap({
+  name: "abs",
+  takes: "integers",
+  arity: 1,
+  expression: ([a]) => `abs(${a})`,
+  reference: ([a]) => Math.abs(a),
+  vjp: [(g, [a]) => where(less(a, 0), neg(g), where(equal(a, 0), 0, g))],
+});
+const expOp = defineMap({
+  name: "exp",
+  arity: 1,
+  expression: ([a]) => `exp(${a})`,
+  reference: ([a]) => Math.exp(a),
+  vjp: [(g, _x, y) => mul(g, y)],
+});
+const logOp = defineMap({
+  name: "log",
+  arity: 1,
+  expression: ([a]) => `log(${a})`,
+  reference: ([a]) => Math.log(a),
+  vjp: [(g, [a]) => div(g, a)],
+});
+const sqrtOp = defineMap({
+  name: "sqrt",
+  arity: 1,
+  expression: ([a]) => `sqrt(${a})`,
+  reference: ([a]) => Math.sqrt(a),
+  vjp: [(g, _x, y) => div(mul(g, 0.5), y)],
+});
+const rsqrtOp = defineMap({
+  name: "rsqrt",
+  arity: 1,
+  expression: ([a]) => `inverseSqrt(${a})`,
+  reference: ([a]) => 1 / Math.sqrt(a),
+  vjp: [(g, [a], y) => mul(mul(g, -0.5), div(y, a))],
+});
+const squareOp = defineMap({
+  name: "square",
+  takes: "integers",
+  arity: 1,
+  expression: ([a]) => `(${a} * ${a})`,
+  reference: ([a]) => a * a,
+  integers: ([a]) => Math.imul(a, a),
+  vjp: [(g, [a]) => mul(mul(g, 2), a)],
+});
+const floorOp = defineMap({
+  name: "floor",
+  arity: 1,
+  expression: ([a]) => `floor(${a})`,
+  reference: ([a]) => Math.floor(a),
+  vjp: [null],
+});
+const clampOp = defineMap<{ readonly lo: number; readonly hi: number }>({
+  name: "clamp",
+  takes: "integers",
+  arity: 1,
+  // A bound that is infinite bounds nothing.
+  expression: ([a], { lo, hi }, w) => {
+    const above = lo === -Infinity ? a : w.let(extreme("max", a, w.number(lo), w));
+    return hi === Infinity ? above : extreme("min", above, w.number(hi), w);
+  },
+  reference: ([a], { lo, hi }) => Math.min(Math.max(a, lo), hi),
+  vjp: [(g, [a], _y, { lo, hi }) => {
+    const above = lo === -Infinity ? g : where(less(lo, a), g, 0);
+    return hi === Infinity ? above : where(less(a, hi), above, 0);
+  }],
+});
+const powOp = defineMap<{ readonly exponent: number }>({
+  name: "pow",
+  arity: 1,
+  expression: ([a], { exponent }, w) => power(a, exponent, w),
+  reference: ([a], { exponent }) => Math.pow(a, exponent),
+  vjp: [(g, [a], _y, { exponent: n }) => mul(g, n === 0 ? 0 : mul(pow(a, n - 1), n))],
+});
+
+/**
+ * Small whole powers as products; others by WGSL's `pow` of what it is defined for, and what IEEE says of the rest: of
+ * 0, ±∞, NaN and numbers below zero.
+ */
+function power(a: string, n: number, w: Wgsl): string {
+  const type = w.type("f32");
+  if (!Number.isInteger(n) || Math.abs(n) > 16) {
+    const size = w.let(`abs(${a})`);
+    const [zero, infinite] = [`${type}(0.0)`, `${type}(${INFINITE})`];
+    const ends = n < 0 ? [infinite, zero] : [zero, infinite];
+    const inside = `pow(${size}, ${w.number(n)})`;
+    const atZero = `select(${inside}, ${ends[0]}, ${size} == ${zero})`;
+    const value = w.let(`select(${atZero}, ${ends[1]}, ${size} == ${infinite})`);
+    const words = w.type("u32");
+    if (!Number.isInteger(n)) {
+      const outside = `((${a} < ${zero}) & (${size} != ${infinite}))`;
+      return `select(${value}, ${type}(${NOT_A_NUMBER}), ${outside} | ${isNan(a, words)})`;
+    }
+    const signed = n % 2
+      ? `select(${value}, -${value}, bitcast<${words}>(${a}) > ${words}(0x7fffffffu))`
+      : value;
+    return `select(${signed}, ${a}, ${isNan(a, words)})`;
+  }
+  if (n < 0) return `(${type}(1.0) / ${power(a, -n, w)})`;
+  if (n === 0) return `${type}(1.0)`;
+  if (n % 2) return n === 1 ? a : `(${a} * ${power(a, n - 1, w)})`;
+  const root = w.let(power(a, n / 2, w));
+  return `(${root} * ${root})`;
+}
+
+/** `a + b`. */
+export const add = (a: Operand, b: Operand): Tensor => applyMap(addOp, [a, b], undefined);
+/** `a − b`. */
+export const sub = (a: Operand, b: Operand): Tensor => applyMap(subOp, [a, b], undefined);
+/** `a · b`, element by element. */
+export const mul = (a: Operand, b: Operand): Tensor => applyMap(mulOp, [a, b], undefined);
+/** `a / b`. Integers are cut towards zero, and `a / 0` is `a` for them. */
+export const div = (a: Operand, b: Operand): Tensor => applyMap(divOp, [a, b], undefined);
+/** The larger of the two, NaN where one of them is; at a tie each gets half of the gradient. */
+export const maximum = (a: Operand, b: Operand): Tensor => applyMap(maximumOp, [a, b], undefined);
+/** The smaller of the two, NaN where one of them is; at a tie each gets half of the gradient. */
+export const minimum = (a: Operand, b: Operand): Tensor => applyMap(minimumOp, [a, b], undefined);
+/** `−a`. */
+export const neg = (a: Tensor): Tensor => applyMap(negOp, [a], undefined);
+/** `|a|`; the gradient at 0 is 0. */
+export const abs = (a: Tensor): Tensor => applyMap(absOp, [a], undefined);
+/** `eᵃ`. */
+export const exp = (a: Tensor): Tensor => applyMap(expOp, [a], undefined);
+/** Natural logarithm. */
+export const log = (a: Tensor): Tensor => applyMap(logOp, [a], undefined);
+/** Square root. */
+export const sqrt = (a: Tensor): Tensor => applyMap(sqrtOp, [a], undefined);
+/** `1/√a`. */
+export const rsqrt = (a: Tensor): Tensor => applyMap(rsqrtOp, [a], undefined);
+/** `a²`. */
+export const square = (a: Tensor): Tensor => applyMap(squareOp, [a], undefined);
+/** The largest whole number that is not above `a`. Its derivative is zero. */
+export const floor = (a: Tensor): Tensor => applyMap(floorOp, [a], undefined);
+/**
+ * `a`, kept within `lo … hi`; the gradient passes between the two, and is 0 at both, as that of relu is at 0. Where `lo` is above `hi`, `hi`.
+ *
+ * @param lo lower bound; −∞ for none
+ * @param hi upper bound; ∞ for none
+ * @throws RangeError when a bound is NaN, or no number of the tensor's element type
+ */
+export function clamp(a: Tensor, lo: number, hi: number): Tensor {
+  expectTensors("clamp", { a });
+  expectNumber("clamp", 1, "lo", lo);
+  expectNumber("clamp", 2, "hi", hi);
+  for (const bound of [lo, hi]) {
+    if (Number.isNaN(bound)) throw new RangeError(`clamp: bounds ${lo} and ${hi}`);
+    if (Math.abs(bound) !== Infinity) elementOf("clamp", bound, a.dtype);
+  }
+  return applyMap(clampOp, [a], { lo, hi });
+}
+/**
+ * `aⁿ` for a fixed exponent. A number below zero to a power that is a fraction is NaN.
+ *
+ * @throws RangeError when the exponent is not finite
+ */
+export function pow(a: Tensor, exponent: number): Tensor {
+  expectNumber("pow", 1, "exponent", exponent);
+  if (!Number.isFinite(Math.fround(exponent))) {
+    throw new RangeError(`pow: the exponent must be a finite f32, not ${exponent}`);
+  }
+  return applyMap(powOp, [a], { exponent });
+}

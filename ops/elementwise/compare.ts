@@ -1,0 +1,50 @@
+/** Comparison and selection. Comparisons give `u32` 0 or 1. */
+import type { Tensor } from "../../tensor/tensor.ts";
+import { defineMap } from "./define.ts";
+import { applyMap, expectOperands, type Operand } from "./map.ts";
+
+function comparison(name: string, operator: string, test: (a: number, b: number) => boolean) {
+  return defineMap({
+    name,
+    arity: 2,
+    expression: ([a, b], _attrs, w) =>
+      `select(${w.type("u32")}(0u), ${w.type("u32")}(1u), ${a} ${operator} ${b})`,
+    reference: ([a, b]) => Number(test(a, b)),
+    vjp: [null, null],
+    dtype: () => "u32",
+    takes: "integers",
+  });
+}
+
+const lessOp = comparison("less", "<", (a, b) => a < b);
+const greaterEqualOp = comparison("greaterEqual", ">=", (a, b) => a >= b);
+const equalOp = comparison("equal", "==", (a, b) => a === b);
+
+const whereOp = defineMap({
+  name: "where",
+  arity: 3,
+  free: [0],
+  takes: "integers",
+  expression: ([c, a, b], _attrs, w) => `select(${b}, ${a}, ${c} != ${w.type("u32")}(0u))`,
+  reference: ([c, a, b]) => c !== 0 ? a : b,
+  vjp: [null, (g, [c]) => where(c, g, 0), (g, [c]) => where(c, 0, g)],
+});
+
+/** 1 where `a < b`. */
+export const less = (a: Operand, b: Operand): Tensor => applyMap(lessOp, [a, b], undefined);
+/** 1 where `a ≥ b`. */
+export const greaterEqual = (a: Operand, b: Operand): Tensor =>
+  applyMap(greaterEqualOp, [a, b], undefined);
+/** 1 where `a = b`. */
+export const equal = (a: Operand, b: Operand): Tensor => applyMap(equalOp, [a, b], undefined);
+
+/**
+ * `a` where the condition is not zero, else `b`. The gradient follows the choice.
+ *
+ * @param condition of any element type; NaN is not zero
+ */
+export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  expectOperands("where", [condition, a, b]);
+  if (condition.dtype !== "u32") return where(equal(condition, 0), b, a);
+  return applyMap(whereOp, [condition, a, b], undefined, typeof a === "number" ? 2 : 1);
+}

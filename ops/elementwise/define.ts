@@ -1,0 +1,89 @@
+/**
+ * The elementwise machinery: how one-line expression records become ops that differentiate, check dtypes and fuse. The
+ * ops themselves are tables in `arithmetic.ts`, `activation.ts` and `compare.ts`; `map.ts` applies them.
+ */
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import { isFloat } from "../../tensor/dtype.ts";
+import { sameShape, ShapeError, show, type Spec } from "../../tensor/shape.ts";
+import { defineOp, type Op, type Wgsl } from "../../tensor/op.ts";
+
+/** The record from which an elementwise op is made. */
+export interface MapRecord<A> {
+  readonly name: string;
+  readonly arity: number;
+  /** WGSL for one step of values. */
+  readonly expression: (args: readonly string[], attrs: A, w: Wgsl) => string;
+  /** The same in float64. */
+  readonly reference: (args: readonly number[], attrs: A) => number;
+  /** The same for integers, where it is not that of floats cut to 32 bits. */
+  readonly integers?: (args: readonly number[], attrs: A) => number;
+  /** Element types that it takes beside floats. Default none. */
+  readonly takes?: "signed" | "integers";
+  /** Cotangent of each input given the output's, or `null` where the derivative is zero everywhere. */
+  readonly vjp:
+    readonly (((g: Tensor, x: readonly Tensor[], y: Tensor, attrs: A) => Tensor) | null)[];
+  /** Output dtype when it is not the inputs' own. */
+  readonly dtype?: (inputs: readonly Spec[], attrs: A) => DType;
+  /** Inputs whose dtype need not agree with the others (the condition of `where`). */
+  readonly free?: readonly number[];
+}
+
+const TAKES: Record<string, readonly DType[]> = {
+  floats: ["f32", "f16"],
+  signed: ["f32", "f16", "i32"],
+  integers: ["f32", "f16", "i32", "u32"],
+};
+
+/** Whole numbers as 32 bits hold them; floats as they are. */
+export const wrapped = (y: Float64Array, dtype: DType): Float64Array =>
+  dtype === "u32" ? y.map((v) => v >>> 0) : dtype === "i32" ? y.map((v) => v | 0) : y;
+
+/** Makes and registers an elementwise op. */
+export function defineMap<A = undefined>(r: MapRecord<A>): Op<A> {
+  return defineOp<A>({
+    name: r.name,
+    shape(inputs, attrs) {
+      const same = inputs.filter((_, i) => !r.free?.includes(i));
+      const taken = TAKES[r.takes ?? "floats"];
+      const refused = same.find((s) => !taken.includes(s.dtype));
+      if (refused) {
+        throw new ShapeError(
+          r.name,
+          `takes ${taken.join(", ")}, not ${show(refused)}; cast it to f32 first`,
+        );
+      }
+      for (const s of same) {
+        if (s.dtype !== same[0].dtype) {
+          throw new ShapeError(
+            r.name,
+            `operands are ${inputs.map(show).join(" and ")}; cast one of them first`,
+          );
+        }
+      }
+      for (const s of inputs) {
+        if (!sameShape(s.shape, inputs[0].shape)) {
+          throw new ShapeError(r.name, `unbroadcast operands ${inputs.map(show).join(" and ")}`);
+        }
+      }
+      return [{ shape: inputs[0].shape, dtype: r.dtype?.(inputs, attrs) ?? same[0].dtype }];
+    },
+    vjp([g], node, wanted) {
+      return r.vjp.map((rule, i) =>
+        g && rule && wanted[i] ? rule(g, node.inputs, node.outputs[0], node.attrs) : undefined
+      );
+    },
+    reference(inputs, _specs, attrs, [out]) {
+      const n = inputs[0].length;
+      const y = new Float64Array(n);
+      const args = new Array<number>(inputs.length);
+      const rule = !isFloat(out.dtype) && r.integers || r.reference;
+      for (let i = 0; i < n; i++) {
+        for (let k = 0; k < args.length; k++) args[k] = inputs[k][i];
+        y[i] = rule(args, attrs);
+      }
+      return [wrapped(y, out.dtype)];
+    },
+    lowering: { kind: "map", expression: r.expression },
+  });
+}

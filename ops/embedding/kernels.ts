@@ -1,0 +1,299 @@
+/**
+ * Kernels of `embedding.ts`. Gathers copy vectors along the row. Gradients add the positions of one id in their order,
+ * so the sums have fixed bits: a short pass links equal ids, so that nobody scans all positions for every column.
+ */
+import {
+  type AdapterProfile,
+  assertIterations,
+  type BufferUse,
+  type Dispatch,
+  flatGroup,
+  foldGrid,
+  type KernelContext,
+  type KernelPlan,
+  storageType,
+  sumLoop,
+  sumTurns,
+} from "../../tensor/kernel.ts";
+import { BYTES } from "../../tensor/dtype.ts";
+import { byteSize, sizeOf, type Spec } from "../../tensor/shape.ts";
+
+/** Which rows of a table are replaced; row `j` of the replacement stands for table row `rowIds[j]`. */
+export interface RowIds {
+  readonly rowIds: readonly number[];
+}
+
+/** The number of rows of the table that a gradient belongs to. */
+export interface Vocabulary {
+  readonly rows: number;
+}
+
+const WORKGROUP = 64;
+
+const read = (name: string, input: number, type: string): BufferUse => ({
+  name,
+  ref: { input },
+  access: "read",
+  type,
+});
+
+/** One invocation for each of `count` pieces of work, numbered `t`. */
+function forEach(label: string, count: number, buffers: BufferUse[], body: string): Dispatch {
+  const grid = foldGrid(Math.ceil(count / WORKGROUP));
+  return {
+    label,
+    buffers,
+    grid,
+    body: `@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let t = ${flatGroup(grid)} * ${WORKGROUP}u + lid;
+  if (t >= ${count}u) { return; }
+  ${body}
+}`,
+  };
+}
+
+const widthOf = (d: number): 1 | 4 => d % 4 === 0 ? 4 : 1;
+const valueType = (d: number): string => storageType("f32", widthOf(d));
+const rowType = (table: Spec): string => storageType(table.dtype, widthOf(table.shape.at(-1)!));
+
+/**
+ * A table as input 0, in as many windows as the adapter needs to bind it: CLIP's takes 152 MB in f32, and software
+ * adapters bind 134.
+ */
+class Table {
+  readonly buffers: readonly BufferUse[];
+  readonly #firsts: readonly number[];
+  readonly #steps: number;
+  constructor(readonly spec: Spec, { maxBinding }: AdapterProfile) {
+    const [v, d] = spec.shape;
+    this.#steps = d / widthOf(d);
+    const row = d * BYTES[spec.dtype];
+    const type = rowType(spec);
+    // Rows whose end is aligned as bindings must be; one window where all of it can be bound.
+    const grain = ALIGN / greatestCommonDivisor(row, ALIGN);
+    const whole = Math.floor(maxBinding / row / grain) * grain;
+    const rows = byteSize(spec) <= maxBinding ? v : Math.max(grain, whole);
+    this.#firsts = Array.from({ length: Math.ceil(v / rows) }, (_, i) => i * rows);
+    this.buffers = this.#firsts.length === 1
+      ? [read("table", 0, type)]
+      : this.#firsts.map((first, i) => ({
+        ...read(`table${i}`, 0, type),
+        window: { offset: first * row, bytes: (Math.min(v, first + rows) - first) * row },
+      }));
+  }
+
+  /** Statements after which `value` is the step of row `id` at `column`. */
+  take(): string {
+    const type = valueType(this.spec.shape[1]);
+    const at = (name: string, first: number) =>
+      `${type}(${name}[(id - ${first}u) * ${this.#steps}u + column])`;
+    if (this.buffers.length === 1) return `value = ${at("table", 0)};`;
+    return this.buffers.map(({ name }, i) => {
+      const test = i + 1 < this.buffers.length ? `if (id < ${this.#firsts[i + 1]}u) ` : "";
+      return `${test}{ value = ${at(name, this.#firsts[i])}; }`;
+    }).join(" else ");
+  }
+}
+
+/** The strictest alignment that WebGPU may ask of a binding. */
+const ALIGN = 256;
+const greatestCommonDivisor = (a: number, b: number): number =>
+  b ? greatestCommonDivisor(b, a % b) : a;
+
+/** Statements after which `value` is the step of row `id` at `column`, taken from `rows` where `id` is replaced. */
+function pickRow(table: Table, rowIds: readonly number[]): string {
+  const d = table.spec.shape[1];
+  const steps = d / widthOf(d);
+  const type = valueType(d);
+  const tests = rowIds.map((id, j) => `if (id == ${id}u) { other = ${j}u; }`).join(" ");
+  return `var other = ${rowIds.length}u; ${tests}
+  var value = ${type}();
+  if (other < ${rowIds.length}u) { value = ${type}(rows[other * ${steps}u + column]); }
+  else { ${table.take()} }`;
+}
+
+/** Output `[…, d]` from a table and ids. */
+export function embeddingKernel(ctx: KernelContext<undefined>): KernelPlan {
+  const [table, ids] = ctx.inputs;
+  const [v, d] = table.shape;
+  const steps = d / widthOf(d);
+  const from = new Table(table, ctx.profile);
+  const buffers = [
+    ...from.buffers,
+    read("ids", 1, "u32"),
+    ...ctx.epilogue.buffers,
+  ];
+  return {
+    dispatches: [
+      forEach(
+        "embedding",
+        sizeOf(ids.shape) * steps,
+        buffers,
+        `let column = t % ${steps}u;
+  let id = min(ids[t / ${steps}u], ${v - 1}u);
+  var value = ${valueType(d)}();
+  ${from.take()}
+  ${ctx.epilogue.store(`t * ${widthOf(d)}u`, "value")}`,
+      ),
+    ],
+  };
+}
+
+/** The same with some rows overridden. Inputs: table, rows, ids. */
+export function embeddingRowsKernel(ctx: KernelContext<RowIds>): KernelPlan {
+  const [table, rows, ids] = ctx.inputs;
+  const [v, d] = table.shape;
+  const steps = d / widthOf(d);
+  const from = new Table(table, ctx.profile);
+  const buffers = [
+    ...from.buffers,
+    read("rows", 1, rowType(rows)),
+    read("ids", 2, "u32"),
+    ...ctx.epilogue.buffers,
+  ];
+  return {
+    dispatches: [
+      forEach(
+        "embeddingRows",
+        sizeOf(ids.shape) * steps,
+        buffers,
+        `let column = t % ${steps}u;
+  let id = min(ids[t / ${steps}u], ${v - 1}u);
+  ${pickRow(from, ctx.attrs.rowIds)}
+  ${ctx.epilogue.store(`t * ${widthOf(d)}u`, "value")}`,
+      ),
+    ],
+  };
+}
+
+/** The whole replaced table. Inputs: table, rows. */
+export function replaceRowsKernel(ctx: KernelContext<RowIds>): KernelPlan {
+  const [table, rows] = ctx.inputs;
+  const [v, d] = table.shape;
+  const steps = d / widthOf(d);
+  const from = new Table(table, ctx.profile);
+  const buffers = [
+    ...from.buffers,
+    read("rows", 1, rowType(rows)),
+    ...ctx.epilogue.buffers,
+  ];
+  return {
+    dispatches: [forEach(
+      "replaceRows",
+      v * steps,
+      buffers,
+      `let column = t % ${steps}u;
+  let id = t / ${steps}u;
+  ${pickRow(from, ctx.attrs.rowIds)}
+  ${ctx.epilogue.store(`t * ${widthOf(d)}u`, "value")}`,
+    )],
+  };
+}
+
+/** Σ of g over equal ids, for every row of the table. Inputs: g, ids. */
+export function embeddingGradKernel(ctx: KernelContext<Vocabulary>): KernelPlan {
+  const [g, ids] = ctx.inputs;
+  const [out] = ctx.outputs;
+  const count = sizeOf(ids.shape);
+  const d = out.shape[1];
+  const steps = d / widthOf(d);
+  const type = valueType(d);
+  assertIterations("embeddingGrad", sumTurns(count));
+  const output: BufferUse = {
+    name: "sums",
+    ref: { output: 0 },
+    access: "write",
+    type: rowType(out),
+  };
+  const links = (access: "read" | "write"): BufferUse => ({
+    name: "links",
+    ref: { scratch: 0 },
+    access,
+    type: "u32",
+  });
+  const id = (at: string) => `min(ids[${at}], ${ctx.attrs.rows - 1}u)`;
+  // For each position: the next one with the same id (`count` if none), and whether it is the first of its id.
+  const link = forEach(
+    "embeddingGrad (links)",
+    count,
+    [read("ids", 1, "u32"), links("write")],
+    `let id = ${id("t")};
+  var next = ${count}u;
+  for (var p = t + 1u; p < ${count}u; p++) { if (${id("p")} == id) { next = p; break; } }
+  var first = 1u;
+  for (var p = 0u; p < t; p++) { if (${id("p")} == id) { first = 0u; break; } }
+  links[2u * t] = next;
+  links[2u * t + 1u] = first;`,
+  );
+  const clear = forEach(
+    "embeddingGrad (clear)",
+    ctx.attrs.rows * steps,
+    [output],
+    `sums[t] = ${rowType(out)}();`,
+  );
+  const sum = forEach(
+    "embeddingGrad",
+    count * steps,
+    [read("gs", 0, storageType(g.dtype, widthOf(d))), read("ids", 1, "u32"), links("read"), output],
+    `let column = t % ${steps}u;
+  var p = t / ${steps}u;
+  if (links[2u * p + 1u] == 0u) { return; }
+  let id = ${id("p")};
+  var total = ${type}();
+  ${
+      sumLoop({
+        index: "n",
+        from: "0u",
+        to: `${count}u`,
+        while: `p < ${count}u`,
+        most: count,
+        sums: { total: type },
+        turn: (into) =>
+          `${into("total")} += ${type}(gs[p * ${steps}u + column]); p = links[2u * p];`,
+      })
+    }
+  sums[id * ${steps}u + column] = ${rowType(out)}(total);`,
+  );
+  return { dispatches: [link, clear, sum], scratch: [count * 8] };
+}
+
+/** Σ of g over the positions of each replaced row. Inputs: g, ids. */
+export function embeddingRowsGradKernel(ctx: KernelContext<RowIds & Vocabulary>): KernelPlan {
+  const { inputs: [g, ids], outputs: [out], attrs: { rowIds, rows } } = ctx;
+  const count = sizeOf(ids.shape);
+  const d = out.shape[1];
+  const steps = d / widthOf(d);
+  const type = valueType(d);
+  assertIterations("embeddingRowsGrad", sumTurns(count));
+  const tests = rowIds.map((id, j) => `if (row == ${j}u) { wanted = ${id}u; }`).join(" ");
+  const buffers: BufferUse[] = [
+    read("gs", 0, storageType(g.dtype, widthOf(d))),
+    read("ids", 1, "u32"),
+    { name: "sums", ref: { output: 0 }, access: "write", type: rowType(out) },
+  ];
+  const sum = forEach(
+    "embeddingRowsGrad",
+    rowIds.length * steps,
+    buffers,
+    `let column = t % ${steps}u;
+  let row = t / ${steps}u;
+  var wanted = 0u; ${tests}
+  var total = ${type}();
+  ${
+      sumLoop({
+        index: "p",
+        from: "0u",
+        to: `${count}u`,
+        most: count,
+        sums: { total: type },
+        turn: (into) =>
+          `if (min(ids[p], ${rows - 1}u) == wanted) { ${
+            into("total")
+          } += ${type}(gs[p * ${steps}u + column]); }`,
+      })
+    }
+  sums[t] = ${rowType(out)}(total);`,
+  );
+  return { dispatches: [sum] };
+}
