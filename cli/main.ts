@@ -22,7 +22,25 @@ import { tokensCommand } from "./tokens/verb.ts";
 import { trainCommand } from "./train/verb.ts";
 import type { Context } from "./shared/verb.ts";
 import { verifyCommand } from "./verify/verb.ts";
-import * as work from "./work.ts";
+import { door } from "./shared/door.ts";
+
+/** The verbs: the command of each, and where its work is. */
+const VERBS = [
+  door(trainCommand, () => import("./train/work.ts")),
+  door(generateCommand, () => import("./generate/work.ts")),
+  door(editCommand, () => import("./edit/work.ts")),
+  door(attentionCommand, () => import("./attention/work.ts")),
+  door(mergeCommand, () => import("./merge/work.ts")),
+  door(convertCommand, () => import("./convert/work.ts")),
+  door(inspectCommand, () => import("./inspect/work.ts")),
+  door(compressCommand, () => import("./compress/work.ts")),
+  door(analyseCommand, () => import("./analyse/work.ts")),
+  door(tokensCommand, () => import("./tokens/work.ts")),
+  door(evaluateCommand, () => import("./evaluate/work.ts")),
+  door(verifyCommand, () => import("./verify/work.ts")),
+  door(demoCommand, () => import("./demo/work.ts")),
+  doctorCommand,
+];
 
 /**
  * Runs the command.
@@ -34,7 +52,7 @@ import * as work from "./work.ts";
 export async function main(args: string[], context: Partial<Context> = {}): Promise<number> {
   const { out = console.log, err = console.error } = context;
   const full: Context = {
-    ...{ work, args, ...context },
+    ...{ args, ...context },
     // Whatever is shown may hold what a file holds.
     out: (line) => out(visible(line)),
     err: (line) => err(visible(line)),
@@ -46,23 +64,7 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
     .version(settings.version, "-v, --version")
     .showHelpAfterError("(moongate --help shows all verbs)")
     .addHelpText("after", "\nmoongate <verb> --help shows a verb's options and examples.");
-  const verbs = [
-    trainCommand,
-    generateCommand,
-    editCommand,
-    attentionCommand,
-    mergeCommand,
-    convertCommand,
-    inspectCommand,
-    compressCommand,
-    analyseCommand,
-    tokensCommand,
-    evaluateCommand,
-    verifyCommand,
-    demoCommand,
-    doctorCommand,
-  ];
-  for (const make of verbs) program.addCommand(make(full));
+  for (const make of VERBS) program.addCommand(make(full));
   // Every command throws instead of leaving the process, and writes where the caller wants.
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({

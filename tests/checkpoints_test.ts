@@ -1,7 +1,7 @@
 // Checkpoints: each way in which a file is none to go on from is refused by its name, and the newest that is whole is found.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { keepNewest, removeRun, states } from "../cli/train/checkpoints.ts";
-import type { Ui } from "../cli/requests.ts";
+import type { Ui } from "../cli/shared/ui.ts";
 import { findCheckpoint } from "../cli/train/resume.ts";
 import { loadCheckpoint, OtherRunError, saveCheckpoint } from "../concepts/training/checkpoints.ts";
 import { FileError } from "../files/errors.ts";

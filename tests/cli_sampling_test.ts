@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UsageError } from "../terminal/errors.ts";
 import type { ModelFacts } from "../cli/shared/model.ts";
-import type { GenerateRequest } from "../cli/requests.ts";
+import type { GenerateRequest } from "../cli/generate/request.ts";
 import { samplingPlan } from "../cli/shared/sampling.ts";
 import { modelDefaults } from "../concepts/training/model_settings.ts";
 import type { SamplerChoice } from "../diffusion/samplers/samplers.ts";

@@ -7,13 +7,16 @@ import { catchInterrupt, Interrupted } from "../terminal/interrupt.ts";
 import { main } from "../cli/main.ts";
 import { concept } from "../cli/train/parse_concept.ts";
 import { memory } from "../terminal/parse.ts";
-import type { Work } from "../cli/shared/verb.ts";
+import type { Ui } from "../cli/shared/ui.ts";
 import { AdapterError } from "../device/errors.ts";
 import { FileError } from "../files/errors.ts";
 import { mergeConcepts } from "../concepts/merge/solve.ts";
 
 /** Runs the command with work that only notes its request. */
-async function run(args: string[], work: Partial<Work> = {}) {
+async function run(
+  args: string[],
+  work: Record<string, (request: unknown, ui: Ui) => unknown> = {},
+) {
   const out: string[] = [], err: string[] = [], requests: unknown[] = [];
   const note = <T>(answer: T) => (request: unknown) => {
     requests.push(request);
@@ -30,7 +33,6 @@ async function run(args: string[], work: Partial<Work> = {}) {
       merge: note("both.safetensors"),
       convert: note(["lora.safetensors", "new1.safetensors"]),
       inspect: note({ facts: { kind: "delta" }, lines: ["a delta"] }),
-      architecture: note({ facts: { tensors: {} }, lines: ["tensors"] }),
       analyse: note({ facts: {}, lines: ["changes"] }),
       tokens: note({ facts: { tokens: [] }, lines: ["--initializer"] }),
       compress: note("small.safetensors"),

@@ -6,7 +6,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { claimDemo } from "../cli/shared/outputs.ts";
+import { claimDemo } from "../cli/demo/claim.ts";
 import { FileError } from "../files/errors.ts";
 import { PACKAGES, WORLD } from "../cli/shared/permissions.ts";
 import { isFile } from "../files/paths.ts";

@@ -1,7 +1,6 @@
 // The commands of docs/edit.md, run as they stand (with few steps) on a model and a delta of their names; and refusals.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../cli/main.ts";
-import * as work from "../cli/work.ts";
 import { saveDelta } from "../concepts/deltas/formats/save.ts";
 import { openBase } from "../concepts/deltas/formats/base.ts";
 import { readPicture } from "../files/pictures/image.ts";
@@ -24,7 +23,7 @@ Deno.test("edit and attention: sampling is asked for as in generate; weights are
   const run = (args: string[]) =>
     main(args, {
       out: (line) => out.push(line),
-      work: { ...work, edit: note(["source.png", "sheet.png"]), attention: note("maps.png") },
+      work: { edit: note(["source.png", "sheet.png"]), attention: note("maps.png") },
     });
   const sampling = ["--model", "sd", "--delta", "dog", "--strength", "0.5", "--steps", "9", "-q"];
   const weights = ["--weight", "a cap=-2", "--weight", "b=c=0.5"];

@@ -16,8 +16,7 @@ const mugs = (n: number) => Array(n).fill("mug").join(" ");
 async function run(args: string[], generate = () => Promise.resolve(["a.png"])) {
   const out: string[] = [], err: string[] = [];
   const context = { out: (l: string) => out.push(l), err: (l: string) => err.push(l) };
-  const { work } = { work: await import("../cli/work.ts") };
-  const code = await main(args, { ...context, work: { ...work, generate } });
+  const code = await main(args, { ...context, work: { generate } });
   return { code, out: out.join("\n"), err: err.join("\n") };
 }
 

@@ -1,7 +1,7 @@
 /** A whole model in one file is the model that the same weights make in a folder: names, shapes, numbers, configs. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import type { InspectRequest } from "../cli/requests.ts";
-import { inspect } from "../cli/inspect/work.ts";
+import type { InspectRequest } from "../cli/inspect/request.ts";
+import { run as inspect } from "../cli/inspect/work.ts";
 import { openBase } from "../concepts/deltas/formats/base.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { clipTokenizer } from "../files/models/clip_vocabulary.ts";

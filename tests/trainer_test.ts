@@ -1,7 +1,7 @@
 // How steps are taken: rates, accumulation, clipping; starting from an earlier delta; what is known before the first step.
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { concept } from "../cli/train/parse_concept.ts";
-import type { TrainRequest } from "../cli/requests.ts";
+import type { TrainRequest } from "../cli/train/request.ts";
 import { planTraining } from "../cli/train/plan.ts";
 import { describeRun } from "../cli/train/resume.ts";
 import { evaluate } from "../compile/compile.ts";

@@ -10,7 +10,7 @@ import {
 import { readConceptsList } from "../cli/train/concepts_list.ts";
 import { main } from "../cli/main.ts";
 import { concept } from "../cli/train/parse_concept.ts";
-import type { TrainRequest } from "../cli/requests.ts";
+import type { TrainRequest } from "../cli/train/request.ts";
 import { readPhotos } from "../cli/train/pictures.ts";
 import { planTraining } from "../cli/train/plan.ts";
 import { tokenRows } from "../concepts/deltas/from_parameters.ts";

@@ -1,10 +1,11 @@
 /** `moongate analyse`: how much fine-tuning changed each layer of the UNet. */
 import type { Command } from "npm:commander@15.1.0";
-import type { AnalyseRequest } from "../requests.ts";
+import type { AnalyseRequest } from "./request.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command. */
-export function analyseCommand(context: Context): Command {
+export function analyseCommand(context: Context, run: typeof work.run): Command {
   return verb("analyse", "Say how much each layer of the UNet changed (Figure 3 of the paper).", [
     "moongate analyse ./sd my-dog",
     "moongate analyse ./sd ./sd-fine-tuned --plot changes.svg --json > changes.json",
@@ -20,7 +21,7 @@ export function analyseCommand(context: Context): Command {
       const { facts, lines } = await withUi(
         context,
         quiet,
-        (ui) => context.work.analyse(request, ui),
+        (ui) => run(request, ui),
       );
       if (json) context.out(JSON.stringify(facts, null, 2));
       else for (const line of lines) context.out(line);

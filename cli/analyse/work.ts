@@ -16,15 +16,18 @@ import { UNET } from "../../concepts/deltas/formats/names.ts";
 import { kindOf } from "../inspect/work.ts";
 import { changesPlot } from "../shared/plot.ts";
 import { counting } from "../shared/phases.ts";
-import type { AnalyseRequest, Inspected, Ui } from "../requests.ts";
+import type { AnalyseRequest } from "./request.ts";
+import type { Inspected, Ui } from "../shared/ui.ts";
 import { columns } from "../../terminal/table.ts";
 import { figures } from "../../numerics/quantities.ts";
+
+export { claimAnalyse as claim } from "./claim.ts";
 
 /** How many layers the table shows. */
 const SHOWN = 12;
 
 /** Compares; gives every layer's change, and a table of groups and of what changed most. */
-export async function analyse(
+export async function run(
   { before, after, plot }: AnalyseRequest,
   ui: Ui,
 ): Promise<Inspected> {

@@ -1,6 +1,6 @@
 /** `moongate attention`: pictures, and where they attend to each word of their prompts. */
 import type { Command } from "npm:commander@15.1.0";
-import type { AttentionRequest } from "../requests.ts";
+import type { AttentionRequest } from "./request.ts";
 import { withMemory } from "../shared/memory_flags.ts";
 import {
   checkQuotes,
@@ -11,9 +11,10 @@ import {
   withSampling,
 } from "../shared/sampling_flags.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command. */
-export function attentionCommand(context: Context): Command {
+export function attentionCommand(context: Context, run: typeof work.run): Command {
   const deltas: GivenDelta[] = [];
   const command = verb("attention", "Show where pictures attend to each word of their prompts.", [
     'moongate attention --model ./sd --delta my-dog "a <new1> dog and a cat" --out maps.png',
@@ -39,7 +40,7 @@ export function attentionCommand(context: Context): Command {
       };
       const path = await withUi(context, quiet, (ui) => {
         if (remark) ui.progress.note(remark);
-        return context.work.attention(request, ui);
+        return run(request, ui);
       });
       context.out(path);
     });

@@ -10,12 +10,15 @@ import { pipelineConfig } from "../../diffusion/pipeline.ts";
 import { writePng } from "../../files/pictures/png.ts";
 import { vaeFactor } from "../../models/vae/vae.ts";
 import { describeSampling, planSamplingWithin } from "../shared/memory.ts";
-import type { AttentionRequest, Ui } from "../requests.ts";
+import type { AttentionRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
 import { lookThrough, openSampled, stopped } from "../shared/sampled.ts";
 import { samplingProgress } from "../shared/sampling_progress.ts";
 
+export { claimAttention as claim } from "./claim.ts";
+
 /** Makes the sheet; gives its path. */
-export async function attention(request: AttentionRequest, ui: Ui): Promise<string> {
+export async function run(request: AttentionRequest, ui: Ui): Promise<string> {
   const { out, negative } = request;
   const sampled = await lookThrough(request, request.prompts, true, ui);
   using device = await gpu({ onCompile: ui.progress.compiling });

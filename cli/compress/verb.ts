@@ -3,11 +3,12 @@ import type { Command } from "npm:commander@15.1.0";
 import { ENERGY } from "../../concepts/deltas/compress.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { memory, real, whole } from "../../terminal/parse.ts";
-import type { CompressRequest } from "../requests.ts";
+import type { CompressRequest } from "./request.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command. */
-export function compressCommand(context: Context): Command {
+export function compressCommand(context: Context, run: typeof work.run): Command {
   return verb("compress", "Make a delta smaller: only the largest singular values stay.", [
     "moongate compress my-dog --model ./sd --out my-dog-small",
     "moongate compress my-dog --model ./sd --energy 0.4 --plot spectrum.svg --out my-dog-smaller",
@@ -29,7 +30,7 @@ export function compressCommand(context: Context): Command {
     .action(async (from: string, flags: Flags) => {
       const request = compressRequest(from, flags);
       const quiet = flags.quiet ?? false;
-      context.out(await withUi(context, quiet, (ui) => context.work.compress(request, ui)));
+      context.out(await withUi(context, quiet, (ui) => run(request, ui)));
     });
 }
 

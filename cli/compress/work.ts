@@ -11,11 +11,14 @@ import { UsageError } from "../../terminal/errors.ts";
 import { nextAfterDelta } from "../shared/hints.ts";
 import { counting } from "../shared/phases.ts";
 import { spectrumPlot } from "../shared/plot.ts";
-import type { CompressRequest, Ui } from "../requests.ts";
+import type { CompressRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
 import { columns } from "../../terminal/table.ts";
 
+export { claimCompress as claim } from "./claim.ts";
+
 /** Compresses a delta; gives the path of the new one. */
-export async function compress(request: CompressRequest, ui: Ui): Promise<string> {
+export async function run(request: CompressRequest, ui: Ui): Promise<string> {
   using base = request.model === undefined ? undefined : await openBase(request.model);
   const { path, delta: read } = await openDelta(request.from, base);
   const delta = base?.fit(path, read) ?? read;

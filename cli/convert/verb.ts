@@ -2,11 +2,12 @@
 import { type Command, Option } from "npm:commander@15.1.0";
 import { deltaFormats } from "../../concepts/deltas/formats/registry.ts";
 import { repeated, whole } from "../../terminal/parse.ts";
-import type { ConvertRequest } from "../requests.ts";
+import type { ConvertRequest } from "./request.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command. */
-export function convertCommand(context: Context): Command {
+export function convertCommand(context: Context, run: typeof work.run): Command {
   const formats = deltaFormats.map(({ name }) => name);
   const widest = Math.max(...formats.map((name) => name.length));
   return verb("convert", "Write a taught concept in another program's format.", [
@@ -39,7 +40,7 @@ export function convertCommand(context: Context): Command {
     )
     .action(async (from: string, { quiet = false, token, ...flags }: Flags) => {
       const request: ConvertRequest = { from, ...flags, ...(token && { tokens: token }) };
-      const paths = await withUi(context, quiet, (ui) => context.work.convert(request, ui));
+      const paths = await withUi(context, quiet, (ui) => run(request, ui));
       for (const path of paths) context.out(path);
     });
 }

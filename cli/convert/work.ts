@@ -7,12 +7,15 @@ import { phrase } from "../../concepts/data/prompts.ts";
 import { identityOf, isFile, parentOf } from "../../files/paths.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { nextAfterDelta } from "../shared/hints.ts";
-import { claimBeside } from "../shared/outputs.ts";
+import { claimBeside } from "./claim.ts";
 import { counting } from "../shared/phases.ts";
-import type { ConvertRequest, Ui } from "../requests.ts";
+import type { ConvertRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
+
+export { claimConvert as claim } from "./claim.ts";
 
 /** Converts a delta; gives the paths of what was written. */
-export async function convert(request: ConvertRequest, ui: Ui): Promise<string[]> {
+export async function run(request: ConvertRequest, ui: Ui): Promise<string[]> {
   using base = request.model === undefined ? undefined : await openBase(request.model);
   const { path, format, delta } = await openDelta(request.from, base);
   const named = rename(base?.fit(path, delta) ?? delta, request.tokens ?? []);

@@ -13,7 +13,7 @@ import {
   SEEDS,
 } from "../../world/mod.ts";
 import { UsageError } from "../../terminal/errors.ts";
-import type { DemoRequest } from "../requests.ts";
+import type { DemoRequest } from "./request.ts";
 
 /** A concept of the demo. */
 export interface DemoConcept extends Concept {

@@ -1,11 +1,12 @@
 /** `moongate demo`: teaches the small model that ships two concepts it has never seen, and shows before and after. */
 import type { Command } from "npm:commander@15.1.0";
 import { repeated, whole } from "../../terminal/parse.ts";
-import type { DemoRequest } from "../requests.ts";
+import type { DemoRequest } from "./request.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command. */
-export function demoCommand(context: Context): Command {
+export function demoCommand(context: Context, run: typeof work.run): Command {
   return verb("demo", "Teach the model that ships two new concepts, and show before and after.", [
     "moongate demo",
     "moongate demo --steps 100 --seed 7 --out demo-7",
@@ -22,7 +23,7 @@ export function demoCommand(context: Context): Command {
     .option("-q, --quiet", "no progress")
     .action(async ({ quiet = false, concept, ...flags }: Flags) => {
       const request: DemoRequest = { ...flags, ...(concept && { concepts: concept }) };
-      context.out(await withUi(context, quiet, (ui) => context.work.demo(request, ui)));
+      context.out(await withUi(context, quiet, (ui) => run(request, ui)));
     });
 }
 

@@ -22,12 +22,15 @@ import { type DemoConcept, type DemoPlan, demoPlan } from "./plan.ts";
 import { duration, figures } from "../../numerics/quantities.ts";
 import { Interrupted } from "../../terminal/interrupt.ts";
 import { counting, loading, phases } from "../shared/phases.ts";
-import type { DemoRequest, Ui } from "../requests.ts";
-import { DEMO } from "../shared/outputs.ts";
+import type { DemoRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
+import { DEMO } from "./claim.ts";
 import { CAPTIONS_FILE } from "../merge/work.ts";
 
+export { claimDemo as claim } from "./claim.ts";
+
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
-export async function demo(request: DemoRequest, ui: Ui): Promise<string> {
+export async function run(request: DemoRequest, ui: Ui): Promise<string> {
   try {
     return await teachAndShow(request, ui);
   } catch (error) {

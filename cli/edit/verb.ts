@@ -2,13 +2,14 @@
 import { type Command, Option } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
 import { real, repeated, weight } from "../../terminal/parse.ts";
-import type { EditRequest } from "../requests.ts";
+import type { EditRequest } from "./request.ts";
 import { withMemory } from "../shared/memory_flags.ts";
 import { deltaRequests, type GivenDelta, withSampling } from "../shared/sampling_flags.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command. */
-export function editCommand(context: Context): Command {
+export function editCommand(context: Context, run: typeof work.run): Command {
   const deltas: GivenDelta[] = [];
   const command = verb("edit", "Edit a picture by its prompt, keeping its composition.", [
     'moongate edit --model ./sd --delta my-dog --from "a dog on a beach" --to "a <new1> dog on a beach"',
@@ -48,7 +49,7 @@ export function editCommand(context: Context): Command {
     .action(async (options: Flags) => {
       const request = editRequest(options, deltas);
       const quiet = options.quiet ?? false;
-      const paths = await withUi(context, quiet, (ui) => context.work.edit(request, ui));
+      const paths = await withUi(context, quiet, (ui) => run(request, ui));
       for (const path of paths) context.out(path);
     });
 }

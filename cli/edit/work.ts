@@ -11,13 +11,16 @@ import { writePng } from "../../files/pictures/png.ts";
 import { sheet } from "../../files/pictures/sheet.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { describeSampling, planSamplingWithin } from "../shared/memory.ts";
-import type { EditRequest, Ui } from "../requests.ts";
+import type { EditRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
 import { SHEET_FILE } from "../shared/outputs.ts";
 import { lookThrough, openSampled, type Sampled, stopped } from "../shared/sampled.ts";
 import { samplingProgress } from "../shared/sampling_progress.ts";
 
+export { claimEdit as claim } from "./claim.ts";
+
 /** Edits pictures; gives their paths, and last that of the sheet. */
-export async function edit(request: EditRequest, ui: Ui): Promise<string[]> {
+export async function run(request: EditRequest, ui: Ui): Promise<string[]> {
   const { from, to, out, seed, count, negative } = request;
   const sampled = await lookThrough(request, [from, to], true, ui);
   const control = editControl(checkEdit(request, sampled));

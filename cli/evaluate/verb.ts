@@ -2,7 +2,7 @@
 import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
 import { repeated, whole } from "../../terminal/parse.ts";
-import type { EvaluateRequest } from "../requests.ts";
+import type { EvaluateRequest } from "./request.ts";
 import {
   checkQuotes,
   deltaRequests,
@@ -13,9 +13,10 @@ import {
   withSampling,
 } from "../shared/sampling_flags.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command. */
-export function evaluateCommand(context: Context): Command {
+export function evaluateCommand(context: Context, run: typeof work.run): Command {
   const deltas: GivenDelta[] = [];
   const command = verb("evaluate", "Score pictures: text and image alignment, KID and FID.", [
     "moongate evaluate --scorer ./clip-vit-base-patch32 --generated pictures --targets photos/my-dog",
@@ -53,7 +54,7 @@ export function evaluateCommand(context: Context): Command {
       const request = await evaluateRequest(prompts, options, deltas);
       const path = await withUi(context, options.quiet ?? false, (ui) => {
         if (remark) ui.progress.note(remark);
-        return context.work.evaluate(request, ui);
+        return run(request, ui);
       });
       context.out(path);
     });

@@ -13,18 +13,22 @@ import { readPngText } from "../../files/pictures/png.ts";
 import { figures } from "../../numerics/quantities.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { inspectScorer } from "../shared/model.ts";
-import { PICTURES_FOLDER, REPORT_FILE, SHEET_FILE } from "../shared/outputs.ts";
+import { PICTURES_FOLDER } from "./claim.ts";
+import { REPORT_FILE, SHEET_FILE } from "../shared/outputs.ts";
 import { counting, phases } from "../shared/phases.ts";
 import { reportPage } from "../shared/report.ts";
-import type { EvaluateRequest, Ui } from "../requests.ts";
+import type { EvaluateRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
 import { columns } from "../../terminal/table.ts";
-import { generate } from "../generate/work.ts";
+import { run as generate } from "../generate/work.ts";
+
+export { claimEvaluate as claim } from "./claim.ts";
 
 /** Most pictures of a set that the report shows. */
 const SHOWN = 48;
 
 /** Scores pictures; gives the path of the report. */
-export async function evaluate(request: EvaluateRequest, ui: Ui): Promise<string> {
+export async function run(request: EvaluateRequest, ui: Ui): Promise<string> {
   const clip = await inspectScorer(request);
   const dino = request.dino === undefined ? undefined : await inspectDino(request.dino);
   const note = (text: string) => ui.progress.note(text);

@@ -2,7 +2,7 @@
 import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
 import { real } from "../../terminal/parse.ts";
-import type { GenerateRequest } from "../requests.ts";
+import type { GenerateRequest } from "./request.ts";
 import { withMemory } from "../shared/memory_flags.ts";
 import {
   checkQuotes,
@@ -13,9 +13,10 @@ import {
   withSampling,
 } from "../shared/sampling_flags.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command. */
-export function generateCommand(context: Context): Command {
+export function generateCommand(context: Context, run: typeof work.run): Command {
   const deltas: GivenDelta[] = [];
   const command = verb("generate", "Make pictures from prompts.", [
     'moongate generate --model ./sd --delta my-dog "a <new1> dog wearing a party hat" -n 4',
@@ -43,7 +44,7 @@ export function generateCommand(context: Context): Command {
       const request = await generateRequest(prompts, options, deltas);
       const paths = await withUi(context, options.quiet ?? false, (ui) => {
         if (remark) ui.progress.note(remark);
-        return context.work.generate(request, ui);
+        return run(request, ui);
       });
       for (const path of paths) context.out(path);
     });

@@ -5,10 +5,14 @@ import { type Picture, readPicture } from "../../files/pictures/image.ts";
 import { writePng } from "../../files/pictures/png.ts";
 import { sheet } from "../../files/pictures/sheet.ts";
 import { describeSampling, planSamplingWithin } from "../shared/memory.ts";
-import type { GenerateRequest, Ui } from "../requests.ts";
-import { pictureNames, SHEET_FILE } from "../shared/outputs.ts";
+import type { GenerateRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
+import { pictureNames } from "./claim.ts";
+import { SHEET_FILE } from "../shared/outputs.ts";
 import { lookThrough, openSampled, stopped } from "../shared/sampled.ts";
 import { samplingProgress } from "../shared/sampling_progress.ts";
+
+export { claimGenerate as claim } from "./claim.ts";
 
 /** One picture to make. */
 interface Wish {
@@ -19,7 +23,7 @@ interface Wish {
 }
 
 /** Samples pictures; gives their paths, and last that of the sheet. */
-export async function generate(request: GenerateRequest, ui: Ui): Promise<string[]> {
+export async function run(request: GenerateRequest, ui: Ui): Promise<string[]> {
   const sampled = await lookThrough(request, request.prompts, request.plain, ui);
   const { facts, deltas, width, height, notes } = sampled;
   const { options, evaluations } = sampled.plan;

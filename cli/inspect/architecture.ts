@@ -4,7 +4,8 @@ import type { ParameterSpecs } from "../../models/params.ts";
 import { type ModelConfig, parameterSpecs } from "../../models/specs.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import { UsageError } from "../../terminal/errors.ts";
-import type { ArchitectureRequest, Inspected } from "../requests.ts";
+import type { ArchitectureRequest } from "./request.ts";
+import type { Inspected } from "../shared/ui.ts";
 import { columns } from "../../terminal/table.ts";
 
 /** Lists the parameters of an architecture, by the checkpoint's names and in PyTorch's shapes. */

@@ -5,7 +5,7 @@ import type { BaseModel } from "../../concepts/deltas/formats/base.ts";
 import type { LoadedDelta } from "../../concepts/deltas/formats/load.ts";
 import { norm } from "../../numerics/matrix.ts";
 import { sizeOf } from "../../tensor/shape.ts";
-import type { Inspected } from "../requests.ts";
+import type { Inspected } from "../shared/ui.ts";
 import { visibleLine } from "../../files/visible.ts";
 import { columns } from "../../terminal/table.ts";
 import { figures } from "../../numerics/quantities.ts";

@@ -2,9 +2,10 @@
 import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
 import { type Context, verb } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command. */
-export function inspectCommand(context: Context): Command {
+export function inspectCommand(context: Context, run: typeof work.run): Command {
   return verb("inspect", "Say what a file is: which model, which words, how large the changes.", [
     "moongate inspect my-dog",
     "moongate inspect delta.bin --model ./sd --json",
@@ -21,9 +22,9 @@ export function inspectCommand(context: Context): Command {
       if ((path === undefined) === (architecture === undefined)) {
         throw new UsageError("give a path, or --architecture with the name of one");
       }
-      const report = architecture === undefined
-        ? await context.work.inspect({ path: path!, model })
-        : await context.work.architecture({ architecture, component });
+      const report = await run(
+        architecture === undefined ? { path: path!, model } : { architecture, component },
+      );
       if (json) context.out(JSON.stringify(report.facts, null, 2));
       else for (const line of report.lines) context.out(line);
     });

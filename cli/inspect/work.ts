@@ -19,12 +19,16 @@ import { readPngText } from "../../files/pictures/png.ts";
 import { fileSource, readBytes } from "../../files/source.ts";
 import { visibleLine } from "../../files/visible.ts";
 import { sizeOf } from "../../tensor/shape.ts";
+import { architecture } from "./architecture.ts";
 import { inspectDelta } from "./delta.ts";
-import type { Inspected, InspectRequest } from "../requests.ts";
+import type { Inspected } from "../shared/ui.ts";
+import type { ArchitectureRequest, InspectRequest } from "./request.ts";
 import { columns } from "../../terminal/table.ts";
 
-/** Says what a file or folder is. */
-export async function inspect({ path, model }: InspectRequest): Promise<Inspected> {
+/** Says what a file or folder is, or which parameters an architecture has. */
+export async function run(request: InspectRequest | ArchitectureRequest): Promise<Inspected> {
+  if ("architecture" in request) return architecture(request);
+  const { path, model } = request;
   const kind = await kindOf(path);
   if (kind === "model") return await inspectModel(path);
   if (kind === "picture") return await inspectPicture(path);

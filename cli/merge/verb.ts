@@ -2,11 +2,12 @@
 import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
 import { real, whole } from "../../terminal/parse.ts";
-import type { MergeRequest } from "../requests.ts";
+import type { MergeRequest } from "./request.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command. */
-export function mergeCommand(context: Context): Command {
+export function mergeCommand(context: Context, run: typeof work.run): Command {
   return verb("merge", "Put concepts that were taught separately into one delta, in seconds.", [
     "moongate merge --model ./sd my-dog my-chair --out dog-and-chair",
     "moongate merge --model ./sd my-dog my-chair my-cat --captions captions.txt --ridge 1e-6 --out three",
@@ -29,7 +30,7 @@ export function mergeCommand(context: Context): Command {
       }
       const { quiet = false, ...flags } = options;
       const request: MergeRequest = { ...flags, deltas };
-      context.out(await withUi(context, quiet, (ui) => context.work.merge(request, ui)));
+      context.out(await withUi(context, quiet, (ui) => run(request, ui)));
     });
 }
 

@@ -16,14 +16,17 @@ import { nextAfterDelta } from "../shared/hints.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { inspectModel } from "../shared/model.ts";
 import { loading, phases } from "../shared/phases.ts";
-import type { MergeRequest, Ui } from "../requests.ts";
+import type { MergeRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
 import { columns } from "../../terminal/table.ts";
+
+export { claimMerge as claim } from "./claim.ts";
 
 /** Captions that a model folder may carry for merging. */
 export const CAPTIONS_FILE = "captions.txt";
 
 /** Merges deltas; gives the path of the merged one. */
-export async function merge(request: MergeRequest, ui: Ui): Promise<string> {
+export async function run(request: MergeRequest, ui: Ui): Promise<string> {
   const facts = await inspectModel(request.model);
   const deltas = await openDeltas(request.deltas, facts);
   learnWords(facts, deltas);

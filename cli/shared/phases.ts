@@ -1,5 +1,5 @@
 /** Work that the library counts by name (components that are loaded, pictures that are encoded), as a bar for each name. */
-import type { Ui } from "../requests.ts";
+import type { Ui } from "./ui.ts";
 
 /** Shows one phase after the other; the first report of each is where it begins. */
 export function phases(

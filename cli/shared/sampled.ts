@@ -14,7 +14,8 @@ import {
 import { Interrupted } from "../../terminal/interrupt.ts";
 import { inspectModel, type ModelFacts, sideFor } from "./model.ts";
 import { loading } from "./phases.ts";
-import type { DeltaRequest, SampledRequest, Ui } from "../requests.ts";
+import type { DeltaRequest, SampledRequest } from "./sampled_request.ts";
+import type { Ui } from "./ui.ts";
 import { type SamplingPlan, samplingPlan } from "./sampling.ts";
 
 /** A request that makes sense. */

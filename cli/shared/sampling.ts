@@ -6,7 +6,8 @@ import {
 } from "../../diffusion/samplers/samplers.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import type { ModelFacts } from "./model.ts";
-import type { GenerateRequest, SampledRequest } from "../requests.ts";
+import type { GenerateRequest } from "../generate/request.ts";
+import type { SampledRequest } from "./sampled_request.ts";
 
 /** How far a walk goes from a picture. */
 const STRENGTH = 0.8;

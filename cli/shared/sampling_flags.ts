@@ -5,7 +5,8 @@ import { readLines } from "../../files/text.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { real, side, whole } from "../../terminal/parse.ts";
 import { quoteHint } from "./hints.ts";
-import type { DeltaRequest, GenerateRequest } from "../requests.ts";
+import type { DeltaRequest } from "./sampled_request.ts";
+import type { GenerateRequest } from "../generate/request.ts";
 
 /** The keys of a request that these flags fill in, as commander gives them. */
 export type SamplingFlags =

@@ -3,9 +3,10 @@ import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
 import { whole } from "../../terminal/parse.ts";
 import { type Context, verb } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command. */
-export function tokensCommand(context: Context): Command {
+export function tokensCommand(context: Context, run: typeof work.run): Command {
   return verb("tokens", "List rare vocabulary entries for a new word to start from.", [
     "moongate tokens --model ./stable-diffusion-v1-5 --captions captions.txt",
     "moongate tokens --model ./sd --captions ./laion-00000.tar --low 2 --high 4 --json",
@@ -24,7 +25,7 @@ export function tokensCommand(context: Context): Command {
       if (request.low > request.high) {
         throw new UsageError(`--low ${request.low} is over --high ${request.high}`);
       }
-      const { facts, lines } = await context.work.tokens(request);
+      const { facts, lines } = await run(request);
       if (json) context.out(JSON.stringify(facts, null, 2));
       else for (const line of lines) context.out(line);
     });

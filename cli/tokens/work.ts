@@ -5,14 +5,15 @@ import { FileError } from "../../files/errors.ts";
 import { readLines } from "../../files/text.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { inspectModel } from "../shared/model.ts";
-import type { Inspected, TokensRequest } from "../requests.ts";
+import type { Inspected } from "../shared/ui.ts";
+import type { TokensRequest } from "./request.ts";
 import { columns } from "../../terminal/table.ts";
 
 /** Of how many captions the paper counted 5 to 10 occurrences. */
 const PAPER = 200_000;
 
 /** Lists rare entries. */
-export async function tokens(request: TokensRequest): Promise<Inspected> {
+export async function run(request: TokensRequest): Promise<Inspected> {
   const { model, captions: path, low, high, count } = request;
   const { tokenizer } = await inspectModel(model);
   const captions = await captionsOf(path);

@@ -6,7 +6,7 @@ import { holdsPictures } from "../../files/pictures/collection.ts";
 import { isFile, isFolder, namesIn } from "../../files/paths.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { concept, distinctConcepts } from "./parse_concept.ts";
-import type { ConceptRequest, TrainRequest } from "../requests.ts";
+import type { ConceptRequest, TrainRequest } from "./request.ts";
 
 const KEYS = ["instance_prompt", "class_prompt", "instance_data_dir", "class_data_dir"] as const;
 type Entry = Partial<Record<(typeof KEYS)[number], string>>;

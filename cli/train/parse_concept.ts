@@ -1,7 +1,7 @@
 /** Reading of `--concept`, and what several of them must not share. */
 import { InvalidArgumentError } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
-import type { ConceptRequest } from "../requests.ts";
+import type { ConceptRequest } from "./request.ts";
 
 /** A concept as in "<new1> dog=./photos/my-dog": words, of which those in angle brackets are new, and a folder. */
 export function concept(text: string): ConceptRequest {

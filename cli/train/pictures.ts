@@ -9,7 +9,7 @@ import { centreSquare } from "../../files/pictures/picture.ts";
 import { asPeopleSort, type Remark } from "../../files/place.ts";
 import { readLines } from "../../files/text.ts";
 import { UsageError } from "../../terminal/errors.ts";
-import type { ConceptRequest, TrainRequest } from "../requests.ts";
+import type { ConceptRequest, TrainRequest } from "./request.ts";
 
 /** The regularization of one class: read from a folder, to be chosen from a collection, or to be made. */
 export interface ClassSet {

@@ -21,7 +21,7 @@ import {
   sideFor,
   unknownWords,
 } from "../shared/model.ts";
-import type { TrainRequest } from "../requests.ts";
+import type { TrainRequest } from "./request.ts";
 import { type ClassSet, readClasses, readPhotos } from "./pictures.ts";
 import { trainRemarks } from "./remarks.ts";
 

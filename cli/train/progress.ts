@@ -7,7 +7,7 @@ import { SAMPLED_TOGETHER } from "../../diffusion/sample.ts";
 import { vaeFactor } from "../../models/vae/vae.ts";
 import type { Beside } from "../../terminal/estimate.ts";
 import type { Progress } from "../../terminal/progress.ts";
-import type { TrainRequest } from "../requests.ts";
+import type { TrainRequest } from "./request.ts";
 import type { TrainPlan } from "./plan.ts";
 
 /** What `TrainOptions.onStep` is to call: the bar begins when training does, not while it is prepared. */

@@ -4,7 +4,7 @@ import { checkCaptions } from "../../concepts/data/captions.ts";
 import { tokensIn } from "../../concepts/data/prompts.ts";
 import { checkTexts } from "../../models/text_window.ts";
 import type { ModelFacts } from "../shared/model.ts";
-import type { ConceptRequest } from "../requests.ts";
+import type { ConceptRequest } from "./request.ts";
 import type { ClassSet } from "./pictures.ts";
 
 /** A run that is planned, as far as there may be something to say. */

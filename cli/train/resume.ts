@@ -14,7 +14,8 @@ import { FileError } from "../../files/errors.ts";
 import { sha256 } from "../../files/sha256.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { states } from "./checkpoints.ts";
-import type { TrainRequest, Ui } from "../requests.ts";
+import type { TrainRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
 import type { TrainPlan } from "./plan.ts";
 
 /** What decides a run's result, one line each: a checkpoint can only be resumed by the same. */

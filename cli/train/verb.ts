@@ -10,11 +10,12 @@ import { withMemory } from "../shared/memory_flags.ts";
 import { optimizerFlags } from "./optimizer_flags.ts";
 import { concept, distinctConcepts } from "./parse_concept.ts";
 import { named, real, repeated, side, whole } from "../../terminal/parse.ts";
-import type { ConceptRequest, PriorRequest, TrainRequest } from "../requests.ts";
+import type { ConceptRequest, PriorRequest, TrainRequest } from "./request.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import type * as work from "./work.ts";
 
 /** The command; values not given stay at the method's defaults (the paper's and its authors'). */
-export function trainCommand(context: Context): Command {
+export function trainCommand(context: Context, run: typeof work.run): Command {
   const command = verb("train", "Teach a model new concepts from a few pictures each.", [
     'moongate train --model ./stable-diffusion-v1-5 --concept "<new1> dog=./photos/my-dog" --out my-dog',
     'moongate train --model ./sd --concept "<new1> dog=./dog" --concept "<new2> chair=./chair" --out both',
@@ -151,7 +152,7 @@ export function trainCommand(context: Context): Command {
       const path = await withUi(
         context,
         options.quiet ?? false,
-        (ui) => context.work.train(request, ui),
+        (ui) => run(request, ui),
       );
       context.out(path);
     });

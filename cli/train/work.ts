@@ -25,16 +25,19 @@ import { nextLine } from "../shared/hints.ts";
 import { describePlan, planTrainingWithin } from "../shared/memory.ts";
 import { openMetrics } from "../../files/metrics/metrics.ts";
 import { counting, loading, phases } from "../shared/phases.ts";
-import { REGULARIZATION_FOLDER } from "../shared/outputs.ts";
-import type { PriorRequest, TrainRequest, Ui } from "../requests.ts";
+import { REGULARIZATION_FOLDER } from "./claim.ts";
+import type { PriorRequest, TrainRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
 import { describeRun, findCheckpoint } from "./resume.ts";
 import { TrainingSamples } from "./samples.ts";
 import { squareOf } from "./pictures.ts";
 import { planTraining, type TrainPlan } from "./plan.ts";
 import { besideSteps, trainingBar } from "./progress.ts";
 
+export { claimTrain as claim } from "./claim.ts";
+
 /** Teaches concepts; gives the path of the delta. */
-export async function train(request: TrainRequest, ui: Ui): Promise<string> {
+export async function run(request: TrainRequest, ui: Ui): Promise<string> {
   const plan = await planTraining(request);
   for (const remark of plan.remarks) ui.progress.note(remark);
   using device = await gpu({ onCompile: ui.progress.compiling });

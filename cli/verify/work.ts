@@ -7,11 +7,12 @@ import { figures } from "../../numerics/quantities.ts";
 import { Interrupted } from "../../terminal/interrupt.ts";
 import { inspectModel } from "../shared/model.ts";
 import { counting, loading } from "../shared/phases.ts";
-import type { Findings, Ui, VerifyRequest } from "../requests.ts";
+import type { Findings, VerifyRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
 import { columns } from "../../terminal/table.ts";
 
 /** Computes a golden file again and says how far off each tensor is. */
-export async function verify({ model, gold }: VerifyRequest, ui: Ui): Promise<Findings> {
+export async function run({ model, gold }: VerifyRequest, ui: Ui): Promise<Findings> {
   const { folder, base } = await inspectModel(model);
   // What is no golden file should show before a model is loaded.
   (await Gold.open(gold))[Symbol.dispose]();

@@ -11,7 +11,7 @@ import { variable } from "../gradient.ts";
 import { tensor } from "../leaf.ts";
 import { matmul } from "../matmul.ts";
 import { permute, reshape } from "../movement.ts";
-import { type AttentionGradAttrs, type Operand } from "./problem.ts";
+import type { AttentionGradAttrs, Operand } from "./problem.ts";
 
 /** [B, N, H, D] as [B, H, N, D] in f32, and back: the permutation is its own inverse. */
 const heads = (t: Tensor): Tensor => permute(cast(t, "f32"), [0, 2, 1, 3]);
