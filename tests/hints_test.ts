@@ -143,7 +143,8 @@ Deno.test("generate says what of prompt and negative prompt is cut off, and whic
     assertMatch(err, /the prompt is longer than the 30 tokens .*, "red cat" is cut off/);
     assertMatch(err, /the negative prompt is longer than the 30 tokens/);
     assertEquals(err.match(/is longer/g)?.length, 2, "once, not by the command and the library");
-    const other = await real(...GENERATE, "--out", folder, "--delta", delta, "a <NEW2> toy");
+    const elsewhere = `${folder}/other`;
+    const other = await real(...GENERATE, "--out", elsewhere, "--delta", delta, "a <NEW2> toy");
     assertMatch(other.err, /has <NEW2>, which no --delta teaches: they teach <new1>/);
   });
 });
