@@ -5,6 +5,7 @@
 import { append, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { BYTES, type HostArray, viewBytes } from "../tensor/dtype.ts";
 import { sameShape, show } from "../tensor/shape.ts";
+import { lookUpReplaced } from "../ops/embedding.ts";
 import { constantTensor, literalValue } from "../ops/leaf.ts";
 
 /** Rewrites the results so that equal computations are shared and identities are gone. */
@@ -32,7 +33,12 @@ export function simplify(results: readonly Tensor[]): Tensor[] {
     let outputs = known.get(key);
     if (!outputs) {
       const same = inputs.every((t, i) => t === node.inputs[i]);
-      outputs = same
+      const lookUp = node.op.name === "embedding"
+        ? lookUpReplaced(inputs[0], inputs[1])
+        : undefined;
+      outputs = lookUp
+        ? [lookUp]
+        : same
         ? node.outputs
         : append(node.op, inputs, node.attrs, node.outputs.map((o) => o.spec));
       known.set(key, outputs);

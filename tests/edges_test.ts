@@ -16,6 +16,7 @@ import { attention } from "../ops/attention.ts";
 import { embedding, replaceRows } from "../ops/embedding/embedding.ts";
 import { randomBits, randomNormal, randomUniform } from "../ops/random.ts";
 import { interpret } from "../compile/interpret.ts";
+import { simplify } from "../compile/simplify.ts";
 import { evaluate } from "../compile/compile.ts";
 import { vjp } from "../autograd/grad.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
@@ -36,7 +37,8 @@ async function check(
   device?: Awaited<ReturnType<typeof testDevice>>,
 ): Promise<void> {
   const on = device ?? await testDevice();
-  tapeOf(tensors).forEach((n) => driven.add(n.op.name));
+  // What was written, and what the compiler makes of it.
+  tapeOf([...tensors, ...simplify(tensors)]).forEach((n) => driven.add(n.op.name));
   const exact = interpret(tensors);
   for (const fuse of [true, false]) {
     const results = evaluate(on, [...tensors], { fuse });

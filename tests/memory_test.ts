@@ -4,6 +4,7 @@ import { adamInit } from "../autograd/optimizer.ts";
 import { customDiffusion, GPU } from "../bench/memory.ts";
 import { portable, uniforms } from "../bench/portable_weights.ts";
 import { evaluate } from "../compile/compile.ts";
+import { simplify } from "../compile/simplify.ts";
 import { BindingError } from "../compile/plan.ts";
 import {
   layouts,
@@ -141,7 +142,7 @@ Deno.test("weights in f16 reach only kernels that are tested with them", () => {
     params.vae,
     input({ shape: [1, 2, 2, 4], dtype: "f32" }, 0),
   );
-  const results = [loss, pixels, ...flatten<Tensor>({ ...state }).map(([, t]) => t)];
+  const results = simplify([loss, pixels, ...flatten<Tensor>({ ...state }).map(([, t]) => t)]);
   const readers = tapeOf(results).filter((n) =>
     n.inputs.some((t) => t.dtype === "f16" && t.node.op.name === "input")
   );

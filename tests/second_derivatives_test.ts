@@ -1,6 +1,18 @@
 // Derivatives of the first three orders of every operation, beside PyTorch's in float64.
 import { assert, assertEquals } from "@std/assert";
-import { add, evaluate, grad, mul, sin, sum, type Tensor, tensor } from "../mod.ts";
+import {
+  add,
+  cast,
+  type DType,
+  evaluate,
+  grad,
+  mul,
+  ShapeError,
+  sin,
+  sum,
+  type Tensor,
+  tensor,
+} from "../mod.ts";
 import { interpret } from "../compile/interpret.ts";
 import { registered } from "../tensor/op.ts";
 import { deviceAs, relativeError } from "./support/check.ts";
@@ -19,20 +31,25 @@ function orders(loss: (x: Tensor[]) => Tensor, xs: Tensor[], weigh: number[]): T
   if (!weigh.length) return [];
   const first = grad(loss);
   const along = (x: Tensor[]) =>
-    first(x).map((g, i) => sum(weigh[0] ? mul(g, fill(g.shape, weigh[0] + i)) : g)).reduce((a, b) =>
-      add(a, b)
-    );
+    first(x).map((g, i) => sum(weigh[0] ? mul(cast(g, "f32"), fill(g.shape, weigh[0] + i)) : g))
+      .reduce((a, b) => add(a, b));
   return [first(xs), ...orders(along, xs, weigh.slice(1))];
 }
 
-const derivatives = (name: string): Tensor[][] => {
+/** The three orders of a case, with inputs of the given types. */
+const derivatives = (name: string, dtype: (input: number) => DType = () => "f32"): Tensor[][] => {
   const { shapes } = golden.cases[name];
   const loss = (x: Tensor[]) => {
-    const y = CASES[name](x);
+    const y = cast(CASES[name](x), "f32");
     return sum(mul(sin(y), fill(y.shape, 50)));
   };
-  return orders(loss, shapes.map((s, i) => fill(s, i + 1)), [60, 70, 80]);
+  const xs = shapes.map((s, i) => interpretedAs(fill(s, i + 1), dtype(i)));
+  return orders(loss, xs, [60, 70, 80]);
 };
+
+/** The same values as a constant of another type. */
+const interpretedAs = (t: Tensor, dtype: DType): Tensor =>
+  tensor([...interpret([t])[0]], t.shape, dtype);
 
 /** Distance of all inputs' derivatives together, so that one that should be zero is compared with the others. */
 const distance = (actual: ArrayLike<number>[], expected: number[][]): number =>
@@ -61,6 +78,33 @@ Deno.test("three orders of derivatives of every operation are PyTorch's, in floa
       assert(e < 1e-7, `${name}: derivatives of order ${k + 1} differ by ${e}`);
     }
   }
+});
+
+Deno.test("so are those of inputs in f16, and of some in f16 beside some in f32", () => {
+  // The float64 definitions do not round to f16, and the inputs are exact in it: only types can be wrong.
+  const mixtures = [() => true, (i: number) => i === 0, (i: number) => i > 0];
+  let mixed = 0;
+  for (const name of Object.keys(CASES)) {
+    for (const half of mixtures) {
+      let made: Tensor[][];
+      try {
+        made = derivatives(name, (i) => half(i) ? "f16" : "f32");
+      } catch (error) {
+        // Functions that add or multiply their inputs take one type only, and say so before anything is differentiated.
+        assert(
+          error instanceof ShapeError && /cast one of them first/.test(error.message),
+          `${error}`,
+        );
+        continue;
+      }
+      mixed++;
+      for (const [k, of] of made.entries()) {
+        const e = distance(interpret(of), golden.cases[name].orders[k]);
+        assert(e < 1e-6, `${name}: derivatives of order ${k + 1} differ by ${e}`);
+      }
+    }
+  }
+  assert(mixed > 2 * Object.keys(CASES).length);
 });
 
 Deno.test("no op is left out: the cases above differentiate the derivative of every one", () => {

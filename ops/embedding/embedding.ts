@@ -1,7 +1,7 @@
 /**
- * Looking up rows of a table by id, and tables of which a few rows are trained. `embedding(replaceRows(E, R, ids), …)`
- * never builds the replaced table: rows are taken from R or from E as they are read, and the gradient of R has as many
- * rows as R. Ids at run time that lie beyond the table read its last row.
+ * Looking up rows of a table by id, and tables of which a few rows are trained. Compiled, `embedding(replaceRows(E, R,
+ * ids), …)` never builds the replaced table: rows are taken from R or from E as they are read, and the gradient of R has as
+ * many rows as R. Ids at run time that lie beyond the table read its last row.
  */
 import { apply, type Node, type Tensor } from "../../tensor/tensor.ts";
 import { expectList, expectTensors } from "../../tensor/arguments.ts";
@@ -9,6 +9,7 @@ import { ShapeError, show, type Spec } from "../../tensor/shape.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { defineOp, type Op } from "../../tensor/op.ts";
 import { literal, tensor } from "../leaf.ts";
+import { add } from "../elementwise/arithmetic.ts";
 import { cast } from "../elementwise/cast.ts";
 import { expand } from "../broadcast.ts";
 import {
@@ -98,11 +99,10 @@ const replaceRowsOp: Op<RowIds> = defineOp<RowIds>({
   },
   vjp([g], { inputs: [table, rows], attrs }, wanted) {
     if (!g) return [];
-    const at = tensor(Uint32Array.from(attrs.rowIds));
     const none = expand(literal(0, g.dtype), rows.shape);
     return [
       wanted[0] ? cast(apply(replaceRowsOp, [g, none], attrs)[0], table.dtype) : undefined,
-      wanted[1] ? embedding(g, at) : undefined,
+      wanted[1] ? rowsOf(g, attrs) : undefined,
     ];
   },
   reference([table, rows], [{ shape: [, d] }], { rowIds }) {
@@ -112,6 +112,31 @@ const replaceRowsOp: Op<RowIds> = defineOp<RowIds>({
   },
   lowering: { kind: "kernel", epilogue: true, build: replaceRowsKernel },
 });
+
+/**
+ * Rows of a table's cotangent. That of every look-up is a table of zeros but for what was looked up: of such a table the rows
+ * are summed without it, and of a sum of tables one by one.
+ */
+function rowsOf(g: Tensor, attrs: RowIds): Tensor {
+  const at = tensor(Uint32Array.from(attrs.rowIds));
+  const isSum = (t: Tensor) => t.node.op.name === "add";
+  const parts = new Set([g]);
+  for (const t of parts) if (isSum(t)) { for (const part of t.node.inputs) parts.add(part); }
+  const made = new Map<Tensor, Tensor>();
+  for (const t of [...parts].sort((a, b) => a.node.id - b.node.id)) {
+    const { op, inputs } = t.node;
+    const [a, b] = inputs;
+    made.set(
+      t,
+      isSum(t)
+        ? add(made.get(a)!, made.get(b)!)
+        : op === (embeddingGradOp as Node["op"])
+        ? apply(embeddingRowsGradOp, [a, b], { ...attrs, rows: g.shape[0] })[0]
+        : embedding(t, at),
+    );
+  }
+  return made.get(g)!;
+}
 
 const embeddingRowsOp: Op<RowIds> = defineOp<RowIds>({
   name: "embeddingRows",
@@ -174,10 +199,15 @@ const embeddingRowsGradOp: Op<RowIds & Vocabulary> = defineOp<RowIds & Vocabular
  */
 export function embedding(table: Tensor, ids: Tensor): Tensor {
   expectTensors("embedding", { table, ids });
+  return apply(embeddingOp, [table, ids], undefined)[0];
+}
+
+/** For the compiler: the same of a {@linkcode replaceRows} table, without the table. */
+export function lookUpReplaced(table: Tensor, ids: Tensor): Tensor | undefined {
   const { op, inputs, attrs } = table.node;
   return op === (replaceRowsOp as Node["op"])
     ? apply(embeddingRowsOp, [...inputs, ids], attrs as RowIds)[0]
-    : apply(embeddingOp, [table, ids], undefined)[0];
+    : undefined;
 }
 
 /**
