@@ -2,13 +2,21 @@
 import { assert, assertEquals } from "@std/assert";
 import {
   add,
+  attention,
   cast,
+  concat,
   type DType,
   evaluate,
+  expand,
   grad,
+  groupNorm,
+  layerNorm,
+  logSoftmax,
   mul,
+  scalar,
   ShapeError,
   sin,
+  square,
   sum,
   type Tensor,
   tensor,
@@ -158,6 +166,33 @@ Deno.test("at ties and at the ends of what f32 holds, derivatives are PyTorch's"
           assert(close(device32[i][j]), `${where}: ${device32[i][j]}, PyTorch has ${e}`);
         })
       );
+    }
+  }
+});
+
+Deno.test("second derivatives of what is empty are empty, or zero", async () => {
+  const device = await deviceAs(true);
+  const none = (...shape: number[]) => expand(scalar(0), shape);
+  const cases: [(x: Tensor[]) => Tensor, Tensor[]][] = [
+    [([x, g]) => layerNorm(x, g, g), [none(0, 4), none(4)]],
+    [([x, g]) => groupNorm(x, g, g, { groups: 2 }), [none(0, 3, 4), none(4)]],
+    [([x, g]) => groupNorm(x, g, g, { groups: 2 }), [none(2, 0, 4), none(4)]],
+    [([q, k]) => attention(q, k, k, { causal: true }), [none(1, 0, 2, 4), none(1, 3, 2, 4)]],
+    [([q, k]) => attention(q, k, k, { causal: true }), [none(1, 3, 2, 4), none(1, 0, 2, 4)]],
+    [([x]) => logSoftmax(x), [none(0, 3)]],
+    [([x]) => logSoftmax(x), [none(3, 0)]],
+    [([a, b]) => concat(Array.from({ length: 20 }, (_, i) => i % 2 ? a : b), 0), [
+      none(0, 3),
+      none(2, 3),
+    ]],
+  ];
+  for (const [f, xs] of cases) {
+    const made = orders((x) => sum(square(f(x))), xs, [60, 70]).flat();
+    const exact = interpret(made);
+    const values = evaluate(device, made);
+    for (const [i, t] of values.entries()) {
+      assertEquals(t.spec, made[i].spec);
+      assertEquals([...await device.read(t) as Float32Array], [...exact[i]]);
     }
   }
 });

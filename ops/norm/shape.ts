@@ -18,12 +18,15 @@ export interface NormShape {
 /** Group norm's view of channels-last `[B, …, C]`. */
 export function groupShape(shape: Shape, groups: number): NormShape {
   const c = shape.at(-1)!;
-  const images = shape[0];
-  return { images, pixels: sizeOf(shape) / images / c, groups, channels: c / groups };
+  return {
+    images: shape[0],
+    pixels: sizeOf(shape.slice(1, -1)),
+    groups,
+    channels: c / groups,
+  };
 }
 
 /** Layer norm's view of `[…, C]`: every row is an image of one pixel. */
 export function layerShape(shape: Shape): NormShape {
-  const channels = shape.at(-1)!;
-  return { images: sizeOf(shape) / channels, pixels: 1, groups: 1, channels };
+  return { images: sizeOf(shape.slice(0, -1)), pixels: 1, groups: 1, channels: shape.at(-1)! };
 }
