@@ -5,7 +5,7 @@
 import { append, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { BYTES, type HostArray, viewBytes } from "../tensor/dtype.ts";
 import { sameShape, show } from "../tensor/shape.ts";
-import { lookUpReplaced } from "../ops/embedding.ts";
+import { lookUpReplaced } from "../ops/embedding/embedding.ts";
 import { constantTensor, literalValue } from "../ops/leaf.ts";
 
 /** Rewrites the results so that equal computations are shared and identities are gone. */
