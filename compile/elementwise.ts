@@ -1,13 +1,7 @@
 /** Kernels made of expressions alone: fused elementwise maps (several outputs at once) and epilogues behind kernels. */
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
-import {
-  type BufferUse,
-  type Epilogue,
-  flatGroup,
-  foldGrid,
-  storageType,
-} from "../tensor/kernel.ts";
+import { type BufferUse, type Epilogue, perItem, storageType } from "../tensor/kernel.ts";
 import { arithmetic, BufferNames, chooseScalars, Emitter, innermost, vector } from "./emit.ts";
 import { type Expr, loadsOf } from "./expr.ts";
 
@@ -25,8 +19,6 @@ export interface MapKernel {
   readonly body: string;
   readonly grid: readonly [number, number, number];
 }
-
-const WORKGROUP = 64;
 
 const declare = (names: BufferNames, width: 1 | 4): TensorUse[] =>
   [...names.entries()].map(([tensor, name]) => ({
@@ -57,7 +49,6 @@ export function mapKernel(
     emit.lines.push(`y${k}[i] = ${stored(value, t, width)};`);
   });
   const steps = n / width;
-  const grid = foldGrid(Math.ceil(steps / WORKGROUP));
   const writes = outputs.map((tensor, k): TensorUse => ({
     name: `y${k}`,
     tensor,
@@ -66,14 +57,11 @@ export function mapKernel(
   }));
   return {
     buffers: [...declare(names, width), ...writes],
-    grid,
-    body: `@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let i = ${flatGroup(grid)} * ${WORKGROUP}u + lid;
-  if (i >= ${steps}u) { return; }
-  let e = i${width === 4 ? " * 4u" : ""};
-  ${emit.lines.join("\n  ")}
-}`,
+    ...perItem(
+      { count: steps, name: "i" },
+      `let e = i${width === 4 ? " * 4u" : ""};
+  ${emit.lines.join("\n  ")}`,
+    ),
   };
 }
 

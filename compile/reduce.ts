@@ -4,14 +4,7 @@
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import { sizeOf, stridesOf } from "../tensor/shape.ts";
-import {
-  assertIterations,
-  flatGroup,
-  foldGrid,
-  storageType,
-  sumLoop,
-  sumTurns,
-} from "../tensor/kernel.ts";
+import { assertIterations, perItem, storageType, sumLoop, sumTurns } from "../tensor/kernel.ts";
 import {
   arithmetic,
   BufferNames,
@@ -41,7 +34,6 @@ export interface ReduceKernel {
   readonly scratch: number;
 }
 
-const WORKGROUP = 64;
 /** Longest run that one invocation folds before the reduction is split into chunks. */
 const CHUNK = 512;
 
@@ -93,7 +85,6 @@ export function reduceKernel(
   const target = (v: string) =>
     output.dtype === "f16" ? `${innerKept ? vector("f16", width) : "f16"}(${v})` : v;
   const outWidth = innerKept ? width : 1;
-  const grid = foldGrid(Math.ceil(lanes * chunks / WORKGROUP));
   const reads = [...names.entries()].map(([tensor, name]): TensorUse => ({
     name,
     tensor,
@@ -123,58 +114,52 @@ export function reduceKernel(
         return `${before} ${acc} = ${joinAs(acc, value, width)};`;
       },
     });
-  const first = `@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let g = ${flatGroup(grid)} * ${WORKGROUP}u + lid;
-  if (g >= ${lanes * chunks}u) { return; }
-  let o = g % ${lanes}u;
+  const first = perItem(
+    { count: lanes * chunks, name: "g" },
+    `let o = g % ${lanes}u;
   let chunk = g / ${lanes}u;
   let from_ = chunk * ${per}u;
   let to_ = min(from_ + ${per}u, ${steps}u);
   ${baseIndex(shape, axes, innerKept ? width : 1)}
   var acc = ${start};
   ${
-    folded(
-      value,
-      {
-        from: "from_",
-        to: "to_",
-        most: per,
-        before: `${stepIndex(shape, axes, innerKept ? 1 : width)}
+      folded(
+        value,
+        {
+          from: "from_",
+          to: "to_",
+          most: per,
+          before: `${stepIndex(shape, axes, innerKept ? 1 : width)}
     ${emit.lines.join("\n    ")}
    `,
-      },
-      type,
-      width,
-    )
-  }
-  ${whole ? `y[o] = ${target(collapseLanes("acc"))};` : `part[g] = ${collapseLanes("acc")};`}
-}`;
-  if (whole) return { stages: [{ buffers: [...reads, write], body: first, grid }], scratch: 0 };
+        },
+        type,
+        width,
+      )
+    }
+  ${whole ? `y[o] = ${target(collapseLanes("acc"))};` : `part[g] = ${collapseLanes("acc")};`}`,
+  );
+  if (whole) return { stages: [{ buffers: [...reads, write], ...first }], scratch: 0 };
 
-  const finalGrid = foldGrid(Math.ceil(lanes / WORKGROUP));
-  const second = `@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let o = ${flatGroup(finalGrid)} * ${WORKGROUP}u + lid;
-  if (o >= ${lanes}u) { return; }
-  var acc = part[o];
+  const second = perItem(
+    { count: lanes, name: "o" },
+    `var acc = part[o];
   ${
-    folded(
-      `part[k * ${lanes}u + o]`,
-      { from: "1u", to: `${chunks}u`, most: chunks },
-      partType,
-      outWidth,
-    )
-  }
-  y[o] = ${target("acc")};
-}`;
+      folded(
+        `part[k * ${lanes}u + o]`,
+        { from: "1u", to: `${chunks}u`, most: chunks },
+        partType,
+        outWidth,
+      )
+    }
+  y[o] = ${target("acc")};`,
+  );
   return {
     stages: [
-      { buffers: [...reads, { name: "part", access: "write", type: partType }], body: first, grid },
+      { buffers: [...reads, { name: "part", access: "write", type: partType }], ...first },
       {
         buffers: [{ name: "part", access: "read", type: partType }, write],
-        body: second,
-        grid: finalGrid,
+        ...second,
       },
     ],
     scratch: lanes * chunks * 4 * outWidth,

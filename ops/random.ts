@@ -9,7 +9,7 @@ import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { expectShape } from "../tensor/host.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../tensor/shape.ts";
-import { flatGroup, foldGrid, type KernelContext, type KernelPlan } from "../tensor/kernel.ts";
+import { type KernelContext, type KernelPlan, perItem } from "../tensor/kernel.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 
 /** 64 bits of key, as two u32. On the device: a tensor `[2]` u32. */
@@ -121,27 +121,23 @@ function drawKernel(
   const { attrs, epilogue, outputs: [out] } = ctx;
   const count = sizeOf(out.shape);
   const quads = Math.ceil(count / 4);
-  const grid = foldGrid(Math.ceil(quads / 64));
   const stores = epilogue.width === 4
     ? epilogue.store("t * 4u", "four")
     : [0, 1, 2, 3].map((k) =>
       `if (t * 4u + ${k}u < ${count}u) ${epilogue.store(`t * 4u + ${k}u`, `four[${k}]`)}`
     ).join("\n  ");
-  const body = `${threefryWgsl()}
+  const declarations = `${threefryWgsl()}
 fn draw(w: vec2<u32>) -> vec2<${dtype}> {
   ${device}
 }
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let t = ${flatGroup(grid)} * 64u + lid;
-  if (t >= ${quads}u) { return; }
-  let low = draw(threefry(key[0], key[1], t * 2u, ${attrs.stream}u));
+`;
+  const work = `let low = draw(threefry(key[0], key[1], t * 2u, ${attrs.stream}u));
   let high = draw(threefry(key[0], key[1], t * 2u + 1u, ${attrs.stream}u));
   let four = vec4<${dtype}>(low, high);
-  ${stores}
-}`;
+  ${stores}`;
   const key = { name: "key", ref: { input: 0 }, access: "read", type: "u32" } as const;
-  return { dispatches: [{ label: name, buffers: [key, ...epilogue.buffers], body, grid }] };
+  const kernel = perItem({ count: quads, name: "t", declarations }, work);
+  return { dispatches: [{ label: name, buffers: [key, ...epilogue.buffers], ...kernel }] };
 }
 
 function defineDraw(name: keyof typeof DISTRIBUTIONS) {

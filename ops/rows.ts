@@ -12,6 +12,7 @@ import {
   type Epilogue,
   flatGroup,
   foldGrid,
+  perItem,
   storageType,
   sumLoop,
   sumTurns,
@@ -155,7 +156,6 @@ function soloBody(spec: RowKernel, steps: number) {
   const width = rowWidth(spec.length);
   // Few rows still have to occupy every core.
   const workgroup = spec.rows < 1024 ? 8 : 64;
-  const grid = foldGrid(Math.ceil(spec.rows / workgroup));
   const v = names(spec);
   const loop = (done: number, body: (into: Into) => string, sums: Record<string, string> = {}) =>
     sumLoop({
@@ -181,16 +181,13 @@ function soloBody(spec: RowKernel, steps: number) {
       p.then ?? "",
     ].join("\n  ")
   );
-  const body = `@compute @workgroup_size(${workgroup})
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let row = ${flatGroup(grid)} * ${workgroup}u + lid;
-  if (row >= ${spec.rows}u) { return; }
-  ${spec.prologue ?? ""}
+  return perItem(
+    { count: spec.rows, name: "row", workgroup },
+    `${spec.prologue ?? ""}
   ${phases.join("\n  ")}
   ${spec.finish ?? ""}
-  ${spec.map ? loop(spec.phases.length, () => storing(spec, steps, v, "k")) : ""}
-}`;
-  return { body, grid };
+  ${spec.map ? loop(spec.phases.length, () => storing(spec, steps, v, "k")) : ""}`,
+  );
 }
 
 /** Lanes of a workgroup share a row. */

@@ -8,7 +8,8 @@ import { exp, mul, sub } from "./elementwise/arithmetic.ts";
 import { cast } from "./elementwise/cast.ts";
 import { expand, sum } from "./broadcast.ts";
 import { reshape } from "./movement.ts";
-import { rowKernel, type RowPhase, rowType } from "./rows.ts";
+import type { KernelContext, KernelPlan } from "../tensor/kernel.ts";
+import { type RowKernel, rowKernel, type RowPhase, rowType } from "./rows.ts";
 
 const lengthOf = (shape: Shape): number => shape.at(-1)!;
 
@@ -22,6 +23,33 @@ function check(name: string, x: Spec): void {
 function eachRow(x: Spec, f: (from: number, to: number, row: number) => void): void {
   const n = lengthOf(x.shape);
   for (let row = 0; row * n < sizeOf(x.shape); row++) f(row * n, (row + 1) * n, row);
+}
+
+/** A row, its largest element, and Σ exp(x − top). */
+function exponentialSum(x: Float64Array, from: number, to: number): [Float64Array, number, number] {
+  const row = x.subarray(from, to);
+  const top = row.reduce((a, b) => Math.max(a, b), -Infinity);
+  return [row, top, row.reduce((a, b) => a + Math.exp(b - top), 0)];
+}
+
+/** A kernel that folds each row of one operand and maps it. */
+function mapRows(
+  label: string,
+  { inputs: [x], profile, epilogue }: KernelContext<undefined>,
+  phases: (length: number) => readonly RowPhase[],
+  value: (x: string) => string,
+): KernelPlan {
+  const length = lengthOf(x.shape);
+  const spec: RowKernel = {
+    label,
+    rows: sizeOf(x.shape) / length,
+    length,
+    operands: [{ name: "xs", dtype: x.dtype, input: 0 }],
+    buffers: [],
+    phases: phases(length),
+    map: { value: ([x]) => value(x), epilogue },
+  };
+  return { dispatches: [rowKernel(spec, profile)] };
 }
 
 const maximum: RowPhase = { folds: [{ name: "top", join: "max", value: ([x]) => x }] };
@@ -45,9 +73,7 @@ const softmaxOp: Op<undefined> = defineOp<undefined>({
   reference([x], [s]) {
     const y = new Float64Array(x.length);
     eachRow(s, (from, to) => {
-      const row = x.subarray(from, to);
-      const top = row.reduce((a, b) => Math.max(a, b), -Infinity);
-      const total = row.reduce((a, b) => a + Math.exp(b - top), 0);
+      const [row, top, total] = exponentialSum(x, from, to);
       row.forEach((v, i) => y[from + i] = Math.exp(v - top) / total);
     });
     return [y];
@@ -55,19 +81,13 @@ const softmaxOp: Op<undefined> = defineOp<undefined>({
   lowering: {
     kind: "kernel",
     epilogue: true,
-    build({ inputs: [x], profile, epilogue }) {
-      const length = lengthOf(x.shape);
-      const spec = {
-        label: "softmax",
-        rows: sizeOf(x.shape) / length,
-        length,
-        operands: [{ name: "xs", dtype: x.dtype, input: 0 }],
-        buffers: [],
-        phases: [maximum, { ...exponentials(length), then: "let share = 1.0 / total;" }],
-        map: { value: ([e]: readonly string[]) => `${e} * share`, epilogue },
-      };
-      return { dispatches: [rowKernel(spec, profile)] };
-    },
+    build: (ctx) =>
+      mapRows(
+        "softmax",
+        ctx,
+        (length) => [maximum, { ...exponentials(length), then: "let share = 1.0 / total;" }],
+        (e) => `${e} * share`,
+      ),
   },
 });
 
@@ -183,37 +203,25 @@ const logSoftmaxOp = defineOp<undefined>({
   reference([x], [s]) {
     const y = new Float64Array(x.length);
     eachRow(s, (from, to) => {
-      const row = x.subarray(from, to);
-      const top = row.reduce((a, b) => Math.max(a, b), -Infinity);
-      const total = Math.log(row.reduce((a, b) => a + Math.exp(b - top), 0));
-      row.forEach((v, i) => y[from + i] = v - top - total);
+      const [row, top, total] = exponentialSum(x, from, to);
+      row.forEach((v, i) => y[from + i] = v - top - Math.log(total));
     });
     return [y];
   },
   lowering: {
     kind: "kernel",
     epilogue: true,
-    build({ inputs: [x], profile, epilogue }) {
-      const length = lengthOf(x.shape);
-      const spec = {
-        label: "logSoftmax",
-        rows: sizeOf(x.shape) / length,
-        length,
-        operands: [{ name: "xs", dtype: x.dtype, input: 0 }],
-        buffers: [],
-        phases: [maximum, {
-          update: ([x]: readonly string[]) => [`${x} - ${rowType(length)}(top)`],
-          folds: [{
-            name: "total",
-            join: "add" as const,
-            value: ([x]: readonly string[]) => `exp(${x})`,
-          }],
+    build: (ctx) =>
+      mapRows(
+        "logSoftmax",
+        ctx,
+        (length) => [maximum, {
+          update: ([x]) => [`${x} - ${rowType(length)}(top)`],
+          folds: [{ name: "total", join: "add", value: ([x]) => `exp(${x})` }],
           then: "let share = log(total);",
         }],
-        map: { value: ([x]: readonly string[]) => `${x} - share`, epilogue },
-      };
-      return { dispatches: [rowKernel(spec, profile)] };
-    },
+        (x) => `${x} - share`,
+      ),
   },
 });
 

@@ -174,3 +174,32 @@ export function sumLoop(
 
 /** Turns of all the loops that {@linkcode sumLoop} makes, for {@linkcode assertIterations}. */
 export const sumTurns = (most: number): number => Math.ceil(most * RADIX / (RADIX - 1)) + 8;
+
+/** How {@linkcode perItem} lays out its invocations. */
+export interface PerItem {
+  /** How many there are. */
+  readonly count: number;
+  /** What its number is called, among them; `lid` is its number in the workgroup. */
+  readonly name: string;
+  /** Invocations of a workgroup. Default 64. */
+  readonly workgroup?: number;
+  /** WGSL before the entry point. */
+  readonly declarations?: string;
+}
+
+/** A kernel's body and grid: one invocation for each of some items, which does `work` (WGSL statements). */
+export function perItem(
+  { count, name, workgroup = 64, declarations = "" }: PerItem,
+  work: string,
+): Pick<Dispatch, "body" | "grid"> {
+  const grid = foldGrid(Math.ceil(count / workgroup));
+  return {
+    grid,
+    body: `${declarations}@compute @workgroup_size(${workgroup})
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let ${name} = ${flatGroup(grid)} * ${workgroup}u + lid;
+  if (${name} >= ${count}u) { return; }
+  ${work}
+}`,
+  };
+}

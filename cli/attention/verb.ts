@@ -2,47 +2,31 @@
 import type { Command } from "npm:commander@15.1.0";
 import type { AttentionRequest } from "./request.ts";
 import { withMemory } from "../shared/memory_flags.ts";
-import {
-  checkQuotes,
-  deltaRequests,
-  type GivenDelta,
-  promptsGiven,
-  withPromptsFrom,
-  withSampling,
-} from "../shared/sampling_flags.ts";
-import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import * as sampling from "../shared/sampling_flags.ts";
+import { type Context, overwrite, verb } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
 /** The command. */
 export function attentionCommand(context: Context, run: typeof work.run): Command {
-  const deltas: GivenDelta[] = [];
+  const deltas: sampling.GivenDelta[] = [];
   const command = verb("attention", "Show where pictures attend to each word of their prompts.", [
     'moongate attention --model ./sd --delta my-dog "a <new1> dog and a cat" --out maps.png',
     'moongate attention --model ./sd "a dog and a cat" -n 4 --steps 30',
   ], ["model"])
     .argument("[prompts...]", "what to show; one argument is one prompt")
     .option("--model <folder>", "the model: a diffusers folder");
-  return withMemory(withSampling(withPromptsFrom(command), deltas))
+  return withMemory(sampling.withSampling(sampling.withPromptsFrom(command), deltas))
     .option("--out <file>", "the sheet of pictures and maps, a PNG", "attention.png")
     .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
-      const remark = checkQuotes(context.args, prompts);
-      const { quiet = false, delta: _d, strength: _s, ...flags } = options;
-      const request: AttentionRequest = {
+      const { quiet: _q, delta: _d, strength: _s, ...flags } = options;
+      const none = 'no prompt given. Say what to show: moongate attention … "a dog and a cat"';
+      const request = async (): Promise<AttentionRequest> => ({
         ...flags,
-        deltas: deltaRequests(deltas),
-        prompts: await promptsGiven(
-          prompts,
-          options.promptsFrom,
-          'no prompt given. Say what to show: moongate attention … "a dog and a cat"',
-        ),
-      };
-      const path = await withUi(context, quiet, (ui) => {
-        if (remark) ui.progress.note(remark);
-        return run(request, ui);
+        ...await sampling.asked(prompts, flags, deltas, none),
       });
-      context.out(path);
+      context.out(await sampling.runPrompted(context, prompts, options, request, run));
     });
 }
 

@@ -3,21 +3,13 @@ import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
 import { repeated, whole } from "../../terminal/parse.ts";
 import type { EvaluateRequest } from "./request.ts";
-import {
-  checkQuotes,
-  deltaRequests,
-  type GivenDelta,
-  promptsGiven,
-  type SamplingFlags,
-  withPromptsFrom,
-  withSampling,
-} from "../shared/sampling_flags.ts";
-import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import * as sampling from "../shared/sampling_flags.ts";
+import { type Context, overwrite, verb } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
 /** The command. */
 export function evaluateCommand(context: Context, run: typeof work.run): Command {
-  const deltas: GivenDelta[] = [];
+  const deltas: sampling.GivenDelta[] = [];
   const command = verb("evaluate", "Score pictures: text and image alignment, KID and FID.", [
     "moongate evaluate --scorer ./clip-vit-base-patch32 --generated pictures --targets photos/my-dog",
     "moongate evaluate --model ./sd --scorer ./clip --delta my-dog --prompts-from prompts.txt -n 50 --targets photos/my-dog",
@@ -38,7 +30,7 @@ export function evaluateCommand(context: Context, run: typeof work.run): Command
     .option("--scorer <folder>", "the CLIP to score with (default: the model's own clip/)")
     .option("--dino <folder>", "a DINO (ViT-S/16) to measure image alignment with, too")
     .option("--model <folder>", "the model to generate with");
-  return withSampling(withPromptsFrom(command), deltas)
+  return sampling.withSampling(sampling.withPromptsFrom(command), deltas)
     .option(
       "--resamples <n>",
       "bootstrap draws for the intervals, by --seed (FID: at most 100)",
@@ -50,26 +42,21 @@ export function evaluateCommand(context: Context, run: typeof work.run): Command
     .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
-      const remark = checkQuotes(context.args, prompts);
-      const request = await evaluateRequest(prompts, options, deltas);
-      const path = await withUi(context, options.quiet ?? false, (ui) => {
-        if (remark) ui.progress.note(remark);
-        return run(request, ui);
-      });
-      context.out(path);
+      const request = () => evaluateRequest(prompts, options, deltas);
+      context.out(await sampling.runPrompted(context, prompts, options, request, run));
     });
 }
 
 /** What commander gives beside the prompts. */
 type Flags =
   & Omit<EvaluateRequest, "generate" | "targets" | "bootstrapSeed">
-  & SamplingFlags
+  & sampling.SamplingFlags
   & { targets?: string[]; delta?: unknown; strength?: unknown; quiet?: boolean };
 
 async function evaluateRequest(
   prompts: string[],
   { quiet: _, delta: _d, strength: _s, ...flags }: Flags,
-  given: GivenDelta[],
+  given: sampling.GivenDelta[],
 ): Promise<EvaluateRequest> {
   const { generated, model, scorer, dino, prompt, targets = [], real, resamples, out, json } =
     flags;
@@ -92,7 +79,7 @@ async function evaluateRequest(
     }
     return { ...shared, generated };
   }
-  const all = await promptsGiven(
+  const all = await sampling.promptsGiven(
     prompts,
     promptsFrom,
     "nothing to score: give --generated, a folder of pictures, or prompts to generate from",
@@ -104,7 +91,7 @@ async function evaluateRequest(
   return {
     ...shared,
     generate: {
-      ...{ model, deltas: deltaRequests(given), prompts: [...new Set(all)] },
+      ...{ model, deltas: sampling.deltaRequests(given), prompts: [...new Set(all)] },
       ...{ count, steps, guidance, sampler, eta, size, width, height, batch, seed },
       ...{ negative, plain: true, promptsFrom },
     },

@@ -4,20 +4,13 @@ import { UsageError } from "../../terminal/errors.ts";
 import { real } from "../../terminal/parse.ts";
 import type { GenerateRequest } from "./request.ts";
 import { withMemory } from "../shared/memory_flags.ts";
-import {
-  checkQuotes,
-  deltaRequests,
-  type GivenDelta,
-  promptsGiven,
-  withPromptsFrom,
-  withSampling,
-} from "../shared/sampling_flags.ts";
-import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
+import * as sampling from "../shared/sampling_flags.ts";
+import { type Context, overwrite, verb } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
 /** The command. */
 export function generateCommand(context: Context, run: typeof work.run): Command {
-  const deltas: GivenDelta[] = [];
+  const deltas: sampling.GivenDelta[] = [];
   const command = verb("generate", "Make pictures from prompts.", [
     'moongate generate --model ./sd --delta my-dog "a <new1> dog wearing a party hat" -n 4',
     'moongate generate --model ./sd --delta both "a <new1> dog on a <new2> chair" --steps 200',
@@ -28,7 +21,7 @@ export function generateCommand(context: Context, run: typeof work.run): Command
   ], ["model"])
     .argument("[prompts...]", "what to show; one argument is one prompt")
     .option("--model <folder>", "the model: a diffusers folder");
-  return withMemory(withSampling(withPromptsFrom(command), deltas))
+  return withMemory(sampling.withSampling(sampling.withPromptsFrom(command), deltas))
     .option("--image <file>", "a picture to start from instead of noise: its middle")
     .option(
       "--image-strength <x>",
@@ -40,12 +33,8 @@ export function generateCommand(context: Context, run: typeof work.run): Command
     .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async (prompts: string[], options: Flags) => {
-      const remark = checkQuotes(context.args, prompts);
-      const request = await generateRequest(prompts, options, deltas);
-      const paths = await withUi(context, options.quiet ?? false, (ui) => {
-        if (remark) ui.progress.note(remark);
-        return run(request, ui);
-      });
+      const request = () => generateRequest(prompts, options, deltas);
+      const paths = await sampling.runPrompted(context, prompts, options, request, run);
       for (const path of paths) context.out(path);
     });
 }
@@ -61,19 +50,11 @@ type Flags = Omit<GenerateRequest, "deltas" | "prompts" | "plain"> & {
 async function generateRequest(
   prompts: string[],
   { plain = false, quiet: _, delta: _d, strength: _s, ...flags }: Flags,
-  given: GivenDelta[],
+  given: sampling.GivenDelta[],
 ): Promise<GenerateRequest> {
   if (flags.imageStrength !== undefined && flags.image === undefined) {
     throw new UsageError("--image-strength is how far to go from a picture: name one with --image");
   }
-  return {
-    ...flags,
-    plain,
-    deltas: deltaRequests(given),
-    prompts: await promptsGiven(
-      prompts,
-      flags.promptsFrom,
-      'no prompt given. Say what to show: moongate generate … "a <new1> dog on a beach"',
-    ),
-  };
+  const none = 'no prompt given. Say what to show: moongate generate … "a <new1> dog on a beach"';
+  return { ...flags, plain, ...await sampling.asked(prompts, flags, given, none) };
 }

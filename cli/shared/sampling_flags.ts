@@ -1,4 +1,6 @@
 /** The flags of the verbs that make pictures: prompts, deltas with their strengths, and how to sample. */
+import type { Ui } from "./ui.ts";
+import { type Context, withUi } from "./verb.ts";
 import { type Command, InvalidArgumentError, Option } from "npm:commander@15.1.0";
 import { SAMPLER_NAMES } from "../../diffusion/samplers/samplers.ts";
 import { readLines } from "../../files/text.ts";
@@ -108,4 +110,37 @@ export function checkQuotes(args: readonly string[], prompts: string[]): string 
   const hint = quoteHint(args, prompts);
   if (hint?.sure) throw new UsageError(hint.line);
   return hint?.line;
+}
+
+/** What a verb that takes prompts was asked to show, and with which deltas. */
+export interface Asked {
+  prompts: string[];
+  deltas: DeltaRequest[];
+}
+
+/** Prompts as typed or from a file, and the deltas that were typed. See {@linkcode promptsGiven}. */
+export const asked = async (
+  prompts: string[],
+  { promptsFrom }: { promptsFrom?: string },
+  deltas: readonly GivenDelta[],
+  none: string,
+): Promise<Asked> => ({
+  prompts: await promptsGiven(prompts, promptsFrom, none),
+  deltas: deltaRequests(deltas),
+});
+
+/** Runs a verb that takes prompts; what looks like a prompt without quotes is remarked on, or refused before anything else. */
+export async function runPrompted<R, T>(
+  context: Context,
+  prompts: string[],
+  { quiet = false }: { quiet?: boolean },
+  request: () => Promise<R>,
+  run: (request: R, ui: Ui) => Promise<T>,
+): Promise<T> {
+  const remark = checkQuotes(context.args, prompts);
+  const wish = await request();
+  return await withUi(context, quiet, (ui) => {
+    if (remark) ui.progress.note(remark);
+    return run(wish, ui);
+  });
 }

@@ -7,13 +7,7 @@ import { expectTensors } from "../../tensor/arguments.ts";
 import { what } from "../../tensor/what.ts";
 import { ShapeError, sizeOf } from "../../tensor/shape.ts";
 import { defineOp, type Op, type Wgsl } from "../../tensor/op.ts";
-import {
-  flatGroup,
-  foldGrid,
-  type KernelContext,
-  type KernelPlan,
-  storageType,
-} from "../../tensor/kernel.ts";
+import { type KernelContext, type KernelPlan, perItem, storageType } from "../../tensor/kernel.ts";
 import { defineMap } from "./define.ts";
 import { applyMap } from "./map.ts";
 import { add, clamp, exp, mul, neg, square, sub } from "./arithmetic.ts";
@@ -288,7 +282,6 @@ function gegluKernel(
   const { width } = epilogue;
   const steps = y.shape.at(-1)! / width;
   const count = sizeOf(y.shape) / width;
-  const grid = foldGrid(Math.ceil(count / 64));
   const lines: string[] = [];
   const w: Wgsl = {
     type: (t) => storageType(t, width),
@@ -303,16 +296,11 @@ function gegluKernel(
   const h = w.let(`${w.type("f32")}(xs[at])`);
   const value = `${h} * ${geluPair.wgsl(w.let(`${w.type("f32")}(xs[at + ${steps}u])`), w)}`;
   const xs = { name: "xs", ref: { input: 0 }, access: "read" } as const;
-  const body = `@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let i = ${flatGroup(grid)} * 64u + lid;
-  if (i >= ${count}u) { return; }
-  let at = i / ${steps}u * ${2 * steps}u + i % ${steps}u;
+  const work = `let at = i / ${steps}u * ${2 * steps}u + i % ${steps}u;
   ${lines.join("\n  ")}
-  ${epilogue.store(`i * ${width}u`, value)}
-}`;
+  ${epilogue.store(`i * ${width}u`, value)}`;
   const buffers = [{ ...xs, type: storageType(x.dtype, width) }, ...epilogue.buffers];
-  return { dispatches: [{ label: "geglu", buffers, body, grid }] };
+  return { dispatches: [{ label: "geglu", buffers, ...perItem({ count, name: "i" }, work) }] };
 }
 
 /**

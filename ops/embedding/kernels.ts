@@ -7,10 +7,9 @@ import {
   assertIterations,
   type BufferUse,
   type Dispatch,
-  flatGroup,
-  foldGrid,
   type KernelContext,
   type KernelPlan,
+  perItem,
   storageType,
   sumLoop,
   sumTurns,
@@ -28,8 +27,6 @@ export interface Vocabulary {
   readonly rows: number;
 }
 
-const WORKGROUP = 64;
-
 const read = (name: string, input: number, type: string): BufferUse => ({
   name,
   ref: { input },
@@ -39,18 +36,7 @@ const read = (name: string, input: number, type: string): BufferUse => ({
 
 /** One invocation for each of `count` pieces of work, numbered `t`. */
 function forEach(label: string, count: number, buffers: BufferUse[], body: string): Dispatch {
-  const grid = foldGrid(Math.ceil(count / WORKGROUP));
-  return {
-    label,
-    buffers,
-    grid,
-    body: `@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let t = ${flatGroup(grid)} * ${WORKGROUP}u + lid;
-  if (t >= ${count}u) { return; }
-  ${body}
-}`,
-  };
+  return { label, buffers, ...perItem({ count, name: "t" }, body) };
 }
 
 const widthOf = (d: number): 1 | 4 => d % 4 === 0 ? 4 : 1;
@@ -113,82 +99,63 @@ function pickRow(table: Table, rowIds: readonly number[]): string {
   else { ${table.take()} }`;
 }
 
+/** A kernel that gives `count` rows of a table, the first input, each by its id. */
+function rowsOfTable<A>(
+  label: string,
+  ctx: KernelContext<A>,
+  part: {
+    count: number;
+    buffers: readonly BufferUse[];
+    /** The id of row `row`. */
+    id: (row: string, rows: number) => string;
+    /** Statements after which `value` is the step of row `id` at `column`. */
+    pick: (table: Table) => string;
+  },
+): KernelPlan {
+  const [v, d] = ctx.inputs[0].shape;
+  const steps = d / widthOf(d);
+  const table = new Table(ctx.inputs[0], ctx.profile);
+  const buffers = [...table.buffers, ...part.buffers, ...ctx.epilogue.buffers];
+  const body = `let column = t % ${steps}u;
+  let id = ${part.id(`t / ${steps}u`, v)};
+  ${part.pick(table)}
+  ${ctx.epilogue.store(`t * ${widthOf(d)}u`, "value")}`;
+  return { dispatches: [forEach(label, part.count * steps, buffers, body)] };
+}
+
+const idAt = (row: string, rows: number): string => `min(ids[${row}], ${rows - 1}u)`;
+
 /** Output `[…, d]` from a table and ids. */
 export function embeddingKernel(ctx: KernelContext<undefined>): KernelPlan {
-  const [table, ids] = ctx.inputs;
-  const [v, d] = table.shape;
-  const steps = d / widthOf(d);
-  const from = new Table(table, ctx.profile);
-  const buffers = [
-    ...from.buffers,
-    read("ids", 1, "u32"),
-    ...ctx.epilogue.buffers,
-  ];
-  return {
-    dispatches: [
-      forEach(
-        "embedding",
-        sizeOf(ids.shape) * steps,
-        buffers,
-        `let column = t % ${steps}u;
-  let id = min(ids[t / ${steps}u], ${v - 1}u);
-  var value = ${valueType(d)}();
-  ${from.take()}
-  ${ctx.epilogue.store(`t * ${widthOf(d)}u`, "value")}`,
-      ),
-    ],
-  };
+  const [{ shape: [, d] }, ids] = ctx.inputs;
+  return rowsOfTable("embedding", ctx, {
+    count: sizeOf(ids.shape),
+    buffers: [read("ids", 1, "u32")],
+    id: idAt,
+    pick: (table) => `var value = ${valueType(d)}(); ${table.take()}`,
+  });
 }
 
 /** The same with some rows overridden. Inputs: table, rows, ids. */
 export function embeddingRowsKernel(ctx: KernelContext<RowIds>): KernelPlan {
-  const [table, rows, ids] = ctx.inputs;
-  const [v, d] = table.shape;
-  const steps = d / widthOf(d);
-  const from = new Table(table, ctx.profile);
-  const buffers = [
-    ...from.buffers,
-    read("rows", 1, rowType(rows)),
-    read("ids", 2, "u32"),
-    ...ctx.epilogue.buffers,
-  ];
-  return {
-    dispatches: [
-      forEach(
-        "embeddingRows",
-        sizeOf(ids.shape) * steps,
-        buffers,
-        `let column = t % ${steps}u;
-  let id = min(ids[t / ${steps}u], ${v - 1}u);
-  ${pickRow(from, ctx.attrs.rowIds)}
-  ${ctx.epilogue.store(`t * ${widthOf(d)}u`, "value")}`,
-      ),
-    ],
-  };
+  const [, rows, ids] = ctx.inputs;
+  return rowsOfTable("embeddingRows", ctx, {
+    count: sizeOf(ids.shape),
+    buffers: [read("rows", 1, rowType(rows)), read("ids", 2, "u32")],
+    id: idAt,
+    pick: (table) => pickRow(table, ctx.attrs.rowIds),
+  });
 }
 
 /** The whole replaced table. Inputs: table, rows. */
 export function replaceRowsKernel(ctx: KernelContext<RowIds>): KernelPlan {
   const [table, rows] = ctx.inputs;
-  const [v, d] = table.shape;
-  const steps = d / widthOf(d);
-  const from = new Table(table, ctx.profile);
-  const buffers = [
-    ...from.buffers,
-    read("rows", 1, rowType(rows)),
-    ...ctx.epilogue.buffers,
-  ];
-  return {
-    dispatches: [forEach(
-      "replaceRows",
-      v * steps,
-      buffers,
-      `let column = t % ${steps}u;
-  let id = t / ${steps}u;
-  ${pickRow(from, ctx.attrs.rowIds)}
-  ${ctx.epilogue.store(`t * ${widthOf(d)}u`, "value")}`,
-    )],
-  };
+  return rowsOfTable("replaceRows", ctx, {
+    count: table.shape[0],
+    buffers: [read("rows", 1, rowType(rows))],
+    id: (row) => row,
+    pick: (table) => pickRow(table, ctx.attrs.rowIds),
+  });
 }
 
 /** Σ of g over equal ids, for every row of the table. Inputs: g, ids. */

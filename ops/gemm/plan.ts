@@ -7,10 +7,9 @@ import {
   type BufferUse,
   type Dispatch,
   type Epilogue,
-  flatGroup,
-  foldGrid,
   type KernelPlan,
   MAX_ITERATIONS,
+  perItem,
   storageType,
 } from "../../tensor/kernel.ts";
 import { flopsOf, type Gemm } from "./problem.ts";
@@ -105,18 +104,14 @@ function joinDispatch(
 ): Dispatch {
   const { width } = ctx.epilogue;
   const steps = size / width;
-  const grid = foldGrid(Math.ceil(steps / 64));
   return {
     label: `${label} (join)`,
     buffers: [{ ...part, access: "read" }, ...ctx.epilogue.buffers],
-    grid,
-    body: `@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-  let i = ${flatGroup(grid)} * 64u + t;
-  if (i >= ${steps}u) { return; }
-  var sum = part[i];
+    ...perItem(
+      { count: steps, name: "i" },
+      `var sum = part[i];
   for (var s = 1u; s < ${splits}u; s++) { sum += part[s * ${steps}u + i]; }
-  ${ctx.epilogue.store(width === 4 ? "i * 4u" : "i", "sum")}
-}`,
+  ${ctx.epilogue.store(width === 4 ? "i * 4u" : "i", "sum")}`,
+    ),
   };
 }

@@ -14,6 +14,7 @@ import {
   foldGrid,
   type KernelContext,
   type KernelPlan,
+  perItem,
   storageType,
   sumLoop,
   sumTurns,
@@ -78,12 +79,7 @@ function columnDispatch(
 ): Dispatch {
   const runs = Math.ceil(l.pixels / run);
   const invocations = l.images * runs * l.columns;
-  const grid = foldGrid(Math.ceil(invocations / WORKGROUP));
-  const body = `@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let t = ${flatGroup(grid)} * ${WORKGROUP}u + lid;
-  if (t >= ${invocations}u) { return; }
-  let column = t % ${l.columns}u;
+  const work = `let column = t % ${l.columns}u;
   let image = t / ${l.columns * runs}u;
   let first = (t / ${l.columns}u) % ${runs}u * ${run}u;
   let count = min(${run}u, ${l.pixels}u - first);
@@ -99,9 +95,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       turn: (into) => `let i = base + p * ${l.columns}u; ${part.each(into)}`,
     })
   }
-  ${part.after ?? ""}
-}`;
-  return { label: part.label, buffers: part.buffers, body, grid };
+  ${part.after ?? ""}`;
+  return {
+    label: part.label,
+    buffers: part.buffers,
+    ...perItem({ count: invocations, name: "t", workgroup: WORKGROUP }, work),
+  };
 }
 
 /** A dispatch that joins, for each group, the values of all runs and channels in two scratch buffers `aa`, `bb`. */
