@@ -190,42 +190,72 @@ export {
 } from "./diffusion/memory.ts";
 export { SAMPLER_NAMES, type SamplerChoice } from "./diffusion/samplers/samplers.ts";
 
-// Concepts: training, deltas, merging.
-export type { Pixels } from "./concepts/data/resample.ts";
-export type { CaptionedPicture, Concept } from "./concepts/data/batches.ts";
+// Concepts, by the rooms of `concepts/`.
+// The pictures and words of a step.
+export {
+  type CaptionedPicture,
+  type ChooseOptions,
+  chooseRegularization,
+  type ChosenSet,
+  type ComparingOptions,
+  type Concept,
+  type Pixels,
+  type PromptEncoder,
+  rankCaptions,
+  readRegularization,
+} from "./concepts/data/mod.ts";
+// Training.
 export {
   type Checkpoint,
+  customDiffusionMask,
+  layouts,
   loadCheckpoint,
+  type Method,
+  type MethodChoices,
+  type MethodPreset,
+  METHODS,
+  planTrainingMemory,
+  type Preparing,
+  type Preset,
+  type PresetChoices,
+  PRESETS,
+  type RareToken,
+  type RareTokenOptions,
+  rareTokens,
+  rateFactor,
+  type RateOptions,
+  type RateSchedule,
   saveCheckpoint,
   type SavedState,
-} from "./concepts/training/checkpoints.ts";
+  scheduleOf,
+  type StepLayout,
+  type StepMemory,
+  type StepShape,
+  trainConcepts,
+  TrainingError,
+  type TrainingPlan,
+  type TrainingShape,
+  type TrainOptions,
+  type TrainReport,
+  type Trains,
+} from "./concepts/training/mod.ts";
+// Deltas: what training changed.
 export {
+  type AppliedDelta,
+  type BaseWeights,
+  changeNorm,
   checkBase,
+  compressDelta,
+  type Compressed,
+  type CompressOptions,
+  type CompressTarget,
   type Delta,
+  type DeltaFormatName,
   type DeltaToken,
   type DeltaWeight,
   type FactoredChange,
-  type ScaledChange,
-  type TrainedWeight,
-  type WeightChange,
-} from "./concepts/deltas/delta.ts";
-export type { DeltaFormatName, FormatContext } from "./concepts/deltas/formats/format.ts";
-export { loadDelta } from "./concepts/deltas/formats/load.ts";
-export {
-  type BaseWeights,
-  type SavedDelta,
-  saveDelta,
-  saveDeltaAs,
-  type SaveDeltaOptions,
-} from "./concepts/deltas/formats/save.ts";
-export {
-  changeNorm,
   factoredChange,
-  trainedWeight,
-  weightChange,
-} from "./concepts/deltas/changes.ts";
-export { type Svd, svd } from "./numerics/svd.ts";
-export {
+  type FormatContext,
   type GroupChange,
   groupChanges,
   LAYER_GROUPS,
@@ -233,20 +263,29 @@ export {
   layerChanges,
   type LayerGroup,
   layerGroup,
+  loadDelta,
   type ParameterPair,
-} from "./concepts/deltas/analyse.ts";
-export {
-  compressDelta,
-  type Compressed,
-  type CompressOptions,
-  type CompressTarget,
   rankOfEnergy,
-} from "./concepts/deltas/compress.ts";
-export { type AppliedDelta, withDelta, withDeltas } from "./concepts/deltas/apply.ts";
+  type SavedDelta,
+  saveDelta,
+  saveDeltaAs,
+  type SaveDeltaOptions,
+  type ScaledChange,
+  type TrainedWeight,
+  trainedWeight,
+  type WeightChange,
+  weightChange,
+  withDelta,
+  withDeltas,
+} from "./concepts/deltas/mod.ts";
+// The merge.
 export {
   type DuplicateRow,
   type Matrix,
   mergeConcepts,
+  type MergedDelta,
+  mergeDeltas,
+  type MergeDeltasOptions,
   MergeError,
   type MergeErrorCode,
   type MergeOptions,
@@ -255,61 +294,15 @@ export {
   type MergeSolver,
   mergeSolver,
   type MergeSolverOptions,
-} from "./concepts/merge/solve.ts";
-export { type MergedDelta, mergeDeltas, type MergeDeltasOptions } from "./concepts/merge/deltas.ts";
-export {
-  layouts,
-  planTrainingMemory,
-  type StepMemory,
-  type StepShape,
-  type TrainingPlan,
-  type TrainingShape,
-} from "./concepts/training/memory.ts";
-export type { StepLayout } from "./concepts/training/step.ts";
-export type { Preparing } from "./concepts/training/precomputed.ts";
-export {
-  trainConcepts,
-  TrainingError,
-  type TrainOptions,
-  type TrainReport,
-} from "./concepts/training/train.ts";
-export {
-  type ChooseOptions,
-  chooseRegularization,
-  type ChosenSet,
-  type ComparingOptions,
-  type PromptEncoder,
-  rankCaptions,
-} from "./concepts/data/choose.ts";
-export { readRegularization } from "./concepts/data/regularization.ts";
-export {
-  type RareToken,
-  type RareTokenOptions,
-  rareTokens,
-} from "./concepts/training/rare_tokens.ts";
-export {
-  rateFactor,
-  type RateOptions,
-  type RateSchedule,
-  scheduleOf,
-} from "./concepts/training/rates.ts";
-export { type Preset, type PresetChoices, PRESETS } from "./concepts/training/presets.ts";
-export { customDiffusionMask } from "./concepts/training/trainable.ts";
-export {
-  type Method,
-  type MethodChoices,
-  type MethodPreset,
-  METHODS,
-  type Trains,
-} from "./concepts/training/methods.ts";
-
+} from "./concepts/merge/mod.ts";
 // Whether this machine computes a model as PyTorch does.
 export {
   type Verification,
   type Verified,
   verifyModel,
   type VerifyOptions,
-} from "./concepts/verify/verify.ts";
+} from "./concepts/verify/mod.ts";
+export { type Svd, svd } from "./numerics/svd.ts";
 
 // Evaluation: how well pictures show what they should.
 export type { Features } from "./evaluate/features.ts";

@@ -36,16 +36,60 @@ Deno.test("no file imports itself by way of others", () => {
   assertEquals(circle(files), undefined);
 });
 
-Deno.test("no folder imports itself by way of others", () => {
-  const folders = new Map<string, Set<string>>();
+/** What each room imports of others; a file's room is the name that `roomOf` gives it, undefined for none. */
+function rooms(roomOf: (path: string) => string | undefined): Map<string, Set<string>> {
+  const graph = new Map<string, Set<string>>();
   for (const [path, imported] of files) {
-    const folder = path.split("/")[0];
-    const into = folders.get(folder) ?? new Set();
-    folders.set(folder, into);
-    for (const to of imported) if (to.split("/")[0] !== folder) into.add(to.split("/")[0]);
+    const room = roomOf(path);
+    if (room === undefined) continue;
+    const into = graph.get(room) ?? new Set();
+    graph.set(room, into);
+    for (const to of imported) {
+      const other = roomOf(to);
+      if (other !== undefined && other !== room) into.add(other);
+    }
   }
+  return graph;
+}
+
+Deno.test("no folder imports itself by way of others", () => {
+  const folders = rooms((path) => path.split("/")[0]);
   assert(folders.get("autograd")!.has("ops"));
   assertEquals(circle(folders), undefined);
+});
+
+Deno.test("no room of a folder imports itself by way of its neighbours", () => {
+  // Files that lie beside the rooms are under them or above them; the rooms among themselves have an order.
+  const inner = rooms((path) => {
+    const parts = path.split("/");
+    return parts.length > 2 ? parts.slice(0, 2).join("/") : undefined;
+  });
+  assert(inner.get("concepts/training")!.has("concepts/data"));
+  assertEquals(circle(inner), undefined);
+});
+
+Deno.test("no folder lists more than 20 files, none has more than 400 lines, half have under 120", () => {
+  const counts = new Map<string, number>();
+  for (const path of files.keys()) {
+    const folder = path.split("/").slice(0, -1).join("/");
+    if (folder.split("/")[0] !== "tests") counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  assertEquals([...counts].filter(([, n]) => n > 20), []);
+  const lines = [...files.keys()].map((path) => Deno.readTextFileSync(path).split("\n").length - 1);
+  assertEquals([...files.keys()].filter((_, i) => lines[i] > 400), []);
+  const median = lines.sort((a, b) => a - b)[lines.length >> 1];
+  assert(median < 120, `half of the files have ${median} lines or more`);
+});
+
+Deno.test("a room of concepts says in its mod.ts what it is for and in which order to read it", () => {
+  for (const { name, isDirectory } of Deno.readDirSync("concepts")) {
+    if (!isDirectory) continue;
+    const header = Deno.readTextFileSync(`concepts/${name}/mod.ts`).split("*/")[0];
+    const named = [...header.matchAll(/`([a-z_]+\.ts)`/g)].map(([, file]) => file);
+    const here = [...Deno.readDirSync(`concepts/${name}`)].map((entry) => entry.name)
+      .filter((file) => file.endsWith(".ts") && file !== "mod.ts");
+    assertEquals(here.filter((file) => !named.includes(file)), [], `concepts/${name}/mod.ts`);
+  }
 });
 
 Deno.test("a circle is found where there is one", () => {

@@ -1,13 +1,5 @@
 /** What `--memory` makes of a run: precision and layout, planned before the model is loaded. */
-import { targetsOf } from "../../concepts/data/batches.ts";
-import { encodedCaptions } from "../../concepts/training/caption_features.ts";
 import type { Delta } from "../../concepts/deltas/delta.ts";
-import {
-  describeLayout,
-  planTrainingMemory,
-  type TrainingPlan,
-} from "../../concepts/training/memory.ts";
-import { conceptMask, trainedWords } from "../../concepts/training/trainable.ts";
 import { BindingError } from "../../compile/plan.ts";
 import { MemoryError } from "../../device/memory.ts";
 import {
@@ -20,7 +12,6 @@ import {
   knowing,
   type PipelineConfig,
   pipelineConfig,
-  type PipelineParams,
   withActivations,
 } from "../../diffusion/pipeline.ts";
 import { vaeFactor } from "../../models/vae/vae.ts";
@@ -28,7 +19,6 @@ import type { AdapterProfile } from "../../tensor/kernel.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import type { ModelFacts } from "./model.ts";
-import type { TrainPlan } from "../train/plan.ts";
 import { bytesNeeded } from "../../numerics/quantities.ts";
 
 /** What a user allows. */
@@ -42,11 +32,11 @@ export interface MemoryRequest {
 }
 
 /** Precisions in the order in which they are tried. */
-const precisions = ({ precision, memory }: MemoryRequest): readonly Precision[] =>
+export const precisions = ({ precision, memory }: MemoryRequest): readonly Precision[] =>
   precision ? [precision] : memory === undefined ? ["f32"] : ["f32", "f16"];
 
 /** The configs of a model that knows its new words, with activations as they are asked for. */
-function configOf(
+export function configOf(
   { folder, tokenizer }: ModelFacts,
   profile: AdapterProfile,
   { activations }: MemoryRequest,
@@ -60,44 +50,6 @@ function configOf(
   };
   return withActivations(config, activations, profile);
 }
-
-/**
- * How to train: in what precision, and in which layout.
- *
- * @throws UsageError saying what would be needed
- */
-export function planTrainingWithin(
-  profile: AdapterProfile,
-  { model, concepts, settings, classes, start }: TrainPlan,
-  request: MemoryRequest,
-): TrainingPlan {
-  const { batch, size, cutStartToken, accumulate, clip } = settings;
-  const config = configOf(model, profile, request);
-  const tokenIds = (word: string) => model.tokenizer.idsOf(word);
-  const targets = targetsOf(batch, classes.length);
-  const captions = classes.flatMap(({ prompt, pictures, collection }) =>
-    (pictures ?? collection ?? [{}]).map(({ caption = prompt }: { caption?: string }) => caption)
-  );
-  const shape = {
-    ...{ config, schedule: model.schedule },
-    trains: (params: PipelineParams) =>
-      conceptMask({ config, params, tokenIds }, concepts, settings),
-    ...{ batch, targets, size, cutStartToken, accumulate, clip },
-    encoded: encodedCaptions(trainedWords(concepts, settings), captions, batch, targets),
-    latentsKnown: !settings.augment,
-    held: start ? deltaBytes(config, [start.delta]) : 0,
-  };
-  return orUsage(
-    "Lower --batch or --size, or allow --precision f16",
-    () => planTrainingMemory(profile, shape, request.memory, precisions(request)),
-  );
-}
-
-/** A training plan in words. */
-export const describePlan = (batch: number, { precision, layout, total }: TrainingPlan): string =>
-  `memory: ${bytesNeeded(total)} planned, weights in ${precision}, ${
-    describeLayout(batch, layout)
-  }`;
 
 /** What is to be sampled. */
 export interface Sampled {
@@ -113,7 +65,7 @@ export interface Sampled {
 }
 
 /** Bytes that deltas hold beside the model: the parameters that they change, in f32, and token tables with new rows. */
-function deltaBytes(
+export function deltaBytes(
   { text_encoder: one, text_encoder_2: other }: PipelineConfig,
   deltas: readonly Delta[],
 ): number {
@@ -157,7 +109,8 @@ export function planSamplingWithin(
 export const describeSampling = ({ total, precision, batch }: SamplingPlan): string =>
   `memory: ${bytesNeeded(total)} planned, weights in ${precision}, ${batch} at a time`;
 
-function orUsage<T>(advice: string, plan: () => T): T {
+/** What does not fit, as advice to the user. */
+export function orUsage<T>(advice: string, plan: () => T): T {
   try {
     return plan();
   } catch (error) {

@@ -4,7 +4,7 @@
  */
 import { DELTA_FILE } from "../../concepts/deltas/delta.ts";
 import type { Output } from "../../files/outputs.ts";
-import type { GenerateRequest } from "../generate/request.ts";
+import type { SampledRequest } from "./sampled_request.ts";
 
 /** Claims what a verb writes. */
 export type Claims<R> = (request: R) => Promise<AsyncDisposable>;
@@ -35,7 +35,7 @@ export const deltaAt = (out: string, ...more: RegExp[]): Output =>
 
 /** What verbs that sample read. */
 export function sampledReads(
-  { model, deltas, image, promptsFrom }: Pick<GenerateRequest, "model" | "deltas"> & {
+  { model, deltas, image, promptsFrom }: Pick<SampledRequest, "model" | "deltas"> & {
     image?: string;
     promptsFrom?: string;
   },

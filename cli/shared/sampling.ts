@@ -6,7 +6,6 @@ import {
 } from "../../diffusion/samplers/samplers.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import type { ModelFacts } from "./model.ts";
-import type { GenerateRequest } from "../generate/request.ts";
 import type { SampledRequest } from "./sampled_request.ts";
 
 /** How far a walk goes from a picture. */
@@ -26,7 +25,8 @@ export interface SamplingPlan {
   readonly notes: Record<string, string>;
 }
 
-type Walked = SampledRequest & Partial<Pick<GenerateRequest, "image" | "imageStrength">>;
+/** What is sampled; some verbs start from a picture. */
+type Walked = SampledRequest & { image?: string; imageStrength?: number };
 
 /** @throws UsageError for what makes no sense, or not together */
 export function samplingPlan(facts: ModelFacts, request: Walked): SamplingPlan {

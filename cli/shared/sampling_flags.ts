@@ -7,13 +7,12 @@ import { readLines } from "../../files/text.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { real, side, whole } from "../../terminal/parse.ts";
 import { quoteHint } from "./hints.ts";
-import type { DeltaRequest } from "./sampled_request.ts";
-import type { GenerateRequest } from "../generate/request.ts";
+import type { DeltaRequest, SampledRequest } from "./sampled_request.ts";
 
 /** The keys of a request that these flags fill in, as commander gives them. */
 export type SamplingFlags =
-  & Pick<GenerateRequest, "negative" | "count" | "steps" | "guidance" | "sampler" | "eta">
-  & Pick<GenerateRequest, "size" | "width" | "height" | "batch" | "seed">
+  & Pick<SampledRequest, "negative" | "count" | "steps" | "guidance" | "sampler" | "eta">
+  & Pick<SampledRequest, "size" | "width" | "height" | "batch" | "seed">
   & { promptsFrom?: string };
 
 /** Adds the flags. Deltas and their strengths go into `deltas`, since each strength belongs to the delta before it. */

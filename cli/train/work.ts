@@ -22,7 +22,7 @@ import { checkTexts } from "../../models/text_window.ts";
 import { figures } from "../../numerics/quantities.ts";
 import { checkpointFolder, keepNewest, removeRun, removeStates } from "./checkpoints.ts";
 import { nextLine } from "../shared/hints.ts";
-import { describePlan, planTrainingWithin } from "../shared/memory.ts";
+import { describePlan, planTrainingWithin } from "./memory.ts";
 import { openMetrics } from "../../files/metrics/metrics.ts";
 import { counting, loading, phases } from "../shared/phases.ts";
 import { REGULARIZATION_FOLDER } from "./claim.ts";
