@@ -213,12 +213,15 @@ Deno.test("the commands of docs/methods.md run as they stand, and a delta of the
         [["--trains", "vae"], /Allowed choices are kv, attention, unet, token/],
       ] as const
     ) {
-      const { code, err } = await run([...all[0], ...flags]);
+      const { code, err } = await run([...all[0], ...flags, "--out", "refused"]);
       assertEquals(code, 1);
       assertMatch(err, message);
     }
     const bare = all[3].map((arg) => arg.replace("<new1> ", ""));
-    assertMatch((await run(bare)).err, /"dog" has no new word, and nothing else would train/);
+    assertMatch(
+      (await run([...bare, "--out", "refused"])).err,
+      /"dog" has no new word, and nothing else would train/,
+    );
   } finally {
     Deno.chdir(before);
     await Deno.remove(folder, { recursive: true });

@@ -109,7 +109,7 @@ Deno.test("a training broken off in every stage and resumed is bitwise the unint
         settings: { ...SETTINGS, vae: { ...SETTINGS.vae, rate: 1 } },
       }),
     FileError,
-    "other settings",
+    "was started with rate 0.01, and this run has 1",
   );
   await Deno.remove(again, { recursive: true });
 });
