@@ -20,7 +20,8 @@ import { Interrupted, interrupted } from "../terminal/interrupt.ts";
 import { mergeCommand } from "./merge/verb.ts";
 import { tokensCommand } from "./tokens/verb.ts";
 import { trainCommand } from "./train/verb.ts";
-import type { Context } from "./shared/verb.ts";
+import type { Needs } from "./shared/permissions.ts";
+import { type Context, needsOf } from "./shared/verb.ts";
 import { verifyCommand } from "./verify/verb.ts";
 import { door } from "./shared/door.ts";
 
@@ -41,6 +42,12 @@ const VERBS = [
   door(demoCommand, () => import("./demo/work.ts")),
   doctorCommand,
 ];
+
+/** What each verb reads and writes, by its name. */
+export const needs = (): Record<string, Needs> => {
+  const commands = VERBS.map((make) => make({ out: () => {}, err: () => {}, args: [] }));
+  return Object.fromEntries(commands.map((command) => [command.name(), needsOf(command)]));
+};
 
 /**
  * Runs the command.

@@ -1,15 +1,19 @@
 /** `moongate analyse`: how much fine-tuning changed each layer of the UNet. */
 import type { Command } from "npm:commander@15.1.0";
 import type { AnalyseRequest } from "./request.ts";
+import { beside, type Needs } from "../shared/permissions.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
 import type * as work from "./work.ts";
+
+/** What it reads and writes. */
+const NEEDS: Needs = { read: ["<before>", "<after>", beside("--plot")], write: [beside("--plot")] };
 
 /** The command. */
 export function analyseCommand(context: Context, run: typeof work.run): Command {
   return verb("analyse", "Say how much each layer of the UNet changed (Figure 3 of the paper).", [
     "moongate analyse ./sd my-dog",
     "moongate analyse ./sd ./sd-fine-tuned --plot changes.svg --json > changes.json",
-  ])
+  ], NEEDS)
     .argument("<before>", "the model that was fine-tuned")
     .argument("<after>", "what became of it: a delta of any format, or a whole model")
     .option("--plot <file>", "draw every layer's change as SVG")

@@ -4,16 +4,29 @@ import { ENERGY } from "../../concepts/deltas/compress.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { memory, real, whole } from "../../terminal/parse.ts";
 import type { CompressRequest } from "./request.ts";
+import { beside, type Needs, PATH } from "../shared/permissions.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
+/** What it reads and writes. */
+const NEEDS: Needs = {
+  read: ["<delta>", "--model", PATH, beside("--plot")],
+  write: [PATH, beside("--plot")],
+};
+
 /** The command. */
 export function compressCommand(context: Context, run: typeof work.run): Command {
-  return verb("compress", "Make a delta smaller: only the largest singular values stay.", [
-    "moongate compress my-dog --model ./sd --out my-dog-small",
-    "moongate compress my-dog --model ./sd --energy 0.4 --plot spectrum.svg --out my-dog-smaller",
-    "moongate compress my-dog --model ./sd --size 1MB --out my-dog-1mb",
-  ], ["out"])
+  return verb(
+    "compress",
+    "Make a delta smaller: only the largest singular values stay.",
+    [
+      "moongate compress my-dog --model ./sd --out my-dog-small",
+      "moongate compress my-dog --model ./sd --energy 0.4 --plot spectrum.svg --out my-dog-smaller",
+      "moongate compress my-dog --model ./sd --size 1MB --out my-dog-1mb",
+    ],
+    NEEDS,
+    ["out"],
+  )
     .argument("<delta>", "a file or folder, of any format")
     .option("--model <folder>", "the model it was trained on, for deltas that hold trained weights")
     .option(

@@ -3,19 +3,29 @@ import { type Command, Option } from "npm:commander@15.1.0";
 import { deltaFormats } from "../../concepts/deltas/formats/registry.ts";
 import { repeated, whole } from "../../terminal/parse.ts";
 import type { ConvertRequest } from "./request.ts";
+import { type Needs, PATH } from "../shared/permissions.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
 import type * as work from "./work.ts";
+
+/** What it reads and writes. */
+const NEEDS: Needs = { read: ["<delta>", "--model", PATH], write: [PATH] };
 
 /** The command. */
 export function convertCommand(context: Context, run: typeof work.run): Command {
   const formats = deltaFormats.map(({ name }) => name);
   const widest = Math.max(...formats.map((name) => name.length));
-  return verb("convert", "Write a taught concept in another program's format.", [
-    "moongate convert delta_epoch=000004.ckpt --to moongate --out my-dog",
-    "moongate convert my-dog --to lora --rank 32 --model ./sd --out my-dog-lora",
-    "moongate convert delta.bin --to compvis --rank 8 --model ./sd --out compressed.ckpt",
-    'moongate convert delta.bin --to moongate --token "<new2> chair" --out my-chair',
-  ], ["to", "out"])
+  return verb(
+    "convert",
+    "Write a taught concept in another program's format.",
+    [
+      "moongate convert delta_epoch=000004.ckpt --to moongate --out my-dog",
+      "moongate convert my-dog --to lora --rank 32 --model ./sd --out my-dog-lora",
+      "moongate convert delta.bin --to compvis --rank 8 --model ./sd --out compressed.ckpt",
+      'moongate convert delta.bin --to moongate --token "<new2> chair" --out my-chair',
+    ],
+    NEEDS,
+    ["to", "out"],
+  )
     .argument("<delta>", "a file or folder; its format is told by its content")
     .addOption(new Option("--to <format>", "the format to write").choices(formats))
     .option(

@@ -2,15 +2,19 @@
 import type { Command } from "npm:commander@15.1.0";
 import { repeated, whole } from "../../terminal/parse.ts";
 import type { DemoRequest } from "./request.ts";
+import { type Needs, PACKAGES, WORLD } from "../shared/permissions.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
 import type * as work from "./work.ts";
+
+/** What it reads and writes. */
+const NEEDS: Needs = { read: [WORLD, "--out", PACKAGES], write: ["--out"] };
 
 /** The command. */
 export function demoCommand(context: Context, run: typeof work.run): Command {
   return verb("demo", "Teach the model that ships two new concepts, and show before and after.", [
     "moongate demo",
     "moongate demo --steps 100 --seed 7 --out demo-7",
-  ])
+  ], NEEDS)
     .option(
       "--concept <name>",
       "one of the concepts that ship; give two",

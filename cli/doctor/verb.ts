@@ -3,6 +3,7 @@ import type { Command } from "npm:commander@15.1.0";
 import settings from "../../deno.json" with { type: "json" };
 import { UsageError } from "../../terminal/errors.ts";
 import { type AdapterFacts, type Facts, gatherFacts } from "./facts.ts";
+import type { Needs } from "../shared/permissions.ts";
 import { type Context, verb } from "../shared/verb.ts";
 import { binaryBytes, bytes, duration } from "../../numerics/quantities.ts";
 
@@ -19,12 +20,15 @@ export interface Verdict {
 /** Bytes of the largest single tensors of Stable Diffusion 1.x in f32: conv 2560→1280 3×3, and the token embedding. */
 const largest = { conv: 2560 * 1280 * 9 * 4, embedding: 49408 * 768 * 4 };
 
+/** What it reads and writes. */
+const NEEDS: Needs = { read: [], write: [] };
+
 /** The command. */
 export function doctorCommand(context: Context): Command {
   return verb("doctor", "Show the GPU adapter, its limits, and what will run on it.", [
     "moongate doctor",
     "moongate doctor --json > doctor.json",
-  ])
+  ], NEEDS)
     .option("--json", "everything that was found, as JSON")
     .action(async ({ json }: { json?: boolean }) => {
       const facts = await gatherFacts(settings.version);

@@ -5,17 +5,27 @@ import { real, repeated, weight } from "../../terminal/parse.ts";
 import type { EditRequest } from "./request.ts";
 import { withMemory } from "../shared/memory_flags.ts";
 import { deltaRequests, type GivenDelta, withSampling } from "../shared/sampling_flags.ts";
+import type { Needs } from "../shared/permissions.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
 import type * as work from "./work.ts";
+
+/** What it reads and writes. */
+const NEEDS: Needs = { read: ["--model", "--delta", "--out"], write: ["--out"] };
 
 /** The command. */
 export function editCommand(context: Context, run: typeof work.run): Command {
   const deltas: GivenDelta[] = [];
-  const command = verb("edit", "Edit a picture by its prompt, keeping its composition.", [
-    'moongate edit --model ./sd --delta my-dog --from "a dog on a beach" --to "a <new1> dog on a beach"',
-    'moongate edit --model ./sd --delta my-dog --from "a <new1> dog in a cap" --to "a <new1> dog in a beret"',
-    'moongate edit --model ./sd --from "a snowy street" --to "a snowy street" --weight "snowy=3"',
-  ], ["model", "from", "to"])
+  const command = verb(
+    "edit",
+    "Edit a picture by its prompt, keeping its composition.",
+    [
+      'moongate edit --model ./sd --delta my-dog --from "a dog on a beach" --to "a <new1> dog on a beach"',
+      'moongate edit --model ./sd --delta my-dog --from "a <new1> dog in a cap" --to "a <new1> dog in a beret"',
+      'moongate edit --model ./sd --from "a snowy street" --to "a snowy street" --weight "snowy=3"',
+    ],
+    NEEDS,
+    ["model", "from", "to"],
+  )
     .option("--model <folder>", "the model: a diffusers folder")
     .option("--from <prompt>", "what the picture shows")
     .option("--to <prompt>", "what it is to show instead");

@@ -4,8 +4,18 @@ import { UsageError } from "../../terminal/errors.ts";
 import { repeated, whole } from "../../terminal/parse.ts";
 import type { EvaluateRequest } from "./request.ts";
 import * as sampling from "../shared/sampling_flags.ts";
+import { beside, type Needs, PACKAGES } from "../shared/permissions.ts";
 import { type Context, overwrite, verb } from "../shared/verb.ts";
 import type * as work from "./work.ts";
+
+/** What it reads and writes. */
+const NEEDS: Needs = {
+  read: [
+    ...["--model", "--delta", "--prompts-from", "--generated", "--targets", "--real"],
+    ...["--scorer", "--dino", "--out", beside("--json"), PACKAGES],
+  ],
+  write: ["--out", beside("--json")],
+};
 
 /** The command. */
 export function evaluateCommand(context: Context, run: typeof work.run): Command {
@@ -14,7 +24,7 @@ export function evaluateCommand(context: Context, run: typeof work.run): Command
     "moongate evaluate --scorer ./clip-vit-base-patch32 --generated pictures --targets photos/my-dog",
     "moongate evaluate --model ./sd --scorer ./clip --delta my-dog --prompts-from prompts.txt -n 50 --targets photos/my-dog",
     "moongate evaluate --scorer ./clip --generated pictures --real photos/dogs --json scores.json",
-  ])
+  ], NEEDS)
     .argument("[prompts...]", "what to generate and score; one argument is one prompt")
     .option("--generated <folder>", "score these pictures instead of generating some")
     .option(

@@ -5,20 +5,33 @@ import { real } from "../../terminal/parse.ts";
 import type { GenerateRequest } from "./request.ts";
 import { withMemory } from "../shared/memory_flags.ts";
 import * as sampling from "../shared/sampling_flags.ts";
+import { type Needs, PICTURES } from "../shared/permissions.ts";
 import { type Context, overwrite, verb } from "../shared/verb.ts";
 import type * as work from "./work.ts";
+
+/** What it reads and writes. */
+const NEEDS: Needs = {
+  read: ["--model", "--delta", "--prompts-from", "--image", "--out", PICTURES],
+  write: ["--out"],
+};
 
 /** The command. */
 export function generateCommand(context: Context, run: typeof work.run): Command {
   const deltas: sampling.GivenDelta[] = [];
-  const command = verb("generate", "Make pictures from prompts.", [
-    'moongate generate --model ./sd --delta my-dog "a <new1> dog wearing a party hat" -n 4',
-    'moongate generate --model ./sd --delta both "a <new1> dog on a <new2> chair" --steps 200',
-    'moongate generate --model ./sd --delta my-dog --delta ink.safetensors --strength 0.6 "a <new1> dog"',
-    "moongate generate --model ./sd --delta my-dog --prompts-from prompts.txt --out pictures",
-    'moongate generate --model ./sd --sampler dpm++2m-karras --steps 20 --width 768 "a harbour"',
-    'moongate generate --model ./sd --image sketch.png --image-strength 0.6 "a harbour at night"',
-  ], ["model"])
+  const command = verb(
+    "generate",
+    "Make pictures from prompts.",
+    [
+      'moongate generate --model ./sd --delta my-dog "a <new1> dog wearing a party hat" -n 4',
+      'moongate generate --model ./sd --delta both "a <new1> dog on a <new2> chair" --steps 200',
+      'moongate generate --model ./sd --delta my-dog --delta ink.safetensors --strength 0.6 "a <new1> dog"',
+      "moongate generate --model ./sd --delta my-dog --prompts-from prompts.txt --out pictures",
+      'moongate generate --model ./sd --sampler dpm++2m-karras --steps 20 --width 768 "a harbour"',
+      'moongate generate --model ./sd --image sketch.png --image-strength 0.6 "a harbour at night"',
+    ],
+    NEEDS,
+    ["model"],
+  )
     .argument("[prompts...]", "what to show; one argument is one prompt")
     .option("--model <folder>", "the model: a diffusers folder");
   return withMemory(sampling.withSampling(sampling.withPromptsFrom(command), deltas))

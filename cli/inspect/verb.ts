@@ -1,8 +1,12 @@
 /** `moongate inspect`: what a file is; or what parameters an architecture has. */
 import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
+import { A_PICTURE, type Needs } from "../shared/permissions.ts";
 import { type Context, verb } from "../shared/verb.ts";
 import type * as work from "./work.ts";
+
+/** What it reads and writes. */
+const NEEDS: Needs = { read: ["<path>", "--model", A_PICTURE], write: [] };
 
 /** The command. */
 export function inspectCommand(context: Context, run: typeof work.run): Command {
@@ -11,7 +15,7 @@ export function inspectCommand(context: Context, run: typeof work.run): Command 
     "moongate inspect delta.bin --model ./sd --json",
     "moongate inspect ./stable-diffusion-v1-5",
     "moongate inspect --architecture sd15 --component unet --json",
-  ])
+  ], NEEDS)
     .argument("[path]", "a delta, a checkpoint, a file of tensors, or a model folder")
     .option("--model <folder>", "the model that a delta was trained on, to measure its changes by")
     .option("--architecture <name>", "list the parameters of a named architecture instead (sd15)")

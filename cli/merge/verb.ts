@@ -3,15 +3,25 @@ import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
 import { real, whole } from "../../terminal/parse.ts";
 import type { MergeRequest } from "./request.ts";
+import type { Needs } from "../shared/permissions.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
+/** What it reads and writes. */
+const NEEDS: Needs = { read: ["--model", "<deltas>", "--captions", "--out"], write: ["--out"] };
+
 /** The command. */
 export function mergeCommand(context: Context, run: typeof work.run): Command {
-  return verb("merge", "Put concepts that were taught separately into one delta, in seconds.", [
-    "moongate merge --model ./sd my-dog my-chair --out dog-and-chair",
-    "moongate merge --model ./sd my-dog my-chair my-cat --captions captions.txt --ridge 1e-6 --out three",
-  ], ["model", "out"])
+  return verb(
+    "merge",
+    "Put concepts that were taught separately into one delta, in seconds.",
+    [
+      "moongate merge --model ./sd my-dog my-chair --out dog-and-chair",
+      "moongate merge --model ./sd my-dog my-chair my-cat --captions captions.txt --ridge 1e-6 --out three",
+    ],
+    NEEDS,
+    ["model", "out"],
+  )
     .argument("<deltas...>", "two deltas or more, files or folders")
     .option("--model <folder>", "the model that all of them were taught to")
     .option("--out <folder>", "where the merged delta goes")

@@ -5,7 +5,7 @@ import { Command } from "npm:commander@15.1.0";
 import { catchInterrupt } from "../../terminal/interrupt.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { commandLine } from "../../terminal/shell.ts";
-import { needsLine } from "./permissions.ts";
+import { type Needs, needsLine } from "./permissions.ts";
 import type { Ui } from "./ui.ts";
 
 /** What a verb runs with; tests put their own in. */
@@ -21,9 +21,15 @@ export interface Context {
   args: readonly string[];
 }
 
+const NEEDS = new WeakMap<Command, Needs>();
+
+/** What a verb's command reads and writes. */
+export const needsOf = (command: Command): Needs => NEEDS.get(command)!;
+
 /**
  * A command with the house's defaults: a summary, examples below its help, unknown flags refused.
  *
+ * @param needs what it reads and writes, as Deno asks for it
  * @param needed options that must be given. Not commander's own `requiredOption`: that one complains before it looks at
  *   unknown flags, so `--modl` would be answered by "--model is missing" and not by "did you mean --model?"
  */
@@ -31,9 +37,12 @@ export function verb(
   name: string,
   summary: string,
   examples: string[],
+  needs: Needs,
   needed: string[] = [],
 ): Command {
-  return new Command(name)
+  const command = new Command(name);
+  NEEDS.set(command, needs);
+  return command
     .description(summary)
     .hook("preAction", (_, command) => {
       for (const option of needed) {
@@ -43,7 +52,7 @@ export function verb(
     })
     .showHelpAfterError(`(moongate ${name} --help shows all options)`)
     .addHelpText("after", `\nExamples:\n${examples.map((line) => `  ${line}`).join("\n")}`)
-    .addHelpText("after", `\n${needsLine(name)}`);
+    .addHelpText("after", `\n${needsLine(needs)}`);
 }
 
 /** The option of every verb that writes. */

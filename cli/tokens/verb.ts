@@ -2,16 +2,26 @@
 import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
 import { whole } from "../../terminal/parse.ts";
+import type { Needs } from "../shared/permissions.ts";
 import { type Context, verb } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
+/** What it reads and writes. */
+const NEEDS: Needs = { read: ["--model", "--captions"], write: [] };
+
 /** The command. */
 export function tokensCommand(context: Context, run: typeof work.run): Command {
-  return verb("tokens", "List rare vocabulary entries for a new word to start from.", [
-    "moongate tokens --model ./stable-diffusion-v1-5 --captions captions.txt",
-    "moongate tokens --model ./sd --captions ./laion-00000.tar --low 2 --high 4 --json",
-    'moongate train --model ./sd --concept "<new1> dog=./dog" --initializer ktn --out my-dog',
-  ], ["model", "captions"])
+  return verb(
+    "tokens",
+    "List rare vocabulary entries for a new word to start from.",
+    [
+      "moongate tokens --model ./stable-diffusion-v1-5 --captions captions.txt",
+      "moongate tokens --model ./sd --captions ./laion-00000.tar --low 2 --high 4 --json",
+      'moongate train --model ./sd --concept "<new1> dog=./dog" --initializer ktn --out my-dog',
+    ],
+    NEEDS,
+    ["model", "captions"],
+  )
     .option("--model <folder>", "the model, whose vocabulary is looked through")
     .option(
       "--captions <path>",

@@ -11,23 +11,39 @@ import { optimizerFlags } from "./optimizer_flags.ts";
 import { concept, distinctConcepts } from "./parse_concept.ts";
 import { named, real, repeated, side, whole } from "../../terminal/parse.ts";
 import type { ConceptRequest, PriorRequest, TrainRequest } from "./request.ts";
+import { type Needs, PACKAGES } from "../shared/permissions.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
+/** What it reads and writes. */
+const NEEDS: Needs = {
+  read: [
+    ...["--model", "--concept", "--concepts-list", "--captions", "--from", "--regularization"],
+    ...["--prior-from", "--scorer", "--out", PACKAGES],
+  ],
+  write: ["--out"],
+};
+
 /** The command; values not given stay at the method's defaults (the paper's and its authors'). */
 export function trainCommand(context: Context, run: typeof work.run): Command {
-  const command = verb("train", "Teach a model new concepts from a few pictures each.", [
-    'moongate train --model ./stable-diffusion-v1-5 --concept "<new1> dog=./photos/my-dog" --out my-dog',
-    'moongate train --model ./sd --concept "<new1> dog=./dog" --concept "<new2> chair=./chair" --out both',
-    'moongate train --model ./sd --preset style --concept "<new1> art=./paintings" --out art',
-    'moongate train --model ./sd --from my-dog --concept "<new2> chair=./chair" --out dog-then-chair',
-    'moongate train --model ./sd --concept "moongate=./photos" --class gate --out moongate',
-    'moongate train --model ./sd --method dreambooth --concept "<new1> dog=./photos" --out dreambooth',
-    'moongate train --model ./sd --concept "<new1> dog=./dog" --prior-from ./my-collection --out my-dog',
-    "moongate train --model ./sd --concepts-list concepts_list.json --out both",
-    'moongate train --model ./sd --concept "<new1> dog=./dog" --sample-every 50 --sample-prompt "a <new1> dog at sea" --out my-dog',
-    "moongate train --model ./sd --concept … --out my-dog --resume",
-  ], ["model", "out"])
+  const command = verb(
+    "train",
+    "Teach a model new concepts from a few pictures each.",
+    [
+      'moongate train --model ./stable-diffusion-v1-5 --concept "<new1> dog=./photos/my-dog" --out my-dog',
+      'moongate train --model ./sd --concept "<new1> dog=./dog" --concept "<new2> chair=./chair" --out both',
+      'moongate train --model ./sd --preset style --concept "<new1> art=./paintings" --out art',
+      'moongate train --model ./sd --from my-dog --concept "<new2> chair=./chair" --out dog-then-chair',
+      'moongate train --model ./sd --concept "moongate=./photos" --class gate --out moongate',
+      'moongate train --model ./sd --method dreambooth --concept "<new1> dog=./photos" --out dreambooth',
+      'moongate train --model ./sd --concept "<new1> dog=./dog" --prior-from ./my-collection --out my-dog',
+      "moongate train --model ./sd --concepts-list concepts_list.json --out both",
+      'moongate train --model ./sd --concept "<new1> dog=./dog" --sample-every 50 --sample-prompt "a <new1> dog at sea" --out my-dog',
+      "moongate train --model ./sd --concept … --out my-dog --resume",
+    ],
+    NEEDS,
+    ["model", "out"],
+  )
     .option("--model <folder>", "the model: a diffusers folder")
     .option(
       "--concept <words=folder>",

@@ -2,15 +2,25 @@
 import type { Command } from "npm:commander@15.1.0";
 import { VerificationError } from "../../terminal/errors.ts";
 import type { VerifyRequest } from "./request.ts";
+import type { Needs } from "../shared/permissions.ts";
 import { type Context, verb, withUi } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
+/** What it reads and writes. */
+const NEEDS: Needs = { read: ["--model", "--gold"], write: [] };
+
 /** The command. */
 export function verifyCommand(context: Context, run: typeof work.run): Command {
-  return verb("verify", "Compare what this machine computes of a model with PyTorch's numbers.", [
-    "moongate verify --model ./stable-diffusion-v1-5 --gold gold.safetensors",
-    "moongate verify --model ./sd --gold gold.safetensors --json > verified.json",
-  ], ["model", "gold"])
+  return verb(
+    "verify",
+    "Compare what this machine computes of a model with PyTorch's numbers.",
+    [
+      "moongate verify --model ./stable-diffusion-v1-5 --gold gold.safetensors",
+      "moongate verify --model ./sd --gold gold.safetensors --json > verified.json",
+    ],
+    NEEDS,
+    ["model", "gold"],
+  )
     .option("--model <folder>", "the model: a diffusers folder")
     .option("--gold <file>", "what PyTorch computed with it, by tests/golden/verify_gold.py")
     .option("--json", "everything that was found, as JSON")

@@ -1,9 +1,10 @@
 /** Running a verb as its users may: in a process of its own with the permissions that it says it needs, and no others. */
-import { NEEDS } from "../../cli/shared/permissions.ts";
+import { needs } from "../../cli/main.ts";
 
+const NEEDS = needs();
 const CLI = new URL("../../cli.ts", import.meta.url).pathname;
 
-/** Which paths the places of `cli/shared/permissions.ts` stand for in one run; those that are not given are left out. */
+/** Which paths the places of a verb's needs stand for in one run; those that are not given are left out. */
 export type Places = Readonly<Record<string, string | readonly string[]>>;
 
 let cache: Promise<string> | undefined;
