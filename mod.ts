@@ -192,116 +192,15 @@ export { SAMPLER_NAMES, type SamplerChoice } from "./diffusion/samplers/samplers
 
 // Concepts, by the rooms of `concepts/`.
 // The pictures and words of a step.
-export {
-  type CaptionedPicture,
-  type ChooseOptions,
-  chooseRegularization,
-  type ChosenSet,
-  type ComparingOptions,
-  type Concept,
-  type Pixels,
-  type PromptEncoder,
-  rankCaptions,
-  readRegularization,
-} from "./concepts/data/mod.ts";
+export * from "./concepts/data/mod.ts";
 // Training.
-export {
-  type Checkpoint,
-  customDiffusionMask,
-  layouts,
-  loadCheckpoint,
-  type Method,
-  type MethodChoices,
-  type MethodPreset,
-  METHODS,
-  planTrainingMemory,
-  type Preparing,
-  type Preset,
-  type PresetChoices,
-  PRESETS,
-  type RareToken,
-  type RareTokenOptions,
-  rareTokens,
-  rateFactor,
-  type RateOptions,
-  type RateSchedule,
-  saveCheckpoint,
-  type SavedState,
-  scheduleOf,
-  type StepLayout,
-  type StepMemory,
-  type StepShape,
-  trainConcepts,
-  TrainingError,
-  type TrainingPlan,
-  type TrainingShape,
-  type TrainOptions,
-  type TrainReport,
-  type Trains,
-} from "./concepts/training/mod.ts";
+export * from "./concepts/training/mod.ts";
 // Deltas: what training changed.
-export {
-  type AppliedDelta,
-  type BaseWeights,
-  changeNorm,
-  checkBase,
-  compressDelta,
-  type Compressed,
-  type CompressOptions,
-  type CompressTarget,
-  type Delta,
-  type DeltaFormatName,
-  type DeltaToken,
-  type DeltaWeight,
-  type FactoredChange,
-  factoredChange,
-  type FormatContext,
-  type GroupChange,
-  groupChanges,
-  LAYER_GROUPS,
-  type LayerChange,
-  layerChanges,
-  type LayerGroup,
-  layerGroup,
-  loadDelta,
-  type ParameterPair,
-  rankOfEnergy,
-  type SavedDelta,
-  saveDelta,
-  saveDeltaAs,
-  type SaveDeltaOptions,
-  type ScaledChange,
-  type TrainedWeight,
-  trainedWeight,
-  type WeightChange,
-  weightChange,
-  withDelta,
-  withDeltas,
-} from "./concepts/deltas/mod.ts";
+export * from "./concepts/deltas/mod.ts";
 // The merge.
-export {
-  type DuplicateRow,
-  type Matrix,
-  mergeConcepts,
-  type MergedDelta,
-  mergeDeltas,
-  type MergeDeltasOptions,
-  MergeError,
-  type MergeErrorCode,
-  type MergeOptions,
-  type MergeReport,
-  type MergeResult,
-  type MergeSolver,
-  mergeSolver,
-  type MergeSolverOptions,
-} from "./concepts/merge/mod.ts";
+export * from "./concepts/merge/mod.ts";
 // Whether this machine computes a model as PyTorch does.
-export {
-  type Verification,
-  type Verified,
-  verifyModel,
-  type VerifyOptions,
-} from "./concepts/verify/mod.ts";
+export * from "./concepts/verify/mod.ts";
 export { type Svd, svd } from "./numerics/svd.ts";
 
 // Evaluation: how well pictures show what they should.

@@ -15,24 +15,16 @@ import { ShapeError, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten, mapTree, unflatten } from "../tensor/tree.ts";
 import { deviceAs, uniform } from "./support/check.ts";
-import {
-  assertNear,
-  ENGINES,
-  goldenParams,
-  goldenTensor,
-  openGolden,
-  symbolic,
-  toNHWC,
-} from "./models_golden.ts";
+import * as gold from "./models_golden.ts";
 
-const golden = await openGolden("sampling");
+const golden = await gold.openGolden("sampling");
 const schedule = noiseSchedule(golden.config.scheduler);
 
 for (const software of [true, false]) {
   Deno.test(`sampling: five steps of DDIM with guidance are those of diffusers (kernels for ${software ? "software adapters" : "GPUs"})`, async () => {
     const device = await deviceAs(software);
     const config = unetConfig(golden.config.unet);
-    const params = goldenParams(golden, unetSpecs(config));
+    const params = gold.goldenParams(golden, unetSpecs(config));
     const denoiser = new Denoiser(device, config);
     const [b, t, d] = golden.get("in.context").shape;
     const empty = golden.get("in.empty").data;
@@ -51,11 +43,16 @@ for (const software of [true, false]) {
       steps: 5,
       eta: 0,
       guidance: 3,
-      noise: goldenTensor(golden, "in.noise"),
+      noise: gold.goldenTensor(golden, "in.noise"),
       onStep: (done, total) => void seen.push(done / total),
     });
     const { shape, data } = golden.get("out.x");
-    assertNear(await device.read(x) as Float32Array, toNHWC(data, shape), 1e-4, "the latents");
+    gold.assertNear(
+      await device.read(x) as Float32Array,
+      gold.toNHWC(data, shape),
+      1e-4,
+      "the latents",
+    );
     assertEquals(seen, [0.2, 0.4, 0.6, 0.8, 1]);
     device.free(x, ...flatten<Tensor>(uploaded).map(([, p]) => p));
     denoiser.free();
@@ -65,7 +62,7 @@ for (const software of [true, false]) {
 Deno.test("sampling: a seed gives the same picture at every place in a batch, and another seed another", async () => {
   const device = await deviceAs(true);
   const config = unetConfig(golden.config.unet);
-  const params = goldenParams(golden, unetSpecs(config));
+  const params = gold.goldenParams(golden, unetSpecs(config));
   const uploaded = mapTree<Tensor, Tensor>(params, (p) => {
     const { data } = p.node.attrs as { data: Float32Array };
     return device.upload(data, p.shape, p.dtype);
@@ -100,7 +97,7 @@ Deno.test("sampling: a seed gives the same picture at every place in a batch, an
 
 /** A model of the goldens' parts that fit together: a UNet for the autoencoder's latents and CLIP's features. */
 async function smallModel(prediction: Prediction = "epsilon") {
-  const [vae, clip] = [await openGolden("vae"), await openGolden("clip")];
+  const [vae, clip] = [await gold.openGolden("vae"), await gold.openGolden("clip")];
   const config = {
     vae: vaeConfig(vae.config),
     text_encoder: clipConfig(clip.config).text,
@@ -108,8 +105,8 @@ async function smallModel(prediction: Prediction = "epsilon") {
   };
   const random = uniform(9);
   const params = {
-    vae: goldenParams(vae, vaeSpecs(config.vae)),
-    text_encoder: goldenParams(clip, clipTextSpecs(config.text_encoder)),
+    vae: gold.goldenParams(vae, vaeSpecs(config.vae)),
+    text_encoder: gold.goldenParams(clip, clipTextSpecs(config.text_encoder)),
     unet: unflatten([...unetSpecs(config.unet)].map(([name, { shape, layout }]) => {
       const at = layout === "conv" ? [shape[2], shape[3], shape[1], shape[0]] : shape;
       const values = Float32Array.from({ length: sizeOf(at) }, () => random() / 2);
@@ -124,10 +121,10 @@ const KEY = tensor(Uint32Array.of(3, 4));
 const IDS = tensor(Uint32Array.of(22, 3, 9, 23, 23, 22, 8, 1, 5, 23), [2, 5]);
 
 async function picturesAndMask(): Promise<LossBatch> {
-  const vae = await openGolden("vae");
+  const vae = await gold.openGolden("vae");
   const mask = Float32Array.from({ length: 48 }, (_, i) => i < 24 ? 1 : Number(i % 6 < 3));
   return {
-    pixels: goldenTensor(vae, "in.x"),
+    pixels: gold.goldenTensor(vae, "in.x"),
     ids: IDS,
     key: KEY,
     mask: tensor(mask, [2, 4, 6]),
@@ -172,7 +169,7 @@ for (const prediction of ["epsilon", "v_prediction", "sample"] as const) {
       }
       total += error / kept / 2;
     });
-    assertNear(value, [total], 1e-5, "the loss");
+    gold.assertNear(value, [total], 1e-5, "the loss");
   });
 }
 
@@ -203,7 +200,7 @@ Deno.test("loss: weights of samples and posteriors computed before are taken", a
     of([0, 2]),
   ]);
   assertEquals(cached[0], plain[0]);
-  assertNear([(first[0] + second[0]) / 2], plain, 1e-9, "the mean of the samples' losses");
+  gold.assertNear([(first[0] + second[0]) / 2], plain, 1e-9, "the mean of the samples' losses");
 });
 
 Deno.test("loss: keys and values get no gradient from the start token unless that is asked for", async () => {
@@ -220,7 +217,7 @@ Deno.test("loss: keys and values get no gradient from the start token unless tha
   cut.forEach((g, i) => assert(g.some((v, k) => Math.abs(v - uncut[i][k]) > 1e-6)));
 });
 
-for (const [engine, run] of Object.entries(ENGINES)) {
+for (const [engine, run] of Object.entries(gold.ENGINES)) {
   Deno.test(`loss: only what the mask keeps counts, equally for every sample ${engine}`, async () => {
     const random = uniform(3);
     const shape = [3, 2, 2, 5];
@@ -236,15 +233,15 @@ for (const [engine, run] of Object.entries(ENGINES)) {
       for (let i = from; i < to; i++) s += (a[i] - b[i]) ** 2;
       return s / (to - from);
     };
-    assertNear(actual, [meanOf(0, 20), meanOf(25, 30), 0], 1e-6, "the masked error");
-    assertNear(plain, [meanOf(0, 20), meanOf(20, 40), meanOf(40, 60)], 1e-6, "the error");
+    gold.assertNear(actual, [meanOf(0, 20), meanOf(25, 30), 0], 1e-6, "the masked error");
+    gold.assertNear(plain, [meanOf(0, 20), meanOf(20, 40), meanOf(40, 60)], 1e-6, "the error");
   });
 }
 
 Deno.test("loss: a mask or noise of another shape, and a batch without pictures or key, are refused", async () => {
   const { model, params } = await smallModel();
   const batch = await picturesAndMask();
-  const mask = symbolic([2, 8, 12]);
+  const mask = gold.symbolic([2, 8, 12]);
   assertThrows(() => diffusionLoss(model, params, { ...batch, mask }), ShapeError, "[2,4,6]");
   const { pixels: _, ...without } = batch;
   assertThrows(
@@ -254,6 +251,10 @@ Deno.test("loss: a mask or noise of another shape, and a batch without pictures 
   );
   const { key: _key, timesteps: _t, ...keyless } = batch;
   assertThrows(() => diffusionLoss(model, params, keyless), TypeError, "there is no key");
-  const given = { ...without, latents: symbolic([2, 4, 6, 3]), noise: symbolic([2, 4, 6, 2]) };
+  const given = {
+    ...without,
+    latents: gold.symbolic([2, 4, 6, 3]),
+    noise: gold.symbolic([2, 4, 6, 2]),
+  };
   assertThrows(() => diffusionLoss(model, params, given), ShapeError, "the noise is f32[2,4,6,2]");
 });

@@ -1,6 +1,5 @@
 // What the command says of its own accord: what was probably meant, what is cut off or missing, and what to type next.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { main } from "../cli/main.ts";
 import { quoteHint } from "../cli/shared/hints.ts";
 import { saveDelta } from "../concepts/deltas/formats/save.ts";
 import { writePng } from "../files/pictures/png.ts";
@@ -8,33 +7,17 @@ import { blank } from "../files/pictures/picture.ts";
 import { commandLine } from "../terminal/shell.ts";
 import { someDelta } from "./docs_commands.ts";
 import { MINIATURE } from "./models_folder.ts";
+import { inFolder, run as runCommand } from "./support/command.ts";
 
 const GENERATE = ["generate", "--model", MINIATURE];
 const mugs = (n: number) => Array(n).fill("mug").join(" ");
 
-/** Runs the command; with `work` only as far as that is asked for. */
-async function run(args: string[], generate = () => Promise.resolve(["a.png"])) {
-  const out: string[] = [], err: string[] = [];
-  const context = { out: (l: string) => out.push(l), err: (l: string) => err.push(l) };
-  const code = await main(args, { ...context, work: { generate } });
-  return { code, out: out.join("\n"), err: err.join("\n") };
-}
+/** Runs the command; with `generate` in place of the verb's work. */
+const run = (args: string[], generate = () => Promise.resolve(["a.png"])) =>
+  runCommand(args, { generate });
 
 /** The command as it is. */
-async function real(...args: string[]) {
-  const out: string[] = [], err: string[] = [];
-  const code = await main(args, { out: (l) => out.push(l), err: (l) => err.push(l) });
-  return { code, out: out.join("\n"), err: err.join("\n") };
-}
-
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+const real = (...args: string[]) => runCommand(args);
 
 Deno.test("a prompt without quotes is refused with the command that was meant", async () => {
   const asked = [...GENERATE, "a", "toy", "on", "a", "beach", "-n", "2"];

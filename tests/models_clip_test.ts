@@ -19,24 +19,17 @@ import {
   embedImages,
   embedPrompts,
 } from "../models/clip/vision.ts";
-import {
-  assertNear,
-  ENGINES,
-  goldenParams,
-  goldenTensor,
-  openGolden,
-  symbolic,
-} from "./models_golden.ts";
+import * as gold from "./models_golden.ts";
 
-const golden = await openGolden("clip");
+const golden = await gold.openGolden("clip");
 const config = clipConfig(golden.config);
 const specs = clipSpecs(config);
-const params = goldenParams(golden, specs);
+const params = gold.goldenParams(golden, specs);
 const stored = golden.get("in.ids");
 const ids = tensor(Uint32Array.from(stored.data), stored.shape);
-const pixels = goldenTensor(golden, "in.pixels");
+const pixels = gold.goldenTensor(golden, "in.pixels");
 
-for (const [engine, run] of Object.entries(ENGINES)) {
+for (const [engine, run] of Object.entries(gold.ENGINES)) {
   Deno.test(`CLIP: features and projections are those of transformers ${engine}`, async () => {
     const { hidden, pooled } = clipText(config.text, params, ids);
     const made = {
@@ -47,7 +40,7 @@ for (const [engine, run] of Object.entries(ENGINES)) {
     };
     const values = await run(Object.values(made));
     Object.keys(made).forEach((name, i) =>
-      assertNear(values[i], golden.get(`out.${name}`).data, 1e-4, name)
+      gold.assertNear(values[i], golden.get(`out.${name}`).data, 1e-4, name)
     );
   });
 
@@ -58,8 +51,8 @@ for (const [engine, run] of Object.entries(ENGINES)) {
       engine === "in float64" || /embedding|text_model\.encoder\.layers\.0/.test(n)
     );
     const outputs = [
-      [clipText(config.text, params, ids).hidden, goldenTensor(golden, "in.u")],
-      [embedImages(config, params, pixels), goldenTensor(golden, "in.u_image")],
+      [clipText(config.text, params, ids).hidden, gold.goldenTensor(golden, "in.u")],
+      [embedImages(config, params, pixels), gold.goldenTensor(golden, "in.u_image")],
     ] as const;
     const grads = vjp(outputs, wanted.map((n) => leaves.get(n)!)) as Tensor[];
     const values = await run(grads);
@@ -69,14 +62,14 @@ for (const [engine, run] of Object.entries(ENGINES)) {
       // The gradient of a key's bias is 0 but for rounding: a softmax sees differences only.
       if (name.endsWith("k_proj.bias")) {
         assert(Array.from(values[i]).every((v) => Math.abs(v) < 1e-4));
-      } else assertNear(values[i], expected, 1e-3, `the gradient of ${name}`);
+      } else gold.assertNear(values[i], expected, 1e-3, `the gradient of ${name}`);
     });
   });
 }
 
 Deno.test("CLIP: embedPrompts is the projection of the pooled feature", () => {
   const [actual] = interpret([embedPrompts(config, params, ids)]);
-  assertNear(actual, golden.get("out.text").data, 1e-4, "the vector");
+  gold.assertNear(actual, golden.get("out.text").data, 1e-4, "the vector");
 });
 
 Deno.test("CLIP: a prompt is pooled at its first end token, and its features do not depend on what follows", () => {
@@ -88,9 +81,14 @@ Deno.test("CLIP: a prompt is pooled at its first end token, and its features do 
   const [long, pooled] = run([22, 4, 9, 23, 23, 23]);
   const [other, same] = run([22, 4, 9, 23, 1, 2]);
   const width = config.text.width;
-  assertNear(pooled, long.subarray(3 * width, 4 * width), 1e-12, "the pooled feature");
-  assertNear(same, pooled, 1e-12, "the pooled feature");
-  assertNear(other.subarray(0, 4 * width), long.subarray(0, 4 * width), 1e-12, "earlier features");
+  gold.assertNear(pooled, long.subarray(3 * width, 4 * width), 1e-12, "the pooled feature");
+  gold.assertNear(same, pooled, 1e-12, "the pooled feature");
+  gold.assertNear(
+    other.subarray(0, 4 * width),
+    long.subarray(0, 4 * width),
+    1e-12,
+    "earlier features",
+  );
   assert(Math.abs(other[4 * width] - long[4 * width]) > 1e-3, "later features differ");
 });
 
@@ -132,15 +130,19 @@ Deno.test("CLIP: heads of a classifier read the pooled feature", () => {
     return row.reduce((s, v, k) => s + v * ((k + (i & 1) * vision.width) % 5 - 2), 0) +
       (i & 1 ? -1 : 1);
   });
-  assertNear(colour, expected, 1e-9, "the logits");
+  gold.assertNear(colour, expected, 1e-9, "the logits");
   assertEquals([...place], [1, 2, 3, 1, 2, 3]);
 });
 
 Deno.test("CLIP: wrong inputs and configs are refused with their names", () => {
-  assertThrows(() => clipText(config.text, params, symbolic([1, 10], "u32")), ShapeError, "T ≤ 9");
-  assertThrows(() => clipText(config.text, params, symbolic([1, 9])), ShapeError, "u32");
   assertThrows(
-    () => clipVision(config.vision, params, symbolic([1, 8, 8, 3])),
+    () => clipText(config.text, params, gold.symbolic([1, 10], "u32")),
+    ShapeError,
+    "T ≤ 9",
+  );
+  assertThrows(() => clipText(config.text, params, gold.symbolic([1, 9])), ShapeError, "u32");
+  assertThrows(
+    () => clipVision(config.vision, params, gold.symbolic([1, 8, 8, 3])),
     ShapeError,
     "[B,12,12,3]",
   );

@@ -11,15 +11,7 @@ import { tensor } from "../ops/leaf.ts";
 import { ShapeError } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
-import {
-  assertNear,
-  ENGINES,
-  type Golden,
-  goldenParams,
-  goldenTensor,
-  openGolden,
-  symbolic,
-} from "./models_golden.ts";
+import * as gold from "./models_golden.ts";
 
 /** A model over a golden's parameters: results by name, and which of them the golden's gradients are of. */
 interface Traced {
@@ -29,11 +21,11 @@ interface Traced {
   readonly upstream: Readonly<Record<string, string>>;
 }
 
-const MODELS: Readonly<Record<string, (golden: Golden) => Traced>> = {
+const MODELS: Readonly<Record<string, (golden: gold.Golden) => Traced>> = {
   clip_text(golden) {
     const config = clipTextConfig(golden.config);
     const specs = clipTextSpecs(config);
-    const params = goldenParams(golden, specs);
+    const params = gold.goldenParams(golden, specs);
     const { shape, data } = golden.get("in.ids");
     const features = clipText(config, params, tensor(Uint32Array.from(data), shape));
     const { hidden, penultimate, pooled } = features;
@@ -44,36 +36,36 @@ const MODELS: Readonly<Record<string, (golden: Golden) => Traced>> = {
   clip_vision(golden) {
     const config = clipVisionConfig(golden.config);
     const specs = clipVisionSpecs(config);
-    const params = goldenParams(golden, specs);
-    const { pooled } = clipVision(config, params, goldenTensor(golden, "in.pixels"));
+    const params = gold.goldenParams(golden, specs);
+    const { pooled } = clipVision(config, params, gold.goldenTensor(golden, "in.pixels"));
     return { specs, params, results: { pooled }, upstream: { pooled: "in.u" } };
   },
   vit(golden) {
     const config = vitConfig(golden.config);
     const specs = vitSpecs(config);
-    const params = goldenParams(golden, specs);
-    const hidden = vit(config, params, goldenTensor(golden, "in.pixels"));
+    const params = gold.goldenParams(golden, specs);
+    const hidden = vit(config, params, gold.goldenTensor(golden, "in.pixels"));
     return { specs, params, results: { hidden }, upstream: { hidden: "in.u" } };
   },
 };
 
 for (const [name, trace] of Object.entries(MODELS)) {
-  for (const [engine, run] of Object.entries(ENGINES)) {
+  for (const [engine, run] of Object.entries(gold.ENGINES)) {
     // The kernels for GPUs are those of the CLIP whose test is beside this one.
     if (engine.endsWith("GPUs")) continue;
     Deno.test(`${name}: forward and gradients are those of transformers ${engine}`, async () => {
-      const golden = await openGolden(name);
+      const golden = await gold.openGolden(name);
       const { specs, params, results, upstream } = trace(golden);
       const leaves = new Map(flatten<Tensor>(params));
       assertEquals(golden.names("grad.").toSorted(), [...leaves.keys()].toSorted());
       const wanted = engine === "in float64" ? [...leaves.keys()] : [...leaves.keys()].slice(0, 3);
       const outputs = Object.entries(upstream).map(([result, u]) =>
-        [results[result], goldenTensor(golden, u)] as const
+        [results[result], gold.goldenTensor(golden, u)] as const
       );
       const grads = vjp(outputs, wanted.map((n) => leaves.get(n)!)) as Tensor[];
       const values = await run([...Object.values(results), ...grads]);
       Object.keys(results).forEach((result) =>
-        assertNear(values.shift()!, golden.get(`out.${result}`).data, 1e-4, result)
+        gold.assertNear(values.shift()!, golden.get(`out.${result}`).data, 1e-4, result)
       );
       wanted.forEach((parameter, i) => {
         const { shape, data } = golden.get(`grad.${parameter}`);
@@ -81,20 +73,20 @@ for (const [name, trace] of Object.entries(MODELS)) {
         // The gradient of a key's bias is 0 but for rounding: a softmax sees differences only.
         if (/\bkey\.bias$|k_proj\.bias$/.test(parameter)) {
           assert(Array.from(values[i]).every((v) => Math.abs(v) < 1e-4));
-        } else assertNear(values[i], expected, 1e-3, `the gradient of ${parameter}`);
+        } else gold.assertNear(values[i], expected, 1e-3, `the gradient of ${parameter}`);
       });
     });
   }
 }
 
 Deno.test("vit: the feature of a picture is its class token", async () => {
-  const golden = await openGolden("vit");
+  const golden = await gold.openGolden("vit");
   const config = vitConfig(golden.config);
-  const params = goldenParams(golden, vitSpecs(config));
-  const pixels = goldenTensor(golden, "in.pixels");
+  const params = gold.goldenParams(golden, vitSpecs(config));
+  const pixels = gold.goldenTensor(golden, "in.pixels");
   const [rows] = interpret([vitFeatures(config, params, pixels)]);
   const { data, shape: [, tokens, width] } = golden.get("out.hidden");
   const first = [0, tokens * width].flatMap((at) => [...data.subarray(at, at + width)]);
-  assertNear(rows, first, 1e-4, "the class tokens");
-  assertThrows(() => vit(config, params, symbolic([1, 4, 8, 3])), ShapeError, "[B,8,8,3]");
+  gold.assertNear(rows, first, 1e-4, "the class tokens");
+  assertThrows(() => vit(config, params, gold.symbolic([1, 4, 8, 3])), ShapeError, "[B,8,8,3]");
 });

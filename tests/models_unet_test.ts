@@ -12,50 +12,41 @@ import { toEngine } from "../models/layout.ts";
 import { ParameterError } from "../models/params.ts";
 import { sinusoids } from "../models/unet/time_embedding.ts";
 import { unet, unetConfig, type UNetOptions, unetSpecs } from "../models/unet/unet.ts";
-import {
-  assertNear,
-  ENGINES,
-  type Golden,
-  goldenParams,
-  goldenTensor,
-  openGolden,
-  symbolic,
-  toNHWC,
-} from "./models_golden.ts";
+import * as gold from "./models_golden.ts";
 
-function traced(golden: Golden, options: UNetOptions = {}, dtype: "f32" | "f16" = "f32") {
+function traced(golden: gold.Golden, options: UNetOptions = {}, dtype: "f32" | "f16" = "f32") {
   const config = unetConfig(golden.config);
   const specs = unetSpecs(config);
-  const params = goldenParams(golden, specs, dtype);
-  const sample = goldenTensor(golden, "in.sample");
-  const context = goldenTensor(golden, "in.context");
+  const params = gold.goldenParams(golden, specs, dtype);
+  const sample = gold.goldenTensor(golden, "in.sample");
+  const context = gold.goldenTensor(golden, "in.context");
   const added = config.added && {
-    pooled: goldenTensor(golden, "in.pooled"),
-    sizes: goldenTensor(golden, "in.sizes"),
+    pooled: gold.goldenTensor(golden, "in.pooled"),
+    sizes: gold.goldenTensor(golden, "in.sizes"),
   };
-  const y = unet(config, params, sample, goldenTensor(golden, "in.timesteps"), context, {
+  const y = unet(config, params, sample, gold.goldenTensor(golden, "in.timesteps"), context, {
     added,
     ...options,
   });
   const leaves = new Map<string, Tensor>(flatten<Tensor>(params));
   leaves.set("in.sample", sample).set("in.context", context);
   if (added) leaves.set("in.pooled", added.pooled);
-  return { specs, params, y, leaves, u: goldenTensor(golden, "in.u") };
+  return { specs, params, y, leaves, u: gold.goldenTensor(golden, "in.u") };
 }
 
 /** A golden gradient in the engine's layout. */
-function gradient(golden: Golden, name: string, specs: ReturnType<typeof unetSpecs>) {
+function gradient(golden: gold.Golden, name: string, specs: ReturnType<typeof unetSpecs>) {
   const { shape, data } = golden.get(name);
-  if (name.endsWith("in.sample")) return toNHWC(data, shape);
+  if (name.endsWith("in.sample")) return gold.toNHWC(data, shape);
   const spec = specs.get(name.replace(/^\w+\./, ""));
   return spec?.layout === "conv" ? toEngine(data, shape) : data;
 }
 
 // Like the UNets of Stable Diffusion 1, 2 and XL.
 for (const name of ["unet_conv", "unet_linear", "unet_added"]) {
-  const golden = await openGolden(name);
+  const golden = await gold.openGolden(name);
 
-  for (const [engine, run] of Object.entries(ENGINES)) {
+  for (const [engine, run] of Object.entries(gold.ENGINES)) {
     // What the other models add is in their tapes; one model's worth of kernels for GPUs is enough to compile.
     if (name !== "unet_conv" && engine.endsWith("GPUs")) continue;
     Deno.test(`${name}: forward and gradients are those of diffusers ${engine}`, async () => {
@@ -70,9 +61,14 @@ for (const name of ["unet_conv", "unet_linear", "unet_added"]) {
       const grads = vjp([[y, u]], wanted.map((n) => leaves.get(n)!)) as Tensor[];
       const [value, ...values] = await run([y, ...grads]);
       const { shape, data } = golden.get("out.y");
-      assertNear(value, toNHWC(data, shape), 1e-4, "the result");
+      gold.assertNear(value, gold.toNHWC(data, shape), 1e-4, "the result");
       wanted.forEach((n, i) =>
-        assertNear(values[i], gradient(golden, `grad.${n}`, specs), 1e-3, `the gradient of ${n}`)
+        gold.assertNear(
+          values[i],
+          gradient(golden, `grad.${n}`, specs),
+          1e-3,
+          `the gradient of ${n}`,
+        )
       );
     });
   }
@@ -83,9 +79,14 @@ for (const name of ["unet_conv", "unet_linear", "unet_added"]) {
     const grads = vjp([[y, u]], wanted.map((n) => leaves.get(n)!)) as Tensor[];
     const [value, ...values] = interpret([y, ...grads]);
     const { shape, data } = golden.get("out.y");
-    assertNear(value, toNHWC(data, shape), 1e-4, "the result");
+    gold.assertNear(value, gold.toNHWC(data, shape), 1e-4, "the result");
     wanted.forEach((n, i) => {
-      assertNear(values[i], gradient(golden, `cut.${n}`, specs), 1e-3, `the gradient of ${n}`);
+      gold.assertNear(
+        values[i],
+        gradient(golden, `cut.${n}`, specs),
+        1e-3,
+        `the gradient of ${n}`,
+      );
       const uncut = gradient(golden, `grad.${n}`, specs);
       assert(values[i].some((v, k) => Math.abs(v - uncut[k]) > 1e-2), `${n} is changed by the cut`);
     });
@@ -96,7 +97,7 @@ for (const name of ["unet_conv", "unet_linear", "unet_added"]) {
 }
 
 Deno.test("unet: blocks wrapped in checkpoint() give the same gradients, and each is wrapped once", async () => {
-  const golden = await openGolden("unet_conv");
+  const golden = await gold.openGolden("unet_conv");
   const names: string[] = [];
   const wrapped = traced(golden, {
     wrap: (name, block) => {
@@ -115,7 +116,7 @@ Deno.test("unet: blocks wrapped in checkpoint() give the same gradients, and eac
     wanted.map((n) => wrapped.leaves.get(n)!),
   ) as Tensor[];
   interpret(grads).forEach((v, i) =>
-    assertNear(
+    gold.assertNear(
       v,
       gradient(golden, `grad.${wanted[i]}`, wrapped.specs),
       1e-3,
@@ -125,14 +126,14 @@ Deno.test("unet: blocks wrapped in checkpoint() give the same gradients, and eac
 });
 
 Deno.test("unet: weights stored in f16 change the result by their rounding only", async () => {
-  const golden = await openGolden("unet_conv");
+  const golden = await gold.openGolden("unet_conv");
   const [half] = interpret([traced(golden, {}, "f16").y]);
   const { shape, data } = golden.get("out.y");
-  assertNear(half, toNHWC(data, shape), 2e-2, "the result");
+  gold.assertNear(half, gold.toNHWC(data, shape), 2e-2, "the result");
 });
 
 Deno.test("unet: frozen parameters get no gradient nodes", async () => {
-  const golden = await openGolden("unet_conv");
+  const golden = await gold.openGolden("unet_conv");
   const { y, u, leaves } = traced(golden);
   const kv = [...leaves].filter(([n]) => /attn2\.to_[kv]\.weight$/.test(n)).map(([, t]) => t);
   const grads = vjp([[y, u]], kv);
@@ -179,29 +180,34 @@ Deno.test("unet: a config that asks for what is not computed is refused by the f
 });
 
 Deno.test("unet: conditions that are added must be those of the config", async () => {
-  const golden = await openGolden("unet_added");
+  const golden = await gold.openGolden("unet_added");
   const refusal = (options: UNetOptions, words: string) =>
     assertThrows(() => traced(golden, options), ShapeError, words);
-  const sizes = goldenTensor(golden, "in.sizes"), pooled = goldenTensor(golden, "in.pooled");
+  const sizes = gold.goldenTensor(golden, "in.sizes"),
+    pooled = gold.goldenTensor(golden, "in.pooled");
   refusal({ added: undefined }, "added.pooled is missing; expected f32[2,7]");
-  refusal({ added: { pooled: symbolic([2, 8]), sizes } }, "added.pooled is f32[2,8]");
-  refusal({ added: { pooled, sizes: symbolic([1, 6]) } }, "added.sizes is f32[1,6]");
-  const plain = await openGolden("unet_conv");
+  refusal({ added: { pooled: gold.symbolic([2, 8]), sizes } }, "added.pooled is f32[2,8]");
+  refusal({ added: { pooled, sizes: gold.symbolic([1, 6]) } }, "added.sizes is f32[1,6]");
+  const plain = await gold.openGolden("unet_conv");
   assertThrows(() => traced(plain, { added: { pooled, sizes } }), ShapeError, "has none");
 });
 
 Deno.test("unet: wrong inputs and trees are refused with their names", async () => {
-  const golden = await openGolden("unet_conv");
+  const golden = await gold.openGolden("unet_conv");
   const config = unetConfig(golden.config);
-  const params = goldenParams(golden, unetSpecs(config)) as Record<string, Record<string, Tensor>>;
-  const t = symbolic([1]);
-  const context = symbolic([1, 5, 10]);
-  const run = (p: typeof params, shape: number[]) => unet(config, p, symbolic(shape), t, context);
+  const params = gold.goldenParams(golden, unetSpecs(config)) as Record<
+    string,
+    Record<string, Tensor>
+  >;
+  const t = gold.symbolic([1]);
+  const context = gold.symbolic([1, 5, 10]);
+  const run = (p: typeof params, shape: number[]) =>
+    unet(config, p, gold.symbolic(shape), t, context);
   assertThrows(() => run(params, [1, 3, 4, 3]), ShapeError, "divisible by 2");
   assertThrows(() => run(params, [1, 4, 4, 4]), ShapeError, "[B,h,w,3]");
   const { conv_out: _, ...without } = params;
   assertThrows(() => run(without, [1, 4, 4, 3]), ParameterError, `"conv_out.weight" is missing`);
-  const wrong = { ...params, conv_in: { ...params.conv_in, bias: symbolic([9]) } };
+  const wrong = { ...params, conv_in: { ...params.conv_in, bias: gold.symbolic([9]) } };
   assertThrows(() => run(wrong, [1, 4, 4, 3]), ParameterError, `"conv_in.bias" has shape [9]`);
 });
 
@@ -212,10 +218,10 @@ Deno.test("timestep sinusoids are right at every timestep", async () => {
     const angles = Array.from({ length: width / 2 }, (_, i) => t * 10000 ** (-2 * i / width));
     return [...angles.map(Math.cos), ...angles.map(Math.sin)];
   });
-  for (const [engine, run] of Object.entries(ENGINES)) {
+  for (const [engine, run] of Object.entries(gold.ENGINES)) {
     const [actual] = await run([sinusoids(tensor(steps), width)]);
     // An angle below 1000 is known to 3e-5 in f32; sine and cosine themselves may add little to that.
-    assertNear(actual, expected, 5e-5, engine);
+    gold.assertNear(actual, expected, 5e-5, engine);
   }
 });
 

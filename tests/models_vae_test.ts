@@ -16,34 +16,26 @@ import {
   vaeEncode,
   vaeSpecs,
 } from "../models/vae/vae.ts";
-import {
-  assertNear,
-  ENGINES,
-  goldenParams,
-  goldenTensor,
-  openGolden,
-  symbolic,
-  toNHWC,
-} from "./models_golden.ts";
+import * as gold from "./models_golden.ts";
 
-const golden = await openGolden("vae");
+const golden = await gold.openGolden("vae");
 const config = vaeConfig(golden.config);
 const specs = vaeSpecs(config);
-const params = goldenParams(golden, specs);
+const params = gold.goldenParams(golden, specs);
 /** A golden gradient in the engine's layout. */
 const gradient = (name: string) => {
   const { shape, data } = golden.get(`grad.${name}`);
-  if (name.startsWith("in.")) return toNHWC(data, shape);
+  if (name.startsWith("in.")) return gold.toNHWC(data, shape);
   return specs.get(name)!.layout === "conv" ? toEngine(data, shape) : data;
 };
 const expected = (name: string) => {
   const { shape, data } = golden.get(name);
-  return toNHWC(data, shape);
+  return gold.toNHWC(data, shape);
 };
 
-for (const [engine, run] of Object.entries(ENGINES)) {
+for (const [engine, run] of Object.entries(gold.ENGINES)) {
   Deno.test(`VAE: posterior, picture and gradients are those of diffusers ${engine}`, async () => {
-    const x = goldenTensor(golden, "in.x"), z = goldenTensor(golden, "in.z");
+    const x = gold.goldenTensor(golden, "in.x"), z = gold.goldenTensor(golden, "in.z");
     const { mean, logvar } = vaeEncode(config, params, x);
     const y = vaeDecode(config, params, z);
     const leaves = new Map<string, Tensor>(flatten<Tensor>(params));
@@ -52,17 +44,17 @@ for (const [engine, run] of Object.entries(ENGINES)) {
     // Every one by definition; on a device, where each shape is a kernel to compile, that of the latents.
     const wanted = engine === "in float64" ? [...leaves.keys()] : ["in.z"];
     const upstream = Object.entries({ u: y, u_mean: mean, u_logvar: logvar })
-      .map(([name, result]) => [result, goldenTensor(golden, `in.${name}`)] as const);
+      .map(([name, result]) => [result, gold.goldenTensor(golden, `in.${name}`)] as const);
     const grads = vjp(upstream, wanted.map((n) => leaves.get(n)!)) as Tensor[];
     const values = await run([mean, logvar, y, ...grads]);
-    assertNear(values[0], expected("out.mean"), 1e-4, "the mean");
-    assertNear(values[1], expected("out.logvar"), 1e-4, "the log-variance");
-    assertNear(values[2], expected("out.y"), 1e-4, "the picture");
+    gold.assertNear(values[0], expected("out.mean"), 1e-4, "the mean");
+    gold.assertNear(values[1], expected("out.logvar"), 1e-4, "the log-variance");
+    gold.assertNear(values[2], expected("out.y"), 1e-4, "the picture");
     wanted.forEach((name, i) => {
       // The gradient of a key's bias is 0 but for rounding: a softmax sees differences only.
       if (name.endsWith("to_k.bias")) {
         assert(Array.from(values[3 + i]).every((v) => Math.abs(v) < 1e-4));
-      } else assertNear(values[3 + i], gradient(name), 1e-3, `the gradient of ${name}`);
+      } else gold.assertNear(values[3 + i], gradient(name), 1e-3, `the gradient of ${name}`);
     });
   });
 }
@@ -70,7 +62,7 @@ for (const [engine, run] of Object.entries(ENGINES)) {
 Deno.test("VAE: the log-variance is clamped to [-30, 20]", () => {
   const wild = { ...params, quant_conv: { ...params.quant_conv as Record<string, Tensor> } };
   wild.quant_conv.bias = tensor([0, 0, 0, 1e3, -1e3, 0]);
-  const [logvar] = interpret([vaeEncode(config, wild, goldenTensor(golden, "in.x")).logvar]);
+  const [logvar] = interpret([vaeEncode(config, wild, gold.goldenTensor(golden, "in.x")).logvar]);
   for (let i = 0; i < logvar.length; i += 3) assertEquals([logvar[i], logvar[i + 1]], [20, -30]);
 });
 
@@ -84,9 +76,9 @@ Deno.test("VAE: latents are scaled draws from the posterior, and fromLatent undo
     fromLatent(config, toLatent(config, { mean, logvar })),
   ]);
   const s = config.scalingFactor;
-  assertNear(drawn, [4 * s, -1 * s], 1e-6, "a draw");
-  assertNear(mode, [s, -2 * s], 1e-6, "the mean");
-  assertNear(back, [1, -2], 1e-12, "there and back");
+  gold.assertNear(drawn, [4 * s, -1 * s], 1e-6, "a draw");
+  gold.assertNear(mode, [s, -2 * s], 1e-6, "the mean");
+  gold.assertNear(back, [1, -2], 1e-12, "there and back");
 });
 
 Deno.test("VAE: names and shapes are those of the checkpoint", () => {
@@ -99,11 +91,15 @@ Deno.test("VAE: names and shapes are those of the checkpoint", () => {
 
 Deno.test("VAE: wrong inputs and configs are refused with their names", () => {
   assertThrows(
-    () => vaeEncode(config, params, symbolic([1, 7, 8, 3])),
+    () => vaeEncode(config, params, gold.symbolic([1, 7, 8, 3])),
     ShapeError,
     "divisible by 2",
   );
-  assertThrows(() => vaeDecode(config, params, symbolic([1, 4, 4, 4])), ShapeError, "[B,h,w,3]");
+  assertThrows(
+    () => vaeDecode(config, params, gold.symbolic([1, 4, 4, 4])),
+    ShapeError,
+    "[B,h,w,3]",
+  );
   for (
     const [field, value] of Object.entries({
       shift_factor: 0.1,

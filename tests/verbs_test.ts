@@ -1,30 +1,16 @@
 // The verbs at work on the model that ships: the whole way once, and every kind of bad input refused by its name.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { states } from "../cli/train/checkpoints.ts";
-import { main } from "../cli/main.ts";
 import { readPngText } from "../files/pictures/png.ts";
 import { isFile } from "../files/paths.ts";
+import { inFolder, run as runCommand } from "./support/command.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const model = `${root}world/miniature`;
 const photos = `${root}world/concepts/moongate`;
 
 /** Runs the command; gives its code and what it printed. */
-async function run(...args: string[]) {
-  const out: string[] = [], err: string[] = [];
-  const code = await main(args, { out: (l) => out.push(l), err: (l) => err.push(l) });
-  return { code, out: out.join("\n"), err: err.join("\n") };
-}
-
-/** Runs in a temporary folder. */
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+const run = (...args: string[]) => runCommand(args);
 
 /** Arguments of a run of three steps. */
 const training = (out: string, concept = `<new1> gate=${photos}`, from = model): string[] => [
