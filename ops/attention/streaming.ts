@@ -7,27 +7,12 @@ import {
   assertIterations,
   type BufferUse,
   type Dispatch,
-  flatGroup,
-  foldGrid,
   type KernelContext,
   type KernelPlan,
+  perItem,
   storageType,
 } from "../../tensor/kernel.ts";
-import {
-  type AttentionAttrs,
-  type AttentionGradAttrs,
-  entry,
-  f32,
-  type InputName,
-  inputUse,
-  LOWEST,
-  MASKED,
-  type Operand,
-  type Problem,
-  repeat,
-  stored,
-  valueType,
-} from "./problem.ts";
+import * as shared from "./problem.ts";
 
 const WORKGROUP = 16;
 /** Rows of the other side per step. */
@@ -42,48 +27,57 @@ interface Geometry {
   readonly chunk: number;
 }
 
-function geometryOf({ D }: Problem): Geometry {
+function geometryOf({ D }: shared.Problem): Geometry {
   const width = D % 4 === 0 ? 4 : 1;
   const steps = D / width;
   return { width, steps, chunk: Math.min(steps, width === 4 ? 4 : 8) };
 }
 
 /** The result and the log-sum-exp of its rows. */
-export function streamingForward(p: Problem, ctx: KernelContext<AttentionAttrs>): KernelPlan {
+export function streamingForward(
+  p: shared.Problem,
+  ctx: KernelContext<shared.AttentionAttrs>,
+): KernelPlan {
   const geometry = geometryOf(p);
   const { width, chunk } = geometry;
   const out = ctx.outputs[0];
   const body = stream(p, geometry, "q", {
-    before: `var most = ${LOWEST}; var total = 0.0;`,
+    before: `var most = ${shared.LOWEST}; var total = 0.0;`,
     step: `${scores(geometry, "x", "Q", "K")}
-  ${repeat(BLOCK, (c) => `x${c} = select(${MASKED}, x${c} * ${f32(p.scale)}, ok${c});`)}
+  ${
+      shared.repeat(BLOCK, (c) =>
+        `x${c} = select(${shared.MASKED}, x${c} * ${shared.f32(p.scale)}, ok${c});`)
+    }
   let higher = max(most, max(max(x0, x1), max(x2, x3)));
   let shrink = exp(most - higher);
   most = higher;
-  ${repeat(BLOCK, (c) => `let w${c} = select(0.0, exp(x${c} - most), ok${c});`)}
+  ${shared.repeat(BLOCK, (c) => `let w${c} = select(0.0, exp(x${c} - most), ok${c});`)}
   total = total * shrink + ((w0 + w1) + (w2 + w3));
-  ${repeat(chunk, (i) => `acc${i} *= shrink;`, " ")}
+  ${shared.repeat(chunk, (i) => `acc${i} *= shrink;`, " ")}
   ${accumulate(geometry, "V", "w")}`,
-    after: (i, at) => `OUT[${at}] = ${stored(`acc${i} / total`, out.dtype, width)};`,
+    after: (i, at) => `OUT[${at}] = ${shared.stored(`acc${i} / total`, out.dtype, width)};`,
     last: "if (part == 0u) { SUM[(b * T + row) * H + h] = most + log(total); }",
   });
-  return plan("attention", p, geometry, p.T, p.S, body, [
-    ...["q", "k", "v"].map((n) => inputUse(n as InputName, ctx.inputs, width)),
+  return plan("attention", p, geometry, p.S, body, [
+    ...["q", "k", "v"].map((n) => shared.inputUse(n as shared.InputName, ctx.inputs, width)),
     { name: "OUT", ref: { output: 0 }, access: "write", type: storageType(out.dtype, width) },
     { name: "SUM", ref: { output: 1 }, access: "write", type: "f32" },
   ]);
 }
 
 /** Each wanted gradient in a dispatch of its own. */
-export function streamingGrad(p: Problem, ctx: KernelContext<AttentionGradAttrs>): KernelPlan {
+export function streamingGrad(
+  p: shared.Problem,
+  ctx: KernelContext<shared.AttentionGradAttrs>,
+): KernelPlan {
   return { dispatches: ctx.attrs.wanted.flatMap((w, i) => gradOf(w, i, p, ctx).dispatches) };
 }
 
 function gradOf(
-  wanted: Operand,
+  wanted: shared.Operand,
   output: number,
-  p: Problem,
-  ctx: KernelContext<AttentionGradAttrs>,
+  p: shared.Problem,
+  ctx: KernelContext<shared.AttentionGradAttrs>,
 ): KernelPlan {
   const geometry = geometryOf(p);
   const { width } = geometry;
@@ -94,15 +88,17 @@ function gradOf(
     mine === "q" ? `${name}[at]` : `${name}[(b * T + i${c}) * H + h]`;
   const weights = `${scores(geometry, "x", own, other)}
   ${
-    repeat(BLOCK, (c) =>
-      `let w${c} = select(0.0, exp(x${c} * ${f32(p.scale)} - ${statistic("LSE", c)}), ok${c});`)
+    shared.repeat(BLOCK, (c) =>
+      `let w${c} = select(0.0, exp(x${c} * ${shared.f32(p.scale)} - ${
+        statistic("LSE", c)
+      }), ok${c});`)
   }`;
   const products = `${
     mine === "q" ? scores(geometry, "y", "G", "V") : scores(geometry, "y", "V", "G")
   }
   ${
-    repeat(BLOCK, (c) =>
-      `let z${c} = w${c} * (y${c} - ${statistic("DELTA", c)}) * ${f32(p.scale)};`)
+    shared.repeat(BLOCK, (c) =>
+      `let z${c} = w${c} * (y${c} - ${statistic("DELTA", c)}) * ${shared.f32(p.scale)};`)
   }`;
   const step = wanted === "v"
     ? `${weights}\n${accumulate(geometry, "G", "w")}`
@@ -110,17 +106,20 @@ function gradOf(
   const body = stream(p, geometry, mine, {
     before: mine === "q" ? "let at = (b * T + row) * H + h;" : "",
     step,
-    after: (i, at) => `OUT[${at}] = ${stored(`acc${i}`, out.dtype, width)};`,
+    after: (i, at) => `OUT[${at}] = ${shared.stored(`acc${i}`, out.dtype, width)};`,
   });
-  const reads: InputName[] = wanted === "v"
+  const reads: shared.InputName[] = wanted === "v"
     ? ["q", "k", "g", "lse"]
     : ["q", "k", "v", "g", "lse", "delta"];
-  const [rows, others] = mine === "q" ? [p.T, p.S] : [p.S, p.T];
-  return plan(`attention d${wanted}`, p, geometry, rows, others, body, [
-    ...reads.map((n) => inputUse(n, ctx.inputs, width)),
+  const others = mine === "q" ? p.S : p.T;
+  return plan(`attention d${wanted}`, p, geometry, others, body, [
+    ...reads.map((n) => shared.inputUse(n, ctx.inputs, width)),
     { name: "OUT", ref: { output }, access: "write", type: storageType(out.dtype, width) },
   ]);
 }
+
+/** What is dispatched, and over how many workgroups. */
+type Kernel = Pick<Dispatch, "body" | "grid">;
 
 interface Parts {
   readonly before: string;
@@ -131,15 +130,14 @@ interface Parts {
 }
 
 function stream(
-  p: Problem,
+  p: shared.Problem,
   { width, steps, chunk }: Geometry,
   mine: "q" | "k",
   parts: Parts,
-): string {
+): Kernel {
   const [rows, others] = mine === "q" ? [p.T, p.S] : [p.S, p.T];
   const chunks = Math.ceil(steps / chunk);
   const total = p.B * p.H * chunks * rows;
-  const grid = foldGrid(Math.ceil(total / WORKGROUP));
   const allowed = (c: number) => {
     const exists = `j + ${c}u < ${others}u`;
     if (!p.causal) return exists;
@@ -149,61 +147,60 @@ function stream(
   const from = p.causal && mine === "k" ? `row / ${BLOCK}u * ${BLOCK}u` : "0u";
   const to = p.causal && mine === "q" ? `min(${others}u, row + 1u)` : `${others}u`;
   const guard = (i: number) => steps % chunk ? `if (first + ${i}u < ${steps}u) ` : "";
-  return `const T = ${p.T}u; const H = ${p.H}u; const ROW = ${p.H * steps}u;
-${entry(WORKGROUP)}
-  let flat = ${flatGroup(grid)} * ${WORKGROUP}u + lid;
-  if (flat >= ${total}u) { return; }
-  let row = flat % ${rows}u;
+  const declarations = `const T = ${p.T}u; const H = ${p.H}u; const ROW = ${p.H * steps}u;\n`;
+  return perItem(
+    { count: total, name: "flat", workgroup: WORKGROUP, declarations },
+    `let row = flat % ${rows}u;
   let part = flat / ${rows}u % ${chunks}u;
   let h = flat / ${rows * chunks}u % H;
   let b = flat / ${rows * chunks * p.H}u;
   let first = part * ${chunk}u;
   let own = b * ${rows}u * ROW + h * ${steps}u + row * ROW;
   let others = b * ${others}u * ROW + h * ${steps}u;
-  ${repeat(chunk, (i) => `var acc${i} = ${valueType(width)}();`, " ")}
+  ${shared.repeat(chunk, (i) => `var acc${i} = ${shared.valueType(width)}();`, " ")}
   ${parts.before}
   for (var j = ${from}; j < ${to}; j += ${BLOCK}u) {
   ${
-    repeat(BLOCK, (c) =>
-      `let i${c} = min(j + ${c}u, ${others - 1}u); let ok${c} = ${
-        allowed(c)
-      }; let r${c} = others + i${c} * ROW;`)
-  }
+      shared.repeat(BLOCK, (c) =>
+        `let i${c} = min(j + ${c}u, ${others - 1}u); let ok${c} = ${
+          allowed(c)
+        }; let r${c} = others + i${c} * ROW;`)
+    }
   ${parts.step}
   }
-  ${repeat(chunk, (i) => `${guard(i)}{ ${parts.after(i, `own + first + ${i}u`)} }`)}
-  ${parts.last ?? ""}
-}`;
+  ${shared.repeat(chunk, (i) => `${guard(i)}{ ${parts.after(i, `own + first + ${i}u`)} }`)}
+  ${parts.last ?? ""}`,
+  );
 }
 
-/** Four dot products of the own row of `own` with the block's rows of `other`: f32 variables `name0` … `name3`. */
+/** Four dot products of the own row of `own` with the block's rows of `other`: shared.f32 variables `name0` … `name3`. */
 function scores({ width, steps }: Geometry, name: string, own: string, other: string): string {
-  const type = valueType(width);
+  const type = shared.valueType(width);
   const whole = Math.floor(steps / UNROLL) * UNROLL;
   const term = (d: string) =>
     `{ let mine = ${type}(${own}[own + ${d}]); ${
-      repeat(BLOCK, (c) =>
+      shared.repeat(BLOCK, (c) =>
         `${name}s${c} = fma(mine, ${type}(${other}[r${c} + ${d}]), ${name}s${c});`, " ")
     } }`;
   const sum = (v: string) => width === 1 ? v : `(${v}.x + ${v}.y) + (${v}.z + ${v}.w)`;
   const loop = whole === 0 ? "" : `for (var d = 0u; d < ${whole}u; d += ${UNROLL}u) {
-    ${repeat(UNROLL, (u) => term(`d + ${u}u`), "\n    ")}
+    ${shared.repeat(UNROLL, (u) => term(`d + ${u}u`), "\n    ")}
   }`;
-  return `${repeat(BLOCK, (c) => `var ${name}s${c} = ${type}();`, " ")}
+  return `${shared.repeat(BLOCK, (c) => `var ${name}s${c} = ${type}();`, " ")}
   ${loop}
-  ${repeat(steps - whole, (u) => term(`${whole + u}u`))}
-  ${repeat(BLOCK, (c) => `var ${name}${c} = ${sum(`${name}s${c}`)};`, " ")}`;
+  ${shared.repeat(steps - whole, (u) => term(`${whole + u}u`))}
+  ${shared.repeat(BLOCK, (c) => `var ${name}${c} = ${sum(`${name}s${c}`)};`, " ")}`;
 }
 
 /** Adds the block's rows of `other`, times `weight0` … `weight3`, to the accumulators of this chunk. */
 function accumulate({ width, steps, chunk }: Geometry, other: string, weight: string): string {
-  const type = valueType(width);
+  const type = shared.valueType(width);
   const at = (i: number) => steps % chunk ? `min(first + ${i}u, ${steps - 1}u)` : `first + ${i}u`;
-  return repeat(
+  return shared.repeat(
     chunk,
     (i) =>
       `{ let d = ${at(i)}; ${
-        repeat(
+        shared.repeat(
           BLOCK,
           (c) => `acc${i} = fma(${type}(${weight}${c}), ${type}(${other}[r${c} + d]), acc${i});`,
           " ",
@@ -215,21 +212,17 @@ function accumulate({ width, steps, chunk }: Geometry, other: string, weight: st
 
 function plan(
   label: string,
-  p: Problem,
-  { steps, chunk }: Geometry,
-  rows: number,
+  p: shared.Problem,
+  { steps }: Geometry,
   others: number,
-  body: string,
+  kernel: Kernel,
   buffers: readonly BufferUse[],
 ): KernelPlan {
   assertIterations(label, Math.ceil(others / BLOCK) * (2 * (Math.floor(steps / UNROLL) + 1) + 1));
-  const chunks = Math.ceil(steps / chunk);
-  const grid = foldGrid(Math.ceil(p.B * p.H * chunks * rows / WORKGROUP));
   const dispatch: Dispatch = {
     label: `${label} (streaming)`,
     buffers,
-    body,
-    grid,
+    ...kernel,
     flops: 4 * p.B * p.H * p.T * p.S * p.D,
   };
   return { dispatches: [dispatch] };

@@ -63,32 +63,27 @@ const divOp = defineMap({
   integers: ([a, b]) => b === 0 ? a : Math.trunc(a / b),
   vjp: [(g, [, b]) => div(g, b), (g, [, b], y) => neg(div(mul(g, y), b))],
 });
+
 /** What flows to `a` as the larger of the two: half of it at a tie. */
 const ofLarger = (g: Tensor, a: Tensor, b: Tensor): Tensor =>
   where(less(b, a), g, where(equal(a, b), mul(g, 0.5), 0));
 
-const maximumOp = defineMap({
-  name: "maximum",
-  takes: "integers",
-  arity: 2,
-  expression: ([a, b], _attrs, w) => extreme("max", a, b, w),
-  reference: ([a, b]) => Math.max(a, b),
-  vjp: [
-    (g, [a, b]) => ofLarger(g, a, b),
-    (g, [a, b]) => ofLarger(g, b, a),
-  ],
-});
-const minimumOp = defineMap({
-  name: "minimum",
-  takes: "integers",
-  arity: 2,
-  expression: ([a, b], _attrs, w) => extreme("min", a, b, w),
-  reference: ([a, b]) => Math.min(a, b),
-  vjp: [
-    (g, [a, b]) => ofLarger(g, b, a),
-    (g, [a, b]) => ofLarger(g, a, b),
-  ],
-});
+/** The larger or the smaller of two. */
+const extremeOp = (name: string, f: "max" | "min") =>
+  defineMap({
+    name,
+    takes: "integers",
+    arity: 2,
+    expression: ([a, b], _attrs, w) => extreme(f, a, b, w),
+    reference: ([a, b]) => Math[f](a, b),
+    vjp: [
+      (g, [a, b]) => f === "max" ? ofLarger(g, a, b) : ofLarger(g, b, a),
+      (g, [a, b]) => f === "max" ? ofLarger(g, b, a) : ofLarger(g, a, b),
+    ],
+  });
+const maximumOp = extremeOp("maximum", "max");
+const minimumOp = extremeOp("minimum", "min");
+
 const negOp = defineMap({
   name: "neg",
   takes: "signed",
