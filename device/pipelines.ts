@@ -6,6 +6,7 @@
  */
 import type { Guard } from "./guard.ts";
 import { Health } from "./health.ts";
+import { COMPUTE_STAGE } from "./usage.ts";
 
 /** A pipeline and the layout its bind groups must have. */
 export interface Pipeline {
@@ -130,7 +131,7 @@ export class Pipelines {
       const group = gpu.createBindGroupLayout({
         entries: access.map((a, binding) => ({
           binding,
-          visibility: GPUShaderStage.COMPUTE,
+          visibility: COMPUTE_STAGE,
           buffer: { type: a === "write" ? "storage" : "read-only-storage" },
         })),
       });

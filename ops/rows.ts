@@ -78,7 +78,7 @@ const START = { add: "0.0", max: MINUS_INFINITE } as const;
 export function rowKernel(spec: RowKernel, profile: AdapterProfile): Dispatch {
   const steps = spec.length / rowWidth(spec.length);
   const passes = spec.phases.length + (spec.map ? 1 : 0);
-  const solo = profile.software && steps * passes <= 30_000;
+  const solo = profile.cpu || (profile.software && steps * passes <= 30_000);
   const { body, grid } = solo ? soloBody(spec, steps) : sharedBody(spec, steps, passes);
   const width = rowWidth(spec.length);
   return {

@@ -78,7 +78,7 @@ function storeFunction(g: Gemm, splits: number, size: number, epilogue: Epilogue
   const signature = "fn put(m: u32, n: u32, z: u32, split: u32, value: vec4<f32>)";
   if (width === 4) {
     return `${signature} {
-  if (m < ${g.m}u & n < ${g.n}u) {
+  if (m < ${g.m}u && n < ${g.n}u) {
     let index = ${g.index("m", "n", "z")};
     ${store("value")}
   }
@@ -86,7 +86,7 @@ function storeFunction(g: Gemm, splits: number, size: number, epilogue: Epilogue
   }
   return `${signature} {
   for (var q = 0u; q < 4u; q++) {
-    if (m < ${g.m}u & n + q < ${g.n}u) {
+    if (m < ${g.m}u && n + q < ${g.n}u) {
       let index = ${g.index("m", "(n + q)", "z")};
       ${store("value[q]")}
     }

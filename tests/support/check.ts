@@ -20,14 +20,17 @@ import type { Device } from "../../device/device.ts";
 import { gpu } from "../../device/adapter.ts";
 
 let opened: Promise<Device> | undefined;
-/** The device that all tests share. */
+/** The device that all tests share: the environment variable `MOONGATE_DEVICE` chooses it. */
 export const testDevice = (): Promise<Device> => opened ??= gpu();
 
 const devices = new Map<boolean, Promise<Device>>();
-/** A device whose kernels are chosen as for a GPU (`false`) or for a software adapter (`true`), whatever it is. */
+/**
+ * A device whose kernels are chosen as for a GPU (`false`) or for a software adapter (`true`), whatever it is. The CPU
+ * device has no workgroup memory: kernels for GPUs always run on an adapter.
+ */
 export function deviceAs(software: boolean): Promise<Device> {
   let d = devices.get(software);
-  if (!d) devices.set(software, d = gpu({ software }));
+  if (!d) devices.set(software, d = gpu(software ? { software } : { software, backend: "webgpu" }));
   return d;
 }
 

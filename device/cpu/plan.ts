@@ -1,0 +1,156 @@
+/** Commands → jobs for the threads: kernels with arguments, and which earlier jobs each has to wait for. */
+import type { Command } from "./encoder.ts";
+import type { Binding, CpuBuffer } from "./objects.ts";
+import type { Job, Threads } from "./threads.ts";
+import type { MemoryKind } from "./wasm/module.ts";
+import { COPY_MOST, COPY_UNIT, copyBytes } from "./wasm/copy.ts";
+
+interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What a job touches. */
+interface Touched {
+  readonly reads: readonly Range[];
+  readonly writes: readonly Range[];
+}
+
+const overlap = (a: readonly Range[], b: readonly Range[]): boolean =>
+  a.some((x) => b.some((y) => x.from < y.to && y.from < x.to));
+
+const conflict = (a: Touched, b: Touched): boolean =>
+  overlap(a.writes, b.writes) || overlap(a.writes, b.reads) || overlap(a.reads, b.writes);
+
+/** Jobs of one list, as they are put together. */
+export class Jobs {
+  readonly list: Job[] = [];
+  readonly #touched: Touched[] = [];
+  /** Every thread that comes to a job has waited for this many of the first. */
+  #settled = 0;
+
+  /** Adds a job; it waits for the last one before it that it shares memory with. */
+  add(kernel: number, groups: number, args: Uint32Array<ArrayBuffer>, touched: Touched): void {
+    let after = this.list.length;
+    while (after > this.#settled && !conflict(touched, this.#touched[after - 1])) after--;
+    this.#settled = Math.max(this.#settled, after);
+    this.list.push({ kernel, groups, args, after: this.#settled });
+    this.#touched.push(touched);
+  }
+}
+
+type Dispatch = Extract<Command, { kind: "dispatch" }>;
+type Copy = Extract<Command, { kind: "copy" }>;
+
+/** What is wrong with a command, or undefined. */
+export function problemOf(c: Command): string | undefined {
+  switch (c.kind) {
+    case "dispatch":
+      return problemOfDispatch(c);
+    case "copy":
+      return c.from.problem ?? c.to.problem ?? problemOfCopy(c);
+    case "resolve":
+      return c.to.problem ??
+        (c.offset + c.count * 8 > c.to.size || c.first + c.count > c.set.count
+          ? "a query set is resolved past the end"
+          : undefined);
+    case "time":
+      return c.index < c.set.count ? undefined : `there is no query ${c.index}`;
+  }
+}
+
+function problemOfCopy({ from, fromOffset, to, toOffset, bytes }: Copy): string | undefined {
+  if (from === to) return `the buffer "${to.label}" is copied to itself`;
+  if (bytes % 4 || fromOffset % 4 || toOffset % 4) return "a copy is not of whole words";
+  return fromOffset + bytes > from.size || toOffset + bytes > to.size
+    ? `a copy of ${bytes} bytes from "${from.label}" to "${to.label}" goes past the end`
+    : undefined;
+}
+
+function problemOfDispatch({ pipeline, group, grid }: Dispatch): string | undefined {
+  if (!pipeline?.kernel) return "a dispatch without a valid pipeline";
+  const { kernel, layout } = pipeline;
+  const name = `kernel "${kernel.label}"`;
+  if (grid.some((g) => !(g >= 0 && g <= 65_535))) return `${name}: a grid of ${grid} workgroups`;
+  if (!group?.bindings) return `${name}: no valid bind group is set`;
+  const written = new Set<CpuBuffer>();
+  const read = new Set<CpuBuffer>();
+  for (const [binding, kind] of layout.groups[0]?.entries ?? []) {
+    const bound = group.bindings.get(binding);
+    if (!bound) return `${name}: binding ${binding} is missing`;
+    if (bound.buffer.problem) return `${name}: ${bound.buffer.problem}`;
+    (kind === "storage" ? written : read).add(bound.buffer);
+  }
+  for (const b of written) {
+    if (read.has(b)) return `${name}: the buffer "${b.label}" is bound for reading and for writing`;
+  }
+  for (const { slot, binding, name: buffer } of kernel.program.buffers) {
+    const bytes = group.bindings.get(binding)?.size ?? 0;
+    if (kernel.lengthOf(slot, bytes) < 1) {
+      return `${name}: the binding of ${buffer} is too small, ${bytes} bytes`;
+    }
+  }
+}
+
+const SPLIT = 2 ** 32;
+
+/** Arguments of a job: the grid (or zeros), a number, and the table of buffers. */
+function argumentsOf(
+  head: readonly number[],
+  table: readonly (readonly [address: number, length: number])[],
+): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(4 + 4 * table.length);
+  words.set(head);
+  table.forEach(([address, length], slot) =>
+    words.set([address % SPLIT, Math.floor(address / SPLIT), length], 4 + 4 * slot)
+  );
+  return words;
+}
+
+const addressOf = ({ buffer, offset }: Binding): number => buffer.address! + offset;
+
+/** Adds a dispatch that has no problem. */
+export function addDispatch(
+  jobs: Jobs,
+  { pipeline, group, grid }: Dispatch,
+  memory: MemoryKind,
+): void {
+  const groups = grid[0] * grid[1] * grid[2];
+  if (!groups) return;
+  const kernel = pipeline!.kernel!;
+  const reads: Range[] = [];
+  const writes: Range[] = [];
+  const table: [number, number][] = [];
+  for (const { slot, binding, writable } of kernel.program.buffers) {
+    const bound = group!.bindings!.get(binding)!;
+    const from = addressOf(bound);
+    (writable ? writes : reads).push({ from, to: from + bound.size });
+    table[slot] = [from, kernel.lengthOf(slot, bound.size)];
+  }
+  const number = kernel.numberFor(grid, table.map(([, length]) => length), memory);
+  jobs.add(number, groups, argumentsOf(grid, table), { reads, writes });
+}
+
+/** Adds copies. */
+export class Copies {
+  readonly #numbers = new Map<boolean, number>();
+  constructor(readonly threads: Threads) {}
+
+  add(jobs: Jobs, { from, fromOffset, to, toOffset, bytes }: Copy, memory: MemoryKind): void {
+    let number = this.#numbers.get(memory.wide);
+    if (number === undefined) {
+      number = this.threads.add(new WebAssembly.Module(copyBytes(memory)));
+      this.#numbers.set(memory.wide, number);
+    }
+    for (let done = 0; done < bytes; done += COPY_MOST) {
+      const n = Math.min(COPY_MOST, bytes - done);
+      const source = from.address! + fromOffset + done;
+      const target = to.address! + toOffset + done;
+      const args = argumentsOf([0, 0, 0, n], [[source, 0], [target, 0]]);
+      jobs.add(number, Math.ceil(n / COPY_UNIT), args, {
+        reads: [{ from: source, to: source + n }],
+        writes: [{ from: target, to: target + n }],
+      });
+    }
+  }
+}
