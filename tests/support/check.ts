@@ -34,6 +34,10 @@ export function deviceAs(software: boolean): Promise<Device> {
   return d;
 }
 
+/** The dispatches that compute: without those that lay operands out for the CPU device. */
+export const computing = <T extends { readonly label: string }>(dispatches: readonly T[]): T[] =>
+  dispatches.filter(({ label }) => !/\((pack|frame)\)/.test(label));
+
 /** A small reproducible generator of uniform numbers in [−1, 1). */
 export function uniform(seed: number): () => number {
   let s = seed >>> 0 || 1;
