@@ -31,6 +31,9 @@ const TILES: readonly CpuTile[] = [
   ...[12, 8, 4].map((rows) => ({ rows, vectors: 1 })),
 ];
 
+/** Those of eight columns. */
+export const WIDE_TILES: readonly CpuTile[] = TILES.filter((t) => t.vectors === 2);
+
 /** Clock cycles of a step of K: two multiply-adds and two loads a cycle, and a sum that takes four. */
 const cycles = ({ rows, vectors }: CpuTile): number =>
   Math.max(rows * vectors / 2, (rows + vectors) / 2, 4);
@@ -42,11 +45,15 @@ const STACK = 16;
 /** Shortest part of K. */
 const PART = 1024;
 
-/** The tile that wastes least, and how the work is cut. */
-export function chooseCpu(g: Gemm): CpuChoice {
+/**
+ * The tile that wastes least, and how the work is cut.
+ *
+ * @param tiles what to choose from
+ */
+export function chooseCpu(g: Gemm, from: readonly CpuTile[] = TILES): CpuChoice {
   const count = (t: CpuTile) => Math.ceil(g.m / t.rows) * Math.ceil(g.n / (4 * t.vectors));
   const cost = (t: CpuTile) => count(t) * cycles(t);
-  const tile = TILES.reduce((best, t) => cost(t) < cost(best) ? t : best);
+  const tile = from.reduce((best, t) => cost(t) < cost(best) ? t : best);
   const tiles = count(tile) * g.batch;
   const down = Math.ceil(g.m / tile.rows);
   const total = g.segments * g.length;

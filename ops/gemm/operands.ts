@@ -25,12 +25,16 @@ function read(name: string, width: 1 | 4, base: string, offset: string): string 
 
 /** Where the elements of a {@linkcode matrix} operand lie: strides in elements, 1 along the innermost axis. */
 export interface Strides {
-  readonly batch: number;
+  /** Of a batch: a stride, or an offset as a u32 expression in its number. */
+  readonly batch: number | ((z: string) => string);
   readonly row: number;
   readonly k: number;
   /** Offset of a segment, as a u32 expression in its number. */
   readonly segment?: (segment: string) => string;
 }
+
+const batchOffset = (batch: Strides["batch"]): string =>
+  typeof batch === "function" ? `${batch("z")} + ` : batch ? `z * ${batch}u + ` : "";
 
 /** A strided operand: a matrix in either orientation, or the weights of a convolution tap by tap. */
 export function matrix(
@@ -48,7 +52,7 @@ export function matrix(
     buffer,
     width,
     along: s.k === 1 ? "k" : "row",
-    row: (r, id) => `let ${id}r = ${s.batch ? `z * ${s.batch}u + ` : ""}${r} * ${s.row}u;`,
+    row: (r, id) => `let ${id}r = ${batchOffset(s.batch)}${r} * ${s.row}u;`,
     enter: (rowId, segment, id) =>
       `let ${id}p = ${rowId}r${s.segment ? ` + ${s.segment(segment)}` : ""};`,
     load: (id, k) => read(name, width, `${id}p`, s.k === 1 ? `(${k})` : `((${k}) * ${s.k}u)`),
