@@ -79,9 +79,9 @@ function pack(w: Writer, { name, args: [a] }: Call, emit: Emit): void {
       code.op("i32.shr_u");
       code.lane("i32x4.replace_lane", 1);
     });
-    return code.call(target.mathIndex("fromHalf"));
+    return w.math("fromHalf");
   }
-  code.call(target.mathIndex("toHalf"));
+  w.math("toHalf");
   code.scratch("v128", (v) => {
     code.tee(v);
     code.lane("i32x4.extract_lane", 0);
@@ -117,7 +117,7 @@ function real(w: Writer, e: Call, emit: Emit, splat: Emit): void {
   if (isHost(name)) return host(w, e, emit);
   const lanes = (a: Expr) => vector ? emit(a) : splat(a);
   args.forEach(lanes);
-  if (isHere(name)) code.call(target.mathIndex(name));
+  if (isHere(name)) w.math(name);
   else composed(w, name);
   if (!vector) code.lane("f32x4.extract_lane", 0);
 }

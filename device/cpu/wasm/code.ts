@@ -192,6 +192,9 @@ const view = new DataView(new ArrayBuffer(16));
 export class Code {
   readonly bytes: number[] = [];
   readonly #locals: ValueType[] = [];
+  /** Vector constants by their bits: written once, where the function begins, since an engine makes each from four moves. */
+  readonly #pool = new Map<string, number>();
+  readonly #prologue: number[] = [];
   readonly #free: Record<ValueType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   #depth = 0;
 
@@ -237,15 +240,30 @@ export class Code {
     view.setFloat32(0, value, true);
     this.bytes.push(0x43, ...new Uint8Array(view.buffer, 0, 4));
   }
-  /** A constant vector of floats. */
+  /** A constant vector of floats; lanes that are not given are 0. */
   f32x4(values: readonly number[]): void {
     for (let i = 0; i < 4; i++) view.setFloat32(4 * i, values[i] ?? 0, true);
-    this.bytes.push(0xfd, 12, ...new Uint8Array(view.buffer));
+    this.#vector();
   }
   /** A constant vector of words. */
   i32x4(values: readonly number[]): void {
     for (let i = 0; i < 4; i++) view.setInt32(4 * i, values[i] ?? 0, true);
-    this.bytes.push(0xfd, 12, ...new Uint8Array(view.buffer));
+    this.#vector();
+  }
+  #vector(): void {
+    const bytes = new Uint8Array(view.buffer);
+    const key = String(bytes);
+    // Zeros and ones are one instruction wherever they stand.
+    if (bytes.every((b) => b === bytes[0]) && (bytes[0] === 0 || bytes[0] === 255)) {
+      this.bytes.push(0xfd, 12, ...bytes);
+      return;
+    }
+    let local = this.#pool.get(key);
+    if (local === undefined) {
+      this.#pool.set(key, local = this.local("v128"));
+      this.#prologue.push(0xfd, 12, ...bytes, 0x21, ...unsigned(local));
+    }
+    this.get(local);
   }
   /** Lanes of four bytes from two vectors: 0 … 3 of the first, 4 … 7 of the second. */
   shuffle(lanes: readonly number[]): void {
@@ -300,7 +318,7 @@ export class Code {
       else runs.push([1, t]);
     }
     const locals = runs.flatMap(([n, t]) => [...unsigned(n), VALUE[t]]);
-    const size = unsigned(runs.length).length + locals.length + this.bytes.length + 1;
-    return unsigned(size).concat(unsigned(runs.length), locals, this.bytes, 0x0b);
+    const body = unsigned(runs.length).concat(locals, this.#prologue, this.bytes, 0x0b);
+    return unsigned(body.length).concat(body);
   }
 }

@@ -367,8 +367,8 @@ export class Expressions {
     if (to.scalar !== "f16") return;
     // Rounded to what an f16 holds, and kept as an f32.
     if (!vector) code.op("f32x4.splat");
-    code.call(target.mathIndex("toHalf"));
-    code.call(target.mathIndex("fromHalf"));
+    this.writer().math("toHalf");
+    this.writer().math("fromHalf");
     if (!vector) code.lane("f32x4.extract_lane", 0);
   }
 }

@@ -16,7 +16,7 @@ import type { Code } from "./code.ts";
 import { Expressions, resultOf } from "./expression.ts";
 import type { Features } from "./features.ts";
 import { Code as NewCode } from "./code.ts";
-import { mathBody, needs } from "./math.ts";
+import { mathOf, needs } from "./math.ts";
 import { HOST, type MemoryKind, moduleBytes } from "./module.ts";
 import type { Findings } from "./ranges.ts";
 import { valueType } from "./scalars.ts";
@@ -58,7 +58,7 @@ export function kernelBytes(build: Build): Uint8Array<ArrayBuffer> {
   const codes = functions.map((f) => f.entry ? entryCode(f, target) : functionCode(f, target));
   for (let i = 0; i < math.length; i++) {
     const code = new NewCode(["v128"], ["v128"]);
-    mathBody(math[i], code, (name) => code.call(mathIndex(name)));
+    mathOf(math[i], code, 0, (name) => code.call(mathIndex(name)));
     codes.push(code);
   }
   return moduleBytes(codes, functions.indexOf(build.entry), build.memory);

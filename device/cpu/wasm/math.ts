@@ -201,7 +201,7 @@ export const isHere = (name: string): boolean => Object.hasOwn(BODIES, name);
 /** Functions that a body calls in turn. */
 export const needs = (name: string): readonly string[] => name === "tanh" ? ["exp"] : [];
 
-/** Writes the function: a vector to a vector. `call` calls another of this file's. */
-export function mathBody(name: string, code: Code, call: (name: string) => void): void {
-  BODIES[name](code, (c) => c.get(0), call);
+/** Pushes the function of the vector in local `x`. `call` calls another of this file's. */
+export function mathOf(name: string, code: Code, x: number, call: (name: string) => void): void {
+  BODIES[name](code, (c) => c.get(x), call);
 }

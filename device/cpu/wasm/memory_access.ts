@@ -76,7 +76,7 @@ function loadHalves(w: Writer, t: Type, offset: number): void {
     code.memory("v128.load32_zero", offset);
     code.op("i32x4.extend_low_i16x8_u");
   } else code.memory("v128.load16x4_u", offset);
-  code.call(w.target.mathIndex("fromHalf"));
+  w.math("fromHalf");
   if (t.width === 1) code.lane("f32x4.extract_lane", 0);
 }
 
@@ -142,7 +142,7 @@ function storeAt(w: Writer, t: Type, offset: number): void {
 function storeHalves(w: Writer, t: Type, offset: number): void {
   const { code } = w;
   if (t.width === 1) code.op("f32x4.splat");
-  code.call(w.target.mathIndex("toHalf"));
+  w.math("toHalf");
   if (t.width === 1) {
     code.lane("i32x4.extract_lane", 0);
     return code.memory("i32.store16", offset);

@@ -11,6 +11,7 @@ import {
 import { Addresses } from "./addresses.ts";
 import { Code, type ValueType } from "./code.ts";
 import type { Features } from "./features.ts";
+import { mathOf } from "./math.ts";
 import type { MemoryKind } from "./module.ts";
 import type { Findings } from "./ranges.ts";
 import { valueType } from "./scalars.ts";
@@ -33,12 +34,17 @@ export interface Target {
 /** Where the table of buffers lies in the arguments, and how long an entry is: address (8 bytes), elements (4). */
 export const TABLE = { at: 16, entry: 16, length: 8 } as const;
 
+/** Functions that are written out in place; more would make a kernel long, and its compilation slow. */
+const INLINED = 8;
+
 /** One function, half written. Its first parameter is the address of the arguments. */
 export class Writer {
   readonly code: Code;
   readonly addresses: Addresses;
   /** Type of an address. */
   readonly address: "i32" | "i64";
+  /** Functions of `math.ts` that were written out here. */
+  #written = 0;
   readonly #locals = new Map<Variable, number>();
   /** The three numbers of a vector that the invocation is told. */
   readonly #told = new Map<Variable, readonly number[]>();
@@ -63,6 +69,21 @@ export class Writer {
       scale: (by) => this.scale(by),
       add: () => code.op(`${this.address}.add`),
     });
+  }
+
+  /** Applies a function of `math.ts` to the vector on the stack: written out in place the first few times, then called. */
+  math(name: string): void {
+    const { code, target } = this;
+    if (this.#written >= INLINED) return code.call(target.mathIndex(name));
+    const x = code.local("v128");
+    code.set(x);
+    mathOf(name, code, x, (inner) => {
+      if (this.#written++ >= INLINED) return code.call(target.mathIndex(inner));
+      const y = code.local("v128");
+      code.set(y);
+      mathOf(inner, code, y, (n) => code.call(target.mathIndex(n)));
+    });
+    this.#written++;
   }
 
   /** Loads the addresses and lengths of buffers: to be done before anything else. */
