@@ -180,16 +180,16 @@ export class CpuDevice implements Owner {
           : undefined);
       if (problem) {
         this.invalid(problem);
-        return {};
+        return { calls: new Map() };
       }
       bindings.set(binding, { buffer, offset, size });
     }
     for (const binding of d.layout.entries.keys()) {
       if (bindings.has(binding)) continue;
       this.invalid(`binding ${binding} is missing`);
-      return {};
+      return { calls: new Map() };
     }
-    return { bindings };
+    return { bindings, calls: new Map() };
   }
 
   createCommandEncoder(): CommandEncoder {

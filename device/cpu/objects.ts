@@ -1,5 +1,6 @@
 /** Buffers, layouts, bind groups and queries of the CPU device: the little of WebGPU's objects that the engine uses. */
 import type { Kernel } from "./pipeline.ts";
+import type { MemoryKind } from "./wasm/module.ts";
 
 /** What a device does for its buffers. */
 export interface Owner {
@@ -108,6 +109,32 @@ export interface Binding {
 /** Buffers by binding; without `bindings` where its creation failed. */
 export interface BindGroup {
   readonly bindings?: ReadonlyMap<number, Binding>;
+  /** Calls with this group that were made before: programs replay them. */
+  readonly calls: Map<Pipeline, Call>;
+}
+
+/** A range of addresses. */
+export interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What a job touches. */
+export interface Touched {
+  readonly reads: readonly Range[];
+  readonly writes: readonly Range[];
+}
+
+/** A dispatch that was found to be right, ready to be a job. */
+export interface Call {
+  readonly grid: readonly [number, number, number];
+  /** What the memory was when it was compiled. */
+  readonly memory: MemoryKind;
+  readonly kernel: number;
+  readonly groups: number;
+  readonly args: Uint32Array<ArrayBuffer>;
+  readonly touched: Touched;
+  readonly buffers: readonly CpuBuffer[];
 }
 
 /** Moments in nanoseconds. */

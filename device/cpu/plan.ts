@@ -1,23 +1,15 @@
 /** Commands → jobs for the threads: kernels with arguments, and which earlier jobs each has to wait for. */
 import type { Command } from "./encoder.ts";
-import type { Binding, CpuBuffer } from "./objects.ts";
+import type { Binding, Call, CpuBuffer, Range, Touched } from "./objects.ts";
 import type { Job, Threads } from "./threads.ts";
+import type { Kernel } from "./pipeline.ts";
 import type { MemoryKind } from "./wasm/module.ts";
 import { COPY_MOST, COPY_UNIT, copyBytes } from "./wasm/copy.ts";
 
-interface Range {
-  readonly from: number;
-  readonly to: number;
+function overlap(a: readonly Range[], b: readonly Range[]): boolean {
+  for (const x of a) for (const y of b) if (x.from < y.to && y.from < x.to) return true;
+  return false;
 }
-
-/** What a job touches. */
-interface Touched {
-  readonly reads: readonly Range[];
-  readonly writes: readonly Range[];
-}
-
-const overlap = (a: readonly Range[], b: readonly Range[]): boolean =>
-  a.some((x) => b.some((y) => x.from < y.to && y.from < x.to));
 
 const conflict = (a: Touched, b: Touched): boolean =>
   overlap(a.writes, b.writes) || overlap(a.writes, b.reads) || overlap(a.reads, b.writes);
@@ -69,6 +61,8 @@ function problemOfCopy({ from, fromOffset, to, toOffset, bytes }: Copy): string 
 
 function problemOfDispatch({ pipeline, group, grid }: Dispatch): string | undefined {
   if (!pipeline?.kernel) return "a dispatch without a valid pipeline";
+  const call = group?.calls.get(pipeline);
+  if (call && sameGrid(call.grid, grid)) return call.buffers.find((b) => b.problem)?.problem;
   const { kernel, layout } = pipeline;
   const name = `kernel "${kernel.label}"`;
   if (grid.some((g) => !(g >= 0 && g <= 65_535))) return `${name}: a grid of ${grid} workgroups`;
@@ -91,6 +85,9 @@ function problemOfDispatch({ pipeline, group, grid }: Dispatch): string | undefi
     }
   }
 }
+
+const sameGrid = (a: Call["grid"], b: Call["grid"]): boolean =>
+  a[0] === b[0] && a[1] === b[1] && a[2] === b[2];
 
 const SPLIT = 2 ** 32;
 
@@ -117,18 +114,38 @@ export function addDispatch(
 ): void {
   const groups = grid[0] * grid[1] * grid[2];
   if (!groups) return;
-  const kernel = pipeline!.kernel!;
+  let call = group!.calls.get(pipeline!);
+  if (!call || call.memory !== memory || !sameGrid(call.grid, grid)) {
+    call = callOf(pipeline!.kernel!, group!.bindings!, grid, memory);
+    group!.calls.set(pipeline!, call);
+  }
+  jobs.add(call.kernel, groups, call.args, call.touched);
+}
+
+function callOf(
+  kernel: Kernel,
+  bindings: ReadonlyMap<number, Binding>,
+  grid: Call["grid"],
+  memory: MemoryKind,
+): Call {
   const reads: Range[] = [];
   const writes: Range[] = [];
   const table: [number, number][] = [];
   for (const { slot, binding, writable } of kernel.program.buffers) {
-    const bound = group!.bindings!.get(binding)!;
+    const bound = bindings.get(binding)!;
     const from = addressOf(bound);
     (writable ? writes : reads).push({ from, to: from + bound.size });
     table[slot] = [from, kernel.lengthOf(slot, bound.size)];
   }
-  const number = kernel.numberFor(grid, table.map(([, length]) => length), memory);
-  jobs.add(number, groups, argumentsOf(grid, table), { reads, writes });
+  return {
+    grid,
+    memory,
+    kernel: kernel.numberFor(grid, table.map(([, length]) => length), memory),
+    groups: grid[0] * grid[1] * grid[2],
+    args: argumentsOf(grid, table),
+    touched: { reads, writes },
+    buffers: [...bindings.values()].map((b) => b.buffer),
+  };
 }
 
 /** Adds copies. */

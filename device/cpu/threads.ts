@@ -27,7 +27,7 @@ interface Worker {
 const BASE = RESERVED.jobs / 4;
 const LIMIT = RESERVED.end / 4;
 /** Chunks of a job for each thread: more even out the load, fewer cost less. */
-const SHARES = 4;
+const SHARES = 12;
 /** Milliseconds without progress after which a worker counts as dead. */
 const STUCK = 300_000;
 
