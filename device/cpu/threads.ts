@@ -142,11 +142,15 @@ export class Threads {
     if (!this.waits) return this.#watch(words);
     // A list of single workgroups is over before anyone has woken up.
     if (wide > 1) this.#call(false);
+    let failure: unknown;
     try {
       runJobs(words, BASE, (id) => this.#main(id), this.memory.kind.wide, STUCK);
-    } finally {
-      this.#close(words);
+    } catch (error) {
+      failure = error;
     }
+    const failed = this.#close(words);
+    if (failure) throw failure;
+    if (failed) throw new Error(`kernel number ${failed - 1} failed on another thread`);
   }
 
   #call(tell: boolean): void {
@@ -157,16 +161,15 @@ export class Threads {
     for (const w of this.#workers) w.postMessage(message);
   }
 
-  /** Waits till no worker looks at the list any more. */
-  #close(words: Int32Array): void {
+  /** Waits till no worker looks at the list any more; the number of a kernel that failed and 1, or 0. */
+  #close(words: Int32Array): number {
     Atomics.store(words, BASE + HEAD.run, 0);
     for (;;) {
       const inside = Atomics.load(words, BASE + HEAD.inside);
       if (!inside) break;
       if (this.memory.shared) Atomics.wait(words, BASE + HEAD.inside, inside, 1);
     }
-    const failed = Atomics.load(words, BASE + HEAD.failed);
-    if (failed) throw new Error(`kernel number ${failed - 1} failed`);
+    return Atomics.load(words, BASE + HEAD.failed);
   }
 
   /** Where this thread must not wait, the first worker to find the list at its end tells. */

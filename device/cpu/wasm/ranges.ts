@@ -33,7 +33,7 @@ export interface Findings {
 }
 
 /** Turns of loops in each other, beyond which an invocation counts them. */
-const LONG = 2 ** 32;
+const LONG = 2 ** 24;
 
 /** Statements that are looked at, each as often as its function is called. */
 const MOST_STEPS = 2 ** 20;
