@@ -27,6 +27,8 @@ const BUFFERS = 16;
 export interface CpuOptions {
   /** Threads that compute. Default: one for each core. */
   readonly threads?: number;
+  /** Pages of 64 KiB up to which addresses have 32 bits. For tests. */
+  readonly narrow?: number;
 }
 
 /** Where `WebAssembly` has vectors, so that a CPU device can be opened. */
@@ -69,7 +71,8 @@ export class CpuDevice implements Owner {
       throw new RangeError(`threads must be a whole number of at least 1, not ${count}`);
     }
     const scopes = new Scopes();
-    const memory = new LinearMemory(count > 1 && typeof SharedArrayBuffer !== "undefined");
+    const shared = count > 1 && typeof SharedArrayBuffer !== "undefined";
+    const memory = new LinearMemory(shared, options.narrow);
     const threads = await Threads.start(memory, count, (why) => scopes.lose("unknown", why));
     return new CpuDevice(memory, threads, scopes);
   }

@@ -33,7 +33,8 @@ export class LinearMemory {
   #size: number;
   #used: number = RESERVED.end;
 
-  constructor(readonly shared: boolean) {
+  /** @param narrow pages up to which addresses have 32 bits. For tests, which have no 4 GiB to spend */
+  constructor(readonly shared: boolean, readonly narrow: number = PAGES.narrow) {
     [this.#memory, this.#kind] = create(shared, false, RESERVED.end / PAGE);
     this.#bytes = bytesOf(this.#memory);
     this.#size = RESERVED.end;
@@ -97,7 +98,8 @@ export class LinearMemory {
   /** Grows to at least so many bytes. */
   #reach(end: number): boolean {
     if (end <= this.#size) return true;
-    if (end > this.#kind.pages * PAGE && !this.#widen()) return false;
+    const most = this.#kind.wide ? this.#kind.pages : Math.min(this.narrow, this.#kind.pages);
+    if (end > most * PAGE && !this.#widen()) return false;
     // Growing costs a system call and new views: it is done in large steps, and in small ones near the end.
     for (const wanted of [Math.max(end, this.#size * 1.25), end]) {
       const pages = Math.min(Math.ceil(wanted / PAGE), this.#kind.pages);

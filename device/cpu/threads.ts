@@ -114,6 +114,11 @@ export class Threads {
     this.#workers.length = 0;
   }
 
+  /** Ends the workers behind the device's back. For tests. */
+  kill(): void {
+    for (const w of this.#workers) w.terminate();
+  }
+
   #part(jobs: readonly Job[], skipped: number): void | Promise<void> {
     if (!jobs.length) return;
     const { buffer } = this.memory.memory;
@@ -219,7 +224,7 @@ export class Threads {
       return w;
     }
     const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-    const w = new Worker(url);
+    const w = new Worker(url, { type: "module" });
     w.onerror = (e) => died(e.message);
     w.onmessage = (e) => heard(e.data);
     return w;
