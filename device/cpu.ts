@@ -4,8 +4,10 @@ import { cpuAnswers, CpuDevice, type CpuOptions as Threads } from "./cpu/device.
 import { Device } from "./device.ts";
 import { AdapterError } from "./errors.ts";
 
+export type { CpuThreads };
+
 /** How the CPU is opened. */
-export interface CpuOptions extends Threads {
+export interface CpuOptions extends CpuThreads {
   /** Whether kernels may use f16 (default), or not even then. For tests. */
   readonly f16?: boolean;
 }

@@ -23,8 +23,8 @@ import { features } from "./wasm/features.ts";
 /** The most storage buffers of a kernel. */
 const BUFFERS = 16;
 
-/** How a CPU device is opened. */
-export interface CpuOptions {
+/** How many threads compute. */
+export interface CpuThreads {
   /** Threads that compute. Default: one for each core. */
   readonly threads?: number;
   /** Pages of 64 KiB up to which addresses have 32 bits. For tests. */
@@ -63,7 +63,7 @@ export class CpuDevice implements Owner {
   }
 
   /** Opens one. */
-  static async open(options: CpuOptions = {}): Promise<CpuDevice> {
+  static async open(options: CpuThreads = {}): Promise<CpuDevice> {
     const cores = (globalThis as { navigator?: { hardwareConcurrency?: number } }).navigator
       ?.hardwareConcurrency ?? 1;
     const count = options.threads ?? cores;

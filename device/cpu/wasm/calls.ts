@@ -66,7 +66,7 @@ function everyOrSome(w: Writer, { name, args: [a] }: Call, emit: Emit): void {
 }
 
 function pack(w: Writer, { name, args: [a] }: Call, emit: Emit): void {
-  const { code, target } = w;
+  const { code } = w;
   emit(a);
   if (name === "unpack2x16float") {
     code.scratch("i32", (word) => {

@@ -1,5 +1,5 @@
 /** Expressions → instructions that leave one value on the stack. */
-import { type Expr, type Type } from "../wgsl/tree.ts";
+import type { Expr, Type } from "../wgsl/tree.ts";
 import { emitCall } from "./calls.ts";
 import { emitLane, emitLoad, emitSplatLoad } from "./memory_access.ts";
 import { binaryOp, floats, valueType } from "./scalars.ts";
@@ -338,7 +338,7 @@ export class Expressions {
   }
 
   #convert(of: Expr, to: Type): void {
-    const { code, target } = this.writer();
+    const { code } = this.writer();
     const from = of.type;
     this.emit(of);
     const vector = to.width > 1;

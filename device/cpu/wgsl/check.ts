@@ -3,6 +3,7 @@ import { refuseCall } from "./builtins.ts";
 import { WgslError } from "./error.ts";
 import { binary, check, type Named, type Names, typeOf } from "./check_expression.ts";
 import { coerce, concrete } from "./fold.ts";
+import { leaves, refuseRecursion } from "./flow.ts";
 import { parse } from "./parse.ts";
 import type { Attribute, Declaration, Statement, Syntax, TypeName } from "./syntax.ts";
 import {
@@ -367,35 +368,4 @@ class Checker implements Names {
     this.#scopes.pop();
     return [...before, { kind: "loop", test, body, update, leave }];
   }
-}
-
-/** Whether every way through these statements returns. */
-function leaves(body: readonly Stmt[]): boolean {
-  return body.some((s) =>
-    s.kind === "return" ||
-    (s.kind === "block" && leaves(s.body)) ||
-    (s.kind === "if" && leaves(s.then) && leaves(s.otherwise)) ||
-    (s.kind === "loop" && !s.test && !s.leave && !breaks(s.body))
-  );
-}
-
-function breaks(body: readonly Stmt[]): boolean {
-  return body.some((s) =>
-    s.kind === "break" || (s.kind === "block" && breaks(s.body)) ||
-    (s.kind === "if" && (breaks(s.then) || breaks(s.otherwise)))
-  );
-}
-
-function refuseRecursion(functions: readonly Func[]): void {
-  const done = new Set<Func>();
-  const open = new Set<Func>();
-  const visit = (f: Func) => {
-    if (done.has(f)) return;
-    if (open.has(f)) throw new WgslError(f.line, `${f.name} calls itself`);
-    open.add(f);
-    f.calls.forEach(visit);
-    open.delete(f);
-    done.add(f);
-  };
-  functions.forEach(visit);
 }
