@@ -1,6 +1,6 @@
 /** The CPU as a {@linkcode Device}: what kernels are to know of it, and what reports say. */
 import type { AdapterProfile } from "../tensor/kernel.ts";
-import { cpuAnswers, CpuDevice, type CpuOptions as Threads } from "./cpu/device.ts";
+import { cpuAnswers, CpuDevice, type CpuThreads } from "./cpu/device.ts";
 import { Device } from "./device.ts";
 import { AdapterError } from "./errors.ts";
 

@@ -4,17 +4,28 @@ import { assert, assertEquals } from "@std/assert";
 import { evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
 import { gpu } from "../device/adapter.ts";
-import { gelu, relu, silu, tanh } from "../ops/activation.ts";
-import { abs, add, div, exp, maximum, minimum, mul, sqrt, square, sub } from "../ops/arithmetic.ts";
+import { gelu, relu, silu, tanh } from "../ops/elementwise/activation.ts";
+import {
+  abs,
+  add,
+  div,
+  exp,
+  maximum,
+  minimum,
+  mul,
+  sqrt,
+  square,
+  sub,
+} from "../ops/elementwise/arithmetic.ts";
 import { expand, sum } from "../ops/broadcast.ts";
 import { max, mean } from "../ops/reduce.ts";
-import { cast } from "../ops/cast.ts";
-import { less, where } from "../ops/compare.ts";
+import { cast } from "../ops/elementwise/cast.ts";
+import { less, where } from "../ops/elementwise/compare.ts";
 import { concat } from "../ops/concat.ts";
 import { tensor } from "../ops/leaf.ts";
 import { matmul } from "../ops/matmul.ts";
 import { pad, permute, reshape, slice } from "../ops/movement.ts";
-import { layerNorm } from "../ops/norm.ts";
+import { layerNorm } from "../ops/norm/norm.ts";
 import { logSumExp, softmax } from "../ops/softmax.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { relativeError } from "./support/check.ts";

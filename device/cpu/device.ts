@@ -136,6 +136,8 @@ export class CpuDevice implements Owner {
     label?: string;
     layout: PipelineLayout | "auto";
     compute: { module: ShaderModule; entryPoint?: string };
+    /** How it will be called first: compiled for that now, and not then. */
+    use?: { grid: readonly [number, number, number]; sizes: readonly number[] };
   }): Pipeline {
     const { label = "", compute: { module, entryPoint } } = d;
     let layout: PipelineLayout = { groups: [] };
@@ -158,6 +160,11 @@ export class CpuDevice implements Owner {
         throw new Error(`${own.size} buffers, at most ${BUFFERS} can be bound`);
       }
       const kernel = new Kernel(label, program, entry, features(), (m) => this.threads.add(m));
+      if (d.use) {
+        const { grid, sizes } = d.use;
+        const lengths = program.buffers.map((b) => kernel.lengthOf(b.slot, sizes[b.binding]));
+        this.threads.prepare(kernel.numberFor(grid, lengths, this.memory.kind));
+      }
       return { label, kernel, layout, getBindGroupLayout: (i) => layout.groups[i] };
     } catch (error) {
       this.invalid(`kernel "${label}": ${(error as Error).message}`);

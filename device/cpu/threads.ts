@@ -83,6 +83,11 @@ export class Threads {
     return this.#modules.push(module) - 1;
   }
 
+  /** Makes a kernel ready on this thread. */
+  prepare(kernel: number): void {
+    if (this.waits) this.#main(kernel);
+  }
+
   /** Runs jobs, in as many lists as they need. */
   run(jobs: readonly Job[]): void | Promise<void> {
     let from = 0;
