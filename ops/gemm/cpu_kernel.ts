@@ -31,6 +31,8 @@ const TILES: readonly CpuTile[] = [
   ...[12, 8, 4].map((rows) => ({ rows, vectors: 1 })),
 ];
 
+/** All tiles, for tests. */
+export const cpuTiles = (): readonly CpuTile[] => TILES;
 /** Those of eight columns. */
 export const WIDE_TILES: readonly CpuTile[] = TILES.filter((t) => t.vectors === 2);
 
