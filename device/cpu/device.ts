@@ -29,6 +29,8 @@ export interface CpuThreads {
   readonly threads?: number;
   /** Pages of 64 KiB up to which addresses have 32 bits. For tests. */
   readonly narrow?: number;
+  /** Compare every index with its buffer's length, also where it is known to lie inside. For tests. */
+  readonly careful?: boolean;
 }
 
 /** Where `WebAssembly` has vectors, so that a CPU device can be opened. */
@@ -43,7 +45,12 @@ export class CpuDevice implements Owner {
   /** @internal */
   readonly queue: Queue;
 
-  private constructor(readonly memory: LinearMemory, readonly threads: Threads, scopes: Scopes) {
+  private constructor(
+    readonly memory: LinearMemory,
+    readonly threads: Threads,
+    scopes: Scopes,
+    readonly careful: boolean,
+  ) {
     this.#scopes = scopes;
     this.queue = new Queue(memory, threads, scopes);
     this.features = new Set(["shader-f16", ...threads.waits ? ["timestamp-query"] : []]);
@@ -74,7 +81,7 @@ export class CpuDevice implements Owner {
     const shared = count > 1 && typeof SharedArrayBuffer !== "undefined";
     const memory = new LinearMemory(shared, options.narrow);
     const threads = await Threads.start(memory, count, (why) => scopes.lose("unknown", why));
-    return new CpuDevice(memory, threads, scopes);
+    return new CpuDevice(memory, threads, scopes, options.careful ?? false);
   }
 
   get lost() {
@@ -159,7 +166,8 @@ export class CpuDevice implements Owner {
       if (own.size > BUFFERS) {
         throw new Error(`${own.size} buffers, at most ${BUFFERS} can be bound`);
       }
-      const kernel = new Kernel(label, program, entry, features(), (m) => this.threads.add(m));
+      const how = { features: features(), careful: this.careful };
+      const kernel = new Kernel(label, program, entry, how, (m) => this.threads.add(m));
       if (d.use) {
         const { grid, sizes } = d.use;
         const lengths = program.buffers.map((b) => kernel.lengthOf(b.slot, sizes[b.binding]));

@@ -33,7 +33,7 @@ export class Kernel {
     readonly label: string,
     readonly program: Program,
     readonly entry: Func,
-    readonly features: Features,
+    readonly how: { readonly features: Features; readonly careful: boolean },
     readonly add: (m: WebAssembly.Module) => number,
   ) {}
 
@@ -48,7 +48,7 @@ export class Kernel {
     const marks: number[] = [];
     let place = 0;
     for (const [access, { lo, hi }] of found.indices) {
-      if (lo < 0 || hi >= lengths[access.buffer.slot]) {
+      if (this.how.careful || lo < 0 || hi >= lengths[access.buffer.slot]) {
         unsure.add(access);
         marks.push(place);
       }
@@ -58,7 +58,7 @@ export class Kernel {
     const build = `${memory.wide ? "wide" : ""}${grid}:${marks}`;
     number = this.#numbers.get(build);
     if (number === undefined) {
-      const { program, entry, features } = this;
+      const { program, entry, how: { features } } = this;
       const bytes = kernelBytes({ program, entry, findings: found, unsure, memory, features });
       number = this.add(new WebAssembly.Module(bytes));
       this.#numbers.set(build, number);
