@@ -5,7 +5,7 @@
  * What a workgroup computes does not depend on who takes it: any number of threads gives the same bits.
  */
 
-/** Words of a job. */
+/** Words of a job. What threads count in lies in lines of the cache of its own. */
 export const JOB = {
   kernel: 0,
   args: 1,
@@ -15,9 +15,9 @@ export const JOB = {
   /** How many jobs, from the first, must be complete before it. */
   after: 4,
   /** Workgroups given out, and done. */
-  next: 5,
-  done: 6,
-  words: 8,
+  next: 16,
+  done: 32,
+  words: 48,
 } as const;
 
 /** Words before the first job. */
@@ -56,8 +56,8 @@ export function runJobs(
     let spins = 0;
     let since = 0;
     while (complete < wanted) {
-      const job = base + 16 + complete * 8;
-      const done = Atomics.load(words, job + 6);
+      const job = base + 16 + complete * 48;
+      const done = Atomics.load(words, job + 32);
       if (done >= words[job + 2] || Atomics.load(words, base + 2)) {
         complete++;
         spins = 0;
@@ -66,9 +66,9 @@ export function runJobs(
       }
       if (++spins < SPINS) pause();
       else {
-        Atomics.wait(words, job + 6, done, 0.2);
+        Atomics.wait(words, job + 32, done, 0.2);
         since ||= performance.now();
-        if (Atomics.load(words, job + 6) !== done) since = 0;
+        if (Atomics.load(words, job + 32) !== done) since = 0;
         else if (performance.now() - since > stuck) {
           throw new Error("a thread has stopped in the middle of its work");
         }
@@ -76,13 +76,13 @@ export function runJobs(
     }
   };
   for (let d = 0; d < count; d++) {
-    const job = base + 16 + d * 8;
+    const job = base + 16 + d * 48;
     waitTill(words[job + 4]);
     const groups = words[job + 2];
     const chunk = words[job + 3];
     let main: Main | undefined;
     while (!Atomics.load(words, base + 2)) {
-      const from = Atomics.add(words, job + 5, chunk);
+      const from = Atomics.add(words, job + 16, chunk);
       if (from >= groups) break;
       const to = Math.min(groups, from + chunk);
       try {
@@ -92,8 +92,8 @@ export function runJobs(
         Atomics.store(words, base + 2, words[job] + 1);
         throw error;
       } finally {
-        if (Atomics.add(words, job + 6, to - from) + to - from === groups) {
-          Atomics.notify(words, job + 6);
+        if (Atomics.add(words, job + 32, to - from) + to - from === groups) {
+          Atomics.notify(words, job + 32);
         }
       }
     }

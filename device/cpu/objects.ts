@@ -132,6 +132,7 @@ export interface Call {
   readonly memory: MemoryKind;
   readonly kernel: number;
   readonly groups: number;
+  readonly heavy: boolean;
   readonly args: Uint32Array<ArrayBuffer>;
   readonly touched: Touched;
   readonly buffers: readonly CpuBuffer[];

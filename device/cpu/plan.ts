@@ -22,11 +22,12 @@ export class Jobs {
   #settled = 0;
 
   /** Adds a job; it waits for the last one before it that it shares memory with. */
-  add(kernel: number, groups: number, args: Uint32Array<ArrayBuffer>, touched: Touched): void {
+  add(job: Omit<Job, "after">, touched: Touched): void {
     let after = this.list.length;
     while (after > this.#settled && !conflict(touched, this.#touched[after - 1])) after--;
     this.#settled = Math.max(this.#settled, after);
-    this.list.push({ kernel, groups, args, after: this.#settled });
+    const { kernel, groups, heavy, args } = job;
+    this.list.push({ kernel, groups, heavy, args, after: this.#settled });
     this.#touched.push(touched);
   }
 }
@@ -119,7 +120,7 @@ export function addDispatch(
     call = callOf(pipeline!.kernel!, group!.bindings!, grid, memory);
     group!.calls.set(pipeline!, call);
   }
-  jobs.add(call.kernel, groups, call.args, call.touched);
+  jobs.add(call, call.touched);
 }
 
 function callOf(
@@ -142,6 +143,7 @@ function callOf(
     memory,
     kernel: kernel.numberFor(grid, table.map(([, length]) => length), memory),
     groups: grid[0] * grid[1] * grid[2],
+    heavy: kernel.entry.entry!.size.every((n) => n === 1),
     args: argumentsOf(grid, table),
     touched: { reads, writes },
     buffers: [...bindings.values()].map((b) => b.buffer),
@@ -164,7 +166,7 @@ export class Copies {
       const source = from.address! + fromOffset + done;
       const target = to.address! + toOffset + done;
       const args = argumentsOf([0, 0, 0, n], [[source, 0], [target, 0]]);
-      jobs.add(number, Math.ceil(n / COPY_UNIT), args, {
+      jobs.add({ kernel: number, groups: Math.ceil(n / COPY_UNIT), heavy: false, args }, {
         reads: [{ from: source, to: source + n }],
         writes: [{ from: target, to: target + n }],
       });

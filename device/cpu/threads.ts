@@ -13,6 +13,8 @@ export interface Job {
   readonly groups: number;
   /** How many jobs, from the first, must be complete before it. */
   readonly after: number;
+  /** Whether a workgroup is a lot of work. */
+  readonly heavy: boolean;
   /** Its arguments, as words. */
   readonly args: Uint32Array<ArrayBuffer>;
 }
@@ -27,7 +29,7 @@ interface Worker {
 const BASE = RESERVED.jobs / 4;
 const LIMIT = RESERVED.end / 4;
 /** Chunks of a job for each thread: more even out the load, fewer cost less. */
-const SHARES = 12;
+const SHARES = { heavy: 12, light: 3 } as const;
 /** Milliseconds without progress after which a worker counts as dead. */
 const STUCK = 300_000;
 
@@ -134,7 +136,10 @@ export class Threads {
       const at = BASE + HEAD.words + i * JOB.words;
       args = Math.ceil(args / 4) * 4;
       words.set(job.args, args);
-      const chunk = Math.max(1, Math.ceil(job.groups / (this.count * SHARES)));
+      const chunk = Math.max(
+        1,
+        Math.ceil(job.groups / (this.count * SHARES[job.heavy ? "heavy" : "light"])),
+      );
       wide = Math.max(wide, job.groups);
       words[at + JOB.kernel] = job.kernel;
       words[at + JOB.args] = args * 4;
