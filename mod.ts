@@ -17,7 +17,8 @@
  */
 
 // The machine.
-export { gpu, type GpuOptions } from "./device/adapter.ts";
+export { type Backend, gpu, type GpuOptions } from "./device/adapter.ts";
+export type { CpuOptions, CpuThreads } from "./device/cpu.ts";
 export { type AdapterFacts, Device } from "./device/device.ts";
 export { Guard } from "./device/guard.ts";
 export type { CompileProgress } from "./device/pipelines.ts";

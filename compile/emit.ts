@@ -114,7 +114,8 @@ export class Emitter {
   readonly lines: string[] = [];
   readonly #values = new Map<Expr, string>();
   readonly #prefix: string;
-  #named = 0;
+  /** Names of what was computed on the way to values, by its text. */
+  readonly #texts = new Map<string, string>();
 
   /**
    * @param shape index space; `loads` all share it
@@ -242,8 +243,13 @@ export class Emitter {
       literal: (i) => literalOf(e.args[i]),
       number: (v) => `${vector(out, this.width)}(${number(v, out)})`,
       let: (value) => {
-        const name = `${this.#prefix}t${this.#named++}`;
-        this.lines.push(`let ${name} = ${value};`);
+        // An op and its slope share much: the same text stands for the same number, and is computed once.
+        let name = this.#texts.get(value);
+        if (name === undefined) {
+          name = `${this.#prefix}t${this.#texts.size}`;
+          this.#texts.set(value, name);
+          this.lines.push(`let ${name} = ${value};`);
+        }
         return name;
       },
     };

@@ -6,6 +6,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import { BYTES } from "../tensor/dtype.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Device } from "../device/device.ts";
+import { BufferUsage } from "../device/usage.ts";
 import { arrayTensor } from "../ops/leaf.ts";
 import { byteSize } from "../tensor/shape.ts";
 import type { Compiled } from "./compile.ts";
@@ -96,7 +97,7 @@ async function byTimestamps(device: Device, dispatches: readonly Recorded[]): Pr
     const part = dispatches.slice(from, from + PER_SET);
     const count = 2 * part.length;
     const querySet = gpu.createQuerySet({ type: "timestamp", count });
-    const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
+    const usage = BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC;
     const resolved = gpu.createBuffer({ size: count * 8, usage });
     const spec = { shape: [count * 2], dtype: "u32" as const };
     const storage = device.buffers.allocate(byteSize(spec), "timestamps");

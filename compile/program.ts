@@ -11,6 +11,7 @@ import { DeviceStorage } from "../device/buffers.ts";
 import { DeviceError } from "../device/errors.ts";
 import { checkAll, Health, unproven } from "../device/health.ts";
 import type { Pipeline } from "../device/pipelines.ts";
+import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
 import { type LoweredDispatch, type LoweredUse, type Scratch, wgslOf } from "./lower.ts";
 
@@ -38,6 +39,9 @@ interface Recorded {
   /** Arguments that the bind group depends on. */
   readonly positions: readonly number[];
 }
+
+/** Bytes of a binding for so many. */
+const bindingSize = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
 
 /** Replays a blueprint. Made by `compile()`. */
 export class Program {
@@ -98,6 +102,10 @@ export class Program {
       code,
       access: bindings.map((b) => b.access),
       label: blueprint.dispatches[i].label,
+      use: {
+        grid: blueprint.dispatches[i].grid,
+        sizes: bindings.map((b) => bindingSize(b.window?.bytes ?? bytesOf(b.memory))),
+      },
     })));
     this.#recorded = blueprint.dispatches.map((dispatch, i) => {
       const { bindings } = written[i];
@@ -274,7 +282,7 @@ export class Program {
               resource: {
                 buffer,
                 offset: offset + from,
-                size: Math.max(16, Math.ceil(length / 16) * 16),
+                size: bindingSize(length),
               },
             };
           }),

@@ -1,14 +1,24 @@
-/** Choosing and opening an adapter: every limit it has, the features that kernels can use, clear words when there is none. */
+/** Choosing and opening a device: a GPU if there is one, else the CPU; every limit it has, clear words when there is none. */
 import type { AdapterProfile } from "../tensor/kernel.ts";
+import { type CpuOptions, openCpu } from "./cpu.ts";
 import { Device } from "./device.ts";
 import { AdapterError } from "./errors.ts";
 import { expectOptions } from "../tensor/arguments.ts";
 import type { CompileProgress } from "./pipelines.ts";
 import { quietly } from "./quiet.ts";
+import { cpuAnswers } from "./cpu/device.ts";
+
+/** What computes: the CPU by our own kernels, or an adapter of WebGPU, which may be software too. */
+export type Backend = "cpu" | "webgpu";
 
 /** Options of {@linkcode gpu}. */
-export interface GpuOptions {
-  /** Refuse software adapters. */
+export interface GpuOptions extends CpuOptions {
+  /**
+   * What computes. Default: what the environment variable `MOONGATE_DEVICE` says; without it WebGPU where an adapter
+   * answers, else the CPU.
+   */
+  readonly backend?: Backend;
+  /** Refuse software adapters and the CPU. */
   readonly hardware?: boolean;
   /** Use kernels as on a GPU (`false`) or as on a software adapter (`true`) whatever the adapter is. For tests. */
   readonly software?: boolean;
@@ -42,23 +52,69 @@ export async function requestAdapter(): Promise<GPUAdapter | null> {
 }
 
 /**
- * Opens the best adapter there is.
+ * Opens the best device there is.
  *
  * On Linux Mesa's drivers may write two lines about XDG_RUNTIME_DIR to stderr where it is not set and Deno runs without
  * `--allow-env=XDG_RUNTIME_DIR`.
  *
  * @throws TypeError when there is no such option
- * @throws AdapterError when WebGPU is missing, no adapter answers, or only a software one does and `hardware` is set
+ * @throws AdapterError when what was asked for is missing: WebGPU, an adapter, hardware
+ * @throws RangeError for a backend that does not exist, and for no whole number of threads
  */
 export async function gpu(options: GpuOptions = {}): Promise<Device> {
-  expectOptions("gpu", 0, options, ["hardware", "software", "f16", "onCompile"]);
-  const adapter = await requestAdapter();
-  if (!adapter) {
+  const known = [
+    "backend",
+    "hardware",
+    "software",
+    "f16",
+    "onCompile",
+    "threads",
+    "narrow",
+    "careful",
+  ];
+  expectOptions("gpu", 0, options, known);
+  const opened = await open(options);
+  opened.onCompile = options.onCompile;
+  return opened;
+}
+
+async function open(options: GpuOptions): Promise<Device> {
+  const backend = options.backend ?? wanted();
+  if (backend !== undefined && backend !== "cpu" && backend !== "webgpu") {
+    throw new RangeError(`there is no device "${backend}": it is "cpu" or "webgpu"`);
+  }
+  if (backend === "cpu") {
+    if (options.hardware) throw new AdapterError("the CPU was chosen, and hardware was asked for");
+    return openCpu(options);
+  }
+  const { navigator } = globalThis as { navigator?: { gpu?: GPU } };
+  const cpu = backend === undefined && !options.hardware && cpuAnswers();
+  const adapter = cpu && !navigator?.gpu ? null : await requestAdapter();
+  if (adapter) return openAdapter(adapter, options);
+  if (!cpu) {
     throw new AdapterError(
       "no GPU adapter answered. On Debian or Ubuntu without a GPU: apt-get install mesa-vulkan-drivers. " +
         "With one: install its Vulkan driver",
     );
   }
+  return openCpu(options);
+}
+
+/** What the environment asks for; nothing where it may not be read. */
+function wanted(): Backend | undefined {
+  const { Deno, process } = globalThis as {
+    Deno?: {
+      permissions: { querySync(d: { name: string; variable: string }): { state: string } };
+    };
+    process?: { env?: Record<string, string | undefined> };
+  };
+  const variable = "MOONGATE_DEVICE";
+  // Asking for a variable without permission would put a question to the user.
+  if (Deno && Deno.permissions.querySync({ name: "env", variable }).state !== "granted") return;
+  return (process?.env?.[variable] || undefined) as Backend | undefined;
+}
+
+async function openAdapter(adapter: GPUAdapter, options: GpuOptions): Promise<Device> {
   const { info, limits } = adapter;
   const software = info.isFallbackAdapter ||
     /llvmpipe|swiftshader|lavapipe|softpipe|basic render/i.test(info.description);
@@ -98,11 +154,9 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
     maxStorageBuffers: Math.min(16, device.limits.maxStorageBuffersPerShaderStage),
     maxBuffer: device.limits.maxBufferSize,
   };
-  const opened = new Device(device, profile, {
+  return new Device(device, profile, {
     vendor: info.vendor,
     description: info.description,
     features,
   });
-  opened.onCompile = options.onCompile;
-  return opened;
 }

@@ -8,6 +8,7 @@ import type { Guard } from "./guard.ts";
 import { DeviceError, OutOfMemoryError } from "./errors.ts";
 import { Health, unproven } from "./health.ts";
 import { bufferSize } from "./memory.ts";
+import { BufferUsage } from "./usage.ts";
 
 /** A range of a GPU buffer that holds a tensor's value. */
 export class DeviceStorage implements Storage {
@@ -71,7 +72,7 @@ export class Buffers {
       );
     }
     const size = bufferSize(bytes);
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
     const buffer = this.device.guarded(
       `allocating ${size} bytes for ${label}`,
       () => gpu.createBuffer({ label, size, usage }),

@@ -6,6 +6,7 @@
  */
 import type { Guard } from "./guard.ts";
 import { Health } from "./health.ts";
+import { BufferUsage, COMPUTE_STAGE } from "./usage.ts";
 
 /** A pipeline and the layout its bind groups must have. */
 export interface Pipeline {
@@ -23,6 +24,12 @@ export interface Kernel {
   readonly access: readonly ("read" | "write")[];
   /** What it is, for errors. */
   readonly label: string;
+  /** How it will be called, for a device that compiles for that. */
+  readonly use?: {
+    readonly grid: readonly [number, number, number];
+    /** Bytes of each binding. */
+    readonly sizes: readonly number[];
+  };
 }
 
 /** How far a program is that is made ready for its first run. */
@@ -80,20 +87,22 @@ export class Pipelines {
     return !known || known.health.refusal !== undefined;
   }
 
-  #compile({ code, access, label }: Kernel): Pipeline {
+  #compile({ code, access, label, use }: Kernel): Pipeline {
     const health = new Health();
     const { gpu, profile } = this.device;
     const layout = this.#layout(access);
     const pipeline = this.device.guarded(`compiling kernel "${label}"`, () => {
       const module = gpu.createShaderModule({ label, code });
-      return gpu.createComputePipeline({
+      const wanted = {
         label,
         layout: layout.pipeline,
         compute: { module, entryPoint: "main" },
-      });
+        use, // What WebGPU does not know, it does not look at.
+      };
+      return gpu.createComputePipeline(wanted);
     }, health);
     const made = { pipeline, layout: layout.group, health };
-    if (profile.software) this.#use(made, access.length);
+    if (profile.software && !profile.cpu) this.#use(made, access.length);
     return made;
   }
 
@@ -106,7 +115,7 @@ export class Pipelines {
     gpu.pushErrorScope("validation");
     const buffers = Array.from(
       { length: bindings },
-      () => gpu.createBuffer({ size: SOME, usage: GPUBufferUsage.STORAGE }),
+      () => gpu.createBuffer({ size: SOME, usage: BufferUsage.STORAGE }),
     );
     const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
     const group = gpu.createBindGroup({ layout, entries });
@@ -130,7 +139,7 @@ export class Pipelines {
       const group = gpu.createBindGroupLayout({
         entries: access.map((a, binding) => ({
           binding,
-          visibility: GPUShaderStage.COMPUTE,
+          visibility: COMPUTE_STAGE,
           buffer: { type: a === "write" ? "storage" : "read-only-storage" },
         })),
       });

@@ -4,6 +4,7 @@
  * whenever that does not hold, the map is awaited.
  */
 import type { Guard } from "./guard.ts";
+import { BufferUsage } from "./usage.ts";
 
 const READ = 1; // GPUMapMode.READ
 
@@ -45,7 +46,7 @@ export class Readback {
     const known = this.#staging.get(size);
     if (known) return known;
     // Mapped at creation and unmapped: without one completed map, Deno's getMappedRange aborts the process.
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const usage = BufferUsage.MAP_READ | BufferUsage.COPY_DST;
     const made = this.device.guarded(
       `a staging buffer of ${size} bytes`,
       () => this.device.gpu.createBuffer({ size, usage, mappedAtCreation: true }),

@@ -39,6 +39,8 @@ export interface RowPhase {
   /** New values of the operands, for this phase and all later work. */
   readonly update?: (v: readonly string[], k: string) => readonly string[];
   readonly folds: readonly RowFold[];
+  /** Whether `update` costs more than storing what it gives and reading that again. */
+  readonly costly?: boolean;
   /** Statements once the folds are known. */
   readonly then?: string;
 }
@@ -78,8 +80,10 @@ const START = { add: "0.0", max: MINUS_INFINITE } as const;
 export function rowKernel(spec: RowKernel, profile: AdapterProfile): Dispatch {
   const steps = spec.length / rowWidth(spec.length);
   const passes = spec.phases.length + (spec.map ? 1 : 0);
-  const solo = profile.software && steps * passes <= 30_000;
-  const { body, grid } = solo ? soloBody(spec, steps) : sharedBody(spec, steps, passes);
+  const solo = profile.cpu || (profile.software && steps * passes <= 30_000);
+  const { body, grid } = solo
+    ? soloBody(spec, steps, keepsIn(spec, profile))
+    : sharedBody(spec, steps, passes);
   const width = rowWidth(spec.length);
   return {
     label: spec.label,
@@ -151,8 +155,15 @@ function inPairs(parts: readonly string[], join: (a: string, b: string) => strin
   return join(inPairs(parts.slice(0, half), join), inPairs(parts.slice(half), join));
 }
 
+/** The output's name where the last phase's values may wait there for the mapping: only on the CPU, where it is in the cache. */
+function keepsIn({ phases, operands, map, length }: RowKernel, { cpu }: AdapterProfile) {
+  const only = map?.epilogue.buffers.length === 1 ? map.epilogue.buffers[0] : undefined;
+  const fits = only?.type === rowType(length) && operands.length === 1;
+  return cpu && fits && phases.at(-1)?.costly ? only?.name : undefined;
+}
+
 /** One invocation for each row. */
-function soloBody(spec: RowKernel, steps: number) {
+function soloBody(spec: RowKernel, steps: number, kept: string | undefined) {
   const width = rowWidth(spec.length);
   // Few rows still have to occupy every core.
   const workgroup = spec.rows < 1024 ? 8 : 64;
@@ -174,19 +185,27 @@ function soloBody(spec: RowKernel, steps: number) {
       declare(spec, p),
       loop(
         i + 1,
-        (into) => p.folds.map((f) => folding(f, v, "k", into)).join(" "),
+        (into) =>
+          (kept && i === spec.phases.length - 1 ? `${kept}[row * ${steps}u + k] = ${v[0]}; ` : "") +
+          p.folds.map((f) => folding(f, v, "k", into)).join(" "),
         sumsOf(spec, p),
       ),
       ...p.folds.map((f) => `let ${f.name} = ${collapse(f, `${f.name}_`, width)};`),
       p.then ?? "",
     ].join("\n  ")
   );
+  const mapping = spec.map &&
+    (kept
+      ? `for (var k = 0u; k < ${steps}u; k++) { let ${v[0]} = ${kept}[row * ${steps}u + k]; ${
+        storing(spec, steps, v, "k")
+      } }`
+      : loop(spec.phases.length, () => storing(spec, steps, v, "k")));
   return perItem(
     { count: spec.rows, name: "row", workgroup },
     `${spec.prologue ?? ""}
   ${phases.join("\n  ")}
   ${spec.finish ?? ""}
-  ${spec.map ? loop(spec.phases.length, () => storing(spec, steps, v, "k")) : ""}`,
+  ${mapping ?? ""}`,
   );
 }
 

@@ -61,6 +61,7 @@ const finiteMaximum: RowPhase = {
 const exponentials = (length: number, off = "top"): RowPhase => ({
   update: ([x]) => [`exp(${x} - ${rowType(length)}(${off}))`],
   folds: [{ name: "total", join: "add", value: ([x]) => x }],
+  costly: true,
 });
 
 const softmaxOp: Op<undefined> = defineOp<undefined>({

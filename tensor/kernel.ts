@@ -8,6 +8,8 @@ import type { Spec } from "./shape.ts";
 export interface AdapterProfile {
   /** A CPU pretending to be a GPU: no real workgroup memory, few lanes, 65,535 loop iterations per invocation. */
   readonly software: boolean;
+  /** Our own CPU device: no workgroup memory, no barriers, no lanes, one invocation after the other, vectors of four. */
+  readonly cpu?: boolean;
   /** Whether shaders may use f16; where not, it is stored all the same, and read as halves of words. */
   readonly f16: boolean;
   /** Whether shaders may use subgroup operations. */

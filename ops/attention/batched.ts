@@ -29,26 +29,27 @@ import {
   repeat,
   stored,
 } from "./problem.ts";
+import {
+  gradientsOnCpu,
+  padded,
+  panelBytes,
+  type Part,
+  SCORE_TILE,
+  scoresOnCpu,
+} from "./cpu_scores.ts";
 
 /** Rows and columns of scores that one invocation computes. */
-const TILE = 8;
+const TILE = SCORE_TILE;
 const WORKGROUP = 16;
 /** The most bytes of scores that are ever written. */
 const SCORE_BYTES = 64 << 20;
 
-const padded = (n: number) => Math.ceil(n / TILE) * TILE;
 /** Bytes of the scores of one head of one sample. */
 const headBytes = (p: Problem) => padded(p.T) * padded(p.S) * 4;
 
 /** Whether the scores of this problem may be written out, a few heads at a time. */
 export function batchedFits(p: Problem, profile: AdapterProfile): boolean {
   return p.D % 4 === 0 && headBytes(p) <= Math.min(SCORE_BYTES, profile.maxBinding);
-}
-
-/** Heads, counted over all samples, whose scores are in memory at one time. */
-interface Part extends Problem {
-  readonly first: number;
-  readonly heads: number;
 }
 
 /** The problem in parts whose scores fit together. */
@@ -69,9 +70,15 @@ export function batchedForward(p: Problem, ctx: KernelContext<AttentionAttrs>): 
   const parts = partsOf(p, ctx.profile);
   const { heads } = parts[0];
   return {
-    scratch: [heads * headBytes(p), heads * padded(p.T) * 4],
+    scratch: [
+      heads * headBytes(p),
+      heads * padded(p.T) * 4,
+      ...ctx.profile.cpu ? [panelBytes(parts[0])] : [],
+    ],
     dispatches: parts.flatMap((p) => [
-      scores(p, [read("q"), read("k"), score("SCORES", 0, "write")]),
+      ...ctx.profile.cpu
+        ? scoresOnCpu(p, ctx, score("SCORES", 0, "write"), 2)
+        : [scores(p, [read("q"), read("k"), score("SCORES", 0, "write")])],
       softmax(p, [
         score("SCORES", 0, "write"),
         { name: "FACTOR", ref: { scratch: 1 }, access: "write", type: "f32" },
@@ -110,15 +117,25 @@ export function batchedGrad(p: Problem, ctx: KernelContext<AttentionGradAttrs>):
   const parts = partsOf(p, ctx.profile);
   const bytes = parts[0].heads * headBytes(p);
   return {
-    scratch: [needsWeights ? bytes : 0, needsScores ? bytes : 0],
+    scratch: [
+      needsWeights ? bytes : 0,
+      needsScores ? bytes : 0,
+      ...ctx.profile.cpu ? [panelBytes(parts[0])] : [],
+    ],
     dispatches: parts.flatMap((p) => [
-      scoreGradients(p, needsWeights, needsScores, [
-        ...(needsScores
-          ? (["q", "k", "v", "g", "lse", "delta"] as const)
-          : (["q", "k", "lse"] as const)).map(read),
-        ...(needsWeights ? [score("WEIGHTS", 0, "write")] : []),
-        ...(needsScores ? [score("SCORES", 1, "write")] : []),
-      ]),
+      ...ctx.profile.cpu
+        ? gradientsOnCpu(p, ctx, {
+          weights: needsWeights ? score("SCORES", 0, "write") : undefined,
+          scores: needsScores ? score("SCORES", 1, "write") : undefined,
+          panel: 2,
+        })
+        : [scoreGradients(p, needsWeights, needsScores, [
+          ...(needsScores
+            ? (["q", "k", "v", "g", "lse", "delta"] as const)
+            : (["q", "k", "lse"] as const)).map(read),
+          ...(needsWeights ? [score("WEIGHTS", 0, "write")] : []),
+          ...(needsScores ? [score("SCORES", 1, "write")] : []),
+        ])],
       ...wanted.map((w, i) => product(p, w, i)),
     ]),
   };

@@ -4,8 +4,12 @@ import type { Spec } from "../../tensor/shape.ts";
 import { type Operand, u32 } from "./problem.ts";
 
 /** An input of the op as a buffer, read in vectors where its innermost extent allows. */
-function inputBuffer(name: string, input: number, spec: Spec): { buffer: BufferUse; width: 1 | 4 } {
-  const width = spec.shape.at(-1)! % 4 === 0 ? 4 : 1;
+function inputBuffer(
+  name: string,
+  input: number,
+  spec: Spec,
+  width: 1 | 4 = spec.shape.at(-1)! % 4 === 0 ? 4 : 1,
+): { buffer: BufferUse; width: 1 | 4 } {
   const type = storageType(spec.dtype, width);
   return { buffer: { name, ref: { input }, access: "read", type }, width };
 }
@@ -21,21 +25,34 @@ function read(name: string, width: 1 | 4, base: string, offset: string): string 
 
 /** Where the elements of a {@linkcode matrix} operand lie: strides in elements, 1 along the innermost axis. */
 export interface Strides {
-  readonly batch: number;
+  /** Of a batch: a stride, or an offset as a u32 expression in its number. */
+  readonly batch: number | ((z: string) => string);
   readonly row: number;
   readonly k: number;
   /** Offset of a segment, as a u32 expression in its number. */
   readonly segment?: (segment: string) => string;
 }
 
+const batchOffset = (batch: Strides["batch"]): string =>
+  typeof batch === "function" ? `${batch("z")} + ` : batch ? `z * ${batch}u + ` : "";
+
 /** A strided operand: a matrix in either orientation, or the weights of a convolution tap by tap. */
-export function matrix(name: string, input: number, spec: Spec, s: Strides): Operand {
-  const { buffer, width } = inputBuffer(name, input, spec);
+export function matrix(
+  name: string,
+  input: number,
+  spec: Spec,
+  s: Strides,
+  wanted?: 1 | 4,
+): Operand {
+  const { buffer, width } = inputBuffer(name, input, spec, wanted);
   return {
+    get narrow() {
+      return matrix(name, input, spec, s, 1);
+    },
     buffer,
     width,
     along: s.k === 1 ? "k" : "row",
-    row: (r, id) => `let ${id}r = ${s.batch ? `z * ${s.batch}u + ` : ""}${r} * ${s.row}u;`,
+    row: (r, id) => `let ${id}r = ${batchOffset(s.batch)}${r} * ${s.row}u;`,
     enter: (rowId, segment, id) =>
       `let ${id}p = ${rowId}r${s.segment ? ` + ${s.segment(segment)}` : ""};`,
     load: (id, k) => read(name, width, `${id}p`, s.k === 1 ? `(${k})` : `((${k}) * ${s.k}u)`),
@@ -66,6 +83,12 @@ export function sliding(name: string, input: number, spec: Spec, w: Sliding): Op
   const [h, wd] = w.rows;
   const sign = w.direction === 1 ? "+" : "-";
   return {
+    get narrow() {
+      return framed(name, this, w);
+    },
+    get copy() {
+      return framedCopy(buffer, spec, w);
+    },
     buffer,
     width,
     along: "k",
@@ -84,6 +107,43 @@ let ${id}p = ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u;`,
   };
 }
 
+/** The same windows over a copy that has one pixel of zeros in front: what lies outside the image reads that one. */
+function framed(name: string, wide: Operand, w: Sliding): Operand {
+  const sign = w.direction === 1 ? "+" : "-";
+  const operand: Operand = {
+    buffer: { name, ref: { scratch: 0 }, access: "read", type: "f32" },
+    width: 1,
+    along: "k",
+    get narrow() {
+      return operand;
+    },
+    row: wide.row,
+    enter: (rowId, segment, id) =>
+      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
+let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
+let ${id}p = select(0u, ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u + ${w.channels}u, ${id}y < ${w.height}u && ${id}x < ${w.width}u);`,
+    load: (id, k) => read(name, 1, `${id}p`, `(${k})`),
+  };
+  return operand;
+}
+
+function framedCopy(source: BufferUse, spec: Spec, w: Sliding): Operand["copy"] {
+  const width = w.channels % 4 === 0 ? 4 : 1;
+  const first = w.channels / width;
+  const steps = first + spec.shape.reduce((n, d) => n * d, 1) / width;
+  const at = `${source.name}[i - ${first}u]`;
+  const type = value(width);
+  return {
+    bytes: steps * width * 4,
+    source,
+    code: {
+      steps,
+      type,
+      body: `if (i < ${first}u) { framed[i] = ${type}(); } else { framed[i] = ${type}(${at}); }`,
+    },
+  };
+}
+
 /** Pixels as the summed index: row = channel, segment = (b, line of the output), k = place in that line, z = tap. */
 export interface Pixels {
   readonly height: number;
@@ -99,9 +159,18 @@ export interface Pixels {
 }
 
 /** The image side of a weight gradient: the pixel that each output pixel saw through tap z. */
-export function pixels(name: string, input: number, spec: Spec, w: Pixels): Operand {
-  const { buffer, width } = inputBuffer(name, input, spec);
+export function pixels(
+  name: string,
+  input: number,
+  spec: Spec,
+  w: Pixels,
+  wanted?: 1 | 4,
+): Operand {
+  const { buffer, width } = inputBuffer(name, input, spec, wanted);
   return {
+    get narrow() {
+      return pixels(name, input, spec, w, 1);
+    },
     buffer,
     width,
     along: "row",

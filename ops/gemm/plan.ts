@@ -2,26 +2,13 @@
  * From products to dispatches: picks tiles by shape and adapter, splits K where one pass would leave cores idle or loop
  * for too long, and joins the parts in a fixed order. The fused epilogue runs where final values are stored.
  */
-import {
-  type AdapterProfile,
-  type BufferUse,
-  type Dispatch,
-  type Epilogue,
-  type KernelPlan,
-  MAX_ITERATIONS,
-  perItem,
-  storageType,
-} from "../../tensor/kernel.ts";
+import { type Dispatch, type KernelPlan, MAX_ITERATIONS } from "../../tensor/kernel.ts";
 import { flopsOf, type Gemm } from "./problem.ts";
 import { type GemmKernel, iterationsOf, registerKernel, type RegisterTile } from "./register.ts";
 import { workgroupKernel, type WorkgroupTile } from "./workgroup.ts";
+import { type GemmContext, joinDispatch, partsOf, storeFunction } from "./store.ts";
+import { planOnCpu } from "./cpu_plan.ts";
 import { type Choice, chooseRegisterTile, chooseWorkgroupTile, lanesOf } from "./choose.ts";
-
-/** What the generator needs of a `KernelContext`. */
-export interface GemmContext {
-  readonly profile: AdapterProfile;
-  readonly epilogue: Epilogue;
-}
 
 /**
  * Plans products that together write one output of `size` elements (several where a strided convolution's input
@@ -34,6 +21,7 @@ export function planGemm(
   forced?: Choice<RegisterTile | WorkgroupTile>,
 ): KernelPlan {
   const { profile } = ctx;
+  if (profile.cpu && !forced) return planOnCpu(gemms, size, ctx);
   const lanes = lanesOf(profile);
   const choices = gemms.map((g): Choice<RegisterTile | WorkgroupTile> =>
     forced ?? (profile.software ? chooseRegisterTile(g, lanes) : chooseWorkgroupTile(g, profile))
@@ -42,13 +30,7 @@ export function planGemm(
   if (profile.software) {
     while (gemms.some((g) => iterationsOf(g, splits) > MAX_ITERATIONS)) splits++;
   }
-  const { width } = ctx.epilogue;
-  const part: BufferUse = {
-    name: "part",
-    ref: { scratch: 0 },
-    access: "write",
-    type: storageType("f32", width),
-  };
+  const part = partsOf(ctx.epilogue);
   const storing = splits > 1 ? [part] : ctx.epilogue.buffers;
   const dispatches = gemms.map((g, i): Dispatch => {
     const put = storeFunction(g, splits, size, ctx.epilogue);
@@ -63,55 +45,5 @@ export function planGemm(
   return {
     dispatches: [...dispatches, joinDispatch(gemms[0].label, part, splits, size, ctx)],
     scratch: [splits * size * 4],
-  };
-}
-
-/** WGSL of `put(m, n, z, split, value)`: stores four adjacent columns of a result, or of a part of one. */
-function storeFunction(g: Gemm, splits: number, size: number, epilogue: Epilogue): string {
-  const { width } = epilogue;
-  const store = (v: string) => {
-    if (splits === 1) return epilogue.store("index", v);
-    return `part[${
-      width === 4 ? `(split * ${size}u + index) >> 2u` : `split * ${size}u + index`
-    }] = ${v};`;
-  };
-  const signature = "fn put(m: u32, n: u32, z: u32, split: u32, value: vec4<f32>)";
-  if (width === 4) {
-    return `${signature} {
-  if (m < ${g.m}u & n < ${g.n}u) {
-    let index = ${g.index("m", "n", "z")};
-    ${store("value")}
-  }
-}`;
-  }
-  return `${signature} {
-  for (var q = 0u; q < 4u; q++) {
-    if (m < ${g.m}u & n + q < ${g.n}u) {
-      let index = ${g.index("m", "(n + q)", "z")};
-      ${store("value[q]")}
-    }
-  }
-}`;
-}
-
-/** Adds the parts of every element, first to last, and stores the sum through the epilogue. */
-function joinDispatch(
-  label: string,
-  part: BufferUse,
-  splits: number,
-  size: number,
-  ctx: GemmContext,
-): Dispatch {
-  const { width } = ctx.epilogue;
-  const steps = size / width;
-  return {
-    label: `${label} (join)`,
-    buffers: [{ ...part, access: "read" }, ...ctx.epilogue.buffers],
-    ...perItem(
-      { count: steps, name: "i" },
-      `var sum = part[i];
-  for (var s = 1u; s < ${splits}u; s++) { sum += part[s * ${steps}u + i]; }
-  ${ctx.epilogue.store(width === 4 ? "i * 4u" : "i", "sum")}`,
-    ),
   };
 }

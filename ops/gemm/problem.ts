@@ -26,6 +26,17 @@ export interface Operand {
   enter(rowId: string, segment: string, id: string): string;
   /** The element, or four of them as a vector, at place `k` of the segment; zero where there is nothing. */
   load(id: string, k: string): string;
+  /** The same, read element by element. */
+  readonly narrow: Operand;
+  /** Of windows that may lie outside the image: a copy of the image before it is read; {@linkcode narrow} reads that. */
+  readonly copy?: { readonly bytes: number; readonly source: BufferUse; readonly code: FramedCopy };
+}
+
+/** WGSL of a copy: how many steps it takes, and what each stores at `i` of the buffer `framed`. */
+export interface FramedCopy {
+  readonly steps: number;
+  readonly type: string;
+  readonly body: string;
 }
 
 /** One product. */

@@ -118,9 +118,10 @@ function joinDispatch(
 ): Dispatch {
   const runs = Math.ceil(l.pixels / run);
   const items = runs * l.channels;
-  const lanes = profile.software && items * part.sums.length <= 20_000 ? 1 : WORKGROUP;
+  const alone = profile.cpu || (profile.software && items * part.sums.length <= 20_000);
+  const lanes = alone ? 1 : WORKGROUP;
   const each = Math.ceil(items / lanes);
-  assertIterations(part.label, sumTurns(each) * part.sums.length);
+  if (!profile.cpu) assertIterations(part.label, sumTurns(each) * part.sums.length);
   const groups = l.images * l.groups;
   const workgroup = lanes === 1 ? SMALL : WORKGROUP;
   const perWorkgroup = workgroup / lanes;

@@ -20,16 +20,23 @@ import type { Device } from "../../device/device.ts";
 import { gpu } from "../../device/adapter.ts";
 
 let opened: Promise<Device> | undefined;
-/** The device that all tests share. */
+/** The device that all tests share: the environment variable `MOONGATE_DEVICE` chooses it. */
 export const testDevice = (): Promise<Device> => opened ??= gpu();
 
 const devices = new Map<boolean, Promise<Device>>();
-/** A device whose kernels are chosen as for a GPU (`false`) or for a software adapter (`true`), whatever it is. */
+/**
+ * A device whose kernels are chosen as for a GPU (`false`) or for a software adapter (`true`), whatever it is. The CPU
+ * device has no workgroup memory: kernels for GPUs always run on an adapter.
+ */
 export function deviceAs(software: boolean): Promise<Device> {
   let d = devices.get(software);
-  if (!d) devices.set(software, d = gpu({ software }));
+  if (!d) devices.set(software, d = gpu(software ? { software } : { software, backend: "webgpu" }));
   return d;
 }
+
+/** The dispatches that compute: without those that lay operands out for the CPU device. */
+export const computing = <T extends { readonly label: string }>(dispatches: readonly T[]): T[] =>
+  dispatches.filter(({ label }) => !/\((pack|frame)\)/.test(label));
 
 /** A small reproducible generator of uniform numbers in [−1, 1). */
 export function uniform(seed: number): () => number {

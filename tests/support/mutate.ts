@@ -93,6 +93,82 @@ function joined(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole;
 }
 
+/** Words that mean something in a program. */
+const WORDS = [
+  "0u",
+  "1u",
+  "4294967295u",
+  "65536u",
+  "-1",
+  "1.0",
+  "vec4<f32>",
+  "u32",
+  "f32",
+  "if",
+  "{",
+  "}",
+  "(",
+  ")",
+  ";",
+  "loop",
+  "return;",
+  "break;",
+  "continue;",
+  "+",
+  "-",
+  "*",
+  "/",
+  "%",
+  "<<",
+  ">>",
+  "<",
+  ">=",
+  "==",
+  "&&",
+  "|",
+  "=",
+  "var",
+  "let",
+  "workgroupBarrier();",
+  "exp",
+  "select",
+];
+
+/** Kinds of word; one of a kind in place of another often leaves a program. */
+const KINDS = [/^\d+u$/, /^\d+\.\d+$/, /^[-+*/%]$/, /^[<>]$/, /^(?:[a-z]\w*|\w+_\w*)$/];
+
+/** One to three changes to a text of words: mostly a word by another of its kind, else something left out, doubled, odd. */
+export function words(text: string, draw: Draw): string {
+  const held = text.match(/\w+(?:\.\d+)?|\s+|[^\w\s]/g) ?? [];
+  for (let changes = 1 + (draw.chance(0.3) ? draw.below(3) : 0); changes > 0; changes--) {
+    const kind = draw.of(KINDS);
+    const alike = held.flatMap((w, i) => kind.test(w) ? [i] : []);
+    if (draw.chance(0.8) && alike.length) {
+      const at = draw.of(alike);
+      const number = kind === KINDS[0] && draw.chance(0.5);
+      held[at] = number
+        ? `${draw.of([0, 1, parseInt(held[at]) + 1, parseInt(held[at]) * 1000, 0x7fffffff]) >>> 0}u`
+        : held[draw.of(alike)];
+      continue;
+    }
+    const at = draw.below(held.length);
+    switch (draw.below(4)) {
+      case 0:
+        held.splice(at, 1 + draw.below(3));
+        break;
+      case 1:
+        held.splice(at, 0, ...held.slice(at, at + 1 + draw.below(12)));
+        break;
+      case 2:
+        held[at] = draw.of(WORDS);
+        break;
+      case 3:
+        held.splice(at, 0, " ", draw.of(WORDS), " ");
+    }
+  }
+  return held.join("");
+}
+
 /** Values of JSON that are seldom thought of. */
 const ODD: readonly unknown[] = [
   null,

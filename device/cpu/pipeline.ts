@@ -1,0 +1,92 @@
+/** A kernel as a pipeline: checked when it is created, compiled for the grid and the lengths that it first runs with. */
+import { checked } from "./wgsl/check.ts";
+import type { Access, Func, Program, Store } from "./wgsl/tree.ts";
+import { strideOf } from "./wgsl/tree.ts";
+import type { Features } from "./wasm/features.ts";
+import { kernelBytes } from "./wasm/kernel.ts";
+import type { MemoryKind } from "./wasm/module.ts";
+import { type Findings, findings } from "./wasm/ranges.ts";
+
+/** Most invocations in a workgroup, as WebGPU's limits name them. */
+export const WORKGROUP = { invocations: 1024, x: 1024, y: 1024, z: 64 } as const;
+
+/** A text that may be a module. */
+export class ShaderModule {
+  readonly program: Program | undefined;
+  readonly error: Error | undefined;
+  constructor(readonly label: string, code: string) {
+    try {
+      this.program = checked(code);
+    } catch (error) {
+      this.error = error as Error;
+    }
+  }
+}
+
+/** Compiles one kernel, once for each way of calling it that differs. */
+export class Kernel {
+  readonly #findings = new Map<string, Findings>();
+  readonly #numbers = new Map<string, number>();
+
+  /** @param add registers a compiled module and gives its number */
+  constructor(
+    readonly label: string,
+    readonly program: Program,
+    readonly entry: Func,
+    readonly how: { readonly features: Features; readonly careful: boolean },
+    readonly add: (m: WebAssembly.Module) => number,
+  ) {}
+
+  /** Number of the compiled kernel for this grid and these lengths of the buffers, in elements. */
+  numberFor(grid: readonly number[], lengths: readonly number[], memory: MemoryKind): number {
+    const call = `${memory.wide ? "wide" : ""}${grid};${lengths}`;
+    let number = this.#numbers.get(call);
+    if (number !== undefined) return number;
+    let found = this.#findings.get(`${grid}`);
+    if (!found) this.#findings.set(`${grid}`, found = findings(this.entry, grid));
+    const unsure = new Set<Access | Store>();
+    const marks: number[] = [];
+    let place = 0;
+    for (const [access, { lo, hi }] of found.indices) {
+      if (this.how.careful || lo < 0 || hi >= lengths[access.buffer.slot]) {
+        unsure.add(access);
+        marks.push(place);
+      }
+      place++;
+    }
+    // Other lengths that leave the same accesses unsure give the same module.
+    const build = `${memory.wide ? "wide" : ""}${grid}:${marks}`;
+    number = this.#numbers.get(build);
+    if (number === undefined) {
+      const { program, entry, how: { features } } = this;
+      const bytes = kernelBytes({ program, entry, findings: found, unsure, memory, features });
+      number = this.add(new WebAssembly.Module(bytes));
+      this.#numbers.set(build, number);
+    }
+    this.#numbers.set(call, number);
+    return number;
+  }
+
+  /** Elements of a binding of so many bytes. */
+  lengthOf(slot: number, bytes: number): number {
+    return Math.floor(bytes / strideOf(this.program.buffers[slot].element));
+  }
+}
+
+/** The entry point of a module, or an error that says what is wrong with it. */
+export function entryOf(module: ShaderModule, name: string | undefined): Func {
+  if (!module.program) throw module.error ?? new Error("the module is invalid");
+  const entries = module.program.functions.filter((f) => f.entry);
+  const entry = name === undefined && entries.length === 1
+    ? entries[0]
+    : entries.find((f) => f.name === name);
+  if (!entry) {
+    const there = entries.length ? `; there is ${entries.map((f) => f.name).join(", ")}` : "";
+    throw new Error(`the module has no entry point "${name ?? "main"}"${there}`);
+  }
+  const [x, y, z] = entry.entry!.size;
+  if (x > WORKGROUP.x || y > WORKGROUP.y || z > WORKGROUP.z || x * y * z > WORKGROUP.invocations) {
+    throw new Error(`a workgroup of ${x} × ${y} × ${z} invocations is too large`);
+  }
+  return entry;
+}

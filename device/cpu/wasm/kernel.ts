@@ -1,0 +1,254 @@
+/**
+ * A checked kernel → a WebAssembly module. Its function "main" takes the address of the arguments and a range of
+ * workgroups, and runs them one after the other; invocations of a workgroup are turns of a loop.
+ */
+import {
+  type Access,
+  type Buffer,
+  type Expr,
+  type Func,
+  partsOf,
+  type Program,
+  type Stmt,
+  type Store,
+} from "../wgsl/tree.ts";
+import type { Code } from "./code.ts";
+import { Expressions, resultOf } from "./expression.ts";
+import type { Features } from "./features.ts";
+import { Code as NewCode } from "./code.ts";
+import { mathOf, needs } from "./math.ts";
+import { HOST, type MemoryKind, moduleBytes } from "./module.ts";
+import type { Findings } from "./ranges.ts";
+import { valueType } from "./scalars.ts";
+import { Statements } from "./statement.ts";
+import { type Target, Writer } from "./writer.ts";
+
+/** Turns that the endless-looking loops of one invocation may take before it is taken to hang. */
+const FUEL = 2 ** 28;
+
+/** What a module is made for. */
+export interface Build {
+  readonly program: Program;
+  readonly entry: Func;
+  readonly findings: Findings;
+  /** The accesses that may go past the end of their buffer. */
+  readonly unsure: ReadonlySet<Access | Store>;
+  readonly memory: MemoryKind;
+  readonly features: Features;
+}
+
+/** Bytes of the module. */
+export function kernelBytes(build: Build): Uint8Array<ArrayBuffer> {
+  const functions = reached(build.entry);
+  const math: string[] = [];
+  const mathIndex = (name: string): number => {
+    for (const n of needs(name)) mathIndex(n);
+    if (!math.includes(name)) math.push(name);
+    return HOST.length + functions.length + math.indexOf(name);
+  };
+  const target: Target = {
+    memory: build.memory,
+    features: build.features,
+    findings: build.findings,
+    unsure: (a) => build.unsure.has(a),
+    indexOf: (f) => HOST.length + functions.indexOf(f),
+    mathIndex,
+    hostIndex: (name) => (HOST as readonly string[]).indexOf(name),
+  };
+  const codes = functions.map((f) => f.entry ? entryCode(f, target) : functionCode(f, target));
+  for (let i = 0; i < math.length; i++) {
+    const code = new NewCode(["v128"], ["v128"]);
+    mathOf(math[i], code, 0, (name) => code.call(mathIndex(name)));
+    codes.push(code);
+  }
+  return moduleBytes(codes, functions.indexOf(build.entry), build.memory);
+}
+
+/** The entry point and what it calls, directly or not. */
+function reached(f: Func, found: Func[] = []): Func[] {
+  if (!found.includes(f)) {
+    found.push(f);
+    for (const g of f.calls) reached(g, found);
+  }
+  return found;
+}
+
+function begin(f: Func, target: Target, parameters: Parameters<typeof parametersOf>[0]) {
+  const expressions = new Expressions(() => writer);
+  const writer: Writer = new Writer(
+    target,
+    parametersOf(parameters),
+    resultOf(f.result),
+    (e) => expressions.emit(e),
+  );
+  const used = new Set<Buffer>();
+  const checked = new Set<Buffer>();
+  buffersIn(f.body, (a) => {
+    used.add(a.buffer);
+    if (target.unsure(a)) checked.add(a.buffer);
+  });
+  writer.bind(used, checked);
+  return { writer, expressions };
+}
+
+const parametersOf = (parameters: readonly ("i32" | { type: Expr["type"] })[]) =>
+  parameters.map((p) => p === "i32" ? p : valueType(p.type));
+
+/** Whether statements have a loop whose turns must be counted. */
+function counts(body: readonly Stmt[], target: Target): boolean {
+  return body.some((s) =>
+    s.kind === "loop"
+      ? target.findings.endless.has(s) || counts(s.body, target)
+      : s.kind === "if"
+      ? counts(s.then, target) || counts(s.otherwise, target)
+      : s.kind === "block" && counts(s.body, target)
+  );
+}
+
+function functionCode(f: Func, target: Target): Code {
+  const { writer, expressions } = begin(f, target, f.parameters);
+  const { code } = writer;
+  f.parameters.forEach((p, i) => writer.name(p, 1 + i));
+  const fuel = counts(f.body, target) ? code.local("i32") : undefined;
+  if (fuel !== undefined) {
+    code.i32(FUEL);
+    code.set(fuel);
+  }
+  new Statements(writer, expressions, fuel, undefined).all(f.body);
+  if (f.result) code.op("unreachable");
+  return code;
+}
+
+/** Offsets of the grid in the arguments. */
+export const GRID = { x: 0, y: 4, z: 8 } as const;
+
+function entryCode(f: Func, target: Target): Code {
+  const { writer, expressions } = begin(f, target, ["i32", "i32"]);
+  const { code } = writer;
+  const { size, inputs } = f.entry!;
+  const count = size[0] * size[1] * size[2];
+  const grid = Object.values(GRID).map((at) => {
+    const local = code.local("i32");
+    code.get(0);
+    code.memory("i32.load", at);
+    code.set(local);
+    return local;
+  });
+  const [FROM, TO] = [1, 2];
+  const workgroup = [0, 1, 2].map(() => code.local("i32"));
+  const index = code.local("i32");
+  const fuel = counts(f.body, target) ? code.local("i32") : undefined;
+  const finished = code.open("block");
+  code.get(FROM);
+  code.get(TO);
+  code.op("i32.ge_u");
+  code.branch(finished, true);
+  const groups = code.open("loop");
+  /** `(of / below) % extent`. */
+  const digit = (to: number, of: number, below: readonly number[], extent?: number) => {
+    code.get(of);
+    for (const b of below) {
+      code.get(b);
+      code.op("i32.div_u");
+    }
+    if (extent !== undefined) {
+      code.get(extent);
+      code.op("i32.rem_u");
+    }
+    code.set(to);
+  };
+  digit(workgroup[0], FROM, [], grid[0]);
+  digit(workgroup[1], FROM, [grid[0]], grid[1]);
+  digit(workgroup[2], FROM, [grid[0], grid[1]]);
+  code.i32(0);
+  code.set(index);
+  const invocations = count > 1 ? code.open("loop") : 0;
+  if (fuel !== undefined) {
+    code.i32(FUEL);
+    code.set(fuel);
+  }
+  inputs.forEach((name, i) => {
+    const p = f.parameters[i];
+    if (name === "local_invocation_index") writer.name(p, index);
+    else if (name === "workgroup_id") writer.tell(p, workgroup);
+    else if (name === "num_workgroups") writer.tell(p, grid);
+    else {writer.tell(
+        p,
+        places(code, index, size, name === "global_invocation_id" ? workgroup : undefined),
+      );}
+  });
+  const left = code.open("block");
+  new Statements(writer, expressions, fuel, left).all(f.body);
+  code.close();
+  const next = (local: number) => {
+    code.get(local);
+    code.i32(1);
+    code.op("i32.add");
+    code.tee(local);
+  };
+  if (invocations) {
+    next(index);
+    code.i32(count);
+    code.op("i32.lt_u");
+    code.branch(invocations, true);
+    code.close();
+  }
+  next(FROM);
+  code.get(TO);
+  code.op("i32.lt_u");
+  code.branch(groups, true);
+  code.close();
+  code.close();
+  return code;
+}
+
+/** The three coordinates of an invocation, in its workgroup or in the grid. */
+function places(
+  code: Code,
+  index: number,
+  size: readonly [number, number, number],
+  workgroup: readonly number[] | undefined,
+): number[] {
+  let below = 1;
+  return size.map((extent, d) => {
+    const local = code.local("i32");
+    code.get(index);
+    code.i32(below);
+    code.op("i32.div_u");
+    code.i32(extent);
+    code.op("i32.rem_u");
+    if (workgroup) {
+      code.get(workgroup[d]);
+      code.i32(extent);
+      code.op("i32.mul");
+      code.op("i32.add");
+    }
+    code.set(local);
+    below *= extent;
+    return local;
+  });
+}
+
+function buffersIn(body: readonly Stmt[], found: (a: Access | Store) => void): void {
+  const inside = (e: Expr | undefined): void => {
+    if (!e) return;
+    if (e.kind === "load") found(e);
+    partsOf(e).forEach(inside);
+  };
+  for (const s of body) {
+    if (s.kind === "store") {
+      found(s);
+      [s.index, s.lane, s.value].forEach(inside);
+    } else if (s.kind === "if") {
+      inside(s.test);
+      buffersIn(s.then, found);
+      buffersIn(s.otherwise, found);
+    } else if (s.kind === "loop") {
+      [s.test, s.leave].forEach(inside);
+      buffersIn(s.body, found);
+      buffersIn(s.update, found);
+    } else if (s.kind === "block") buffersIn(s.body, found);
+    else if (s.kind === "setLane") [s.lane, s.value].forEach(inside);
+    else if ("value" in s) inside(s.value);
+  }
+}

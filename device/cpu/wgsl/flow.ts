@@ -1,0 +1,35 @@
+/** Rules about ways through a program: functions that return a value always do, and none calls itself. */
+import { WgslError } from "./error.ts";
+import type { Func, Stmt } from "./tree.ts";
+
+/** Whether every way through these statements returns. */
+export function leaves(body: readonly Stmt[]): boolean {
+  return body.some((s) =>
+    s.kind === "return" ||
+    (s.kind === "block" && leaves(s.body)) ||
+    (s.kind === "if" && leaves(s.then) && leaves(s.otherwise)) ||
+    (s.kind === "loop" && !s.test && !s.leave && !breaks(s.body))
+  );
+}
+
+function breaks(body: readonly Stmt[]): boolean {
+  return body.some((s) =>
+    s.kind === "break" || (s.kind === "block" && breaks(s.body)) ||
+    (s.kind === "if" && (breaks(s.then) || breaks(s.otherwise)))
+  );
+}
+
+/** Throws where functions call each other in a circle. */
+export function refuseRecursion(functions: readonly Func[]): void {
+  const done = new Set<Func>();
+  const open = new Set<Func>();
+  const visit = (f: Func) => {
+    if (done.has(f)) return;
+    if (open.has(f)) throw new WgslError(f.line, `${f.name} calls itself`);
+    open.add(f);
+    f.calls.forEach(visit);
+    open.delete(f);
+    done.add(f);
+  };
+  functions.forEach(visit);
+}

@@ -1,0 +1,70 @@
+/** What a worker does: it waits for messages, each of which is one submit, and works through its jobs. */
+import type { Main, runJobs } from "./jobs.ts";
+
+/** A submit, as workers hear of it. */
+export interface Run {
+  /** Its number: a worker that comes when it is over finds another number in the list. */
+  readonly run: number;
+  readonly memory: WebAssembly.Memory;
+  readonly wide: boolean;
+  /** Word at which the list begins. */
+  readonly base: number;
+  /** Kernels that are new since the last message, by number. */
+  readonly kernels: readonly (readonly [id: number, module: WebAssembly.Module])[];
+  /** Whether the sender does not look on, and wants to be told. */
+  readonly tell: boolean;
+}
+
+interface Port {
+  on?(event: "message", f: (m: Run) => void): void;
+  onmessage?: (e: { data: Run }) => void;
+  postMessage(m: unknown): void;
+}
+
+/** The whole of a worker; it must be self-contained, since it is sent as text. */
+async function work(jobs: typeof runJobs): Promise<void> {
+  let port = globalThis as unknown as Port;
+  const here = globalThis as unknown as { process?: { versions?: { node?: string } } };
+  if (here.process?.versions?.node) {
+    const threads = await import("node:worker_threads");
+    port = threads.parentPort as unknown as Port ?? port;
+  }
+  const modules = new Map<number, WebAssembly.Module>();
+  const mains = new Map<number, Main>();
+  let bound: WebAssembly.Memory | undefined;
+  const hear = ({ run, memory, wide, base, kernels, tell }: Run) => {
+    for (const [id, module] of kernels) modules.set(id, module);
+    if (bound !== memory) {
+      bound = memory;
+      mains.clear();
+    }
+    const words = new Int32Array(memory.buffer);
+    Atomics.add(words, base + 1, 1);
+    let failure: string | undefined;
+    try {
+      if (Atomics.load(words, base) === run) {
+        const h = { sin: Math.sin, cos: Math.cos, tan: Math.tan, pow: Math.pow };
+        const kernelOf = (id: number): Main => {
+          let main = mains.get(id);
+          if (!main) {
+            const { exports } = new WebAssembly.Instance(modules.get(id)!, { d: { memory }, h });
+            mains.set(id, main = exports.main as Main);
+          }
+          return main;
+        };
+        jobs(words, base, kernelOf, wide, Infinity);
+      }
+    } catch (error) {
+      failure = String(error);
+    }
+    Atomics.sub(words, base + 1, 1);
+    Atomics.notify(words, base + 1);
+    if (tell || failure) port.postMessage({ run, failure });
+  };
+  if (port.on) port.on("message", hear);
+  else port.onmessage = (e) => hear(e.data);
+}
+
+/** The text of a worker. */
+export const workerText = (jobs: typeof runJobs): string =>
+  `(${work})(${jobs}).catch((e) => { throw e; });`;

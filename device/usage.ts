@@ -1,0 +1,13 @@
+/** WebGPU's usage bits by name. They are globals only where there is WebGPU, and the CPU device needs none. */
+
+/** What a buffer is for. */
+export const BufferUsage = {
+  MAP_READ: 0x1,
+  COPY_SRC: 0x4,
+  COPY_DST: 0x8,
+  STORAGE: 0x80,
+  QUERY_RESOLVE: 0x200,
+} as const;
+
+/** Which shaders see a binding. */
+export const COMPUTE_STAGE = 0x4;

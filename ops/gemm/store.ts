@@ -1,0 +1,74 @@
+/** Where values of a product go: stored through the fused epilogue, or first as parts that are joined in a fixed order. */
+import {
+  type AdapterProfile,
+  type BufferUse,
+  type Dispatch,
+  type Epilogue,
+  perItem,
+  storageType,
+} from "../../tensor/kernel.ts";
+import type { Gemm } from "./problem.ts";
+
+/** What the generator needs of a `KernelContext`. */
+export interface GemmContext {
+  readonly profile: AdapterProfile;
+  readonly epilogue: Epilogue;
+}
+
+/** Scratch buffer 0 as the parts of a split product. */
+export const partsOf = ({ width }: Epilogue): BufferUse => ({
+  name: "part",
+  ref: { scratch: 0 },
+  access: "write",
+  type: storageType("f32", width),
+});
+
+/** WGSL of `put(m, n, z, split, value)`: stores four adjacent columns of a result, or of a part of one. */
+export function storeFunction(g: Gemm, splits: number, size: number, epilogue: Epilogue): string {
+  const { width } = epilogue;
+  const store = (v: string) => {
+    if (splits === 1) return epilogue.store("index", v);
+    return `part[${
+      width === 4 ? `(split * ${size}u + index) >> 2u` : `split * ${size}u + index`
+    }] = ${v};`;
+  };
+  const signature = "fn put(m: u32, n: u32, z: u32, split: u32, value: vec4<f32>)";
+  if (width === 4) {
+    return `${signature} {
+  if (m < ${g.m}u && n < ${g.n}u) {
+    let index = ${g.index("m", "n", "z")};
+    ${store("value")}
+  }
+}`;
+  }
+  return `${signature} {
+  for (var q = 0u; q < 4u; q++) {
+    if (m < ${g.m}u && n + q < ${g.n}u) {
+      let index = ${g.index("m", "(n + q)", "z")};
+      ${store("value[q]")}
+    }
+  }
+}`;
+}
+
+/** Adds the parts of every element, first to last, and stores the sum through the epilogue. */
+export function joinDispatch(
+  label: string,
+  part: BufferUse,
+  splits: number,
+  size: number,
+  { epilogue }: GemmContext,
+): Dispatch {
+  const { width } = epilogue;
+  const steps = size / width;
+  return {
+    label: `${label} (join)`,
+    buffers: [{ ...part, access: "read" }, ...epilogue.buffers],
+    ...perItem(
+      { count: steps, name: "i" },
+      `var sum = part[i];
+  for (var s = 1u; s < ${splits}u; s++) { sum += part[s * ${steps}u + i]; }
+  ${epilogue.store(width === 4 ? "i * 4u" : "i", "sum")}`,
+    ),
+  };
+}
