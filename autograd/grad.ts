@@ -2,6 +2,7 @@
 import { expectTensor, type Tensor } from "../tensor/tensor.ts";
 import { expectArray, expectFunction } from "../tensor/arguments.ts";
 import { reverse } from "../tensor/reverse.ts";
+import { isFloat } from "../tensor/dtype.ts";
 import { sameShape, ShapeError, show } from "../tensor/shape.ts";
 import { flatten, mapTree, type Tree } from "../tensor/tree.ts";
 import { variable } from "../ops/gradient.ts";
@@ -49,7 +50,7 @@ export interface ValueAndGrad<T> {
  * otherwise, even if it is one of them.
  *
  * @param loss a pure function from parameters to a tensor of one element
- * @returns a function of the parameters that throws ShapeError when the loss has several elements, and TypeError when it, or
+ * @returns a function of the parameters that throws ShapeError when the loss has several elements or is of integers, and TypeError when it, or
  *   a parameter, is no tensor
  * @throws TypeError when `loss` is no function
  */
@@ -67,6 +68,14 @@ export function valueAndGrad<T extends Tree<Tensor>>(
     expectTensor("valueAndGrad", "what the loss returned", value);
     if (value.size !== 1) {
       throw new ShapeError("valueAndGrad", `the loss is ${show(value.spec)}, not one element`);
+    }
+    if (!isFloat(value.dtype)) {
+      throw new ShapeError(
+        "valueAndGrad",
+        `the loss is ${
+          show(value.spec)
+        }: whole numbers have no derivative, cast to f32 before what counts`,
+      );
     }
     const leaves = flatten<Tensor>(own).map(([, t]) => t);
     const seed = expand(literal(1, value.dtype), value.shape);

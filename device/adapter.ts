@@ -51,7 +51,12 @@ export async function requestAdapter(): Promise<GPUAdapter | null> {
  * @throws AdapterError when WebGPU is missing, no adapter answers, or only a software one does and `hardware` is set
  */
 export async function gpu(options: GpuOptions = {}): Promise<Device> {
-  expectOptions("gpu", 0, options, ["hardware", "software", "f16", "onCompile"]);
+  expectOptions("gpu", 0, options, {
+    hardware: "true or false",
+    software: "true or false",
+    f16: "true or false",
+    onCompile: "function",
+  });
   const adapter = await requestAdapter();
   if (!adapter) {
     throw new AdapterError(

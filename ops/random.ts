@@ -176,7 +176,7 @@ const normalOp = defineDraw("randomNormal");
 function draw(op: Op<DrawAttrs>, key: Tensor, shape: Shape, options: DrawOptions): Tensor {
   expectTensors(op.name, { key });
   expectShape(op.name, 1, shape);
-  expectOptions(op.name, 2, options, ["stream"]);
+  expectOptions(op.name, 2, options, { stream: "number" });
   return apply(op, [key], { shape, stream: options.stream ?? 0 })[0];
 }
 

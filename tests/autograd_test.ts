@@ -86,7 +86,7 @@ Deno.test("a cotangent of another shape or type than its tensor is refused", () 
   assertThrows(
     () => vjp([[sum(x), tensor([1, 1, 1])]], [x]),
     ShapeError,
-    "output 0 is []f32, its cotangent [3]f32",
+    "output 0 is f32[], its cotangent f32[3]",
   );
   assertThrows(() => vjp([[square(x), tensor([1, 1], [2], "f16")]], [x]), ShapeError, "[2]f16");
 });
