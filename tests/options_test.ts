@@ -1,6 +1,12 @@
 // Options and hyper-parameters: a value of another kind, or one that can mean nothing, is refused by name before anything is
 // traced; what an optimizer returns has its parameters' shapes and types.
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import * as library from "../mod.ts";
 import { relativeError, testDevice } from "./support/check.ts";
 
@@ -65,6 +71,32 @@ Deno.test("an option of another kind is refused by its name, whatever it is", ()
   }
 });
 
+Deno.test("debugRun, profile, explain and keys name what they cannot take", async () => {
+  const step = library.compile(device, (t: library.Tensor) => library.add(t, 1));
+  const cases: [() => unknown, string][] = [
+    [() => api.debugRun(step, [x], { tolerance: "1" }), 'options.tolerance is the string "1"'],
+    [() => api.debugRun(step, [x], { references: false }), 'no option "references"'],
+    [() => api.debugRun(step, x), "argument 2 (args) is the tensor f32[2,2], not the list"],
+    [() => api.profile(step, [x], { repeat: 5 }), 'no option "repeat"'],
+    [() => api.profile(step, [x], { repeats: NaN }), "options.repeats must be a whole number"],
+    [() => api.profile(step, [x], { wall: 1 }), "options.wall is the number 1"],
+    [() => api.explain(step), "argument 1 (plan) is the function call, not a plan"],
+    [() => api.explain(), "argument 1 (plan) is undefined, not a plan"],
+    [() => api.foldIn(3, 1), "foldIn: argument 1 (key) is the number 3"],
+    [() => api.foldIn(x, 1), "foldIn: argument 1 (key) is the tensor"],
+    [() => api.foldIn([1], 1), "the key is [1], not two u32"],
+    [() => api.foldIn([1, NaN], 1), "the key is [1,NaN], not two u32"],
+    [() => api.foldIn([1, 2, 3], 1), "not two u32"],
+    [() => api.foldIn([-1, 2 ** 32], 1), "not two u32"],
+    [() => api.foldIn([1, 2], 1n), "foldIn: argument 2 (data) is the bigint 1n"],
+    [() => api.foldIn([1, 2], x), "foldIn: argument 2 (data) is the tensor"],
+  ];
+  for (const [call, message] of cases) {
+    await assertRejects(async () => await call(), Error, message);
+  }
+  step.free();
+});
+
 Deno.test("an option that is undefined is one that was left out", () => {
   for (const [call, options] of Object.values(OPTIONS)) {
     for (const option of Object.keys(options)) {
@@ -124,7 +156,7 @@ Deno.test("gradients, moments and rates that would change a parameter's shape or
   ];
   const state = api.adamInit(named);
   for (const w of odd) {
-    const alike = (name: string) => `${name}["w"] is ${library.Tensor && w.dtype}[${w.shape}], `;
+    const alike = (name: string) => `${name}["w"] is ${w.dtype}[${w.shape}], `;
     assertThrows(() => api.sgd(named, { w }, 1), library.ShapeError, alike("sgd: grads"));
     const of = (s: Any, g: Any) => () => api.adamw(s, g, { rate: 1 });
     assertThrows(of(state, { w }), library.ShapeError, alike("adamw: grads"));
