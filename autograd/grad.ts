@@ -50,7 +50,7 @@ export interface ValueAndGrad<T> {
  * otherwise, even if it is one of them.
  *
  * @param loss a pure function from parameters to a tensor of one element
- * @returns a function of the parameters that throws ShapeError when the loss has several elements or is a whole number, and TypeError when it, or
+ * @returns a function of the parameters that throws ShapeError when the loss has several elements or is of integers, and TypeError when it, or
  *   a parameter, is no tensor
  * @throws TypeError when `loss` is no function
  */
@@ -66,8 +66,16 @@ export function valueAndGrad<T extends Tree<Tensor>>(
     const own = mapTree<Tensor, Tensor>(params, variable) as T;
     const value = loss(own);
     expectTensor("valueAndGrad", "what the loss returned", value);
-    if (value.size !== 1 || !isFloat(value.dtype)) {
-      throw new ShapeError("valueAndGrad", `the loss is ${show(value.spec)}, not one f32 or f16`);
+    if (value.size !== 1) {
+      throw new ShapeError("valueAndGrad", `the loss is ${show(value.spec)}, not one element`);
+    }
+    if (!isFloat(value.dtype)) {
+      throw new ShapeError(
+        "valueAndGrad",
+        `the loss is ${
+          show(value.spec)
+        }: whole numbers have no derivative, cast to f32 before what counts`,
+      );
     }
     const leaves = flatten<Tensor>(own).map(([, t]) => t);
     const seed = expand(literal(1, value.dtype), value.shape);

@@ -10,6 +10,9 @@ import { flatten } from "../tensor/tree.ts";
 import { add, div, minimum, mul, sqrt, square, sub } from "../ops/elementwise/arithmetic.ts";
 import type { Operand } from "../ops/elementwise/map.ts";
 import { expand, sum } from "../ops/broadcast.ts";
+import { reshape } from "../ops/movement.ts";
+import { cast } from "../ops/elementwise/cast.ts";
+import { sameShape, ShapeError, show } from "../tensor/shape.ts";
 import { literal, scalar } from "../ops/leaf.ts";
 
 /** Named parameters, gradients or moments. */
@@ -53,15 +56,45 @@ export function adamInit(params: Named): AdamState {
   return { params, m: zeros(), v: zeros(), corrections: [scalar(0), scalar(0)] };
 }
 
-/** One AdamW step (Loshchilov & Hutter 2019, algorithm 2, with the decay scaled by the rate as in PyTorch). */
+/**
+ * One AdamW step (Loshchilov & Hutter 2019, algorithm 2, with the decay scaled by the rate as in PyTorch).
+ *
+ * @throws ShapeError when a gradient or a moment has not its parameter's shape and type, or a parameter is no f32
+ * @throws RangeError when a rate, a decay or ε is below 0 or not finite, or a β does not lie from 0 to below 1
+ */
 export function adamw(state: AdamState, grads: Named, options: AdamOptions): AdamState {
   expectNamed("adamw", "state.params", state?.params);
   expectNamed("adamw", "grads", grads, state.params);
-  expectOptions("adamw", 2, options, ["rate", "scale", "beta1", "beta2", "epsilon", "decay"]);
-  if (typeof options.rate !== "number") {
-    expectTensor("adamw", "options.rate", options.rate, " or a number");
-  }
+  expectAlike("adamw", { params: state.params, grads, m: state.m, v: state.v });
+  expectOptions("adamw", 2, options, {
+    rate: "any",
+    scale: "function",
+    beta1: "number",
+    beta2: "number",
+    epsilon: "number",
+    decay: "number",
+  });
+  const given = rateOf("adamw", "options.rate", options.rate);
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, decay = 0.01, scale } = options;
+  for (const [name, beta] of Object.entries({ beta1, beta2 })) {
+    // 1 takes nothing in; as an f32, which computes it, just below 1 is 1 too.
+    expectRange(
+      "adamw",
+      `options.${name}`,
+      beta,
+      beta >= 0 && Math.fround(beta) < 1,
+      "from 0 to below 1",
+    );
+  }
+  expectSize("adamw", "options.epsilon", epsilon);
+  expectSize("adamw", "options.decay", decay);
+  for (const [k, p] of Object.entries(state.params)) {
+    if (p.dtype === "f32") continue;
+    throw new ShapeError(
+      "adamw",
+      `params["${k}"] is ${show(p.spec)}; f32 is trained, cast it first`,
+    );
+  }
   const average = (old: Tensor, x: Tensor, beta: number) => add(mul(old, beta), mul(x, 1 - beta));
   const correction1 = add(mul(state.corrections[0], beta1), 1 - beta1);
   const correction2 = add(mul(state.corrections[1], beta2), 1 - beta2);
@@ -70,27 +103,40 @@ export function adamw(state: AdamState, grads: Named, options: AdamOptions): Ada
   const params = mapNamed(state.params, (p, k) => {
     const direction = div(div(m[k], correction1), add(sqrt(div(v[k], correction2)), epsilon));
     const factor = scale?.(k) ?? 1;
-    const rate = factor === 1 ? options.rate : mul(options.rate, factor);
+    expectSize("adamw", `options.scale("${k}")`, factor);
+    const rate = factor === 1 ? given : mul(given, factor);
     const shrunk = decay === 0 ? p : mul(p, sub(1, mul(rate, decay)));
     return sub(shrunk, mul(rate, direction));
   });
   return { params, m, v, corrections: [correction1, correction2] };
 }
 
-/** Plain gradient descent: p − rate · g. */
+/**
+ * Plain gradient descent: p − rate · g.
+ *
+ * @throws ShapeError when a gradient has not its parameter's shape and type; RangeError when the rate is below 0
+ */
 export function sgd(params: Named, grads: Named, rate: Operand): Named {
   expectNamed("sgd", "params", params);
   expectNamed("sgd", "grads", grads, params);
-  return mapNamed(params, (p, k) => sub(p, mul(rate, grads[k])));
+  expectAlike("sgd", { params, grads });
+  const step = rateOf("sgd", "argument 3 (rate)", rate);
+  return mapNamed(params, (p, k) => sub(p, mul(step, grads[k])));
 }
 
-/** Gradients scaled down together so that their global L2 norm is at most `maxNorm`; and that norm. */
+/**
+ * Gradients scaled down together so that their global L2 norm is at most `maxNorm`; and that norm, in f32.
+ *
+ * @throws RangeError when `maxNorm` is below 0 or NaN
+ */
 export function clipByGlobalNorm(grads: Named, maxNorm: number): { grads: Named; norm: Tensor } {
   expectNamed("clipByGlobalNorm", "grads", grads);
-  const squares = flatten<Tensor>(grads).map(([, g]) => sum(square(g)));
-  const norm = sqrt(squares.reduce((a, b) => add(a, b)));
+  expectSize("clipByGlobalNorm", "argument 2 (maxNorm)", maxNorm, true);
+  // In f32 also of f16, whose squares leave its range.
+  const squares = flatten<Tensor>(grads).map(([, g]) => sum(square(cast(g, "f32"))));
+  const norm = sqrt(squares.reduce((a, b) => add(a, b), scalar(0)));
   const scale = minimum(div(maxNorm, add(norm, 1e-6)), 1);
-  return { grads: mapNamed(grads, (g) => mul(g, scale)), norm };
+  return { grads: mapNamed(grads, (g) => cast(mul(cast(g, "f32"), scale), g.dtype)), norm };
 }
 
 /** Refuses what is no object of tensors by name, or lacks one of the names that it should have. */
@@ -101,6 +147,44 @@ function expectNamed(op: string, name: string, x: unknown, names: object = {}): 
   for (const key of Object.keys({ ...names, ...x })) {
     expectTensor(op, `${name}["${key}"]`, (x as Record<string, unknown>)[key]);
   }
+}
+
+/** Refuses tensors of one name that have not one shape and element type: broadcasting would change the parameter's. */
+function expectAlike(op: string, of: Readonly<Record<string, Named>>): void {
+  const [[first, params], ...others] = Object.entries(of);
+  for (const [name, tensors] of others) {
+    expectNamed(op, name, tensors, params);
+    for (const [k, p] of Object.entries(params)) {
+      if (sameShape(p.shape, tensors[k].shape) && p.dtype === tensors[k].dtype) continue;
+      const [a, b] = [p, tensors[k]].map((t) => show(t.spec));
+      throw new ShapeError(
+        op,
+        `${name}["${k}"] is ${b}, ${first}["${k}"] is ${a}; they must be alike`,
+      );
+    }
+  }
+}
+
+/** The rate as something that changes no shape; refuses what is no number of at least 0 and no tensor of one element. */
+function rateOf(op: string, name: string, rate: unknown): Operand {
+  if (typeof rate === "number") {
+    expectSize(op, name, rate);
+    return rate;
+  }
+  expectTensor(op, name, rate, " or a number");
+  if (rate.size === 1) return reshape(rate, []);
+  throw new ShapeError(op, `${name} is ${show(rate.spec)}, not one number`);
+}
+
+/** Refuses what is no number of at least 0 that f32 holds; `open` admits ∞. */
+function expectSize(op: string, name: string, x: number, open = false): void {
+  const held = Number.isFinite(Math.fround(x)) || open && x === Infinity;
+  expectRange(op, name, x, x >= 0 && held, `a ${open ? "" : "finite "}f32 of at least 0`);
+}
+
+function expectRange(op: string, name: string, x: unknown, fits: boolean, range: string): void {
+  if (typeof x !== "number") throw new TypeError(`${op}: ${name} is ${what(x)}, not a number`);
+  if (!fits) throw new RangeError(`${op}: ${name} is ${x}, not ${range}`);
 }
 
 function mapNamed(tree: Named, f: (t: Tensor, path: string) => Tensor): Named {

@@ -69,7 +69,7 @@ export function compile<A extends unknown[], R>(
 ): Compiled<A, R> {
   expectDevice("compile", device);
   expectFunction("compile", 1, "fn", fn);
-  expectOptions("compile", 2, options, ["donate", "fuse"]);
+  expectOptions("compile", 2, options, { donate: "any", fuse: "true or false" });
   if (options.donate !== undefined) {
     expectList("compile", 2, "options.donate", options.donate, "[0]");
   }
@@ -224,7 +224,7 @@ function keyOf(args: readonly Tree<Leaf>[]): string {
  */
 export function evaluate<R>(device: Device, tree: R, options: { fuse?: boolean } = {}): R {
   expectDevice("evaluate", device);
-  expectOptions("evaluate", 2, options, ["fuse"]);
+  expectOptions("evaluate", 2, options, { fuse: "true or false" });
   if (tree === undefined) expectTensor("evaluate", "argument 2", tree);
   for (const [path, t] of flatten<unknown>(tree as Tree<unknown>)) {
     expectTensor("evaluate", path ? `"${path}"` : "argument 2", t);

@@ -3,6 +3,7 @@
  * infinity, and does it agree with the float64 definition of the ops it came from, given the values that it really read?
  * Because every dispatch is judged by its own inputs, the first one named is the one to look at.
  */
+import { expectOptions } from "../tensor/arguments.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { show } from "../tensor/shape.ts";
 import type { Compiled } from "./compile.ts";
@@ -63,12 +64,13 @@ export interface DebugOptions {
  * @param args its arguments
  * @throws DeviceError when a kernel does not even compile
  */
-export function debugRun<A extends unknown[]>(
+export async function debugRun<A extends unknown[]>(
   compiled: Compiled<A, unknown>,
   args: A,
   options: DebugOptions = {},
 ): Promise<DebugReport> {
-  return rehearse(compiled, args, async (program, dispatches) => {
+  expectOptions("debugRun", 2, options, { tolerance: "number", reference: "true or false" });
+  return await rehearse(compiled, args, async (program, dispatches) => {
     const names = new TensorNames(program.blueprint.tape);
     const last = lastWrites(dispatches);
     let worst = { error: 0, label: "" };

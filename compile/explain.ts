@@ -2,6 +2,7 @@
  * What a program is, in words: its tape, which ops became which dispatch, and where every value lies. Everything here is
  * known before anything is allocated, so a program that would not fit can still explain itself.
  */
+import { what } from "../tensor/what.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { show } from "../tensor/shape.ts";
 import type { Blueprint } from "./trace.ts";
@@ -66,6 +67,11 @@ export const LABEL_WIDTH = 40;
  * @param plan as `compile(…).plan(…)` gives it
  */
 export function explain(plan: Blueprint): string {
+  if (!Array.isArray(plan?.tape)) {
+    throw new TypeError(
+      `explain: argument 1 (plan) is ${what(plan)}, not a plan: compiled.plan(…args) gives one`,
+    );
+  }
   const names = new TensorNames(plan.tape);
   return [
     ...tapeLines(plan, names),

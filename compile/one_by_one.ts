@@ -25,6 +25,9 @@ export async function rehearse<A extends unknown[], T>(
   if (typeof compiled?.bound !== "function") {
     throw new TypeError(`${what(compiled)} is no function that compile(device, fn) made`);
   }
+  if (!Array.isArray(args)) {
+    throw new TypeError(`argument 2 (args) is ${what(args)}, not the list of a call's arguments`);
+  }
   const { program, args: given } = compiled.bound(...args);
   const { buffers, gpu } = program.device;
   await program.device.settled();

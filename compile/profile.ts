@@ -2,6 +2,8 @@
  * Where a program's time goes: each dispatch measured by the GPU's own clock (timestamp queries, a pass per dispatch),
  * or, on adapters without one, by the wall clock around a dispatch that is waited for.
  */
+import { expectOptions } from "../tensor/arguments.ts";
+import { wholeNumber } from "../tensor/element.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { BYTES } from "../tensor/dtype.ts";
 import { sizeOf } from "../tensor/shape.ts";
@@ -61,13 +63,14 @@ const PER_SET = 2048;
  * @param compiled a function made by `compile`
  * @param args its arguments
  */
-export function profile<A extends unknown[]>(
+export async function profile<A extends unknown[]>(
   compiled: Compiled<A, unknown>,
   args: A,
   options: ProfileOptions = {},
 ): Promise<Profile> {
-  const repeats = Math.max(1, options.repeats ?? 3);
-  return rehearse(compiled, args, async ({ device }, dispatches) => {
+  expectOptions("profile", 2, options, { repeats: "number", wall: "true or false" });
+  const repeats = wholeNumber("profile", "options.repeats", options.repeats ?? 3, 1);
+  return await rehearse(compiled, args, async ({ device }, dispatches) => {
     const stamps = !options.wall && device.facts.features.includes("timestamp-query");
     const measure = stamps ? byTimestamps : byWallClock;
     const best = new Array<number>(dispatches.length).fill(Infinity);

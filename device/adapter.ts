@@ -62,17 +62,16 @@ export async function requestAdapter(): Promise<GPUAdapter | null> {
  * @throws RangeError for a backend that does not exist, and for no whole number of threads
  */
 export async function gpu(options: GpuOptions = {}): Promise<Device> {
-  const known = [
-    "backend",
-    "hardware",
-    "software",
-    "f16",
-    "onCompile",
-    "threads",
-    "narrow",
-    "careful",
-  ];
-  expectOptions("gpu", 0, options, known);
+  expectOptions("gpu", 0, options, {
+    backend: "any",
+    hardware: "true or false",
+    software: "true or false",
+    f16: "true or false",
+    onCompile: "function",
+    threads: "number",
+    narrow: "number",
+    careful: "true or false",
+  });
   const opened = await open(options);
   opened.onCompile = options.onCompile;
   return opened;

@@ -4,7 +4,8 @@
  */
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { ARRAYS, type DType, type HostArray, viewBytes } from "../tensor/dtype.ts";
-import { expectDType, expectShape, hostValues, type TensorData } from "../tensor/host.ts";
+import { expectDType } from "../tensor/arguments.ts";
+import { expectShape, hostValues, type TensorData } from "../tensor/host.ts";
 import { byteSize, type Shape, show } from "../tensor/shape.ts";
 import { expectTensor, type Tensor } from "../tensor/tensor.ts";
 import { what } from "../tensor/what.ts";

@@ -101,7 +101,7 @@ export interface AttentionOptions {
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   expectTensors("attention", { q, k, v });
-  expectOptions("attention", 3, options, ["causal", "scale"]);
+  expectOptions("attention", 3, options, { causal: "true or false", scale: "number" });
   const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1) || 1);
   const [y] = apply(attentionOp, [q, k, v], { causal: options.causal ?? false, scale });
   // Without keys a row is a sum of nothing, whatever its query is.

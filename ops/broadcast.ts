@@ -100,7 +100,10 @@ export function reduce(
   const list = axes
     ? [...new Set(axes.map((a) => axisOf(op.name, a, rank)))].sort((a, b) => a - b)
     : [...x.shape.keys()];
-  const y = list.length ? apply(op, [x], { axes: list })[0] : x;
+  // Over no axis it is x, in the element type that the op gives.
+  const y = list.length
+    ? apply(op, [x], { axes: list })[0]
+    : cast(x, op.shape([x], { axes: list })[0].dtype);
   return keep ? y : reshape(y, x.shape.filter((_, i) => !list.includes(i)));
 }
 
@@ -108,7 +111,7 @@ export function reduce(
 export function expectReduction(op: string, x: unknown, axes: unknown, options: unknown): void {
   expectTensors(op, { x });
   if (axes !== undefined) expectList(op, 1, "axes", axes, "[0, 1]");
-  expectOptions(op, 2, options, ["keep"]);
+  expectOptions(op, 2, options, { keep: "true or false" });
 }
 
 /** Broadcasts to `shape`, adding leading axes as NumPy does. */

@@ -19,6 +19,9 @@ import {
 /** Padding in pixels: the same on all sides, or `[top, bottom, left, right]`. */
 export type Padding = number | readonly [top: number, bottom: number, left: number, right: number];
 
+/** Largest stride and padding: beyond any image, and within what kernels count with. */
+const MOST = 2 ** 30;
+
 /** Options of {@linkcode conv2d}. */
 export interface ConvOptions {
   /** Pixels between neighbouring windows. Default 1. */
@@ -153,7 +156,7 @@ const weightGrad = (x: Tensor, g: Tensor, attrs: ConvAttrs): Tensor =>
  */
 export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
   expectTensors("conv2d", { x, w });
-  expectOptions("conv2d", 2, options, ["stride", "padding", "dtype"]);
+  expectOptions("conv2d", 2, options, { stride: "number", padding: "any", dtype: "f32 or f16" });
   const { stride = 1, padding = 0, dtype = x.dtype } = options;
   const pad = typeof padding === "number" ? [padding, padding, padding, padding] as const : padding;
   const fail = (detail: string) =>
@@ -167,7 +170,10 @@ export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor 
   if (!Number.isInteger(stride) || stride < 1) {
     throw fail(`stride ${stride} is no positive integer`);
   }
-  if (pad.length !== 4 || pad.some((p) => !Number.isInteger(p) || p < 0)) {
+  if (stride > MOST || pad?.some?.((p) => p > MOST)) {
+    throw fail(`strides and padding are at most ${MOST}, kernels count in 32 bits`);
+  }
+  if (pad?.length !== 4 || pad.some((p) => !Number.isInteger(p) || p < 0)) {
     throw fail(`padding [${pad}] is not allowed`);
   }
   const attrs: ConvAttrs = { stride, pad, image: x.shape, weight: w.shape, dtype };

@@ -147,7 +147,11 @@ const matmulOp = defineOp<MatmulAttrs>({
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
   expectTensors("matmul", { a, b });
-  expectOptions("matmul", 2, options, ["transposeA", "transposeB", "dtype"]);
+  expectOptions("matmul", 2, options, {
+    transposeA: "true or false",
+    transposeB: "true or false",
+    dtype: "f32 or f16",
+  });
   const attrs = {
     transposeA: options.transposeA ?? false,
     transposeB: options.transposeB ?? false,

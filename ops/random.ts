@@ -6,7 +6,7 @@
  */
 import { cosineOf, sineOf } from "./elementwise/trigonometry.ts";
 import { apply, type Tensor } from "../tensor/tensor.ts";
-import { expectOptions, expectTensors } from "../tensor/arguments.ts";
+import { expectList, expectNumber, expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { expectShape } from "../tensor/host.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../tensor/shape.ts";
 import { type KernelContext, type KernelPlan, perItem } from "../tensor/kernel.ts";
@@ -172,7 +172,7 @@ const normalOp = defineDraw("randomNormal");
 function draw(op: Op<DrawAttrs>, key: Tensor, shape: Shape, options: DrawOptions): Tensor {
   expectTensors(op.name, { key });
   expectShape(op.name, 1, shape);
-  expectOptions(op.name, 2, options, ["stream"]);
+  expectOptions(op.name, 2, options, { stream: "number" });
   return apply(op, [key], { shape, stream: options.stream ?? 0 })[0];
 }
 
@@ -209,6 +209,11 @@ export const hostNormal = (
  * @throws RangeError when `data` is not a u32
  */
 export function foldIn(key: Key, data: number): [number, number] {
+  expectList("foldIn", 0, "key", key, "[0, 1]");
+  expectNumber("foldIn", 1, "data", data);
+  if (key.length !== 2 || key.some((word) => word !== word >>> 0)) {
+    throw new RangeError(`foldIn: the key is [${key}], not two u32`);
+  }
   if (data !== data >>> 0) throw new RangeError(`foldIn takes a u32, not ${data}`);
   return threefry(key, [data, FOLD]);
 }

@@ -242,7 +242,7 @@ export const softmax = (x: Tensor): Tensor => apply(softmaxOp, [x], undefined)[0
  */
 export function logSumExp(x: Tensor, options: { readonly keep?: boolean } = {}): Tensor {
   expectTensors("logSumExp", { x });
-  expectOptions("logSumExp", 1, options, ["keep"]);
+  expectOptions("logSumExp", 1, options, { keep: "true or false" });
   const y = apply(logSumExpOp, [x], undefined)[0];
   return options.keep ? y : reshape(y, x.shape.slice(0, -1));
 }

@@ -3,6 +3,8 @@
  * its own first, so that what is wrong is named by the function that was called, and not by what failed later inside.
  */
 import { expectTensor } from "./tensor.ts";
+import { BYTES } from "./dtype.ts";
+import { ShapeError } from "./shape.ts";
 import { what } from "./what.ts";
 
 /** How messages call an argument: `argument 2 (weight)`. */
@@ -66,24 +68,49 @@ export function expectFunction(op: string, at: number, name: string, x: unknown)
   throw new TypeError(`${op}: ${place(at, name)} is ${what(x)}, not a function`);
 }
 
+/** Refuses what is no element type. */
+export function expectDType(op: string, dtype: unknown): void {
+  if (typeof dtype === "string" && Object.hasOwn(BYTES, dtype)) return;
+  const all = Object.keys(BYTES).join(", ");
+  throw new ShapeError(op, `${what(dtype)} is no element type: they are ${all}`);
+}
+
+/** What an option is; `any` where the function that has it looks for itself. */
+export type OptionKind = "number" | "true or false" | "f32 or f16" | "function" | "any";
+
+const FITS: Readonly<Record<OptionKind, (x: unknown) => boolean>> = {
+  "number": (x) => typeof x === "number",
+  "true or false": (x) => typeof x === "boolean",
+  "f32 or f16": (x) => x === "f32" || x === "f16",
+  "function": (x) => typeof x === "function",
+  "any": () => true,
+};
+
 /**
- * Refuses options that the function does not have: a misspelt one would change nothing, and nobody would know.
+ * Refuses options that the function does not have, and values of another kind than the option's: a misspelt one would
+ * change nothing, and "no" would be taken for true. One that is undefined counts as left out; null does not.
  *
  * @param at the argument's position, from 0
+ * @param known the options and what they are
  * @throws TypeError
  */
 export function expectOptions(
   op: string,
   at: number,
   options: unknown,
-  known: readonly string[],
+  known: Readonly<Record<string, OptionKind>>,
 ): void {
-  const example = `{ ${known.join(", ")} }`;
+  const example = `{ ${Object.keys(known).join(", ")} }`;
   if (options === null || typeof options !== "object" || Array.isArray(options)) {
     const is = what(options);
     throw new TypeError(`${op}: ${place(at, "options")} is ${is}, not an object of ${example}`);
   }
-  const odd = Object.keys(options).find((key) => !known.includes(key));
-  if (odd === undefined) return;
-  throw new TypeError(`${op}: there is no option "${odd}"; it takes ${example}`);
+  for (const [key, value] of Object.entries(options)) {
+    if (!Object.hasOwn(known, key)) {
+      throw new TypeError(`${op}: there is no option "${key}"; it takes ${example}`);
+    }
+    if (value === undefined || FITS[known[key]](value)) continue;
+    const kind = /^(number|function)$/.test(known[key]) ? `a ${known[key]}` : known[key];
+    throw new TypeError(`${op}: options.${key} is ${what(value)}, not ${kind}`);
+  }
 }

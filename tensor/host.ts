@@ -2,10 +2,10 @@
  * Values from the host: whatever a caller has, as the typed array of an element type. A number is converted by its value
  * or refused by its place, never by its bits; nothing is guessed of what has no element type of its own.
  */
-import { ARRAYS, BYTES, type DType, type HostArray } from "./dtype.ts";
+import { ARRAYS, type DType, type HostArray } from "./dtype.ts";
 import { RANGE } from "./element.ts";
 import { checkShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
-import { expectList } from "./arguments.ts";
+import { expectDType, expectList } from "./arguments.ts";
 import { what } from "./what.ts";
 
 /** Typed arrays whose values can be taken; those without an element type of their own are converted. */
@@ -74,13 +74,6 @@ export function hostValues(
     throw new ShapeError(op, `values nested as [${nested}] for shape [${shape}]: leave one out`);
   }
   return { data: gathered.into(type), shape: shape ? [...shape] : nested, dtype: type };
-}
-
-/** Refuses what is no element type. */
-export function expectDType(op: string, dtype: unknown): void {
-  if (typeof dtype === "string" && Object.hasOwn(BYTES, dtype)) return;
-  const all = Object.keys(BYTES).join(", ");
-  throw new ShapeError(op, `${what(dtype)} is no element type: they are ${all}`);
 }
 
 /** Refuses what is no list of extents; `at` is the argument's position, from 0. */

@@ -8,6 +8,8 @@ import { groupNorm, layerNorm } from "../ops/norm/norm.ts";
 import { embedding, replaceRows } from "../ops/embedding/embedding.ts";
 import { logSumExp, softmax } from "../ops/softmax.ts";
 import { tensor } from "../ops/leaf.ts";
+import { linear, matmul } from "../ops/matmul.ts";
+import { conv2d } from "../ops/conv.ts";
 import { evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
 import { grad, vjp } from "../autograd/grad.ts";
@@ -99,5 +101,32 @@ Deno.test("gradients of a row that is looked up again and again are as exact", a
   for (const t of [whole, some]) {
     const e = relativeError(await read(t), interpret([t])[0]);
     assert(e < 15 * UNIT, `${e / UNIT} half units`);
+  }
+});
+
+Deno.test("products over a million places, and the gradients of weights, do not add them one by one", async () => {
+  const n = 1_000_000;
+  const x = tensor(tenths(n));
+  const column = expand(tensor([[1]]), [n, 1]);
+  const image = reshape(x, [1, 1000, 1000, 1]);
+  const zeros = (...shape: number[]) => expand(tensor(0), shape);
+  const exact = n * Math.fround(0.1);
+  const parts: [string, Tensor, number][] = [
+    ["product", matmul(reshape(x, [1, n]), column), exact],
+    ["linear", grad((w: Tensor) => sum(linear(reshape(x, [n, 1]), w)))(zeros(1, 1)), exact],
+    ["pixels", grad((w: Tensor) => sum(conv2d(image, w)))(zeros(1, 1, 1, 1)), exact],
+    [
+      "windows",
+      grad((w: Tensor) => sum(conv2d(image, w)))(zeros(3, 3, 1, 1)),
+      998 * 998 * Math.fround(0.1),
+    ],
+  ];
+  for (const software of [true, false]) {
+    for (const [name, t, expected] of parts) {
+      for (const v of await read(t, software)) {
+        const e = Math.abs(v / expected - 1);
+        assert(e < 2e-4, `${name}, as on ${software ? "software" : "a GPU"}: off by ${e}`);
+      }
+    }
   }
 });

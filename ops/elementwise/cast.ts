@@ -1,9 +1,9 @@
 /** Conversion between element types. */
 import { apply, type Tensor } from "../../tensor/tensor.ts";
-import { expectTensors } from "../../tensor/arguments.ts";
+import { expectDType, expectTensors } from "../../tensor/arguments.ts";
 import { type DType, isFloat } from "../../tensor/dtype.ts";
 import { RANGE } from "../../tensor/element.ts";
-import { expectDType } from "../../tensor/host.ts";
+
 import type { Wgsl } from "../../tensor/op.ts";
 import { defineMap } from "./define.ts";
 import { isNan } from "./nan.ts";

@@ -10,6 +10,12 @@ import { type GemmContext, joinDispatch, partsOf, storeFunction } from "./store.
 import { planOnCpu } from "./cpu_plan.ts";
 import { type Choice, chooseRegisterTile, chooseWorkgroupTile, lanesOf } from "./choose.ts";
 
+/** Most products that are added one after the other, where parts can be had: a longer sum loses digits. */
+const LONGEST = 2 ** 13;
+
+/** Bytes that parts may take for the sake of digits alone. */
+const PARTS = 2 ** 22;
+
 /**
  * Plans products that together write one output of `size` elements (several where a strided convolution's input
  * gradient falls apart by parity). Tests force a tile.
@@ -27,6 +33,8 @@ export function planGemm(
     forced ?? (profile.software ? chooseRegisterTile(g, lanes) : chooseWorkgroupTile(g, profile))
   );
   let splits = Math.max(...choices.map((c) => c.splits));
+  const exact = Math.ceil(Math.max(...gemms.map((g) => g.segments * g.length)) / LONGEST);
+  if (!forced && exact * size * 4 <= PARTS) splits = Math.max(splits, exact);
   if (profile.software) {
     while (gemms.some((g) => iterationsOf(g, splits) > MAX_ITERATIONS)) splits++;
   }

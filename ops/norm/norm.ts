@@ -227,7 +227,7 @@ export function groupNorm(
   options: GroupNormOptions,
 ): Tensor {
   expectTensors("groupNorm", { x, gamma, beta });
-  expectOptions("groupNorm", 3, options, ["groups", "eps"]);
+  expectOptions("groupNorm", 3, options, { groups: "number", eps: "number" });
   const { groups, eps = 1e-5 } = options;
   return apply(groupNormOp, [x, gamma, beta], { groups, eps })[0];
 }
@@ -246,6 +246,6 @@ export function layerNorm(
   options: LayerNormOptions = {},
 ): Tensor {
   expectTensors("layerNorm", { x, gamma, beta });
-  expectOptions("layerNorm", 3, options, ["eps"]);
+  expectOptions("layerNorm", 3, options, { eps: "number" });
   return apply(layerNormOp, [x, gamma, beta], { groups: 1, eps: options.eps ?? 1e-5 })[0];
 }
