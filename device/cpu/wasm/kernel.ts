@@ -16,6 +16,7 @@ import type { Code } from "./code.ts";
 import { Expressions, resultOf } from "./expression.ts";
 import type { Features } from "./features.ts";
 import { Code as NewCode } from "./code.ts";
+import { isShort } from "./inline.ts";
 import { mathOf, needs } from "./math.ts";
 import { HOST, type MemoryKind, moduleBytes } from "./module.ts";
 import type { Findings } from "./ranges.ts";
@@ -249,6 +250,9 @@ function buffersIn(body: readonly Stmt[], found: (a: Access | Store) => void): v
       buffersIn(s.update, found);
     } else if (s.kind === "block") buffersIn(s.body, found);
     else if (s.kind === "setLane") [s.lane, s.value].forEach(inside);
-    else if ("value" in s) inside(s.value);
+    else if (s.kind === "evaluate" && s.value.kind === "invoke" && isShort(s.value.target)) {
+      s.value.args.forEach(inside);
+      buffersIn(s.value.target.body, found);
+    } else if ("value" in s) inside(s.value);
   }
 }

@@ -1,5 +1,6 @@
 /** Statements → instructions. */
 import type { Expr, Loop, Stmt } from "../wgsl/tree.ts";
+import { isShort } from "./inline.ts";
 import { resultOf } from "./expression.ts";
 import type { Expressions } from "./expression.ts";
 import { emitLane } from "./memory_access.ts";
@@ -9,6 +10,7 @@ import type { Writer } from "./writer.ts";
 
 /** Writes the statements of one function. */
 export class Statements {
+  #end: number | undefined;
   readonly #loops: { readonly leave: number; readonly next: number }[] = [];
 
   /**
@@ -19,8 +21,10 @@ export class Statements {
     readonly writer: Writer,
     readonly expressions: Expressions,
     readonly fuel: number | undefined,
-    readonly end: number | undefined,
-  ) {}
+    end: number | undefined,
+  ) {
+    this.#end = end;
+  }
 
   /** Writes them in order. */
   all(body: readonly Stmt[]): void {
@@ -40,6 +44,7 @@ export class Statements {
       case "store":
         return emitStore(this.writer, s, emit);
       case "evaluate":
+        if (s.value.kind === "invoke" && isShort(s.value.target)) return this.#writeOut(s.value);
         emit(s.value);
         if (resultOf(s.value.type).length) code.op("drop");
         return;
@@ -62,9 +67,21 @@ export class Statements {
         return code.branch(this.#loops.at(-1)!.next);
       case "return":
         if (s.value) emit(s.value);
-        if (this.end === undefined) return code.op("return");
-        return code.branch(this.end);
+        if (this.#end === undefined) return code.op("return");
+        return code.branch(this.#end);
     }
+  }
+
+  /** The statements of a short function in place of its call. */
+  #writeOut({ target, args }: Extract<Expr, { kind: "invoke" }>): void {
+    const { code } = this.writer;
+    args.forEach(this.expressions.emit);
+    for (const p of target.parameters.toReversed()) code.set(this.writer.localOf(p));
+    const outer = this.#end;
+    this.#end = code.open("block");
+    this.all(target.body);
+    code.close();
+    this.#end = outer;
   }
 
   #setLane({ variable, lane, value }: Extract<Stmt, { kind: "setLane" }>): void {
