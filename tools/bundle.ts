@@ -37,7 +37,7 @@ async function code(): Promise<string> {
       format: "esm",
       platform: "neutral",
       target: "esnext",
-      external: ["npm:*"],
+      external: ["npm:*", "node:*"],
       banner: { js: `// @ts-self-types="./${TYPES}"` },
       logLevel: "error",
     });
@@ -61,7 +61,7 @@ async function types(): Promise<string> {
   };
   const built = await rollup({
     input: DOOR,
-    external: [/^npm:/],
+    external: [/^(npm|node):/],
     plugins: [dts({ compilerOptions: compilerOptions as never })],
   });
   const { output: [{ code }] } = await built.generate({ format: "es" });
