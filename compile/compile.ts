@@ -5,6 +5,7 @@
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { expectTensor, tapeOf, Tensor } from "../tensor/tensor.ts";
 import { expectFunction, expectList, expectOptions } from "../tensor/arguments.ts";
+import { wholeNumber } from "../tensor/element.ts";
 import { byteSize, show, type Spec } from "../tensor/shape.ts";
 import { flatten, refill, type Tree } from "../tensor/tree.ts";
 import { what } from "../tensor/what.ts";
@@ -72,6 +73,7 @@ export function compile<A extends unknown[], R>(
   expectOptions("compile", 2, options, { donate: "any", fuse: "true or false" });
   if (options.donate !== undefined) {
     expectList("compile", 2, "options.donate", options.donate, "[0]");
+    options.donate.forEach((p) => wholeNumber("compile", "a place in options.donate", p));
   }
   const known = new Map<string, Traced>();
   const trace = (call: A): Traced => {

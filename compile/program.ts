@@ -55,6 +55,8 @@ export class Program {
   readonly #bound: (DeviceStorage | undefined)[];
   readonly #recorded: Recorded[];
   readonly #private = new Map<number, DeviceStorage>();
+  /** Positions of donated arguments whose memory goes to a result. */
+  readonly #taken: ReadonlySet<number>;
   readonly #health = new Health();
   /** The kernels that the GPU has not taken yet: none after the first run has gone well. */
   #kernels: Health[] = [];
@@ -74,6 +76,11 @@ export class Program {
     readonly donated: ReadonlySet<number>,
   ) {
     const { buffers } = device;
+    const given = new Set([
+      ...blueprint.donations.values(),
+      ...blueprint.results.map((r) => r.memory),
+    ]);
+    this.#taken = new Set([...donated].filter((p) => given.has(inputs[p])));
     this.#slabs = blueprint.memory.slabs.map((bytes, i) =>
       buffers.create(bytes, `slab ${i}`, this.#health)
     );
@@ -143,8 +150,9 @@ export class Program {
   begin(args: readonly Argument[]): void {
     this.device.check();
     checkAll([...this.#kernels, this.#health]);
-    this.#generation++;
+    // Results of the last run are still good while arguments are taken: what this run overwrites is copied first.
     this.#bind(args);
+    this.#generation++;
     if (!this.#uploads.buffer) return;
     this.device.gpu.queue.writeBuffer(this.#uploads.buffer, 0, this.#uploads.host);
   }
@@ -185,10 +193,16 @@ export class Program {
 
   #bind(args: readonly Argument[]): void {
     const changed = new Set<number>();
+    // Memory that a result takes is that result's alone: whoever else was given it reads a copy.
+    const taken = new Map<GPUBuffer, number>();
+    for (const p of this.#taken) {
+      const arg = args[p];
+      if (arg instanceof DeviceStorage && !taken.has(arg.buffer)) taken.set(arg.buffer, p);
+    }
     args.forEach((arg, p) => {
       const spec = this.inputs[p].spec;
       const storage = arg instanceof DeviceStorage
-        ? this.#accept(arg, p)
+        ? this.#accept(arg, p, (taken.get(arg.buffer) ?? p) !== p)
         : this.#upload(arg, p, spec);
       if (storage === undefined) return;
       const before = this.#bound[p];
@@ -206,14 +220,14 @@ export class Program {
   }
 
   /** Device memory as an argument; memory that this program would overwrite while reading is copied first. */
-  #accept(storage: DeviceStorage, p: number): DeviceStorage {
+  #accept(storage: DeviceStorage, p: number, shared: boolean): DeviceStorage {
     storage.check(this.#nameOf(p));
     if (!this.device.buffers.has(storage.buffer)) {
       throw new DeviceError(`${this.#nameOf(p)} lies on another device than the program`);
     }
     const foreign = storage.owned ||
       (!this.donated.has(p) && !this.#slabs.includes(storage.buffer));
-    return foreign ? storage : this.#copyIn(storage, p);
+    return foreign && !shared ? storage : this.#copyIn(storage, p);
   }
 
   /** What messages call an argument; behind those of the call come the tensors that the function closed over. */
@@ -226,9 +240,9 @@ export class Program {
 
   #copyIn(storage: DeviceStorage, p: number): DeviceStorage {
     const bytes = byteSize(this.inputs[p].spec);
-    let own = this.#private.get(p);
-    if (!own || this.donated.has(p)) own = this.device.buffers.allocate(bytes, "argument");
-    if (!this.donated.has(p)) this.#private.set(p, own);
+    let own = this.#taken.has(p) ? undefined : this.#private.get(p);
+    own ??= this.device.buffers.allocate(bytes, "argument");
+    if (!this.#taken.has(p)) this.#private.set(p, own);
     const encoder = this.device.gpu.createCommandEncoder();
     encoder.copyBufferToBuffer(storage.buffer, storage.offset, own.buffer, 0, bytes);
     this.device.gpu.queue.submit([encoder.finish()]);
@@ -324,6 +338,10 @@ export class Program {
         const p = this.inputs.indexOf(r);
         if (p >= 0 && this.#bound[p]) {
           const s = this.#bound[p];
+          // The program's own copy is overwritten by the next run.
+          if (s === this.#private.get(p)) {
+            return new DeviceStorage(s.buffer, s.offset, s.bytes, false, stale, hangsOn);
+          }
           return s.owned && this.donated.has(p) ? this.#handOver(p, s.healths) : s;
         }
         const { buffer, offset, bytes } = this.#range(r);

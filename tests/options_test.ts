@@ -82,6 +82,10 @@ Deno.test("debugRun, profile, explain and keys name what they cannot take", asyn
     [() => api.profile(step, [x], { wall: 1 }), "options.wall is the number 1"],
     [() => api.explain(step), "argument 1 (plan) is the function call, not a plan"],
     [() => api.explain(), "argument 1 (plan) is undefined, not a plan"],
+    ...[NaN, -1, 0.5].map((p): [() => unknown, string] => [
+      () => api.compile(device, () => x, { donate: [p] }),
+      `compile: a place in options.donate must be a whole number of at least 0, not ${p}`,
+    ]),
     [() => api.foldIn(3, 1), "foldIn: argument 1 (key) is the number 3"],
     [() => api.foldIn(x, 1), "foldIn: argument 1 (key) is the tensor"],
     [() => api.foldIn([1], 1), "the key is [1], not two u32"],

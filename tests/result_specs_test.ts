@@ -134,6 +134,61 @@ Deno.test("results over one donated buffer share a handle, and stay good until i
   step.free();
 });
 
+Deno.test("memory that is given twice is taken once: whoever else has it reads what was passed", async () => {
+  const device = await testDevice();
+  const values = (from: number) => [0, 1, 2, 3, 4, 5].map((i) => i + from);
+  const expectAll = async (results: readonly Tensor[], from: readonly number[], what: string) => {
+    for (const [i, r] of results.entries()) {
+      assertEquals(Array.from(await device.read(r)), values(from[i]), `${what}, result ${i}`);
+    }
+  };
+  for (const donate of [[], [0], [1], [0, 1], [2], [0, 1, 2]]) {
+    for (const fuse of [true, false]) {
+      const what = `donated: [${donate}], fuse=${fuse}`;
+      const fs: [(a: Tensor, b: Tensor, c: Tensor) => Tensor[], number[]][] = [
+        [(a, b, c) => [add(a, 1), add(b, 2), add(c, 3)], [2, 3, 4]],
+        [(a, b, c) => [a, b, add(c, 3)], [1, 1, 4]],
+        [(a, b, c) => [add(a, b), c].map((t, i) => i ? t : mul(t, 0.5)), [1, 1]],
+      ];
+      for (const [f, from] of fs) {
+        const step = compile(device, f, { donate, fuse });
+        const e = evaluate(device, six());
+        await expectAll(step(e, e, e), from, what);
+        const others = [0, 1, 2].map(() => evaluate(device, six()));
+        await expectAll(step(others[0], others[1], others[2]), from, `${what}, apart`);
+        step.free();
+      }
+      const captured = evaluate(device, six());
+      const step = compile(device, (a: Tensor) => [add(a, 1), add(captured, 2)], { donate, fuse });
+      await expectAll(step(captured), [2, 3], `${what}, captured`);
+      step.free();
+      // A loop whose results lie in one memory, as averages that start at what they follow do.
+      const loop = compile(
+        device,
+        (s: { p: Tensor; q: Tensor }) => ({ p: add(s.p, 1), q: add(s.q, 2) }),
+        { donate, fuse },
+      );
+      const start = evaluate(device, six());
+      let state = loop({ p: start, q: start });
+      for (let i = 0; i < 2; i++) state = loop(state);
+      await expectAll([state.p, state.q], [4, 7], `${what}, in a loop`);
+      loop.free();
+    }
+  }
+});
+
+Deno.test("a result that is the program's own copy of an argument says when it is stale", async () => {
+  const device = await testDevice();
+  const step = compile(device, (x: Tensor) => [x, add(x, 1)]);
+  const first = step(evaluate(device, six()));
+  const second = step(first[1]);
+  assertEquals(Array.from(await device.read(second[0])), [2, 3, 4, 5, 6, 7]);
+  const third = step(second[1]);
+  await assertRejects(() => device.read(second[0]), Error, "ran again");
+  assertEquals(Array.from(await device.read(third[0])), [3, 4, 5, 6, 7, 8]);
+  step.free();
+});
+
 Deno.test("chains of reshapes, views and sums come out as traced", async () => {
   const device = await testDevice();
   const steps: Record<string, (x: Tensor) => Tensor> = {
