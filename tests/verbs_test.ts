@@ -242,10 +242,17 @@ Deno.test("folders, settings and machines that cannot do it", async () => {
       ...training(`${folder}/m`),
       ...small,
     );
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", `${root}cli.ts`, ...training(`${folder}/g`)],
-      env: { DENO_WEBGPU_BACKEND: "vulkan", VK_DRIVER_FILES: "/none", VK_ICD_FILENAMES: "/none" },
-    }).output();
+    const none = {
+      DENO_WEBGPU_BACKEND: "vulkan",
+      VK_DRIVER_FILES: "/none",
+      VK_ICD_FILENAMES: "/none",
+    };
+    const withoutDriver = (env: Record<string, string>) =>
+      new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", `${root}cli.ts`, ...training(`${folder}/g`)],
+        env: { ...none, ...env },
+      }).output();
+    const { code, stderr } = await withoutDriver({ MOONGATE_DEVICE: "webgpu" });
     const text = new TextDecoder().decode(stderr);
     assertEquals(code, 1, text);
     assertMatch(text, /no GPU adapter answered/);
@@ -254,6 +261,8 @@ Deno.test("folders, settings and machines that cannot do it", async () => {
       false,
       "it was made",
     );
+    // Where nobody asks for an adapter, the CPU does it by itself.
+    assertEquals((await withoutDriver({ MOONGATE_DEVICE: "" })).code, 0);
   });
 });
 
