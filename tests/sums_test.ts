@@ -10,6 +10,7 @@ import { logSumExp, softmax } from "../ops/softmax.ts";
 import { tensor } from "../ops/leaf.ts";
 import { linear, matmul } from "../ops/matmul.ts";
 import { conv2d } from "../ops/conv.ts";
+import { gpu } from "../device/adapter.ts";
 import { evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
 import { grad, vjp } from "../autograd/grad.ts";
@@ -121,12 +122,16 @@ Deno.test("products over a million places, and the gradients of weights, do not 
       998 * 998 * Math.fround(0.1),
     ],
   ];
-  for (const software of [true, false]) {
+  using cpu = await gpu({ backend: "cpu", threads: 2 });
+  const devices = { software: await testDevice(), "a GPU": await deviceAs(false), "the CPU": cpu };
+  for (const [kind, device] of Object.entries(devices)) {
     for (const [name, t, expected] of parts) {
-      for (const v of await read(t, software)) {
+      const value = evaluate(device, t);
+      for (const v of await device.read(value) as Float32Array) {
         const e = Math.abs(v / expected - 1);
-        assert(e < 2e-4, `${name}, as on ${software ? "software" : "a GPU"}: off by ${e}`);
+        assert(e < 2e-4, `${name}, as on ${kind}: off by ${e}`);
       }
+      device.free(value);
     }
   }
 });

@@ -2,7 +2,7 @@
 import { type BufferUse, type Dispatch, type KernelPlan, perItem } from "../../tensor/kernel.ts";
 import { chooseCpu, type CpuChoice, cpuKernel, packedBytes, packKernel } from "./cpu_kernel.ts";
 import { flopsOf, type Gemm, type Operand } from "./problem.ts";
-import { type GemmContext, joinDispatch, partsOf, storeFunction } from "./store.ts";
+import { exactSplits, type GemmContext, joinDispatch, partsOf, storeFunction } from "./store.ts";
 
 /** Plans products that together write one output of `size` elements. Tests force a choice. */
 export function planOnCpu(
@@ -12,7 +12,7 @@ export function planOnCpu(
   forced?: CpuChoice,
 ): KernelPlan {
   const chosen = gemms.map((g) => forced ?? chooseCpu(g));
-  const splits = Math.max(...chosen.map((c) => c.splits));
+  const splits = Math.max(...chosen.map((c) => c.splits), forced ? 1 : exactSplits(gemms, size));
   const scratch: number[] = splits > 1 ? [splits * size * 4] : [];
   const part = partsOf(ctx.epilogue);
   const storing = splits > 1 ? [part] : ctx.epilogue.buffers;

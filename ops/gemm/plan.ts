@@ -6,15 +6,9 @@ import { type Dispatch, type KernelPlan, MAX_ITERATIONS } from "../../tensor/ker
 import { flopsOf, type Gemm } from "./problem.ts";
 import { type GemmKernel, iterationsOf, registerKernel, type RegisterTile } from "./register.ts";
 import { workgroupKernel, type WorkgroupTile } from "./workgroup.ts";
-import { type GemmContext, joinDispatch, partsOf, storeFunction } from "./store.ts";
+import { exactSplits, type GemmContext, joinDispatch, partsOf, storeFunction } from "./store.ts";
 import { planOnCpu } from "./cpu_plan.ts";
 import { type Choice, chooseRegisterTile, chooseWorkgroupTile, lanesOf } from "./choose.ts";
-
-/** Most products that are added one after the other, where parts can be had: a longer sum loses digits. */
-const LONGEST = 2 ** 13;
-
-/** Bytes that parts may take for the sake of digits alone. */
-const PARTS = 2 ** 22;
 
 /**
  * Plans products that together write one output of `size` elements (several where a strided convolution's input
@@ -32,9 +26,7 @@ export function planGemm(
   const choices = gemms.map((g): Choice<RegisterTile | WorkgroupTile> =>
     forced ?? (profile.software ? chooseRegisterTile(g, lanes) : chooseWorkgroupTile(g, profile))
   );
-  let splits = Math.max(...choices.map((c) => c.splits));
-  const exact = Math.ceil(Math.max(...gemms.map((g) => g.segments * g.length)) / LONGEST);
-  if (!forced && exact * size * 4 <= PARTS) splits = Math.max(splits, exact);
+  let splits = Math.max(...choices.map((c) => c.splits), forced ? 1 : exactSplits(gemms, size));
   if (profile.software) {
     while (gemms.some((g) => iterationsOf(g, splits) > MAX_ITERATIONS)) splits++;
   }

@@ -23,6 +23,18 @@ export const partsOf = ({ width }: Epilogue): BufferUse => ({
   type: storageType("f32", width),
 });
 
+/** Most products that are added one after the other, where parts can be had: a longer sum loses digits. */
+const LONGEST = 2 ** 13;
+
+/** Bytes that parts may take for the sake of digits alone. */
+const PARTS = 2 ** 22;
+
+/** Into how many parts K falls so that none is longer than what f32 adds up well. */
+export function exactSplits(gemms: readonly Gemm[], size: number): number {
+  const splits = Math.ceil(Math.max(...gemms.map((g) => g.segments * g.length)) / LONGEST);
+  return splits * size * 4 <= PARTS ? Math.max(1, splits) : 1;
+}
+
 /** WGSL of `put(m, n, z, split, value)`: stores four adjacent columns of a result, or of a part of one. */
 export function storeFunction(g: Gemm, splits: number, size: number, epilogue: Epilogue): string {
   const { width } = epilogue;
