@@ -1,5 +1,6 @@
 // Adapter files that are not understood, or contradict themselves, are refused by the name of what is wrong in them.
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import type { FactoredChange } from "../concepts/deltas/delta.ts";
 import { loadDelta } from "../concepts/deltas/formats/load.ts";
 import { FileError } from "../files/errors.ts";
 import { type TensorToWrite, writeSafetensors } from "../files/safetensors/write.ts";
@@ -25,6 +26,13 @@ const kohya: Tensors = {
   [`${KOHYA}.lora_down.weight`]: tensor(2, 8),
   [`${KOHYA}.lora_up.weight`]: tensor(8, 2),
 };
+/** A factor of numbers that are as large as f32 has them, nearly. */
+const huge = (part: "up" | "down"): Tensors => ({
+  [`${KOHYA}.lora_${part}.weight`]: {
+    shape: part === "up" ? [8, 2] : [2, 8],
+    data: new Float32Array(16).fill(2e38),
+  },
+});
 const settings = (values: unknown) => ({ lora_adapter_metadata: JSON.stringify(values) });
 const without = (tensors: Tensors, key: string): Tensors =>
   Object.fromEntries(Object.entries(tensors).filter(([name]) => !name.includes(key)));
@@ -119,6 +127,36 @@ const REFUSED: [
     ...kohya,
     [`${KOHYA}.alpha`]: { shape: [], data: Float32Array.of(NaN) },
   }, /alpha" holds NaN/],
+  [
+    "an alpha of infinity in the settings",
+    peft,
+    /says lora_alpha Infinity/,
+    { lora_adapter_metadata: '{"unet.lora_alpha":1e999,"unet.r":2}' },
+  ],
+  [
+    "an alpha that takes factors out of f32",
+    { ...kohya, [`${KOHYA}.alpha`]: { shape: [], data: Float32Array.of(1e38) }, ...huge("up") },
+    /changes "unet\.[^"]*" by NaN, infinity, or more than/,
+  ],
+  [
+    "factors whose product is more than an f32",
+    { ...kohya, ...huge("up"), ...huge("down") },
+    /or more/,
+  ],
+  [
+    "a pattern's alpha of infinity",
+    peft,
+    /alpha_pattern of "to_k"/,
+    { lora_adapter_metadata: '{"unet.lora_alpha":1,"unet.alpha_pattern":{"to_k":1e999}}' },
+  ],
+  [
+    "LoKr out of f32",
+    {
+      [`${KOHYA}.lokr_w1`]: { shape: [2, 2], data: new Float32Array(4).fill(1e30) },
+      [`${KOHYA}.lokr_w2`]: { shape: [4, 4], data: new Float32Array(16).fill(1e30) },
+    },
+    /or more than/,
+  ],
   ["several alphas", { ...kohya, [`${KOHYA}.alpha`]: tensor(2) }, /alpha" holds 2 numbers/],
   [
     "lengths of nothing",
@@ -221,5 +259,23 @@ Deno.test("what is refused for one reason above is read without it", async () =>
     await writeSafetensors(path, new Map(Object.entries(peft)));
     const { message } = await assertRejects(() => loadDelta(path), FileError);
     assertMatch(message, /adapter_config\.json: says layer_replication/);
+  });
+});
+
+Deno.test("an alpha is one number, of whatever element type: whole ones, too", async () => {
+  await inFolder(async (folder) => {
+    const path = `${folder}/x.safetensors`;
+    const types = [Int32Array, Uint8Array, Float32Array, Float64Array, Float16Array];
+    const arrays = [...types.map((type) => type.of(8)), BigInt64Array.of(8n)];
+    for (const data of arrays) {
+      for (const shape of [[], [1]]) {
+        const alpha = { [`${KOHYA}.alpha`]: { shape, data } };
+        await writeSafetensors(path, new Map(Object.entries({ ...kohya, ...alpha })));
+        const { weights } = await loadDelta(path);
+        const { u } = weights.get(`${PEFT}.weight`) as FactoredChange;
+        const up = kohya[`${KOHYA}.lora_up.weight`].data as Float32Array;
+        assertEquals(u, up.map((x) => 4 * x));
+      }
+    }
   });
 });

@@ -101,7 +101,8 @@ function asFile({ root, metadata = {} }: Written): DeltaFile {
     if (packed instanceof Map) return new Map([...packed].map(([k, v]) => [k, content(v)]));
     if (Array.isArray(packed)) return packed.map(content);
     const { shape, data } = packed as { shape: number[]; data: Float32Array };
-    return { dtype: "F32", shape, read: () => Promise.resolve(data) };
+    const readAny = () => Promise.resolve(Array.from(data));
+    return { dtype: "F32", shape, read: () => Promise.resolve(data), readAny };
   };
   const dict = content(root) as DeltaFile["root"];
   return { path: "x", container: "torch", metadata, root: dict, [Symbol.dispose]() {} };

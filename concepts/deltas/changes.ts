@@ -25,6 +25,30 @@ export function numbersOf(w: DeltaWeight): Float32Array[] {
   return "u" in w ? [w.u, w.v] : [w.magnitude, ...numbersOf(w.direction)];
 }
 
+/** The largest f32. */
+const LARGEST = (2 - 2 ** -23) * 2 ** 127;
+
+/**
+ * Whether a change is surely a finite f32 everywhere: what is finite in a file need not be once it is scaled by an alpha,
+ * or multiplied. False for NaN, too.
+ */
+export function isBounded(w: DeltaWeight): boolean {
+  if ("magnitude" in w) return top(w.magnitude) <= LARGEST && isBounded(w.direction);
+  if ("u" in w) return !w.rank || top(w.u) * top(w.v) * w.rank <= LARGEST;
+  return top("data" in w ? w.data : w.change) <= LARGEST;
+}
+
+/** The largest absolute value; NaN where there is one. */
+function top(numbers: Float32Array): number {
+  let most = 0;
+  for (const x of numbers) {
+    const size = Math.abs(x);
+    if (!(size <= most)) most = size;
+    if (size !== size) return NaN;
+  }
+  return most;
+}
+
 /** A parameter as a matrix: its outputs, and the numbers that each is made of. A vector is one row. */
 export const asMatrix = (shape: readonly number[]): readonly [rows: number, cols: number] =>
   shape.length < 2 ? [1, shape[0] ?? 1] : [shape[0], shape.slice(1).reduce((a, b) => a * b, 1)];

@@ -14,8 +14,10 @@ export interface Leaf {
   readonly dtype: string;
   /** Extents, outermost first. */
   readonly shape: readonly number[];
-  /** The elements as f32. */
+  /** The elements as f32. Rejects with `FileError` where they are whole numbers, which no weights are. */
   read(): Promise<Float32Array>;
+  /** The elements, of whatever type: settings are whole numbers as well. */
+  readAny(): Promise<number[]>;
 }
 
 /** A dictionary. */
@@ -64,7 +66,10 @@ async function safetensors(path: string, bytes: ByteSource): Promise<DeltaFile> 
   const source = await openSafetensors(bytes);
   const root = new Map<string, Content>();
   for (const [name, { dtype, shape }] of source.tensors) {
-    root.set(name, { dtype, shape, read: () => source.readFloat32(name) });
+    root.set(name, {
+      ...{ dtype, shape, read: () => source.readFloat32(name) },
+      readAny: async () => Array.from((await source.read(name)).data, Number),
+    });
   }
   return {
     path,
@@ -94,7 +99,10 @@ async function checkpoint(path: string, bytes: ByteSource): Promise<DeltaFile> {
 function contentOf(path: string, value: TorchValue, name: string): Content {
   if (isTorchTensor(value)) {
     const { dtype, shape } = value;
-    return { dtype, shape, read: async () => realNumbers(path, name, dtype, await value.read()) };
+    return {
+      ...{ dtype, shape, read: async () => realNumbers(path, name, dtype, await value.read()) },
+      readAny: async () => Array.from(await value.read(), Number),
+    };
   }
   if (value instanceof Map) {
     return new Map([...value].map(([key, v]) => [key, contentOf(path, v, key)]));

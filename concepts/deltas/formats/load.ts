@@ -1,6 +1,7 @@
 /** Reading a delta of any format: a file, or the folder that holds it. What it is, its content tells. */
 import { FileError } from "../../../files/errors.ts";
 import { isFile, isFolder, namesIn } from "../../../files/paths.ts";
+import { isBounded } from "../changes.ts";
 import { type Delta, DELTA_FILE } from "../delta.ts";
 import { type DeltaFile, openContent } from "./content.ts";
 import type { DeltaFormat, FormatContext } from "./format.ts";
@@ -43,6 +44,11 @@ export async function openDelta(path: string, context: FormatContext = {}): Prom
     );
   }
   const read = await format.read(file, context);
+  for (const [name, w] of read.weights) {
+    if (!isBounded(w)) {
+      throw new FileError(at, `changes "${name}" by NaN, infinity, or more than an f32 holds`);
+    }
+  }
   const delta = format.tokens === "inside" ? read : await withTokensBeside(at, read);
   return { path: at, format, container: file.container, delta };
 }

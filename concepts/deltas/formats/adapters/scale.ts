@@ -14,7 +14,7 @@ import {
 } from "../../../../files/json.ts";
 import { isFile } from "../../../../files/paths.ts";
 import type { AdapterKey, Component } from "./keys.ts";
-import { type DeltaFile, isLeaf, readFinite } from "../content.ts";
+import { type DeltaFile, isLeaf } from "../content.ts";
 
 /** A layer whose scale is asked for. */
 export interface ScaledLayer {
@@ -128,8 +128,9 @@ function checked(path: string, settings: JsonObject): JsonObject {
   }
   for (const name of ["lora_alpha", "alpha", "r"]) {
     const value = settings[name];
-    if (value === undefined || value === null || typeof value === "number") continue;
-    throw new FileError(path, `says ${name} ${JSON.stringify(value)}, which is no number`);
+    if (value === undefined || value === null || Number.isFinite(value)) continue;
+    const said = typeof value === "number" ? value : JSON.stringify(value);
+    throw new FileError(path, `says ${name} ${said}, which is no number`);
   }
   return settings;
 }
@@ -165,15 +166,19 @@ function matching(path: string, pattern: string): RegExp {
   }
 }
 
-/** One number, whatever the extents of the tensor that holds it. */
+/** One number, whatever the extents and the type of the tensor that holds it: LyCORIS writes whole ones as such. */
 async function alphaOf(file: DeltaFile, { key }: AdapterKey): Promise<number> {
   const content = file.root.get(key);
-  const data = await readFinite(file, key, content);
-  if (isLeaf(content) && data.length === 1) return data[0];
-  throw new FileError(
-    file.path,
-    `tensor "${key}" holds ${data.length} numbers, and an alpha is one`,
-  );
+  if (!isLeaf(content)) throw new FileError(file.path, `holds no tensor under "${key}"`);
+  const data = await content.readAny();
+  if (data.length !== 1) {
+    throw new FileError(
+      file.path,
+      `tensor "${key}" holds ${data.length} numbers, and an alpha is one`,
+    );
+  }
+  if (Number.isFinite(data[0])) return data[0];
+  throw new FileError(file.path, `tensor "${key}" holds NaN or infinity`);
 }
 
 /** What kohya's header says of all layers, and of those with a window. */
