@@ -210,7 +210,9 @@ Deno.test("reductions over any axes, of sizes that need one stage or two", async
   await overShapes(4, async (shape, seed) => {
     const axes = shape.map((_, i) => i).filter((i) => (seed >> i) & 1);
     for (const f of [sum, max, mean]) {
-      await checkOp([f32(...shape)], (x) => f(x, axes, { keep: seed % 2 === 0 }), { seed });
+      // Of numbers above 1: where a sum of both signs cancels, rounding is large beside what is left.
+      const g = (x: Tensor) => f(add(x, 2), axes, { keep: seed % 2 === 0 });
+      await checkOp([f32(...shape)], g, { seed });
     }
   });
   await checkOp([f32(3, 1999)], (x) => sum(mul(x, x), [1]));
