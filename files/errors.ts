@@ -22,7 +22,7 @@ export class FileError extends Error {
    * @param advice what to do about it, a full sentence without its period
    */
   constructor(file: string, fault: string, advice?: string, options?: ErrorOptions) {
-    super(visibleLine(`${file}: ${fault}${advice ? `. ${advice}` : ""}`), options);
+    super(visibleLine(`${file || '""'}: ${fault}${advice ? `. ${advice}` : ""}`), options);
     this.name = "FileError";
     this.file = file;
     this.fault = fault;

@@ -106,7 +106,7 @@ async function refuseKind({ path, flag, holds }: Output): Promise<void> {
   };
   if (!path || !holds && !nameOf(path)) {
     const wanted = holds ? "folder" : "file";
-    throw new FileError(path || '""', `is not the name of a ${wanted}`, `Name one by ${flag}`);
+    throw new FileError(path, `is not the name of a ${wanted}`, `Name one by ${flag}`);
   }
   const another = `Name another by ${flag}`;
   await must(path, holds ? "folder" : "file", another);

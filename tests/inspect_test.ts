@@ -175,3 +175,8 @@ Deno.test("a delta's words and notes are shown in their lines", async () => {
     for (const line of out) assert(!CONTROL.test(line) && !line.includes("\n"), line);
   });
 });
+
+Deno.test("a path of nothing is shown as such", async () => {
+  const { err } = await moongate("inspect", "");
+  assertStringIncludes(err.join("\n"), 'moongate: "": does not exist');
+});
