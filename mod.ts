@@ -239,7 +239,7 @@ export type { VitConfig } from "./models/vit.ts";
 export { FileError } from "./files/errors.ts";
 export { fingerprint } from "./files/models/fingerprint.ts";
 export { type ModelFolder, openModelFolder } from "./files/models/folder.ts";
-export { type CaptionedFile, listCaptioned } from "./files/pictures/collection.ts";
+export { type CaptionedFile, listCaptioned } from "./files/collection.ts";
 export {
   fitted,
   listPictures,

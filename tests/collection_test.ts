@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { chooseRegularization, type PromptEncoder, rankCaptions } from "../concepts/data/choose.ts";
 import { readRegularization } from "../concepts/data/regularization.ts";
 import { openClip } from "../evaluate/clip.ts";
-import { type CaptionedFile, listCaptioned } from "../files/pictures/collection.ts";
+import { type CaptionedFile, listCaptioned } from "../files/collection.ts";
 import { FileError } from "../files/errors.ts";
 import { blank } from "../files/pictures/picture.ts";
 import { encodePng, writePng } from "../files/pictures/png.ts";

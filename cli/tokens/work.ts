@@ -1,6 +1,6 @@
 /** The work of `moongate tokens`: counts a vocabulary's entries in captions. No GPU is needed. */
 import { rareTokens } from "../../concepts/training/rare_tokens.ts";
-import { isCollection, listCaptioned } from "../../files/pictures/collection.ts";
+import { isCollection, listCaptioned } from "../../files/collection.ts";
 import { FileError } from "../../files/errors.ts";
 import { readLines } from "../../files/text.ts";
 import { UsageError } from "../../terminal/errors.ts";

@@ -2,7 +2,7 @@
 import { FileError, messageOf } from "../../files/errors.ts";
 import { isObject } from "../../files/json.ts";
 import { parseJson, readText } from "../../files/text.ts";
-import { holdsPictures } from "../../files/pictures/collection.ts";
+import { holdsPictures } from "../../files/collection.ts";
 import { isFile, isFolder, namesIn } from "../../files/paths.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { concept, distinctConcepts } from "./parse_concept.ts";

@@ -2,7 +2,7 @@
 import type { CaptionedPicture, Concept } from "../../concepts/data/batches.ts";
 import { fill } from "../../concepts/data/prompts.ts";
 import { readRegularization } from "../../concepts/data/regularization.ts";
-import { type CaptionedFile, listCaptioned } from "../../files/pictures/collection.ts";
+import { type CaptionedFile, listCaptioned } from "../../files/collection.ts";
 import { FileError } from "../../files/errors.ts";
 import { type Picture, resize } from "../../files/pictures/image.ts";
 import { centreSquare } from "../../files/pictures/picture.ts";

@@ -2,7 +2,7 @@
  * The regularization set of the paper (§3.2): real pictures whose captions are near the class prompt, by the cosine of
  * CLIP's text features. Found in the user's own collection, since the public index that served them is gone.
  */
-import type { CaptionedFile } from "../../files/pictures/collection.ts";
+import type { CaptionedFile } from "../../files/collection.ts";
 import { FileError } from "../../files/errors.ts";
 import type { Picture } from "../../files/pictures/image.ts";
 import type { OnWarning } from "../../models/text_window.ts";

@@ -6,7 +6,7 @@
 import type { Sampler } from "../../diffusion/sample.ts";
 import { writeFileAtomic } from "../../files/atomic.ts";
 import { FileError } from "../../files/errors.ts";
-import { listCaptioned } from "../../files/pictures/collection.ts";
+import { listCaptioned } from "../../files/collection.ts";
 import { type Picture, readPicture } from "../../files/pictures/image.ts";
 import { readText } from "../../files/text.ts";
 import { isFile } from "../../files/paths.ts";

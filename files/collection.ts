@@ -2,12 +2,12 @@
  * Collections of pictures with captions, in the forms that people have them in: listed first, pictures read when they
  * are wanted. A set of millions is looked through by its captions, and a few hundred of its pictures are decoded.
  */
-import { captionInJson, isMetadata, METADATA, readMetadata } from "./caption_lists.ts";
-import { FileError } from "../errors.ts";
-import { decodePicture, maskOf, picturesIn } from "./image.ts";
-import { isPictureName } from "../kinds.ts";
-import { isFile, isFolder } from "../paths.ts";
-import type { Picture } from "./picture.ts";
+import { captionInJson, isMetadata, METADATA, readMetadata } from "./pictures/caption_lists.ts";
+import { FileError } from "./errors.ts";
+import { decodePicture, maskOf, picturesIn } from "./pictures/image.ts";
+import { isPictureName } from "./kinds.ts";
+import { isFile, isFolder } from "./paths.ts";
+import type { Picture } from "./pictures/picture.ts";
 import {
   bare,
   isArchive,
@@ -17,8 +17,8 @@ import {
   readTextIn,
   type Remark,
   remarkOn,
-} from "../place.ts";
-import { linesIn } from "../text.ts";
+} from "./place.ts";
+import { linesIn } from "./text.ts";
 
 /** A picture of a collection, not read yet. */
 export interface CaptionedFile {
