@@ -13,17 +13,9 @@ import { tarMembers } from "../files/archives/tar.ts";
 import { type Files, tarOf, zipOf } from "./support/archives.ts";
 import { figures } from "../numerics/quantities.ts";
 import { testDevice } from "./support/check.ts";
+import { inFolder as within } from "./support/command.ts";
 
 const GOLDEN = new URL("./golden/", import.meta.url).pathname;
-
-async function within(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 /** Captions, and the first pixel of each picture. */
 const look = async (files: CaptionedFile[]) =>

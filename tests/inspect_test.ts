@@ -10,6 +10,7 @@ import { greatest } from "../numerics/greatest.ts";
 import { columns } from "../terminal/table.ts";
 import { createProgress } from "../terminal/progress.ts";
 import { tarOf } from "./support/archives.ts";
+import { inFolder as within } from "./support/command.ts";
 
 /** Runs the command; gives what it wrote, and its exit code. */
 async function moongate(
@@ -21,15 +22,6 @@ async function moongate(
     err: (line) => void err.push(line),
   });
   return { out, err, code };
-}
-
-async function within(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 /** A safetensors file of tensors of one element each. */
