@@ -10,6 +10,7 @@ import { memory } from "../terminal/parse.ts";
 import type { Ui } from "../cli/shared/ui.ts";
 import { AdapterError } from "../device/errors.ts";
 import { FileError } from "../files/errors.ts";
+import { testDevice } from "./support/check.ts";
 import { mergeConcepts } from "../concepts/merge/solve.ts";
 
 /** Runs the command with work that only notes its request. */
@@ -353,6 +354,19 @@ Deno.test("doctor judges by the limits, and never promises on an adapter that co
   assertEquals(runs({ ...facts, limits: { maxStorageBufferBindingSize: 2 ** 26 } }), "yes no yes");
   assertEquals(runs({ ...facts, wrong: "element 3 is 0" }), "no no yes");
   assertEquals(runs(undefined), "no no yes");
+  const without = judge(undefined, "CPU (2 threads)");
+  assertEquals(without.map(({ runs }) => runs).join(" "), "slowly slowly yes");
+});
+
+Deno.test("doctor without a driver names the CPU, which computes then, and ends well", async () => {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "cli.ts", "doctor", "--json"],
+    env: { DENO_WEBGPU_BACKEND: "vulkan", VK_DRIVER_FILES: "/none", VK_ICD_FILENAMES: "/none" },
+  });
+  const { code, stdout } = await child.output();
+  const { device, adapter } = JSON.parse(new TextDecoder().decode(stdout));
+  assertEquals([code, adapter], [0, undefined]);
+  assertMatch(device, /^CPU /);
 });
 
 Deno.test("doctor, run for real, finds the adapter that the tests run on", async () => {
@@ -363,6 +377,7 @@ Deno.test("doctor, run for real, finds the adapter that the tests run on", async
   const found = JSON.parse(new TextDecoder().decode(stdout));
   assertEquals(code, 0, new TextDecoder().decode(stderr));
   assertEquals(found.adapter.wrong, undefined);
+  assertEquals(found.device, (await testDevice()).facts.description);
   assert(found.adapter.limits.maxStorageBufferBindingSize >= 128 * 2 ** 20);
   assertEquals(found.verdicts.length, 3);
   assertEquals(new TextDecoder().decode(stderr).includes("XDG_RUNTIME_DIR"), false);

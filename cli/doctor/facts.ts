@@ -1,9 +1,11 @@
 /**
- * What `doctor` finds out about the machine: runtime, adapter, limits, and whether the adapter computes right.
+ * What `doctor` finds out about the machine: runtime, adapter, limits, whether the adapter computes right, and on what the
+ * other verbs will compute.
  *
  * Why it asks WebGPU itself instead of the library's device layer: it has to say something where that one refuses.
  */
-import { requestAdapter } from "../../device/adapter.ts";
+import { gpu, requestAdapter } from "../../device/adapter.ts";
+import { AdapterError } from "../../device/errors.ts";
 import { granted } from "../../terminal/platform.ts";
 
 /** What was found. */
@@ -14,6 +16,8 @@ export interface Facts {
   backend?: string;
   /** Undefined where none answers. */
   adapter?: AdapterFacts;
+  /** What the other verbs compute on, in its own words; undefined where nothing answers. */
+  device?: string;
 }
 
 /** What was found about the adapter. */
@@ -63,7 +67,8 @@ export async function gatherFacts(version: string): Promise<Facts> {
   };
   const backend = granted("DENO_WEBGPU_BACKEND");
   const adapter = navigator.gpu && await requestAdapter();
-  if (!adapter) return { versions, backend };
+  const device = await openedDevice();
+  if (!adapter) return { versions, backend, device };
   const { description, vendor, isFallbackAdapter } = adapter.info;
   const limits: Record<string, number> = {};
   for (const name in adapter.limits) {
@@ -84,7 +89,18 @@ export async function gatherFacts(version: string): Promise<Facts> {
   } catch (error) {
     facts.wrong = error instanceof Error ? error.message : String(error);
   }
-  return { versions, backend, adapter: facts };
+  return { versions, backend, adapter: facts, device };
+}
+
+/** What `gpu()` opens here and now. */
+async function openedDevice(): Promise<string | undefined> {
+  try {
+    using device = await gpu();
+    return device.facts.description;
+  } catch (error) {
+    if (error instanceof AdapterError) return undefined;
+    throw error;
+  }
 }
 
 /** Runs the probe and looks at its numbers. */

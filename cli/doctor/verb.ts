@@ -32,13 +32,14 @@ export function doctorCommand(context: Context): Command {
     .option("--json", "everything that was found, as JSON")
     .action(async ({ json }: { json?: boolean }) => {
       const facts = await gatherFacts(settings.version);
-      const verdicts = judge(facts.adapter);
+      const verdicts = judge(facts.adapter, facts.device);
       if (json) context.out(JSON.stringify({ ...facts, verdicts }, null, 2));
       else for (const line of describe(facts, verdicts)) context.out(line);
-      if (!facts.adapter) throw new UsageError(noAdapter());
-      if (facts.adapter.wrong) {
+      if (!facts.device) throw new UsageError(noAdapter());
+      if (facts.adapter?.wrong) {
         throw new UsageError(
-          `the adapter does not compute right (${facts.adapter.wrong}): update its driver`,
+          `the adapter does not compute right (${facts.adapter.wrong}): update its driver, or let the ` +
+            "CPU compute by MOONGATE_DEVICE=cpu",
         );
       }
     });
@@ -51,9 +52,21 @@ function noAdapter(): string {
     : "no GPU adapter answers: install your GPU's driver";
 }
 
-/** What will run on an adapter, from its limits. WebGPU does not tell how much memory there is. */
-export function judge(adapter: AdapterFacts | undefined): Verdict[] {
+/**
+ * What will run on an adapter, from its limits. WebGPU does not tell how much memory there is.
+ *
+ * @param device what computes where no adapter answers
+ */
+export function judge(adapter: AdapterFacts | undefined, device?: string): Verdict[] {
   const merge: Verdict = { what: "merge solver", runs: "yes", why: "float64 on the CPU, no GPU" };
+  if (!adapter && device) {
+    const why = `no adapter: ${device} computes`;
+    return [
+      { what: "demo (miniature model)", runs: "slowly", why },
+      { what: "Stable Diffusion 1.x", runs: "slowly", why: `${why}, not yet tried at this size` },
+      merge,
+    ];
+  }
   if (!adapter || adapter.wrong) {
     const why = adapter ? "the adapter computes wrong numbers" : "no adapter";
     return [
@@ -84,10 +97,11 @@ export function judge(adapter: AdapterFacts | undefined): Verdict[] {
   return [demo, { what: sd, runs: pace, why }, merge];
 }
 
-function describe({ versions, backend, adapter }: Facts, verdicts: Verdict[]): string[] {
+function describe({ versions, backend, adapter, device }: Facts, verdicts: Verdict[]): string[] {
   const lines = [
     `moongate ${versions.moongate}, Deno ${versions.deno} (V8 ${versions.v8}), ${versions.platform}`,
     `backend   ${backend ?? "chosen by the runtime"}`,
+    `device    ${device ?? "none"}`,
   ];
   if (adapter) {
     const { limits } = adapter;

@@ -2,11 +2,11 @@
  * Scores of attention on the CPU device, by the kernels of matrix products: what turns a product into a score, a weight or
  * a derivative is done where it is stored. They lie in scratch memory as the other kernels of `batched.ts` expect them.
  */
-import type { BufferUse, Dispatch, KernelContext } from "../../tensor/kernel.ts";
+import { type BufferUse, type Dispatch, f32, type KernelContext } from "../../tensor/kernel.ts";
 import { chooseCpu, cpuKernel, packedBytes, packKernel, WIDE_TILES } from "../gemm/cpu_kernel.ts";
 import { matrix } from "../gemm/operands.ts";
 import { flopsOf, type Gemm } from "../gemm/problem.ts";
-import { f32, type InputName, INPUTS, inputUse, MASKED, type Problem } from "./problem.ts";
+import { type InputName, INPUTS, inputUse, MASKED, type Problem } from "./problem.ts";
 
 /** Rows and columns of scores are padded to a whole number of tiles. */
 export const SCORE_TILE = 8;

@@ -6,6 +6,7 @@
 import {
   type BufferUse,
   type Dispatch,
+  f32,
   type KernelContext,
   type KernelPlan,
   storageType,
@@ -13,7 +14,6 @@ import {
 import {
   type AttentionAttrs,
   type AttentionGradAttrs,
-  f32,
   type InputName,
   inputUse,
   LOWEST,

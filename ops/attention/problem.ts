@@ -78,12 +78,6 @@ export function inputUse(name: InputName, specs: readonly Spec[], width: 1 | 4):
 /** WGSL type of one step of `width` values in arithmetic. */
 export const valueType = (width: 1 | 4): string => width === 4 ? "vec4<f32>" : "f32";
 
-/** An f32 as WGSL source, to the last bit. */
-export function f32(value: number): string {
-  const s = String(Math.fround(value));
-  return /[.e]/.test(s) ? s : `${s}.0`;
-}
-
 /** Concatenates what `make` gives for 0 … n−1. */
 export const repeat = (n: number, make: (i: number) => string, separator = "\n"): string =>
   Array.from({ length: n }, (_, i) => make(i)).join(separator);

@@ -7,6 +7,7 @@ import {
   assertIterations,
   type BufferUse,
   type Dispatch,
+  f32,
   type KernelContext,
   type KernelPlan,
   perItem,
@@ -46,7 +47,7 @@ export function streamingForward(
     step: `${scores(geometry, "x", "Q", "K")}
   ${
       shared.repeat(BLOCK, (c) =>
-        `x${c} = select(${shared.MASKED}, x${c} * ${shared.f32(p.scale)}, ok${c});`)
+        `x${c} = select(${shared.MASKED}, x${c} * ${f32(p.scale)}, ok${c});`)
     }
   let higher = max(most, max(max(x0, x1), max(x2, x3)));
   let shrink = exp(most - higher);
@@ -89,16 +90,14 @@ function gradOf(
   const weights = `${scores(geometry, "x", own, other)}
   ${
     shared.repeat(BLOCK, (c) =>
-      `let w${c} = select(0.0, exp(x${c} * ${shared.f32(p.scale)} - ${
-        statistic("LSE", c)
-      }), ok${c});`)
+      `let w${c} = select(0.0, exp(x${c} * ${f32(p.scale)} - ${statistic("LSE", c)}), ok${c});`)
   }`;
   const products = `${
     mine === "q" ? scores(geometry, "y", "G", "V") : scores(geometry, "y", "V", "G")
   }
   ${
     shared.repeat(BLOCK, (c) =>
-      `let z${c} = w${c} * (y${c} - ${statistic("DELTA", c)}) * ${shared.f32(p.scale)};`)
+      `let z${c} = w${c} * (y${c} - ${statistic("DELTA", c)}) * ${f32(p.scale)};`)
   }`;
   const step = wanted === "v"
     ? `${weights}\n${accumulate(geometry, "G", "w")}`

@@ -7,7 +7,13 @@ import { expectTensors } from "../../tensor/arguments.ts";
 import { what } from "../../tensor/what.ts";
 import { ShapeError, sizeOf } from "../../tensor/shape.ts";
 import { defineOp, type Op, type Wgsl } from "../../tensor/op.ts";
-import { type KernelContext, type KernelPlan, perItem, storageType } from "../../tensor/kernel.ts";
+import {
+  f32,
+  type KernelContext,
+  type KernelPlan,
+  perItem,
+  storageType,
+} from "../../tensor/kernel.ts";
 import { defineMap } from "./define.ts";
 import { applyMap } from "./map.ts";
 import { add, clamp, exp, mul, neg, square, sub } from "./arithmetic.ts";
@@ -89,7 +95,7 @@ const TANH = [
   0.133314422036,
   -0.333332819422,
 ];
-const num = (v: number, w: Wgsl): string => `${w.type("f32")}(${v})`;
+const num = (v: number, w: Wgsl): string => `${w.type("f32")}(${f32(v)})`;
 const one = (w: Wgsl): string => num(1, w);
 
 /**

@@ -1,4 +1,5 @@
 /** The error function: WGSL has none, and neither has JavaScript. */
+import { f32 } from "../../tensor/kernel.ts";
 import type { Wgsl } from "../../tensor/op.ts";
 import { keepNan } from "./nan.ts";
 
@@ -20,7 +21,7 @@ const ERF_Q = [
   -1.42647390514189e-2,
 ];
 
-const wide = (v: number, w: Wgsl): string => `${w.type("f32")}(${v})`;
+const wide = (v: number, w: Wgsl): string => `${w.type("f32")}(${f32(v)})`;
 
 /** WGSL of erf, to a few units in the last place. `x` may be any expression. */
 export function erfWgsl(x: string, w: Wgsl): string {

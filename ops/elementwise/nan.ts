@@ -2,6 +2,7 @@
  * NaN in WGSL. The language lets `min`, `max` and `clamp` drop a NaN, and lets compilers assume that there is none, so
  * tests are made on the bits, and what must hand a NaN on says so.
  */
+import { f32 } from "../../tensor/kernel.ts";
 import type { Wgsl } from "../../tensor/op.ts";
 
 /** A value with a sign bit, all exponent bits and any of the others: what is above it is no number. */
@@ -27,9 +28,9 @@ export const extreme = (f: "max" | "min", a: string, b: string, w: Wgsl): string
 export const keepNan = (value: string, x: string, w: Wgsl): string =>
   `select(${value}, ${x}, ${isNan(x, w.type("u32"))})`;
 
-/** WGSL for infinity; see `from_bits` in `compile/lower.ts`. */
-export const INFINITE = `from_bits(${INFINITY_BITS}u)`;
+/** WGSL for infinity. */
+export const INFINITE = f32(Infinity);
 /** WGSL for minus infinity. */
-export const MINUS_INFINITE = `from_bits(${0xff800000}u)`;
+export const MINUS_INFINITE = f32(-Infinity);
 /** WGSL for NaN. */
-export const NOT_A_NUMBER = `from_bits(${0x7fc00000}u)`;
+export const NOT_A_NUMBER = f32(NaN);

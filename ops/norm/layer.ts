@@ -1,14 +1,13 @@
 /** Layer norm's kernels: two folds of each row (mean, then centred squares), one for the gradient. See `rows.ts`. */
 import {
   type BufferUse,
+  f32,
   type KernelContext,
   type KernelPlan,
   storageType,
 } from "../../tensor/kernel.ts";
 import { layerShape, type NormAttrs } from "./shape.ts";
 import { rowKernel, rowType, rowWidth } from "../rows.ts";
-
-const literal = (v: number): string => `f32(${v})`;
 
 /** Forward: y to output 0, (mean, 1/σ) of each row to output 1. */
 export function layerNormKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
@@ -34,14 +33,12 @@ export function layerNormKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
     phases: [
       {
         folds: [{ name: "total", join: "add", value: ([x]) => x }],
-        then: `let mean = total * ${literal(1 / length)};`,
+        then: `let mean = total * ${f32(1 / length)};`,
       },
       {
         update: ([x]) => [`${x} - ${type}(mean)`],
         folds: [{ name: "squares", join: "add", value: ([x]) => `${x} * ${x}` }],
-        then: `let scale = inverseSqrt(squares * ${literal(1 / length)} + ${
-          literal(ctx.attrs.eps)
-        });`,
+        then: `let scale = inverseSqrt(squares * ${f32(1 / length)} + ${f32(ctx.attrs.eps)});`,
       },
     ],
     finish: "stats[row] = vec2<f32>(mean, scale);",
@@ -85,9 +82,7 @@ export function layerGradKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
         { name: "level", join: "add", value: ([, w]) => w },
         { name: "slope", join: "add", value: ([hat, w]) => `${w} * ${hat}` },
       ],
-      then: `let a = ${type}(level * ${literal(1 / length)}); let b = slope * ${
-        literal(1 / length)
-      };`,
+      then: `let a = ${type}(level * ${f32(1 / length)}); let b = slope * ${f32(1 / length)};`,
     }],
     map: {
       value: ([hat, w]) => `(${w} - a - ${hat} * b) * stat.y`,
