@@ -4,11 +4,17 @@
  */
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectArray, expectList, expectNumber, expectTensors } from "../tensor/arguments.ts";
-import { axisOf, sameShape, type Shape, ShapeError, sizeOf, stridesOf } from "../tensor/shape.ts";
+import {
+  axisOf,
+  isExtent,
+  sameShape,
+  type Shape,
+  ShapeError,
+  sizeOf,
+  stridesOf,
+} from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 import { contiguous, padView, permuteView, sliceView, type View } from "../tensor/view.ts";
-
-const isExtent = (n: number): boolean => Number.isSafeInteger(n) && n >= 0;
 
 /** Reads a whole view of a flat array: the reference of every movement op. */
 export function gather(x: Float64Array, v: View): Float64Array {

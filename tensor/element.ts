@@ -4,7 +4,7 @@
  * kind of number (a fraction to a whole one, something large to infinity).
  */
 import type { DType } from "./dtype.ts";
-import { ShapeError } from "./shape.ts";
+import { isExtent, ShapeError } from "./shape.ts";
 
 /** Smallest and largest value of the integer types. */
 export const RANGE = { i32: [-2147483648, 2147483647], u32: [0, 4294967295] } as const;
@@ -46,7 +46,7 @@ export function elementOf(op: string, value: number, dtype: DType): number {
  * @throws ShapeError naming the op, what the number is for, and the number
  */
 export function wholeNumber(op: string, what: string, value: number, least = 0): number {
-  if (!Number.isSafeInteger(value) || value < least) {
+  if (!isExtent(value) || value < least) {
     throw new ShapeError(op, `${what} must be a whole number of at least ${least}, not ${value}`);
   }
   return value;

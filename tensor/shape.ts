@@ -25,9 +25,12 @@ export class ShapeError extends Error {
   }
 }
 
+/** Whether a number can be an extent, a count or a place: whole, and at least 0. */
+export const isExtent = (n: number): boolean => Number.isSafeInteger(n) && n >= 0;
+
 /** Refuses extents that are no whole numbers of at least 0. */
 export function checkShape(op: string, shape: Shape): void {
-  const bad = shape.find((d) => !Number.isSafeInteger(d) || d < 0);
+  const bad = shape.find((d) => !isExtent(d));
   if (bad !== undefined) {
     throw new ShapeError(op, `[${shape}] is no shape: ${bad} is no whole number of at least 0`);
   }

@@ -105,7 +105,7 @@ export async function promptsGiven(
  * @param args as typed
  * @returns a remark where that is likely, and not sure
  */
-export function checkQuotes(args: readonly string[], prompts: string[]): string | undefined {
+function checkQuotes(args: readonly string[], prompts: string[]): string | undefined {
   const hint = quoteHint(args, prompts);
   if (hint?.sure) throw new UsageError(hint.line);
   return hint?.line;
