@@ -92,6 +92,35 @@ Deno.test("a room of concepts says in its mod.ts what it is for and in which ord
   }
 });
 
+Deno.test("files that documents and comments name are there", () => {
+  const rooms = [...new Set([...files.keys()].map((path) => path.split("/")[0]))].join("|");
+  const named = new RegExp(`(?<![\\w./])(?:${rooms}|docs)/[a-z0-9_/]+\\.(?:ts|py|md|json)\\b`, "g");
+  const documents = ["README.md", "CONTRIBUTING.md"].concat(
+    [...Deno.readDirSync("docs")].map(({ name }) => `docs/${name}`).filter((n) =>
+      n.endsWith(".md")
+    ),
+  );
+  const missing = [...documents, ...files.keys()].filter((path) => !path.startsWith("tests/"))
+    .flatMap((path) => {
+      const text = Deno.readTextFileSync(path);
+      // Imports are the type checker's business; a path of a model's folder, as in "unet/config.json", is none of ours.
+      const prose = path.endsWith(".md")
+        ? text
+        : text.match(/\/\*[^]*?\*\/|\/\/.*$/gm)?.join("\n") ?? "";
+      return [...prose.matchAll(named)].map(([name]) => name).filter((name) => !exists(name))
+        .map((name) => `${path}: ${name}`);
+    });
+  assertEquals(missing, []);
+});
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
 Deno.test("a circle is found where there is one", () => {
   const graph = new Map([["a", new Set(["b"])], ["b", new Set(["c"])], ["c", new Set(["b"])]]);
   assertEquals(circle(graph), ["b", "c", "b"]);
