@@ -88,9 +88,9 @@ function busiest({ dispatches, memory, results }: Blueprint) {
       if (seen.has(m) || !memory.places.has(m)) continue;
       seen.add(m);
       const kind = m instanceof Tensor ? "values" : "scratch";
-      const kept = m instanceof Tensor && results.some((r) => r.memory === m);
-      changes[i][kind] += bytesOf(m);
-      changes[kept ? dispatches.length + 1 : last.get(m)! + 1][kind] -= bytesOf(m);
+      const stays = m instanceof Tensor ? results.some((r) => r.memory === m) : m.kept;
+      changes[m instanceof Tensor || !m.kept ? i : 0][kind] += bytesOf(m);
+      changes[stays ? dispatches.length + 1 : last.get(m)! + 1][kind] -= bytesOf(m);
     }
   });
   const now = { values: 0, scratch: 0 };

@@ -1,6 +1,6 @@
 /** Fused steps → dispatches with WGSL, ready to be planned: every buffer is a tensor or a piece of scratch. */
 import type { Tensor } from "../tensor/tensor.ts";
-import type { AdapterProfile, BufferUse, Window } from "../tensor/kernel.ts";
+import type { AdapterProfile, BufferUse, Dispatch, Keeps, Window } from "../tensor/kernel.ts";
 import { epilogueOf, mapKernel, type TensorUse } from "./elementwise.ts";
 import { reduceKernel } from "./reduce.ts";
 import { operationsOf } from "./expr.ts";
@@ -10,7 +10,12 @@ import { packed } from "./packed.ts";
 /** Scratch memory that one step's dispatches share. */
 export interface Scratch {
   readonly bytes: number;
+  /** It lasts from run to run. */
+  readonly kept?: boolean;
 }
+
+/** Bytes that a program may keep of weights in other layouts. */
+const KEPT = 2 ** 28;
 
 /** A buffer of a lowered dispatch. */
 export interface LoweredUse {
@@ -30,11 +35,32 @@ export interface LoweredDispatch {
   readonly body: string;
   readonly grid: readonly [number, number, number];
   readonly flops: number;
+  /** Only the first run needs it: what it writes is kept. */
+  readonly once?: boolean;
+}
+
+/** Lowers the steps of a program for an adapter. */
+export function lowerAll(steps: readonly Step[], profile: AdapterProfile): LoweredDispatch[] {
+  let left = KEPT;
+  return steps.flatMap((step) =>
+    lower(step, profile, (input, bytes) => {
+      // What a program closes over, it has for good; arguments come anew with each call.
+      const fixed = step.kind === "kernel" &&
+        ["array", "constant"].includes(step.inputs[input].node.op.name);
+      if (!fixed || bytes > left) return false;
+      left -= bytes;
+      return true;
+    })
+  );
 }
 
 /** Lowers one step for an adapter. */
-export function lower(step: Step, profile: AdapterProfile): LoweredDispatch[] {
-  const dispatches = lowerStep(step, profile);
+export function lower(
+  step: Step,
+  profile: AdapterProfile,
+  keeps: Keeps = () => false,
+): LoweredDispatch[] {
+  const dispatches = lowerStep(step, profile, keeps);
   for (const d of dispatches) {
     const bad = d.grid.findIndex((g) => g < 1 || g > 65535 || !Number.isInteger(g));
     if (bad >= 0) {
@@ -49,7 +75,7 @@ export function lower(step: Step, profile: AdapterProfile): LoweredDispatch[] {
   return dispatches;
 }
 
-function lowerStep(step: Step, profile: AdapterProfile): LoweredDispatch[] {
+function lowerStep(step: Step, profile: AdapterProfile, keeps: Keeps): LoweredDispatch[] {
   if (step.kind === "map") {
     const k = mapKernel(step.shape, step.outputs, step.exprs);
     return [{
@@ -91,8 +117,15 @@ function lowerStep(step: Step, profile: AdapterProfile): LoweredDispatch[] {
     attrs: node.attrs,
     profile,
     epilogue,
+    keeps,
   });
-  const scratch = (plan.scratch ?? []).map((bytes): Scratch => ({ bytes }));
+  const written = (i: number, { once, buffers }: Dispatch) =>
+    once &&
+    buffers.some(({ ref, access }) => access === "write" && "scratch" in ref && ref.scratch === i);
+  const scratch = (plan.scratch ?? []).map((bytes, i): Scratch => ({
+    bytes,
+    kept: plan.dispatches.some((d) => written(i, d)),
+  }));
   const memory = ({ ref }: BufferUse): Tensor | Scratch => {
     if ("scratch" in ref) return scratch[ref.scratch];
     if ("output" in ref) return step.outputs[ref.output];
@@ -112,6 +145,7 @@ function lowerStep(step: Step, profile: AdapterProfile): LoweredDispatch[] {
     body: d.body,
     grid: d.grid,
     flops: d.flops ?? 0,
+    once: d.once,
   }));
 }
 

@@ -67,6 +67,11 @@ export function planMemory(request: PlanRequest): MemoryPlan {
       }
     }
   });
+  for (const interval of intervals.values()) {
+    if (!isScratch(interval.memory) || !interval.memory.kept) continue;
+    interval.first = 0;
+    interval.last = dispatches.length;
+  }
   for (const t of request.results) {
     const interval = intervals.get(t);
     if (interval) interval.last = dispatches.length;

@@ -54,6 +54,8 @@ export class Program {
   readonly #constants = new Map<Tensor, DeviceStorage>();
   readonly #bound: (DeviceStorage | undefined)[];
   readonly #recorded: Recorded[];
+  /** Those of every run: what lays out weights is done by the first. */
+  readonly #repeated: Recorded[];
   readonly #private = new Map<number, DeviceStorage>();
   /** Positions of donated arguments whose memory goes to a result. */
   readonly #taken: ReadonlySet<number>;
@@ -122,6 +124,7 @@ export class Program {
       });
       return { dispatch, pipeline: pipelines[i], bindings, group: undefined, positions };
     });
+    this.#repeated = this.#recorded.filter((r) => !r.dispatch.once);
     this.#kernels = unproven(this.#recorded.map((r) => r.pipeline.health));
   }
 
@@ -265,14 +268,12 @@ export class Program {
 
   #encode(): void {
     const { queue } = this.device.gpu;
-    const step = Math.min(
-      perSubmit(this.device.profile.software),
-      Math.max(1, this.#recorded.length),
-    );
-    for (let i = 0; i < this.#recorded.length; i += step) {
+    const due = this.#ran ? this.#repeated : this.#recorded;
+    const step = Math.min(perSubmit(this.device.profile.software), Math.max(1, due.length));
+    for (let i = 0; i < due.length; i += step) {
       const encoder = this.device.gpu.createCommandEncoder();
       const pass = encoder.beginComputePass();
-      for (const r of this.#recorded.slice(i, i + step)) {
+      for (const r of due.slice(i, i + step)) {
         pass.setPipeline(r.pipeline.pipeline);
         pass.setBindGroup(0, this.#group(r));
         pass.dispatchWorkgroups(...r.dispatch.grid);

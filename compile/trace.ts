@@ -3,7 +3,7 @@ import { type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { checkCountable, type Spec } from "../tensor/shape.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { fuse } from "./fuse.ts";
-import { lower, type LoweredDispatch } from "./lower.ts";
+import { lowerAll, type LoweredDispatch } from "./lower.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { simplify } from "./simplify.ts";
 
@@ -55,7 +55,7 @@ export function blueprint(
     maxBuffers: Math.min(profile.maxStorageBuffers, 12),
     enabled: options.fuse ?? true,
   });
-  const dispatches = fused.steps.flatMap((s) => lower(s, profile));
+  const dispatches = lowerAll(fused.steps, profile);
   const written = new Set(fused.steps.flatMap((s) => s.outputs));
   const donations = pairDonations(fused.results, donated, written);
   const memory = planMemory({

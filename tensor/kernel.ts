@@ -59,7 +59,15 @@ export interface Dispatch {
   readonly grid: readonly [number, number, number];
   /** Arithmetic operations (2 per multiply-add), for `profile()`. */
   readonly flops?: number;
+  /** It lays out an input that never changes, in scratch memory that is kept: the first run does it ({@linkcode Keeps}). */
+  readonly once?: boolean;
 }
+
+/**
+ * Whether scratch memory of so many bytes, made from one input alone, may be kept from run to run: the input never
+ * changes, and there is room. Kernels which are told so mark what makes it as `once`.
+ */
+export type Keeps = (input: number, bytes: number) => boolean;
 
 /** Everything that computes one node: dispatches in order, and the bytes of each scratch buffer they share. */
 export interface KernelPlan {
@@ -88,6 +96,7 @@ export interface KernelContext<A> {
   readonly profile: AdapterProfile;
   /** The buffers to list and the statements to emit for storing output 0 (plain store when nothing is fused). */
   readonly epilogue: Epilogue;
+  readonly keeps: Keeps;
 }
 
 /** Largest trip count that one invocation may reach on a software adapter (its driver stops silently at 65,535). */

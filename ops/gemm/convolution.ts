@@ -3,6 +3,7 @@ import type { KernelContext, KernelPlan } from "../../tensor/kernel.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
 import { matrix, pixels, sliding } from "./operands.ts";
+import { planWinograd } from "./cpu_winograd.ts";
 import { planGemm } from "./plan.ts";
 import type { Gemm } from "./problem.ts";
 
@@ -31,11 +32,24 @@ export function outputShape(
 const isPointwise = ({ stride, pad, weight }: ConvAttrs): boolean =>
   stride === 1 && weight[0] === 1 && weight[1] === 1 && pad.every((p) => p === 0);
 
+/** Whether windows are 3×3 and move pixel by pixel. */
+const isSmooth = ({ stride, weight: [kh, kw] }: ConvAttrs): boolean =>
+  stride === 1 && kh === 3 && kw === 3;
+
 /** Forward: m = output pixel, n = output channel, k = (tap, input channel). */
 export function planConv(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const { attrs, inputs: [x, w] } = ctx;
   const { stride, pad, image: [, height, width, ci], weight: [kh, kw, , co] } = attrs;
   const [batch, oh, ow] = outputShape(attrs);
+  const fast = ctx.profile.cpu && isSmooth(attrs) && planWinograd({
+    label: "conv2d",
+    image: x,
+    output: [batch, oh, ow, co],
+    origin: [-pad[0], -pad[2]],
+    weight: w,
+    turned: false,
+  }, ctx);
+  if (fast) return fast;
   const m = batch * oh * ow;
   const gemm: Gemm = {
     label: "conv2d",
@@ -68,7 +82,16 @@ export function planConv(ctx: KernelContext<ConvAttrs>): KernelPlan {
  * which multiplies by a zero that is known beforehand.
  */
 export function planInputGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
-  const { attrs } = ctx;
+  const { attrs, inputs: [g, w] } = ctx;
+  const fast = ctx.profile.cpu && isSmooth(attrs) && planWinograd({
+    label: "conv2dInputGrad",
+    image: g,
+    output: attrs.image,
+    origin: [attrs.pad[0] - 2, attrs.pad[2] - 2],
+    weight: w,
+    turned: true,
+  }, ctx);
+  if (fast) return fast;
   const gemms: Gemm[] = [];
   for (let y = 0; y < Math.min(attrs.stride, attrs.image[1]); y++) {
     for (let x = 0; x < Math.min(attrs.stride, attrs.image[2]); x++) {

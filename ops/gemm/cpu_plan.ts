@@ -28,11 +28,13 @@ export function planOnCpu(
     let b = g.b.buffer;
     if (choice.packed) {
       b = { name: "panel", ref: { scratch: scratch.length }, access: "read", type: "vec4<f32>" };
-      scratch.push(packedBytes(g, choice.tile));
+      const bytes = packedBytes(g, choice.tile);
+      scratch.push(bytes);
       dispatches.push({
         label: `${g.label} (pack)`,
         buffers: [g.b.buffer, { ...b, access: "write" }],
         ...packKernel(g, choice.tile),
+        once: "input" in g.b.buffer.ref && ctx.keeps(g.b.buffer.ref.input, bytes),
       });
     }
     const put = storeFunction(g, splits, size, ctx.epilogue);

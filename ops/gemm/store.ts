@@ -4,6 +4,7 @@ import {
   type BufferUse,
   type Dispatch,
   type Epilogue,
+  type Keeps,
   perItem,
   storageType,
 } from "../../tensor/kernel.ts";
@@ -13,6 +14,7 @@ import type { Gemm } from "./problem.ts";
 export interface GemmContext {
   readonly profile: AdapterProfile;
   readonly epilogue: Epilogue;
+  readonly keeps: Keeps;
 }
 
 /** Scratch buffer 0 as the parts of a split product. */
