@@ -34,9 +34,8 @@ export class CpuBuffer {
 
   /** Whether it may be used, and if not, why. */
   get problem(): string | undefined {
-    const name = `the buffer "${this.label}"`;
-    if (this.address === undefined) return `${name} is invalid`;
-    return this.destroyed ? `${name} is destroyed` : undefined;
+    if (this.address !== undefined && !this.destroyed) return undefined;
+    return `the buffer "${this.label}" is ${this.destroyed ? "destroyed" : "invalid"}`;
   }
 
   async mapAsync(mode: number): Promise<void> {

@@ -7,11 +7,13 @@ import type { LinearMemory } from "./memory.ts";
 import type { CpuBuffer } from "./objects.ts";
 import { addDispatch, Copies, Jobs, problemOf } from "./plan.ts";
 import type { Scopes } from "./scopes.ts";
+import { Replays } from "./replays.ts";
 import type { Threads } from "./threads.ts";
 
 /** The queue of a device. */
 export class Queue {
   readonly #copies: Copies;
+  readonly #replays = new Replays();
   /** What is under way, where submits are not over at once. */
   #busy: Promise<void> | undefined;
   #gone = false;
@@ -27,6 +29,10 @@ export class Queue {
   submit(buffers: readonly CommandBuffer[]): void {
     for (const buffer of buffers) {
       const commands = buffer.take();
+      if (commands && this.#replays.find(commands, this.memory.kind)) {
+        this.#then(() => this.#execute(commands));
+        continue;
+      }
       const problem = commands ? first(commands, problemOf) : "a command buffer is submitted twice";
       if (problem) this.scopes.report("validation", problem);
       else this.#then(() => this.#execute(commands!));
@@ -103,20 +109,27 @@ export class Queue {
   }
 
   #execute(commands: readonly Command[]): void | Promise<void> {
+    const { kind } = this.memory;
+    const replay = this.#replays.find(commands, kind);
+    if (replay) return this.threads.run(replay);
     let jobs = new Jobs();
     let under: Promise<void> | undefined;
     const then = (f: () => void | Promise<void>) => {
       if (under) under = under.then(f);
       else under = f() ?? undefined;
     };
+    const whole = commands.every((c) => c.kind === "dispatch");
     const flush = () => {
       const { list } = jobs;
       jobs = new Jobs();
-      if (list.length) then(() => this.threads.run(list));
+      if (!list.length) return;
+      const lists = this.threads.compose(list);
+      if (whole) this.#replays.keep(commands, lists, kind);
+      then(() => this.threads.run(lists));
     };
     for (const c of commands) {
-      if (c.kind === "dispatch") addDispatch(jobs, c, this.memory.kind);
-      else if (c.kind === "copy") this.#copies.add(jobs, c, this.memory.kind);
+      if (c.kind === "dispatch") addDispatch(jobs, c, kind);
+      else if (c.kind === "copy") this.#copies.add(jobs, c, kind);
       else {
         flush();
         then(() => this.#stamp(c));

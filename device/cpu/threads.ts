@@ -19,6 +19,14 @@ export interface Job {
   readonly args: Uint32Array<ArrayBuffer>;
 }
 
+/** Jobs as they lie in memory, behind the head of the list. */
+export interface JobList {
+  readonly words: Int32Array<ArrayBuffer>;
+  readonly count: number;
+  /** Workgroups of the largest job. */
+  readonly widest: number;
+}
+
 /** What a device needs of a worker, of either kind. */
 interface Worker {
   postMessage(m: unknown): void;
@@ -52,7 +60,7 @@ export class Threads {
   readonly #waits = mayWait();
   #bound: WebAssembly.Memory | undefined;
   #sent = 0;
-  #run = 0;
+  #number = 0;
   #over: ((failure: string | undefined) => void) | undefined;
 
   /** @param lost is told when a worker dies */
@@ -90,27 +98,29 @@ export class Threads {
     if (this.waits) this.#main(kernel);
   }
 
-  /** Runs jobs, in as many lists as they need. */
-  run(jobs: readonly Job[]): void | Promise<void> {
+  /** Puts jobs into as many lists as they need. */
+  compose(jobs: readonly Job[]): JobList[] {
+    const lists: JobList[] = [];
     let from = 0;
-    const parts: [number, number][] = [];
     let words = BASE + HEAD.words;
     jobs.forEach((job, i) => {
       const needed = JOB.words + job.args.length + 4;
       if (words + needed > LIMIT) {
-        parts.push([from, i]);
+        lists.push(this.#compose(jobs.slice(from, i), from));
         from = i;
         words = BASE + HEAD.words;
       }
       words += needed;
     });
-    parts.push([from, jobs.length]);
-    if (this.waits) {
-      for (const [a, b] of parts) this.#part(jobs.slice(a, b), a);
-      return;
-    }
-    return parts.reduce(
-      (before, [a, b]) => before.then(() => this.#part(jobs.slice(a, b), a)),
+    if (from < jobs.length) lists.push(this.#compose(jobs.slice(from), from));
+    return lists;
+  }
+
+  /** Runs lists, one after the other. */
+  run(lists: readonly JobList[]): void | Promise<void> {
+    if (this.waits) return lists.forEach((list) => this.#run(list));
+    return lists.reduce(
+      (before, list) => before.then(() => this.#run(list)),
       Promise.resolve(),
     );
   }
@@ -126,37 +136,37 @@ export class Threads {
     for (const w of this.#workers) w.terminate();
   }
 
-  #part(jobs: readonly Job[], skipped: number): void | Promise<void> {
-    if (!jobs.length) return;
-    const { buffer } = this.memory.memory;
-    const words = new Int32Array(buffer);
-    let args = BASE + HEAD.words + jobs.length * JOB.words;
-    let wide = 1;
+  #compose(jobs: readonly Job[], skipped: number): JobList {
+    const size = jobs.reduce((n, { args }) => n + JOB.words + args.length + 4, 0);
+    const words = new Int32Array(size);
+    let args = jobs.length * JOB.words;
+    let widest = 1;
     jobs.forEach((job, i) => {
-      const at = BASE + HEAD.words + i * JOB.words;
+      const at = i * JOB.words;
       args = Math.ceil(args / 4) * 4;
       words.set(job.args, args);
-      const chunk = Math.max(
-        1,
-        Math.ceil(job.groups / (this.count * SHARES[job.heavy ? "heavy" : "light"])),
-      );
-      wide = Math.max(wide, job.groups);
+      const shares = this.count * SHARES[job.heavy ? "heavy" : "light"];
+      widest = Math.max(widest, job.groups);
       words[at + JOB.kernel] = job.kernel;
-      words[at + JOB.args] = args * 4;
+      words[at + JOB.args] = (BASE + HEAD.words + args) * 4;
       words[at + JOB.groups] = job.groups;
-      words[at + JOB.chunk] = chunk;
+      words[at + JOB.chunk] = Math.max(1, Math.ceil(job.groups / shares));
       words[at + JOB.after] = Math.max(0, job.after - skipped);
-      words[at + JOB.next] = 0;
-      words[at + JOB.done] = 0;
       args += job.args.length;
     });
-    words[BASE + HEAD.count] = jobs.length;
+    return { words: words.subarray(0, args), count: jobs.length, widest };
+  }
+
+  #run({ words: list, count, widest }: JobList): void | Promise<void> {
+    const words = new Int32Array(this.memory.memory.buffer);
+    words.set(list, BASE + HEAD.words);
+    words[BASE + HEAD.count] = count;
     words[BASE + HEAD.failed] = 0;
-    this.#run = this.#run % 0x3fffffff + 1;
-    Atomics.store(words, BASE + HEAD.run, this.#run);
+    this.#number = this.#number % 0x3fffffff + 1;
+    Atomics.store(words, BASE + HEAD.run, this.#number);
     if (!this.waits) return this.#watch(words);
     // A list of single workgroups is over before anyone has woken up.
-    if (wide > 1) this.#call(false);
+    if (widest > 1) this.#call(false);
     let failure: unknown;
     try {
       runJobs(words, BASE, (id) => this.#main(id), this.memory.kind.wide, STUCK);
@@ -172,7 +182,7 @@ export class Threads {
     const kernels = this.#modules.slice(this.#sent).map((m, i) => [this.#sent + i, m] as const);
     this.#sent = this.#modules.length;
     const { memory, kind: { wide } } = this.memory;
-    const message: Run = { run: this.#run, memory, wide, base: BASE, kernels, tell };
+    const message: Run = { run: this.#number, memory, wide, base: BASE, kernels, tell };
     for (const w of this.#workers) w.postMessage(message);
   }
 
@@ -220,7 +230,7 @@ export class Threads {
     const text = workerText(runJobs);
     const died = (why: unknown) => this.lost(`a thread of the CPU device died: ${why}`);
     const heard = (m: { run: number; failure?: string }) => {
-      if (m.run === this.#run) this.#over?.(m.failure);
+      if (m.run === this.#number) this.#over?.(m.failure);
     };
     const { process } = globalThis as { process?: { versions?: { node?: string } } };
     if (process?.versions?.node) {
