@@ -69,16 +69,8 @@ export {
 } from "./autograd/optimizer.ts";
 
 // Ops.
-export {
-  erf,
-  geglu,
-  gelu,
-  quickGelu,
-  relu,
-  sigmoid,
-  silu,
-  tanh,
-} from "./ops/elementwise/activation.ts";
+export { erf, gelu, quickGelu, relu, sigmoid, silu, tanh } from "./ops/elementwise/activation.ts";
+export { geglu } from "./ops/elementwise/geglu.ts";
 export {
   abs,
   add,

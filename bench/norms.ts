@@ -5,7 +5,8 @@
  * Usage: `deno run -A tools/vulkan.ts run -A bench/norms.ts [part of a case's name]`
  */
 import { exp, mul } from "../ops/elementwise/arithmetic.ts";
-import { geglu, silu } from "../ops/elementwise/activation.ts";
+import { silu } from "../ops/elementwise/activation.ts";
+import { geglu } from "../ops/elementwise/geglu.ts";
 import { groupNorm, layerNorm } from "../ops/norm/norm.ts";
 import { logSumExp, softmax } from "../ops/softmax.ts";
 import { input } from "../ops/leaf.ts";

@@ -4,7 +4,7 @@
  */
 import type { Tensor } from "../../tensor/tensor.ts";
 import { add } from "../../ops/elementwise/arithmetic.ts";
-import { geglu } from "../../ops/elementwise/activation.ts";
+import { geglu } from "../../ops/elementwise/geglu.ts";
 import { attention } from "../../ops/attention.ts";
 import { cutGradient } from "../../ops/gradient.ts";
 import { reshape } from "../../ops/movement.ts";

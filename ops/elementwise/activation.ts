@@ -2,27 +2,17 @@
  * Activations, elementwise. Each derivative is one op of the input alone (`siluSlope(x)`, …), so that the backward
  * pass keeps nothing but the input, and fuses.
  */
-import { apply, type Tensor } from "../../tensor/tensor.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { expectTensors } from "../../tensor/arguments.ts";
 import { what } from "../../tensor/what.ts";
-import { ShapeError, sizeOf } from "../../tensor/shape.ts";
-import { defineOp, type Op, type Wgsl } from "../../tensor/op.ts";
-import {
-  f32,
-  type KernelContext,
-  type KernelPlan,
-  perItem,
-  storageType,
-} from "../../tensor/kernel.ts";
+import type { Op, Wgsl } from "../../tensor/op.ts";
+import { f32 } from "../../tensor/kernel.ts";
 import { defineMap } from "./define.ts";
 import { applyMap } from "./map.ts";
 import { add, clamp, exp, mul, neg, square, sub } from "./arithmetic.ts";
 import { less, where } from "./compare.ts";
 import { erfOf, erfWgsl } from "./erf.ts";
-import { tensor } from "../leaf.ts";
-import { expand } from "../broadcast.ts";
 import { extreme, keepNan } from "./nan.ts";
-import { reshape, slice } from "../movement.ts";
 
 type Unary = (x: Tensor) => Tensor;
 
@@ -40,8 +30,7 @@ interface Activation {
 interface Activated {
   readonly value: Unary;
   readonly slope: Unary;
-  readonly wgsl: Activation["value"];
-  readonly reference: Activation["reference"];
+  readonly rules: Activation;
 }
 
 function activation(r: Activation): Activated {
@@ -62,7 +51,7 @@ function activation(r: Activation): Activated {
   const slope: Unary = (x) => applyMap(slopeOp, [x], undefined);
   const valueOp = make(r.name, r.value, r.reference, slope);
   const value: Unary = (x) => applyMap(valueOp, [x], undefined);
-  return { value, slope, wgsl: r.value, reference: r.reference };
+  return { value, slope, rules: r };
 }
 
 /** WGSL of σ(x). */
@@ -169,7 +158,7 @@ const normalCdf = (x: number): number => 0.5 * (1 + erfOf(x * ROOT_HALF));
 const cdfWgsl = (x: string, w: Wgsl): string =>
   `(${num(0.5, w)} + ${num(0.5, w)} * ${erfWgsl(`(${x} * ${num(ROOT_HALF, w)})`, w)})`;
 
-const geluPair = activation({
+export const geluPair = activation({
   name: "gelu",
   value: (x, w) => `(${x} * ${cdfWgsl(x, w)})`,
   slope: (x, w) => {
@@ -248,72 +237,3 @@ export function gelu(x: Tensor, approximate: "none" | "tanh" = "none"): Tensor {
   }
   return (approximate === "tanh" ? geluTanhPair : geluPair).value(x);
 }
-
-/** h·gelu(gate), both halves read in one pass; and a backward pass that writes both halves in one. */
-const gegluOp = defineOp<undefined>({
-  name: "geglu",
-  shape([x]) {
-    const width = x.shape.at(-1) ?? 1;
-    if (width % 2) throw new ShapeError("geglu", `the last axis of [${x.shape}] has no halves`);
-    return [{ shape: [...x.shape.slice(0, -1), width / 2], dtype: x.dtype }];
-  },
-  vjp([g], { inputs: [x], outputs: [y] }) {
-    if (!g) return [];
-    const d = y.shape.at(-1)!;
-    const split = [sizeOf(y.shape.slice(0, -1)), 2, d];
-    const both = (t: Tensor) => expand(t, split);
-    const halves = reshape(x, split);
-    const [h, gate] = [slice(halves, 1, 0, 1), slice(halves, 1, 1, 2)].map(both);
-    const first = both(tensor(FIRST_HALF, [2, 1]));
-    const slopes = where(first, geluPair.value(gate), mul(h, geluPair.slope(gate)));
-    return [reshape(mul(both(reshape(g, [split[0], 1, d])), slopes), x.shape)];
-  },
-  reference([x], [s]) {
-    const d = s.shape.at(-1)! / 2;
-    const gelu = geluPair.reference;
-    return [
-      Float64Array.from({ length: x.length / 2 }, (_, i) => {
-        const at = Math.floor(i / d) * 2 * d + i % d;
-        return x[at] * gelu(x[at + d]);
-      }),
-    ];
-  },
-  lowering: { kind: "kernel", epilogue: true, build: gegluKernel },
-});
-const FIRST_HALF = Uint32Array.of(1, 0);
-
-function gegluKernel(
-  { inputs: [x], outputs: [y], epilogue }: KernelContext<undefined>,
-): KernelPlan {
-  const { width } = epilogue;
-  const steps = y.shape.at(-1)! / width;
-  const count = sizeOf(y.shape) / width;
-  const lines: string[] = [];
-  const w: Wgsl = {
-    type: (t) => storageType(t, width),
-    out: "f32",
-    literal: () => undefined,
-    number: (v) => `${storageType("f32", width)}(${v})`,
-    let(value) {
-      lines.push(`let t${lines.length} = ${value};`);
-      return `t${lines.length - 1}`;
-    },
-  };
-  const h = w.let(`${w.type("f32")}(xs[at])`);
-  const value = `${h} * ${geluPair.wgsl(w.let(`${w.type("f32")}(xs[at + ${steps}u])`), w)}`;
-  const xs = { name: "xs", ref: { input: 0 }, access: "read" } as const;
-  const work = `let at = i / ${steps}u * ${2 * steps}u + i % ${steps}u;
-  ${lines.join("\n  ")}
-  ${epilogue.store(`i * ${width}u`, value)}`;
-  const buffers = [{ ...xs, type: storageType(x.dtype, width) }, ...epilogue.buffers];
-  return { dispatches: [{ label: "geglu", buffers, ...perItem({ count, name: "i" }, work) }] };
-}
-
-/**
- * The gated unit of transformer feed-forward layers: the last axis holds `h` and then `gate`; gives h·gelu(gate).
- *
- * @param x `[..., 2d]`
- * @returns `[..., d]`
- * @throws ShapeError when the last extent is odd
- */
-export const geglu = (x: Tensor): Tensor => apply(gegluOp, [x], undefined)[0];

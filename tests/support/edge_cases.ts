@@ -1,6 +1,7 @@
 /** What is driven over the edges: every function of one argument, and every kernel of its own. See `tests/edges_test.ts`. */
 import * as A from "../../ops/elementwise/arithmetic.ts";
 import * as act from "../../ops/elementwise/activation.ts";
+import { geglu } from "../../ops/elementwise/geglu.ts";
 import * as trig from "../../ops/elementwise/trigonometry.ts";
 import * as compare from "../../ops/elementwise/compare.ts";
 import { tensor } from "../../ops/leaf.ts";
@@ -140,7 +141,7 @@ export const KERNELS: Record<string, Kernel> = {
     spoil: [0, 1],
     gradients: false,
   },
-  geglu: { shapes: [[3, 8]], f: act.geglu },
+  geglu: { shapes: [[3, 8]], f: geglu },
   embedding: {
     shapes: [[5, 4]],
     f: (t) => embedding(t, tensor(Uint32Array.of(4, 0, 0, 2, 9))),
