@@ -130,11 +130,11 @@ function dispatchLines(plan: Blueprint, names: TensorNames): string[] {
 }
 
 /** The ops of a dispatch, unless its label lists them already and in full. */
-function origin({ step, label }: LoweredDispatch): string {
+function origin({ step, label, once }: LoweredDispatch): string {
   const ops = opsOf(step);
-  return label === ops.join("·") && label.length <= LABEL_WIDTH
-    ? ""
-    : `from ${ops.join(" · ") || "a copy"}`;
+  const named = label === ops.join("·") && label.length <= LABEL_WIDTH;
+  const from = named ? "" : `from ${ops.join(" · ") || "a copy"}`;
+  return once ? `${from} (first run only)` : from;
 }
 
 function scratchNames(plan: Blueprint): Map<Scratch, string> {

@@ -55,7 +55,7 @@ export interface ProfileOptions {
 const PER_SET = 2048;
 
 /**
- * Measures every dispatch of a compiled function.
+ * Measures every dispatch of a compiled function, but those that only its first run needs.
  *
  * The arguments are those of a call; donated ones are copied first, so nothing is consumed. Results of earlier calls
  * become stale, as by a call.
@@ -70,7 +70,8 @@ export async function profile<A extends unknown[]>(
 ): Promise<Profile> {
   expectOptions("profile", 2, options, { repeats: "number", wall: "true or false" });
   const repeats = wholeNumber("profile", "options.repeats", options.repeats ?? 3, 1);
-  return await rehearse(compiled, args, async ({ device }, dispatches) => {
+  return await rehearse(compiled, args, async ({ device }, all) => {
+    const dispatches = all.filter(({ dispatch }) => !dispatch.once);
     const stamps = !options.wall && device.facts.features.includes("timestamp-query");
     const measure = stamps ? byTimestamps : byWallClock;
     const best = new Array<number>(dispatches.length).fill(Infinity);
