@@ -153,6 +153,7 @@ export function traceCall(
   const drawn = blueprint(results, [...donated].map((p) => inputs[p]), {
     profile,
     fuse: options.fuse,
+    given: inputs,
   });
   return { blueprint: drawn, inputs: all, captured, hosted, donated, shape };
 }

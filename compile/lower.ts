@@ -39,19 +39,56 @@ export interface LoweredDispatch {
   readonly once?: boolean;
 }
 
-/** Lowers the steps of a program for an adapter. */
-export function lowerAll(steps: readonly Step[], profile: AdapterProfile): LoweredDispatch[] {
+/**
+ * Lowers the steps of a program for an adapter.
+ *
+ * @param given tensors that come anew with each call. Other leaves, which a program closes over, it has for good
+ */
+export function lowerAll(
+  steps: readonly Step[],
+  profile: AdapterProfile,
+  given: ReadonlySet<Tensor>,
+): LoweredDispatch[] {
   let left = KEPT;
-  return steps.flatMap((step) =>
+  const fixed = (t: Tensor) => t.node.op.lowering.kind === "leaf" && !given.has(t);
+  const dispatches = steps.flatMap((step) =>
     lower(step, profile, (input, bytes) => {
-      // What a program closes over, it has for good; arguments come anew with each call.
-      const fixed = step.kind === "kernel" &&
-        ["array", "constant"].includes(step.inputs[input].node.op.name);
-      if (!fixed || bytes > left) return false;
+      if (step.kind !== "kernel" || !fixed(step.inputs[input]) || bytes > left) return false;
       left -= bytes;
       return true;
     })
   );
+  return sharing(dispatches);
+}
+
+/** Of several dispatches that lay out one weight in the same way the first is left, and all use what it keeps. */
+function sharing(dispatches: readonly LoweredDispatch[]): LoweredDispatch[] {
+  const first = new Map<Tensor | Scratch, Map<string, Scratch>>();
+  const instead = new Map<Tensor | Scratch, Scratch>();
+  return dispatches.flatMap((d): LoweredDispatch[] => {
+    if (d.once) {
+      const [read, write] = ["read", "write"].map((a) => d.buffers.find((b) => b.access === a)!);
+      const known = first.get(read.memory) ?? new Map<string, Scratch>();
+      first.set(read.memory, known);
+      const how = `${d.grid} ${read.type} ${d.body}`;
+      const kept = known.get(how);
+      if (kept) {
+        instead.set(write.memory, kept);
+        return [];
+      }
+      known.set(how, write.memory as Scratch);
+      return [d];
+    }
+    const moved = d.buffers.some((b) => instead.has(b.memory));
+    return [
+      moved
+        ? {
+          ...d,
+          buffers: d.buffers.map((b) => ({ ...b, memory: instead.get(b.memory) ?? b.memory })),
+        }
+        : d,
+    ];
+  });
 }
 
 /** Lowers one step for an adapter. */

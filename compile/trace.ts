@@ -34,6 +34,8 @@ export interface BlueprintOptions {
   readonly profile: AdapterProfile;
   /** Fuse elementwise work (on by default); off, every op is its own kernel. */
   readonly fuse?: boolean;
+  /** Tensors that come anew with each run. Default: every symbolic one. */
+  readonly given?: readonly Tensor[];
 }
 
 /**
@@ -51,11 +53,13 @@ export function blueprint(
   const tape = tapeOf(simple);
   for (const { op, outputs } of tape) outputs.forEach((t) => checkCountable(op.name, t.spec));
   const { profile } = options;
+  const leaves = () => tape.filter((n) => n.op.name === "input").flatMap((n) => n.outputs);
+  const given = options.given ?? leaves();
   const fused = fuse(tape, simple, {
     maxBuffers: Math.min(profile.maxStorageBuffers, 12),
     enabled: options.fuse ?? true,
   });
-  const dispatches = lowerAll(fused.steps, profile);
+  const dispatches = lowerAll(fused.steps, profile, new Set(given));
   const written = new Set(fused.steps.flatMap((s) => s.outputs));
   const donations = pairDonations(fused.results, donated, written);
   const memory = planMemory({

@@ -2,10 +2,10 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Device } from "../device/device.ts";
 import { gpu } from "../device/adapter.ts";
-import { compile } from "../compile/compile.ts";
+import { compile, evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
 import { conv2d, type ConvOptions } from "../ops/conv.ts";
-import { mul } from "../ops/elementwise/arithmetic.ts";
+import { add, mul } from "../ops/elementwise/arithmetic.ts";
 import { matmul } from "../ops/matmul.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -114,6 +114,16 @@ Deno.test("weights that a function closes over are laid out by its first run alo
     assert(e < 2e-6, `run ${before} differs by ${e}`);
   }
   assertEquals(runs, [runs[0], runs[0] - kept, runs[0] - kept]);
+
+  const twice = compile(device, (x: Tensor) => add(matmul(x, w), matmul(mul(x, 2), w)));
+  const row = tensor(random(9, 16 * 48), [16, 48]);
+  assertEquals(
+    twice.plan(row).dispatches.filter((d) => d.once).length,
+    1,
+    "one layout for two uses",
+  );
+  const tripled = Array.from(await device.read(evaluate(device, mul(matmul(row, w), 3))));
+  assert(relativeError(await device.read(twice(row)), tripled) < 1e-6);
 
   const given = compile(device, (x: Tensor, w: Tensor) => matmul(x, w));
   const x = device.upload(random(7, 16 * 48), [16, 48], "f32");
