@@ -119,12 +119,15 @@ export function compile<A extends unknown[], R>(
   });
 }
 
-/** @internal Traces and plans one call: nothing is allocated, and of the device only its profile is asked. */
+/**
+ * @internal Traces and plans one call: nothing is allocated, and of the device only its profile is asked. Which arguments
+ * the host has is said, or seen.
+ */
 export function traceCall(
   profile: AdapterProfile,
   fn: (...args: Tree<Tensor>[]) => Tree<Tensor>,
   args: readonly Tree<Leaf>[],
-  options: CompileOptions,
+  options: CompileOptions & { readonly hosted?: readonly number[] },
 ): Traced {
   const inputs: Tensor[] = [];
   const hosted = new Set<number>();
@@ -136,7 +139,7 @@ export function traceCall(
         const position = inputs.length;
         const place = placeOf(k, path);
         const t = input(specOf(leaf, place), position, place);
-        if (!isOnDevice(leaf)) hosted.add(position);
+        if (options.hosted?.includes(k) ?? !isOnDevice(leaf)) hosted.add(position);
         if (options.donate?.includes(k)) donated.add(position);
         inputs.push(t);
         return t;
@@ -153,7 +156,7 @@ export function traceCall(
   const drawn = blueprint(results, [...donated].map((p) => inputs[p]), {
     profile,
     fuse: options.fuse,
-    given: inputs,
+    given: [...hosted, ...donated].map((p) => inputs[p]),
   });
   return { blueprint: drawn, inputs: all, captured, hosted, donated, shape };
 }

@@ -49,7 +49,7 @@ export function draft<A extends unknown[], R>(
     profile,
     fn as unknown as (...args: Tree<Tensor>[]) => Tree<Tensor>,
     args as Tree<Tensor>[],
-    options,
+    { ...options, hosted: options.hosted ?? [] },
   );
   const hosted = (options.hosted ?? []).flatMap((k) => flatten<Tensor>(args[k] as Tree<Tensor>));
   const bytes = programBytes(blueprint, hosted.map(([, t]) => byteSize(t.spec)));

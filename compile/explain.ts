@@ -134,7 +134,7 @@ function origin({ step, label, once }: LoweredDispatch): string {
   const ops = opsOf(step);
   const named = label === ops.join("·") && label.length <= LABEL_WIDTH;
   const from = named ? "" : `from ${ops.join(" · ") || "a copy"}`;
-  return once ? `${from} (first run only)` : from;
+  return once ? `${from} (once)` : from;
 }
 
 function scratchNames(plan: Blueprint): Map<Scratch, string> {

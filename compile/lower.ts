@@ -35,14 +35,14 @@ export interface LoweredDispatch {
   readonly body: string;
   readonly grid: readonly [number, number, number];
   readonly flops: number;
-  /** Only the first run needs it: what it writes is kept. */
+  /** Runs need it only where its input is not that of the run before: what it writes is kept. */
   readonly once?: boolean;
 }
 
 /**
  * Lowers the steps of a program for an adapter.
  *
- * @param given tensors that come anew with each call. Other leaves, which a program closes over, it has for good
+ * @param given tensors that come anew with each run. Other leaves, weights above all, are mostly those of the run before
  */
 export function lowerAll(
   steps: readonly Step[],

@@ -55,7 +55,7 @@ export interface ProfileOptions {
 const PER_SET = 2048;
 
 /**
- * Measures every dispatch of a compiled function, but those that only its first run needs.
+ * Measures every dispatch of a compiled function, but those that lay out weights, which only a first run needs.
  *
  * The arguments are those of a call; donated ones are copied first, so nothing is consumed. Results of earlier calls
  * become stale, as by a call.
@@ -76,8 +76,8 @@ export async function profile<A extends unknown[]>(
     const measure = stamps ? byTimestamps : byWallClock;
     const best = new Array<number>(dispatches.length).fill(Infinity);
     for (let run = 0; run <= repeats; run++) {
-      const times = await measure(device, dispatches);
-      if (run > 0) times.forEach((t, i) => best[i] = Math.min(best[i], t));
+      const times = await measure(device, run ? dispatches : all);
+      if (run) times.forEach((t, i) => best[i] = Math.min(best[i], t));
     }
     const rows = dispatches.map(({ dispatch: d }, i): DispatchProfile => ({
       label: d.label,

@@ -11,6 +11,7 @@ import { DeviceStorage } from "../device/buffers.ts";
 import { DeviceError } from "../device/errors.ts";
 import { checkAll, Health, unproven } from "../device/health.ts";
 import type { Pipeline } from "../device/pipelines.ts";
+import { Due } from "./due.ts";
 import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
 import { type LoweredDispatch, type LoweredUse, type Scratch, wgslOf } from "./lower.ts";
@@ -54,8 +55,9 @@ export class Program {
   readonly #constants = new Map<Tensor, DeviceStorage>();
   readonly #bound: (DeviceStorage | undefined)[];
   readonly #recorded: Recorded[];
-  /** Those of every run: what lays out weights is done by the first. */
-  readonly #repeated: Recorded[];
+  readonly #due: Due<Recorded>;
+  /** Positions whose values were copied for this run. */
+  #copied = new Set<number>();
   readonly #private = new Map<number, DeviceStorage>();
   /** Positions of donated arguments whose memory goes to a result. */
   readonly #taken: ReadonlySet<number>;
@@ -124,7 +126,7 @@ export class Program {
       });
       return { dispatch, pipeline: pipelines[i], bindings, group: undefined, positions };
     });
-    this.#repeated = this.#recorded.filter((r) => !r.dispatch.once);
+    this.#due = new Due(this.#recorded);
     this.#kernels = unproven(this.#recorded.map((r) => r.pipeline.health));
   }
 
@@ -182,6 +184,7 @@ export class Program {
     pipeline: GPUComputePipeline;
     group: GPUBindGroup;
   }[] {
+    this.#due.forget();
     return this.#recorded.map((r) => ({
       dispatch: r.dispatch,
       pipeline: r.pipeline.pipeline,
@@ -196,6 +199,7 @@ export class Program {
 
   #bind(args: readonly Argument[]): void {
     const changed = new Set<number>();
+    this.#copied.clear();
     // Memory that a result takes is that result's alone: whoever else was given it reads a copy.
     const taken = new Map<GPUBuffer, number>();
     for (const p of this.#taken) {
@@ -209,6 +213,7 @@ export class Program {
         : this.#upload(arg, p, spec);
       if (storage === undefined) return;
       const before = this.#bound[p];
+      if (storage !== arg) this.#copied.add(p);
       if (before?.buffer === storage.buffer && before.offset === storage.offset) {
         this.#bound[p] = storage;
         return;
@@ -268,7 +273,7 @@ export class Program {
 
   #encode(): void {
     const { queue } = this.device.gpu;
-    const due = this.#ran ? this.#repeated : this.#recorded;
+    const due = this.#due.next(this.#bound, this.#copied);
     const step = Math.min(perSubmit(this.device.profile.software), Math.max(1, due.length));
     for (let i = 0; i < due.length; i += step) {
       const encoder = this.device.gpu.createCommandEncoder();

@@ -34,7 +34,7 @@ export interface BlueprintOptions {
   readonly profile: AdapterProfile;
   /** Fuse elementwise work (on by default); off, every op is its own kernel. */
   readonly fuse?: boolean;
-  /** Tensors that come anew with each run. Default: every symbolic one. */
+  /** Arguments that come anew with each run, as what is uploaded or donated does. Default: every argument. */
   readonly given?: readonly Tensor[];
 }
 

@@ -59,13 +59,13 @@ export interface Dispatch {
   readonly grid: readonly [number, number, number];
   /** Arithmetic operations (2 per multiply-add), for `profile()`. */
   readonly flops?: number;
-  /** It lays out an input that never changes, in scratch memory that is kept: the first run does it ({@linkcode Keeps}). */
+  /** It lays out one input, in scratch memory that is kept: done again only for another input ({@linkcode Keeps}). */
   readonly once?: boolean;
 }
 
 /**
- * Whether scratch memory of so many bytes, made from one input alone, may be kept from run to run: the input never
- * changes, and there is room. Kernels which are told so mark what makes it as `once`.
+ * Whether scratch memory of so many bytes, made from one input alone, may be kept from run to run: the input is mostly that
+ * of the run before, as weights are, and there is room. Kernels which are told so mark what makes it as `once`.
  */
 export type Keeps = (input: number, bytes: number) => boolean;
 

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Device } from "../device/device.ts";
 import { gpu } from "../device/adapter.ts";
 import { compile, evaluate } from "../compile/compile.ts";
+import { profile } from "../compile/profile.ts";
 import { interpret } from "../compile/interpret.ts";
 import { conv2d, type ConvOptions } from "../ops/conv.ts";
 import { add, mul } from "../ops/elementwise/arithmetic.ts";
@@ -125,13 +126,27 @@ Deno.test("weights that a function closes over are laid out by its first run alo
   const tripled = Array.from(await device.read(evaluate(device, mul(matmul(row, w), 3))));
   assert(relativeError(await device.read(twice(row)), tripled) < 1e-6);
 
+  // What a call is given is laid out again when it is another value, be it in the same memory.
   const given = compile(device, (x: Tensor, w: Tensor) => matmul(x, w));
   const x = device.upload(random(7, 16 * 48), [16, 48], "f32");
-  assertEquals(given.plan(x, w).dispatches.filter((d) => d.once), []);
-  const first = Array.from(await device.read(given(x, w)));
-  const other = device.upload(random(8, 48 * 40), [48, 40], "f32");
-  assert(
-    relativeError(await device.read(given(x, other)), first) > 0.1,
-    "other weights, same call",
-  );
+  const second = device.upload(random(8, 48 * 40), [48, 40], "f32");
+  const values = async (w: Tensor) => Array.from(await device.read(evaluate(device, matmul(x, w))));
+  const [ofFirst, ofSecond] = [await values(w), await values(second)];
+  const layouts: number[] = [];
+  const call = async (w: Tensor, expected: readonly number[]) => {
+    let y: Tensor | undefined;
+    layouts.push(dispatched(device, () => y = given(x, w)) - 1);
+    assertEquals(Array.from(await device.read(y!)), expected);
+  };
+  await call(w, ofFirst);
+  await call(w, ofFirst);
+  await call(second, ofSecond);
+  await profile(given, [x, w]);
+  await call(second, ofSecond);
+  assertEquals(layouts, [1, 0, 1, 1], "a profile of another call lays out, too");
+  const half = compile(device, (w: Tensor) => mul(w, 0.5));
+  for (const [of, factor] of [[w, 0.5], [second, 0.5]] as const) {
+    const expected = (of === w ? ofFirst : ofSecond).map((v) => v * factor);
+    await call(half(of), expected);
+  }
 });
