@@ -39,6 +39,8 @@ const SIDES = [0, 1, 2, 3];
 const MANY = 64;
 /** Channels in which what is saved outweighs the two transforms: of both sides together, as their harmonic mean. */
 const CHANNELS = 48;
+/** Most bytes of tiles and sums: a decoder's last layers would take more than everything else together. */
+const ROOM = 2 ** 28;
 
 /** Tiles down, across, and in all. */
 function tilesOf({ output: [batch, oh, ow] }: Windows): [number, number, number] {
@@ -68,7 +70,7 @@ export function planWinograd(w: Windows, ctx: GemmContext): KernelPlan | undefin
   const g = products(w);
   const { m, n, length: k } = g;
   if (n % 4 || k % 4 || w.origin.some((o) => o < -2 || o > 0) || m === 0) return;
-  if (2 * k * n / (k + n) < CHANNELS) return;
+  if (2 * k * n / (k + n) < CHANNELS || 64 * m * (k + n) > ROOM) return;
   const choice = { ...chooseCpu(g), splits: 1, packed: true };
   const packed = packedBytes(g, choice.tile);
   const once = ctx.keeps(1, packed);
