@@ -43,11 +43,10 @@ async function work(jobs: typeof runJobs): Promise<void> {
     let failure: string | undefined;
     try {
       if (Atomics.load(words, base) === run) {
-        const h = { sin: Math.sin, cos: Math.cos, tan: Math.tan, pow: Math.pow };
         const kernelOf = (id: number): Main => {
           let main = mains.get(id);
           if (!main) {
-            const { exports } = new WebAssembly.Instance(modules.get(id)!, { d: { memory }, h });
+            const { exports } = new WebAssembly.Instance(modules.get(id)!, { d: { memory } });
             mains.set(id, main = exports.main as Main);
           }
           return main;
