@@ -1,4 +1,4 @@
-/** From products to dispatches on the CPU device: a copy of the image where windows leave it, packing, the product, a join. */
+/** From products to dispatches on the CPU device: a copy of the left operand where that pays, packing, the product, a join. */
 import { type BufferUse, type Dispatch, type KernelPlan, perItem } from "../../tensor/kernel.ts";
 import { chooseCpu, type CpuChoice, cpuKernel, packedBytes, packKernel } from "./cpu_kernel.ts";
 import { flopsOf, type Gemm, type Operand } from "./problem.ts";
@@ -22,9 +22,8 @@ export function planOnCpu(
   if (image) dispatches.push(copyImage(gemms[0].label, image, framed!));
   gemms.forEach((g, i) => {
     const choice = { ...chosen[i], splits };
-    const a: BufferUse = framed === undefined
-      ? g.a.narrow.buffer
-      : { ...g.a.narrow.buffer, ref: { scratch: framed } };
+    const { buffer } = g.a.narrow;
+    const a: BufferUse = framed === undefined ? buffer : { ...buffer, ref: { scratch: framed } };
     let b = g.b.buffer;
     if (choice.packed) {
       b = { name: "panel", ref: { scratch: scratch.length }, access: "read", type: "vec4<f32>" };
@@ -50,9 +49,9 @@ export function planOnCpu(
 }
 
 function copyImage(label: string, image: NonNullable<Operand["copy"]>, scratch: number): Dispatch {
-  const { steps, type, body } = image.code;
+  const { name, steps, type, body } = image.code;
   return {
-    label: `${label} (frame)`,
+    label: `${label} (${name})`,
     buffers: [image.source, { name: "framed", ref: { scratch }, access: "write", type }],
     ...perItem({ count: steps, name: "i" }, body),
   };

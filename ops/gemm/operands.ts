@@ -45,10 +45,12 @@ export function matrix(
   wanted?: 1 | 4,
 ): Operand {
   const { buffer, width } = inputBuffer(name, input, spec, wanted);
+  const copy = widened(buffer, spec, width);
   return {
     get narrow() {
-      return matrix(name, input, spec, s, 1);
+      return matrix(name, input, copy ? inF32(spec) : spec, s, 1);
     },
+    copy,
     buffer,
     width,
     along: s.k === 1 ? "k" : "row",
@@ -137,9 +139,29 @@ function framedCopy(source: BufferUse, spec: Spec, w: Sliding): Operand["copy"] 
     bytes: steps * width * 4,
     source,
     code: {
+      name: "frame",
       steps,
       type,
       body: `if (i < ${first}u) { framed[i] = ${type}(); } else { framed[i] = ${type}(${at}); }`,
+    },
+  };
+}
+
+const inF32 = (spec: Spec): Spec => ({ ...spec, dtype: "f32" });
+
+/** Of f16, a copy in f32. */
+function widened(source: BufferUse, spec: Spec, width: 1 | 4): Operand["copy"] {
+  if (spec.dtype !== "f16") return undefined;
+  const size = spec.shape.reduce((n, d) => n * d, 1);
+  const type = value(width);
+  return {
+    bytes: size * 4,
+    source,
+    code: {
+      name: "widen",
+      steps: size / width,
+      type,
+      body: `framed[i] = ${type}(${source.name}[i]);`,
     },
   };
 }
@@ -167,10 +189,12 @@ export function pixels(
   wanted?: 1 | 4,
 ): Operand {
   const { buffer, width } = inputBuffer(name, input, spec, wanted);
+  const copy = widened(buffer, spec, width);
   return {
     get narrow() {
-      return pixels(name, input, spec, w, 1);
+      return pixels(name, input, copy ? inF32(spec) : spec, w, 1);
     },
+    copy,
     buffer,
     width,
     along: "row",

@@ -28,12 +28,13 @@ export interface Operand {
   load(id: string, k: string): string;
   /** The same, read element by element. */
   readonly narrow: Operand;
-  /** Of windows that may lie outside the image: a copy of the image before it is read; {@linkcode narrow} reads that. */
+  /** A copy in f32 that pays, since windows leave the image or f16 would be read one by one: {@linkcode narrow} reads it. */
   readonly copy?: { readonly bytes: number; readonly source: BufferUse; readonly code: FramedCopy };
 }
 
 /** WGSL of a copy: how many steps it takes, and what each stores at `i` of the buffer `framed`. */
 export interface FramedCopy {
+  readonly name: string;
   readonly steps: number;
   readonly type: string;
   readonly body: string;
