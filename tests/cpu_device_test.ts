@@ -4,7 +4,7 @@ import { evaluate } from "../compile/compile.ts";
 import { gpu } from "../device/adapter.ts";
 import { CpuDevice } from "../device/cpu/device.ts";
 import { LinearMemory } from "../device/cpu/memory.ts";
-import { AdapterError, DeviceError, OutOfMemoryError } from "../device/errors.ts";
+import { AdapterError, OutOfMemoryError } from "../device/errors.ts";
 import { BufferUsage } from "../device/usage.ts";
 import { exp, mul } from "../ops/elementwise/arithmetic.ts";
 import { attention } from "../ops/attention.ts";
@@ -20,7 +20,7 @@ import { vjp } from "../autograd/grad.ts";
 import type { Device } from "../device/device.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { uniform } from "./support/check.ts";
-import { cpuDevice, declared, each, refusal, runKernel } from "./support/cpu.ts";
+import { cpuDevice, declared, dynamic, each, refusal, script } from "./support/cpu.ts";
 
 const usage = BufferUsage.STORAGE | BufferUsage.COPY_DST | BufferUsage.COPY_SRC;
 const values = (seed: number, ...shape: number[]): Tensor => {
@@ -199,46 +199,6 @@ Deno.test("an error that no scope asks for is an event", async () => {
   device.destroy();
 });
 
-Deno.test("a kernel that never ends is a lost device, and so is a thread that dies", async () => {
-  const code = declared([], "u32") +
-    each(64, "", "var k = 1u; while k != 0u { k = y[i] + 1u; } y[i] = k;");
-  for (const threads of [1, 2]) {
-    const device = await CpuDevice.open({ threads });
-    await runKernel(device, code, [new Uint32Array(64)], [64]).catch(() => {});
-    const { reason, message } = await device.lost;
-    assertEquals([reason, message.includes("kernel failed")], ["unknown", true], message);
-    device.destroy();
-  }
-  using device = await gpu({ backend: "cpu", threads: 2 });
-  const x = tensor([1]);
-  assertEquals(await device.item(evaluate(device, x)), 1);
-  const { threads } = device.gpu as unknown as CpuDevice;
-  threads.kill();
-  await device.gpu.lost;
-  await assertRejects(() => device.settled(), DeviceError, "thread");
-});
-
-/** Runs a script in a process of its own, without permissions; its output. */
-async function script(text: string, flags: string[] = []): Promise<string> {
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  const root = new URL("..", import.meta.url).href;
-  try {
-    await Deno.writeTextFile(file, text.replaceAll("ROOT/", root));
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-check", "--no-prompt", ...flags, file],
-      stdout: "piped",
-      stderr: "piped",
-      signal: AbortSignal.timeout(60_000),
-    });
-    const { code, stdout, stderr } = await child.output();
-    const said = new TextDecoder().decode(stdout);
-    assertEquals(code, 0, said + new TextDecoder().decode(stderr));
-    return said.trim();
-  } finally {
-    await Deno.remove(file);
-  }
-}
-
 const SCRIPT = `import { gpu } from "ROOT/device/adapter.ts";
 import { evaluate } from "ROOT/compile/compile.ts";
 import { matmul } from "ROOT/ops/matmul.ts";
@@ -281,7 +241,3 @@ ${dynamic(SCRIPT)}
 device.destroy();`);
   checkSaid(browser, "CPU (WebAssembly, 2 threads)");
 });
-
-/** Imports that come after what stands before them. */
-const dynamic = (text: string): string =>
-  text.replace(/^import (\{[^}]*\}) from ("[^"]*");/gm, "const $1 = await import($2);");

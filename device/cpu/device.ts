@@ -53,6 +53,7 @@ export class CpuDevice implements Owner {
   ) {
     this.#scopes = scopes;
     this.queue = new Queue(memory, threads, scopes);
+    memory.whenIdle = (f) => this.queue.after(f);
     this.features = new Set(["shader-f16", ...threads.waits ? ["timestamp-query"] : []]);
     const most = capacity();
     this.limits = {
@@ -167,7 +168,7 @@ export class CpuDevice implements Owner {
         throw new Error(`${own.size} buffers, at most ${BUFFERS} can be bound`);
       }
       const how = { features: features(), careful: this.careful };
-      const kernel = new Kernel(label, program, entry, how, (m) => this.threads.add(m));
+      const kernel = new Kernel(label, program, entry, how, (m) => this.threads.add(m, label));
       if (d.use) {
         const { grid, sizes } = d.use;
         const lengths = program.buffers.map((b) => kernel.lengthOf(b.slot, sizes[b.binding]));

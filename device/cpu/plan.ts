@@ -158,7 +158,7 @@ export class Copies {
   add(jobs: Jobs, { from, fromOffset, to, toOffset, bytes }: Copy, memory: MemoryKind): void {
     let number = this.#numbers.get(memory.wide);
     if (number === undefined) {
-      number = this.threads.add(new WebAssembly.Module(copyBytes(memory)));
+      number = this.threads.add(new WebAssembly.Module(copyBytes(memory)), "copy");
       this.#numbers.set(memory.wide, number);
     }
     for (let done = 0; done < bytes; done += COPY_MOST) {

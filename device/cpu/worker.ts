@@ -54,7 +54,7 @@ async function work(jobs: typeof runJobs): Promise<void> {
         jobs(words, base, kernelOf, wide, Infinity);
       }
     } catch (error) {
-      failure = String(error);
+      failure = (error as Error).message;
     }
     Atomics.sub(words, base + 1, 1);
     Atomics.notify(words, base + 1);
