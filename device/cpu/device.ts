@@ -104,7 +104,8 @@ export class CpuDevice implements Owner {
     const { label = "", size, usage, mappedAtCreation = false } = d;
     let address: number | undefined;
     if (!(size >= 0) || size > this.limits.maxBufferSize) {
-      this.invalid(`the buffer "${label}" of ${size} bytes is larger than the device allows`);
+      const most = this.limits.maxBufferSize;
+      this.invalid(`the buffer "${label}" cannot have ${size} bytes: it may have 0 to ${most}`);
     } else {
       address = this.memory.allocate(size);
       if (address === undefined) {
