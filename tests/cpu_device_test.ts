@@ -215,3 +215,17 @@ ${dynamic(SCRIPT)}
 device.destroy();`);
   checkSaid(browser, "CPU (WebAssembly, 2 threads)");
 });
+
+Deno.test("in a Worker the device has threads of its own, and ends with it", async () => {
+  const said = await script(
+    `if (typeof WorkerGlobalScope === "undefined") {
+  const worker = new Worker(import.meta.url, { type: "module" });
+  worker.onmessage = ({ data }) => (console.log(data), worker.terminate());
+} else {
+  const console = { log: (...said) => postMessage(said.join(" ")) };
+  ${dynamic(SCRIPT)}
+}`,
+    ["--allow-read"],
+  );
+  checkSaid(said, "CPU (WebAssembly, 2 threads)");
+});

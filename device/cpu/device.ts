@@ -36,6 +36,16 @@ export interface CpuThreads {
 /** Where `WebAssembly` has vectors, so that a CPU device can be opened. */
 export const cpuAnswers = (): boolean => typeof WebAssembly === "object" && features().simd;
 
+/** Cores of this machine, which Node up to 20 says elsewhere than browsers do. */
+async function cores(): Promise<number> {
+  const { navigator, process } = globalThis as {
+    navigator?: { hardwareConcurrency?: number };
+    process?: { versions?: { node?: string } };
+  };
+  if (navigator?.hardwareConcurrency) return navigator.hardwareConcurrency;
+  return process?.versions?.node ? (await import("node:os")).availableParallelism() : 1;
+}
+
 /** The CPU as a `GPUDevice`, as far as the engine uses one. */
 export class CpuDevice implements Owner {
   readonly label = "CPU";
@@ -72,9 +82,7 @@ export class CpuDevice implements Owner {
 
   /** Opens one. */
   static async open(options: CpuThreads = {}): Promise<CpuDevice> {
-    const cores = (globalThis as { navigator?: { hardwareConcurrency?: number } }).navigator
-      ?.hardwareConcurrency ?? 1;
-    const count = options.threads ?? cores;
+    const count = options.threads ?? await cores();
     if (!Number.isInteger(count) || count < 1) {
       throw new RangeError(`threads must be a whole number of at least 1, not ${count}`);
     }

@@ -258,8 +258,7 @@ export class Threads {
     }
     let main = this.#mains.get(id);
     if (!main) {
-      const h = { sin: Math.sin, cos: Math.cos, tan: Math.tan, pow: Math.pow };
-      const { exports } = new WebAssembly.Instance(this.#modules[id].module, { d: { memory }, h });
+      const { exports } = new WebAssembly.Instance(this.#modules[id].module, { d: { memory } });
       this.#mains.set(id, main = exports.main as Main);
     }
     return main;
