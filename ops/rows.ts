@@ -82,7 +82,7 @@ export function rowKernel(spec: RowKernel, profile: AdapterProfile): Dispatch {
   const passes = spec.phases.length + (spec.map ? 1 : 0);
   const solo = profile.cpu || (profile.software && steps * passes <= 30_000);
   const { body, grid } = solo
-    ? soloBody(spec, steps, keepsIn(spec, profile))
+    ? soloBody(spec, steps, keepsIn(spec, profile), profile.cpu)
     : sharedBody(spec, steps, passes);
   const width = rowWidth(spec.length);
   return {
@@ -120,10 +120,14 @@ const updates = (phases: readonly RowPhase[], v: readonly string[], k: string): 
 /** Names of accumulators, which are others within {@linkcode sumLoop}. */
 type Into = (name: string) => string;
 
-const folding = (f: RowFold, v: readonly string[], k: string, into: Into = (name) => name) =>
+/** Joins some values to an accumulator. */
+const folding = (f: RowFold, values: readonly string[], into: Into = (name) => name): string =>
   f.join === "add"
-    ? `${into(`${f.name}_`)} += ${f.value(v, k)};`
-    : `${f.name}_ = max(${f.name}_, ${f.value(v, k)});`;
+    ? `${into(`${f.name}_`)} += ${inPairs(values, joiner(f))};`
+    : `${f.name}_ = max(${f.name}_, ${inPairs(values, joiner(f))});`;
+
+const joiner = ({ join }: RowFold) => (a: string, b: string): string =>
+  join === "add" ? `(${a} + ${b})` : `max(${a}, ${b})`;
 
 /** The accumulators of a phase that are sums. */
 const sumsOf = (spec: RowKernel, phase: RowPhase): Record<string, string> =>
@@ -162,44 +166,55 @@ function keepsIn({ phases, operands, map, length }: RowKernel, { cpu }: AdapterP
   return cpu && fits && phases.at(-1)?.costly ? only?.name : undefined;
 }
 
+/** Steps of a row that a turn of a loop takes on the CPU, where the turn itself costs as much as a step. */
+const TOGETHER = 4;
+
 /** One invocation for each row. */
-function soloBody(spec: RowKernel, steps: number, kept: string | undefined) {
+function soloBody(spec: RowKernel, steps: number, kept: string | undefined, cpu = false) {
   const width = rowWidth(spec.length);
   // Few rows still have to occupy every core.
   const workgroup = spec.rows < 1024 ? 8 : 64;
-  const v = names(spec);
-  const loop = (done: number, body: (into: Into) => string, sums: Record<string, string> = {}) =>
-    sumLoop({
+  const last = spec.phases.at(-1);
+  const at = (k: string) => `row * ${steps}u + ${k}`;
+  const recomputed = (done: number) => (v: readonly string[], k: string) =>
+    `${reads(spec, steps, v, k)} ${updates(spec.phases.slice(0, done), v, k)}`;
+  /** A walk along the row: `get` names the values of a step, `put` does something with them, folds join those of a turn. */
+  const walk = (
+    get: (v: readonly string[], k: string) => string,
+    put: (v: readonly string[], k: string) => string,
+    phase?: RowPhase,
+  ) => {
+    const together = cpu && !phase?.costly && steps % TOGETHER === 0 ? TOGETHER : 1;
+    const turn = Array.from({ length: together }, (_, i) => ({
+      v: names(spec, together === 1 ? "" : `_${i}`),
+      k: i ? `k + ${i}u` : "k",
+    }));
+    return sumLoop({
       index: "k",
       from: "0u",
       to: `${steps}u`,
-      most: steps,
-      sums,
+      step: together,
+      most: steps / together,
+      sums: phase ? sumsOf(spec, phase) : {},
       turn: (into) =>
-        `${reads(spec, steps, v, "k")} ${updates(spec.phases.slice(0, done), v, "k")} ${
-          body(into)
-        }`,
+        [
+          ...turn.map(({ v, k }) => `${get(v, k)} ${put(v, k)}`),
+          ...phase?.folds.map((f) => folding(f, turn.map(({ v, k }) => f.value(v, k)), into)) ?? [],
+        ].join(" "),
     });
+  };
   const phases = spec.phases.map((p, i) =>
     [
       declare(spec, p),
-      loop(
-        i + 1,
-        (into) =>
-          (kept && i === spec.phases.length - 1 ? `${kept}[row * ${steps}u + k] = ${v[0]}; ` : "") +
-          p.folds.map((f) => folding(f, v, "k", into)).join(" "),
-        sumsOf(spec, p),
-      ),
+      walk(recomputed(i + 1), ([v], k) => kept && p === last ? `${kept}[${at(k)}] = ${v};` : "", p),
       ...p.folds.map((f) => `let ${f.name} = ${collapse(f, `${f.name}_`, width)};`),
       p.then ?? "",
     ].join("\n  ")
   );
-  const mapping = spec.map &&
-    (kept
-      ? `for (var k = 0u; k < ${steps}u; k++) { let ${v[0]} = ${kept}[row * ${steps}u + k]; ${
-        storing(spec, steps, v, "k")
-      } }`
-      : loop(spec.phases.length, () => storing(spec, steps, v, "k")));
+  const mapping = spec.map && walk(
+    kept ? ([v], k) => `let ${v} = ${kept}[${at(k)}];` : recomputed(spec.phases.length),
+    (v, k) => storing(spec, steps, v, k),
+  );
   return perItem(
     { count: spec.rows, name: "row", workgroup },
     `${spec.prologue ?? ""}
@@ -268,12 +283,16 @@ function sharedBody(spec: RowKernel, steps: number, passes: number) {
     );
     const joined = (f: RowFold) => {
       const parts = Array.from({ length: lanes / 4 }, (_, j) => `${f.name}_w[at + ${j}u]`);
-      const sum = inPairs(parts, (a, b) => f.join === "add" ? `(${a} + ${b})` : `max(${a}, ${b})`);
+      const sum = inPairs(parts, joiner(f));
       return `let ${f.name}_4 = ${sum}; let ${f.name} = ${collapse(f, `${f.name}_4`, 4)};`;
     };
     return [
       declare(spec, p),
-      walk(i + 1, (v, k, into) => p.folds.map((f) => folding(f, v, k, into)).join(" "), p),
+      walk(
+        i + 1,
+        (v, k, into) => p.folds.map((f) => folding(f, [f.value(v, k)], into)).join(" "),
+        p,
+      ),
       ...p.folds.map((f) =>
         `${f.name}_w[lid >> 2u][lid & 3u] = ${collapse(f, `${f.name}_`, width)};`
       ),
