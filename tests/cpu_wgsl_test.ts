@@ -54,6 +54,28 @@ const RESULTS: readonly (readonly [type: string, body: string, after: readonly n
   ],
   ["u32", "let t = 1u; { let t = 2u; y[0] = t; } y[1] = t;", [2, 1, 0, 0, 0, 0, 0, 0]],
   ["u32", "y[0] = twice(3u); y[1] = first(5u);", [6, 5, 0, 0, 0, 0, 0, 0]],
+  // An index that is counted in vectors is divided term by term, but not where it wrapped around before.
+  ["u32", "for (var k = 0u; k < 3u; k++) { let e = (k + 1u) * 4u; y[(e + 8u) >> 2u] = k + 1u; }", [
+    0,
+    0,
+    0,
+    1,
+    2,
+    3,
+    0,
+    0,
+  ]],
+  ["u32", "for (var k = 0u; k < 4u; k++) { let e = k * 6u; y[e / 4u] += k + 1u; }", [
+    1,
+    2,
+    0,
+    3,
+    4,
+    0,
+    0,
+    0,
+  ]],
+  ["u32", "y[7] = 5u; let z = y[7]; y[(z * 0x40000000u) >> 29u] = 9u;", [0, 0, 9, 0, 0, 0, 0, 5]],
   // A `let` keeps the value that it was given.
   ["u32", "var k = 0u; let t = k + 1u; for (; k < 4u; k++) { y[t] = k; }", [
     0,

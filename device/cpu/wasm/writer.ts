@@ -66,6 +66,7 @@ export class Writer {
       set: (l) => code.set(l),
       scale: (by) => this.scale(by),
       add: () => code.op(`${this.address}.add`),
+      even: (e) => target.findings.even.has(e),
     });
   }
 
