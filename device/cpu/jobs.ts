@@ -30,6 +30,9 @@ export const HEAD = {
   failed: 2,
   count: 3,
   endless: 4,
+  /** Threads that look for the next submit; kernels that one must know to take part in this. */
+  waiting: 5,
+  kernels: 6,
   words: 16,
 } as const;
 

@@ -38,6 +38,10 @@ const BASE = RESERVED.jobs / 4;
 const LIMIT = RESERVED.end / 4;
 /** Chunks of a job for each thread: more even out the load, fewer cost less. */
 const SHARES = { heavy: 12, light: 3 } as const;
+/** More kernels than anyone knows. */
+const MESSAGES_ONLY = 0x7fffffff;
+/** Looks at a thread that is leaving before this one waits for it. */
+const LOOKS = 1000;
 /** Milliseconds of waiting after which this thread looks whether the others are alive: it hears of that between tasks only. */
 const PATIENCE = 500;
 
@@ -178,10 +182,14 @@ export class Threads {
     words[BASE + HEAD.failed] = words[BASE + HEAD.endless] = 0;
     this.#failure = undefined;
     this.#number = this.#number % 0x3fffffff + 1;
+    // Where this thread does not wait, it is told by messages when a submit is over.
+    words[BASE + HEAD.kernels] = this.waits ? this.#modules.length : MESSAGES_ONLY;
     Atomics.store(words, BASE + HEAD.run, this.#number);
     if (!this.waits) return this.#watch(words);
+    const awake = this.#sent === this.#modules.length &&
+      Atomics.load(words, BASE + HEAD.waiting) === this.#workers.length;
     // A list of single workgroups is over before anyone has woken up.
-    if (widest > 1) this.#call(false);
+    if (widest > 1 && !awake) this.#call(false);
     return this.#take(words);
   }
 
@@ -228,9 +236,11 @@ export class Threads {
   #close(words: Int32Array): boolean {
     Atomics.store(words, BASE + HEAD.run, 0);
     const since = performance.now();
-    for (;;) {
+    for (let looks = 0;; looks++) {
       const inside = Atomics.load(words, BASE + HEAD.inside);
       if (!inside) return true;
+      // Whoever is still inside is about to leave; being woken takes longer.
+      if (looks < LOOKS) continue;
       if (performance.now() - since > PATIENCE) return false;
       if (this.memory.shared) Atomics.wait(words, BASE + HEAD.inside, inside, 1);
     }
