@@ -28,6 +28,8 @@ const EVERYWHERE: readonly Omit<Contender, "device">[] = [
 /** The contenders; on each device moongate comes first. */
 export const CONTENDERS: readonly Contender[] = [
   ...DEVICES.flatMap((device) => EVERYWHERE.map((c) => ({ ...c, device }))),
+  // As it is, it starts no threads in Deno.
+  { name: "tfjs threads", device: "cpu", file: "peers/tfjs.ts", args: ["--threads"] },
   {
     name: "onnxruntime-node",
     device: "cpu",

@@ -126,23 +126,28 @@ function prepare(tf: Tf, c: Case, operands: Operands): Prepared<TfTensor[]> | un
 const tfjs: Peer & { library: string } = {
   library: `@tensorflow/tfjs ${VERSION}`,
   async start() {
-    const wanted = cpu
+    const threaded = Deno.args.includes("--threads");
+    const wanted = threaded
       ? allowThreads(() =>
         import.meta.resolve(`${backend}/wasm-out/tfjs-backend-wasm-threaded-simd.js`)
       )
-      : 0;
+      : 1;
     const module = await import(specifier);
     const tf: Tf = module.default ?? module;
     const added = await import(backend);
     const wasm: TfWasm = added.default ?? added;
-    if (cpu) {
+    if (threaded) {
       tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", true);
       wasm.setThreadsCount(wanted);
     }
     const name = cpu ? "wasm" : "webgpu";
     if (!await tf.setBackend(name)) throw new Error(`the backend ${name} does not start`);
     await tf.ready();
-    if (cpu) tfjs.library += `, SIMD, ${wasm.getThreadsCount()} threads`;
+    if (cpu) {
+      const got = wasm.getThreadsCount();
+      if (got !== wanted) throw new Error(`${wanted} threads were asked for, ${got} started`);
+      tfjs.library += `, ${got === 1 ? "1 thread" : `${got} threads`}`;
+    }
     return (c, operands) => Promise.resolve(prepare(tf, c, operands));
   },
 };
