@@ -17,14 +17,19 @@ export class Child {
   readonly #process;
   readonly #lines: AsyncIterator<string>;
   readonly #limit: number;
+  readonly #broken: Promise<never>;
   #said = "";
 
   /** @param limit milliseconds that an answer may take: a library that hangs must not hold up the others */
   constructor(command: string, args: readonly string[], limit: number) {
     this.#limit = limit;
-    this.#process = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
+    this.#process = spawn(command, args, {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, NO_COLOR: "1" },
+    });
+    this.#broken = new Promise((_, reject) => this.#process.on("error", reject));
     // What goes wrong with the process shows when it is asked.
-    this.#process.on("error", (e) => this.#said += e.message);
+    this.#broken.catch(() => {});
     this.#process.stdin.on("error", () => {});
     this.#process.stderr.on("data", (text) => this.#said = (this.#said + text).slice(-4096));
     this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
@@ -33,7 +38,7 @@ export class Child {
   /**
    * The answer to a line; without one the first, which is given unasked.
    *
-   * @throws Error with the last that the process said when it ends instead, or that it took too long
+   * @throws Error with what the process said when it ends instead, or that it took too long
    */
   async ask<T>(line?: string): Promise<T> {
     if (line !== undefined) this.#process.stdin.write(`${line}\n`);
@@ -43,7 +48,7 @@ export class Child {
       timer = setTimeout(() => reject(new Error(fault)), this.#limit);
     });
     try {
-      return JSON.parse(await Promise.race([this.#answer(), late]));
+      return JSON.parse(await Promise.race([this.#answer(), this.#broken, late]));
     } catch (e) {
       this.end();
       throw e;
@@ -55,7 +60,11 @@ export class Child {
   async #answer(): Promise<string> {
     for (;;) {
       const { value, done } = await this.#lines.next();
-      if (done) throw new Error(this.#said.trim().split("\n").at(-1) || "the process ended");
+      if (done) {
+        const lines = this.#said.trim().split("\n");
+        const fault = lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1);
+        throw new Error(fault || "the process ended");
+      }
       if (value.startsWith(MARK)) return value.slice(MARK.length);
     }
   }

@@ -13,7 +13,7 @@ import { Child } from "./child.ts";
 import type { Contender } from "./contenders.ts";
 import { median, type Outcome, type Ready } from "./harness.ts";
 import { type Options, options, USAGE } from "./options.ts";
-import { circumstances, page, type Run, section, table } from "./report.ts";
+import { circumstances, joined, page, type Run, section, table } from "./report.ts";
 import { machine } from "./machine.ts";
 import { figures } from "../numerics/quantities.ts";
 
@@ -70,18 +70,6 @@ async function kept(path: string): Promise<Run | undefined> {
     if (e instanceof Deno.errors.NotFound) return undefined;
     throw e;
   }
-}
-
-/** This run with what was measured before and is not measured now. */
-function joined(before: Run | undefined, now: Run): Run {
-  if (!before) return now;
-  if (before.device !== now.device) throw new Error(`the file is of a run on ${before.device}`);
-  const again = (o: Outcome) => now.outcomes.some((n) => n.peer === o.peer && n.case === o.case);
-  return {
-    ...now,
-    machines: [...before.machines, ...now.machines],
-    outcomes: [...before.outcomes.filter((o) => !again(o)), ...now.outcomes],
-  };
 }
 
 if (import.meta.main) {

@@ -12,6 +12,18 @@ export interface Run {
   readonly outcomes: readonly Outcome[];
 }
 
+/** This run with what was measured before and is not measured now. */
+export function joined(before: Run | undefined, now: Run): Run {
+  if (!before) return now;
+  if (before.device !== now.device) throw new Error(`the file is of a run on ${before.device}`);
+  const again = (o: Outcome) => now.outcomes.some((n) => n.peer === o.peer && n.case === o.case);
+  return {
+    ...now,
+    machines: [...before.machines, ...now.machines],
+    outcomes: [...before.outcomes.filter((o) => !again(o)), ...now.outcomes],
+  };
+}
+
 /** One cell: a library's batches of one case. */
 export interface Cell {
   /** Median over the batches, in milliseconds. */
