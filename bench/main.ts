@@ -12,7 +12,7 @@ import { type Case, isModelCase } from "./cases.ts";
 import { Child } from "./child.ts";
 import type { Contender } from "./contenders.ts";
 import { median, type Outcome, type Ready } from "./harness.ts";
-import { type Options, options, USAGE } from "./options.ts";
+import { missing, type Options, options, USAGE, whole } from "./options.ts";
 import { circumstances, joined, page, type Run, section, table } from "./report.ts";
 import { machine } from "./machine.ts";
 import { figures } from "../numerics/quantities.ts";
@@ -82,6 +82,18 @@ if (import.meta.main) {
   }
   const { device, cases, into, write } = chosen;
   const before = into ? await kept(into) : undefined;
+  if (write) {
+    const names = (of: "case" | "peer") => (before?.outcomes ?? []).map((o) => o[of]);
+    const left = missing(
+      whole(device),
+      [...names("case"), ...cases.map(({ name }) => name)],
+      [...names("peer"), ...chosen.peers.map(({ name }) => name)],
+    );
+    if (left.length) {
+      console.error(`--write is for all cases and libraries; missing: ${left.join(", ")}`);
+      Deno.exit(2);
+    }
+  }
   const machines = [await machine()];
   const outcomes: Outcome[] = [];
   for (const c of cases) {

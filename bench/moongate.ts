@@ -90,10 +90,11 @@ function prepare(
 }
 
 const cpu = onCpu();
-const moongate: Peer = {
+const moongate: Peer & { library: string } = {
   library: "moongate",
   async start() {
     const device = await gpu({ backend: cpu ? "cpu" : "webgpu" });
+    moongate.library += `, ${device.facts.description}`;
     // The harness waits for GPUs itself.
     const finish = cpu ? () => device.finished() : undefined;
     return async (c, operands) =>

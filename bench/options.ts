@@ -21,8 +21,8 @@ export interface Options {
   readonly write: boolean;
 }
 
-/** All that can be compared on a device: where no Python is named, all but PyTorch. */
-export function whole(device: DeviceName, python?: string) {
+/** All that can be compared on a device; without a Python all but PyTorch. */
+export function whole(device: DeviceName, python = true) {
   return {
     cases: CASES.filter((c) => device === "cpu" || !isModelCase(c)),
     peers: CONTENDERS.filter((c) => c.device === device && (python || !takesPython(c))),
@@ -43,6 +43,7 @@ export function options(args: readonly string[]): Options {
       write: { type: "boolean", default: false },
     },
   });
+  const { python, into, write } = values;
   const device = DEVICES.find((name) => name === values.device);
   if (!device) throw new Error(`--device: "${values.device}" is none of ${DEVICES.join(", ")}`);
   const chosen = <T extends { readonly name: string }>(option: "cases" | "peers", all: T[]) => {
@@ -57,26 +58,18 @@ export function options(args: readonly string[]): Options {
   };
   const rounds = Number(values.rounds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds takes a positive integer");
-  const { python, into, write } = values;
-  const all = whole(device, python);
+  const all = whole(device, python !== undefined);
   const result = { cases: chosen("cases", all.cases), peers: chosen("peers", all.peers) };
-  if (write && !into && !covers(result, whole(device, "any"))) {
-    throw new Error(
-      "--write is for a run of all cases and libraries" +
-        (device === "cpu" ? ", PyTorch too (--python=PATH)" : "") + ", or for what --into keeps",
-    );
-  }
   return { device, ...result, rounds, python, into, write };
 }
 
-interface Scope {
-  readonly cases: readonly { readonly name: string }[];
-  readonly peers: readonly { readonly name: string }[];
-}
-
-/** Whether a run has all cases and libraries of another. */
-export function covers(run: Scope, all: Scope): boolean {
-  const has = (some: Scope["cases"], more: Scope["cases"]) =>
-    more.every(({ name }) => some.some((one) => one.name === name));
-  return has(run.cases, all.cases) && has(run.peers, all.peers);
+/** What is left out of a table: the names of cases and libraries that neither was measured nor is to be. */
+export function missing(
+  all: ReturnType<typeof whole>,
+  cases: readonly string[],
+  peers: readonly string[],
+): string[] {
+  const out = (named: readonly { readonly name: string }[], there: readonly string[]) =>
+    named.map(({ name }) => name).filter((name) => !there.includes(name));
+  return [...out(all.cases, cases), ...out(all.peers, peers)];
 }

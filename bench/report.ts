@@ -111,19 +111,19 @@ export function circumstances(run: Run): string {
   const spreads = [...peers, ...natives].flatMap((peer) => cases.map((c) => cellOf(run, peer, c)))
     .filter(isCell).map((cell) => cell.spread);
   const batches = outcomes.flatMap((o) => o.ms?.length ?? []);
-  return [
-    adapters.length ? `Adapter: ${adapters.join(", ")}` : undefined,
-    [...new Set(machines.map(({ name }) => name))].join(", "),
-    `other work took at most ${
-      share(Math.max(...machines.map(({ busy }) => busy)))
-    } of the cores' time when it began`,
-    `${
+  const around = spreads.length ? `${figures(median(spreads))}×` : "–";
+  const busy = share(Math.max(...machines.map(({ busy }) => busy)));
+  const lines = [
+    ...adapters.length ? [`Adapter: ${adapters.join(", ")}`] : [],
+    `Machine: ${
+      [...new Set(machines.map(({ name }) => name))].join(", ")
+    }; other work took at most ${busy} of its time at the beginning`,
+    `Batches: ${
       batches.length ? Math.min(...batches) : 0
-    } batches of each, warm; slowest over fastest of a cell's middle half: median ${
-      spreads.length ? `${figures(median(spreads))}×` : "–"
-    }`,
-    each((o) => o.library).filter((name) => name !== "moongate").join("; "),
-  ].filter(Boolean).join(". ") + ".";
+    } of each, warm; slowest over fastest of a cell's middle half, median: ${around}`,
+    `Libraries: ${each((o) => o.library).join("; ")}`,
+  ];
+  return lines.map((line) => `- ${line}`).join("\n");
 }
 
 /** What stands between the marks of a device on the page. */

@@ -11,7 +11,7 @@ import {
 import { expectedOf } from "../bench/reference.ts";
 import { Child } from "../bench/child.ts";
 import { DEVICES } from "../bench/contenders.ts";
-import { options } from "../bench/options.ts";
+import { missing, options, whole } from "../bench/options.ts";
 import { circumstances, joined, page, type Run, table } from "../bench/report.ts";
 
 const softmax = CASES.find((c) => c.kind === "softmax") as Case;
@@ -88,7 +88,11 @@ Deno.test("the ratio is the best peer's time over ours; neither wrong results no
   );
   const said = circumstances(ran);
   for (
-    const part of ["a machine. other work took at most 25.0 %", "3 batches of each", "PyTorch 2"]
+    const part of [
+      "Machine: a machine; other work took at most 25.0 %",
+      "Batches: 3 of each",
+      "PyTorch 2",
+    ]
   ) {
     assert(said.includes(part), said);
   }
@@ -132,15 +136,17 @@ Deno.test("the command line takes known names only, and writes the page for whol
   assertThrows(() => options(["--quick"]), Error, "Unknown option");
   assertThrows(() => options(["--device=gpu"]), Error, "none of cpu, webgpu");
   assertThrows(() => options(["--peers=PyTorch"]), Error, "--python=PATH");
-  assertThrows(() => options(["--write", "--cases=softmax", "--python=p"]), Error, "all cases");
-  assertThrows(() => options(["--write"]), Error, "PyTorch too");
   const { peers, cases } = options(["--write", "--python=p"]);
-  assertEquals([peers[0].name, peers.at(-1)!.name, cases.length], [
-    "moongate",
-    "PyTorch",
-    CASES.length,
-  ]);
-  assert(options(["--write", "--device=webgpu"]).cases.every((c) => c.kind !== "step"));
+  const names = (of: readonly { name: string }[]) => of.map(({ name }) => name);
+  assertEquals(names(cases), names(CASES));
+  assertEquals([peers[0].name, peers.at(-1)!.name], ["moongate", "PyTorch"]);
+  assertEquals(missing(whole("cpu"), names(cases), names(peers)), []);
+  assertEquals(
+    missing(whole("cpu"), ["softmax"], ["moongate"]).slice(0, 2),
+    ["matmul-512", "matmul-1024"],
+  );
+  assertEquals(missing(whole("cpu"), names(cases), names(peers.slice(0, -1))), ["PyTorch"]);
+  assertEquals(missing(whole("webgpu"), names(cases.slice(0, 6)), names(peers)), []);
 });
 
 Deno.test("a process that answers is asked; one that dies or is silent says why", async () => {
