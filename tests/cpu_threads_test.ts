@@ -1,11 +1,14 @@
-// Threads of the CPU device that fail, die or take long, and kernels that do not end: said by name, at once, and only once.
+// Threads of the CPU device that fail, die or take long, and kernels that do not end: said by name, at once, and only once;
+// threads that are needed again at once.
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { evaluate } from "../compile/compile.ts";
+import { compile, evaluate } from "../compile/compile.ts";
 import { gpu } from "../device/adapter.ts";
 import { CpuDevice } from "../device/cpu/device.ts";
 import { DeviceError } from "../device/errors.ts";
 import { BufferUsage } from "../device/usage.ts";
+import { add } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { declared, dynamic, each, runKernel, script } from "./support/cpu.ts";
 
 Deno.test("a kernel that never ends is a lost device, which says which kernel it was", async () => {
@@ -133,4 +136,35 @@ const y = evaluate(device, exp(tensor([0, 0])));
 console.log(await device.read(y).then(String, (e) => e.message));
 device.destroy();`);
   assert(said.startsWith("the GPU was lost: a thread of the CPU device died: "), said);
+});
+
+Deno.test("threads take submits that follow at once without a message about each, new kernels among them", async () => {
+  const { Worker } = await import("node:worker_threads");
+  const send = Worker.prototype.postMessage;
+  let messages = 0;
+  Worker.prototype.postMessage = function (...message: Parameters<typeof send>) {
+    messages++;
+    return send.apply(this, message);
+  };
+  try {
+    using device = await gpu({ backend: "cpu", threads: 2 });
+    let x = evaluate(device, tensor(new Float32Array(1 << 16)));
+    const steps = [1, 2, 3].map((n) => compile(device, (x: Tensor) => add(x, n), { donate: [0] }));
+    let [submits, wanted] = [0, 0];
+    const since = performance.now();
+    messages = 0;
+    do {
+      for (let i = 0; i < 300; i++) {
+        const n = Math.min(2, Math.floor(submits / 100));
+        x = steps[n](x);
+        submits++;
+        wanted += n + 1;
+      }
+    } while (messages > submits / 2 && performance.now() - since < 20_000);
+    assert(messages <= submits / 2, `${messages} messages for ${submits} submits`);
+    const found = await device.read(x);
+    assert(found.every((v) => v === wanted), `${found.find((v) => v !== wanted)}, not ${wanted}`);
+  } finally {
+    Worker.prototype.postMessage = send;
+  }
 });
