@@ -33,8 +33,18 @@ export interface DraftOptions extends CompileOptions {
   readonly hosted?: readonly number[];
 }
 
+/** A program, planned: what it holds, and the multiplications and additions of its products. */
+export interface Draft {
+  /** @internal What would run. */
+  readonly blueprint: Blueprint;
+  /** What it holds beside its arguments. */
+  readonly bytes: ProgramBytes;
+  /** Multiplications and additions of its products. */
+  readonly flops: number;
+}
+
 /**
- * Plans the program of a function: what it holds, and the multiplications and additions of its products.
+ * Plans the program of a function.
  *
  * @param args as for the compiled function; what they hold is never looked at, so symbolic tensors will do
  * @throws ShapeError, BindingError as compiling would
@@ -44,7 +54,7 @@ export function draft<A extends unknown[], R>(
   fn: (...args: A) => R,
   args: A,
   options: DraftOptions = {},
-): { readonly blueprint: Blueprint; readonly bytes: ProgramBytes; readonly flops: number } {
+): Draft {
   const { blueprint } = traceCall(
     profile,
     fn as unknown as (...args: Tree<Tensor>[]) => Tree<Tensor>,

@@ -14,7 +14,8 @@ import type { Pipeline } from "../device/pipelines.ts";
 import { Due } from "./due.ts";
 import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
-import { type LoweredDispatch, type LoweredUse, type Scratch, wgslOf } from "./lower.ts";
+import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
+import { kernelsOf, rootOf } from "./kernels.ts";
 
 /** One argument of a call: memory on the device, or host data to upload. */
 export type Argument = DeviceStorage | HostArray;
@@ -107,8 +108,7 @@ export class Program {
       this.#constants.set(out, storage);
     }
     this.#bound = new Array(inputs.length).fill(undefined);
-    const same = (a: LoweredUse, b: LoweredUse) => this.#root(a.memory) === this.#root(b.memory);
-    const written = blueprint.dispatches.map((d) => wgslOf(d, same, device.profile));
+    const written = kernelsOf(blueprint, device.profile);
     const pipelines = device.pipelines.all(written.map(({ code, bindings }, i) => ({
       code,
       access: bindings.map((b) => b.access),
@@ -192,9 +192,8 @@ export class Program {
     }));
   }
 
-  /** The tensor whose memory a value lies in, following in-place results. */
   #root(m: Tensor | Scratch): Tensor | Scratch {
-    return m instanceof Tensor ? this.blueprint.memory.inPlace.get(m) ?? m : m;
+    return rootOf(this.blueprint, m);
   }
 
   #bind(args: readonly Argument[]): void {

@@ -188,7 +188,7 @@ export const sumTurns = (most: number): number => Math.ceil(most * RADIX / (RADI
 
 /**
  * An f32 as WGSL source, to the last bit. WGSL has no constant that is infinite or NaN, and compilers differ on −0: those go by
- * their bits (`from_bits`, see `compile/lower.ts`).
+ * their bits (`from_bits`, see `compile/kernels.ts`).
  */
 export function f32(value: number): string {
   const f = Math.fround(value);

@@ -1,0 +1,72 @@
+/**
+ * The complete WGSL of a program's dispatches: declarations of what they bind, and their bodies. What shares memory is
+ * bound once.
+ */
+import { Tensor } from "../tensor/tensor.ts";
+import type { AdapterProfile } from "../tensor/kernel.ts";
+import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
+import { packed } from "./packed.ts";
+import type { Blueprint } from "./trace.ts";
+
+/** A dispatch as it is compiled. */
+export interface WrittenKernel {
+  readonly code: string;
+  /** What is bound, in the order of the binding numbers. */
+  readonly bindings: readonly LoweredUse[];
+}
+
+/** The memory that a value lies in, following results that are written in place. */
+export const rootOf = ({ memory }: Blueprint, m: Tensor | Scratch): Tensor | Scratch =>
+  m instanceof Tensor ? memory.inPlace.get(m) ?? m : m;
+
+/** The kernel of each dispatch of a program. */
+export function kernelsOf(program: Blueprint, profile: AdapterProfile): WrittenKernel[] {
+  const same = (a: LoweredUse, b: LoweredUse) =>
+    rootOf(program, a.memory) === rootOf(program, b.memory);
+  return program.dispatches.map((d) => wgslOf(d, same, profile));
+}
+
+/** A call of a function is no constant expression, so that a compiler takes the bits of infinity and NaN as they are. */
+const FROM_BITS = "fn from_bits(bits: u32) -> f32 { return bitcast<f32>(bits); }";
+
+/**
+ * The complete WGSL of a dispatch; buffers that share memory become one binding.
+ *
+ * @param f16 whether shaders may use f16; otherwise it is read and written as halves of words
+ */
+export function wgslOf(
+  d: LoweredDispatch,
+  same: (a: LoweredUse, b: LoweredUse) => boolean,
+  { f16 }: Pick<AdapterProfile, "f16">,
+): WrittenKernel {
+  const bindings: LoweredUse[] = [];
+  let body = d.body;
+  for (const use of d.buffers) {
+    const i = bindings.findIndex((b) =>
+      same(b, use) && b.type === use.type && b.window?.offset === use.window?.offset
+    );
+    if (i < 0) {
+      // Read in two ways, one memory takes two bindings; WebGPU only forbids that where one of them writes.
+      const other = bindings.find((b) => same(b, use));
+      if (other && (other.access === "write" || use.access === "write")) {
+        throw new Error(`${d.label}: one buffer is used as ${other.type} and as ${use.type}`);
+      }
+      bindings.push(use);
+      continue;
+    }
+    if (use.access === "write") bindings[i] = { ...bindings[i], access: "write" };
+    body = body.replace(new RegExp(`\\b${use.name}\\b`, "g"), bindings[i].name);
+  }
+  if (/\bfrom_bits\(/.test(body)) body = `${FROM_BITS}\n${body}`;
+  const uses16 = /\bf16\b/.test(bindings.map((b) => b.type).join() + body);
+  const words = uses16 && !f16 ? packed(d.label, bindings, body) : undefined;
+  const header = bindings.map((b, i) =>
+    `@group(0) @binding(${i}) var<storage, ${
+      b.access === "write" ? "read_write" : "read"
+    }> ${b.name}: array<${words?.types[i] ?? b.type}>;`
+  ).join("\n");
+  const code = words
+    ? `${header}\n${words.helpers}\n${words.body}\n`
+    : `${uses16 ? "enable f16;\n" : ""}${header}\n${body}\n`;
+  return { code, bindings };
+}
