@@ -183,7 +183,7 @@ export class Emitter {
     else if (this.width === 4 && mode === "gather" && v.guards.at(-1)) {
       this.#gatherGuarded(name, v, coords, at, buffer, t, type);
     } else {this.lines.push(
-        `var ${name} = ${type}(); if (${guards.join(" && ")}) { ${name} = ${value}; }`,
+        `var ${name} = ${type}(); if (${guards.join(" & ")}) { ${name} = ${value}; }`,
       );}
   }
 
@@ -209,7 +209,7 @@ export class Emitter {
     this.lines.push(`var ${name} = ${type}();`);
     for (let k = 0; k < 4; k++) {
       const c = coords.length > 1 || coords[0] ? `(${coords[last]} + ${k}u)` : `${k}u`;
-      const test = [...outer, ...guard(c, v.guards[last]!, v.shape[last] + 4)].join(" && ");
+      const test = [...outer, ...guard(c, v.guards[last]!, v.shape[last] + 4)].join(" & ");
       this.lines.push(
         `if (${test}) { ${name}[${k}] = ${t}(${buffer}[${at} + ${u(k * v.strides[last])}]); }`,
       );
@@ -256,7 +256,7 @@ export class Emitter {
 const literalOf = (e: Expr): number | undefined => e.kind === "literal" ? e.value : undefined;
 
 function guard(c: string, [lo, hi]: readonly [number, number], extent: number): string[] {
-  return [...(lo > 0 ? [`${c} >= ${lo}u`] : []), ...(hi < extent ? [`${c} < ${hi}u`] : [])];
+  return [...(lo > 0 ? [`(${c} >= ${lo}u)`] : []), ...(hi < extent ? [`(${c} < ${hi}u)`] : [])];
 }
 
 /** Marks the buffers that some load must read element by element; width 4 stays possible for the rest. */

@@ -136,11 +136,11 @@ export class FlashWriter {
     const count = rows ? tileRows(t) : tileColumns(t);
     const [start, extent] = rows ? ["row0", "ROWS"] : ["column0", "OTHERS"];
     const vectors = p.D / 4;
-    const inside = t.chunk * t.chunks > vectors ? ` && ${from} + d < ${vectors}u` : "";
+    const inside = t.chunk * t.chunks > vectors ? ` & (${from} + d < ${vectors}u)` : "";
     this.write(`for (var e = lid; e < ${count * t.chunk}u; e += ${t.TX * TY}u) {
   let r = e / ${t.chunk}u; let d = e % ${t.chunk}u;
   var x = vec4<f32>();
-  if (${start} + r < ${extent}${inside}) {
+  if ((${start} + r < ${extent})${inside}) {
     x = vec4<f32>(${matrix}[((b * ${extent} + ${start} + r) * H + h) * ${vectors}u + ${from} + d]);
   }
   ${tile}[r][d] = x;
@@ -195,10 +195,12 @@ ${
     const test = (i: number, j: number) => {
       const [row, column] = [`row0 + ry${i}`, `column0 + cx${j}`];
       const tests = [
-        ...(columns % tileColumns(t) ? [`${column} < OTHERS`] : []),
-        ...(p.causal ? [sides.rows === "q" ? `${column} <= ${row}` : `${row} <= ${column}`] : []),
+        ...(columns % tileColumns(t) ? [`(${column} < OTHERS)`] : []),
+        ...(p.causal
+          ? [sides.rows === "q" ? `(${column} <= ${row})` : `(${row} <= ${column})`]
+          : []),
       ];
-      return tests.length ? tests.join(" && ") : undefined;
+      return tests.length ? tests.join(" & ") : undefined;
     };
     this.each(t.RM, (i) => repeat(COLUMNS, (j) => make(i, j, test(i, j))));
   }

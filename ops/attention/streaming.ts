@@ -138,9 +138,9 @@ function stream(
   const chunks = Math.ceil(steps / chunk);
   const total = p.B * p.H * chunks * rows;
   const allowed = (c: number) => {
-    const exists = `j + ${c}u < ${others}u`;
+    const exists = `(j + ${c}u < ${others}u)`;
     if (!p.causal) return exists;
-    return mine === "q" ? `${exists} && j + ${c}u <= row` : `${exists} && row <= j + ${c}u`;
+    return `${exists} & (${mine === "q" ? `j + ${c}u <= row` : `row <= j + ${c}u`})`;
   };
   // Causal: a query meets keys up to itself, a key meets queries from itself on.
   const from = p.causal && mine === "k" ? `row / ${BLOCK}u * ${BLOCK}u` : "0u";

@@ -103,7 +103,7 @@ let ${id}b = (${id}m / ${h * wd}u) * ${w.height}u;`,
     enter: (rowId, segment, id) =>
       `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
 let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
-let ${id}ok = ${id}y < ${w.height}u && ${id}x < ${w.width}u;
+let ${id}ok = (${id}y < ${w.height}u) & (${id}x < ${w.width}u);
 let ${id}p = ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u;`,
     load: (id, k) => `select(${value(width)}(), ${read(name, width, `${id}p`, `(${k})`)}, ${id}ok)`,
   };
@@ -123,7 +123,7 @@ function framed(name: string, wide: Operand, w: Sliding): Operand {
     enter: (rowId, segment, id) =>
       `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
 let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
-let ${id}p = select(0u, ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u + ${w.channels}u, ${id}y < ${w.height}u && ${id}x < ${w.width}u);`,
+let ${id}p = select(0u, ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u + ${w.channels}u, (${id}y < ${w.height}u) & (${id}x < ${w.width}u));`,
     load: (id, k) => read(name, 1, `${id}p`, `(${k})`),
   };
   return operand;
@@ -211,7 +211,7 @@ let ${id}ok = ${id}y < ${w.height}u;`,
     load: (id, k) => {
       const x = `((${k}) * ${w.step}u + ${name}x)`;
       const at = read(name, width, `${id}p`, `(${x} * ${w.channels}u)`);
-      return `select(${value(width)}(), ${at}, ${id}ok && ${x} < ${w.width}u)`;
+      return `select(${value(width)}(), ${at}, ${id}ok & (${x} < ${w.width}u))`;
     },
   };
 }

@@ -49,7 +49,7 @@ export function storeFunction(g: Gemm, splits: number, size: number, epilogue: E
   const signature = "fn put(m: u32, n: u32, z: u32, split: u32, value: vec4<f32>)";
   if (width === 4) {
     return `${signature} {
-  if (m < ${g.m}u && n < ${g.n}u) {
+  if ((m < ${g.m}u) & (n < ${g.n}u)) {
     let index = ${g.index("m", "n", "z")};
     ${store("value")}
   }
@@ -57,7 +57,7 @@ export function storeFunction(g: Gemm, splits: number, size: number, epilogue: E
   }
   return `${signature} {
   for (var q = 0u; q < 4u; q++) {
-    if (m < ${g.m}u && n + q < ${g.n}u) {
+    if ((m < ${g.m}u) & (n + q < ${g.n}u)) {
       let index = ${g.index("m", "(n + q)", "z")};
       ${store("value[q]")}
     }
