@@ -78,6 +78,20 @@ export class Fragment implements Block {
     return lines.join("\n");
   }
 
+  /**
+   * The block's 16 elements at places k … k + 3 as they lie in memory, four vectors: one for each row where memory goes
+   * along K, else one for each place. With each, whether there is something (left out where there always is).
+   */
+  raws(k: string, tag = "s"): readonly { readonly value: string; readonly inside?: string }[] {
+    const { operand, prefix } = this;
+    return [0, 1, 2, 3].map((j) => {
+      const [id, at] = operand.along === "k"
+        ? [`${prefix}${j}${tag}`, k]
+        : [`${prefix}0${tag}`, j ? `${k} + ${j}u` : k];
+      return { value: operand.raw(id, at), inside: operand.inside?.(id, at) };
+    });
+  }
+
   take(): string {
     return "";
   }

@@ -46,6 +46,8 @@ export function matrix(
 ): Operand {
   const { buffer, width } = inputBuffer(name, input, spec, wanted);
   const copy = widened(buffer, spec, width);
+  const load = (id: string, k: string) =>
+    read(name, width, `${id}p`, s.k === 1 ? `(${k})` : `((${k}) * ${s.k}u)`);
   return {
     get narrow() {
       return matrix(name, input, copy ? inF32(spec) : spec, s, 1);
@@ -57,7 +59,8 @@ export function matrix(
     row: (r, id) => `let ${id}r = ${batchOffset(s.batch)}${r} * ${s.row}u;`,
     enter: (rowId, segment, id) =>
       `let ${id}p = ${rowId}r${s.segment ? ` + ${s.segment(segment)}` : ""};`,
-    load: (id, k) => read(name, width, `${id}p`, s.k === 1 ? `(${k})` : `((${k}) * ${s.k}u)`),
+    load,
+    raw: load,
   };
 }
 
@@ -84,6 +87,7 @@ export function sliding(name: string, input: number, spec: Spec, w: Sliding): Op
   const { buffer, width } = inputBuffer(name, input, spec);
   const [h, wd] = w.rows;
   const sign = w.direction === 1 ? "+" : "-";
+  const raw = (id: string, k: string) => read(name, width, `${id}p`, `(${k})`);
   return {
     get narrow() {
       return framed(name, this, w);
@@ -105,13 +109,16 @@ let ${id}b = (${id}m / ${h * wd}u) * ${w.height}u;`,
 let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
 let ${id}ok = (${id}y < ${w.height}u) & (${id}x < ${w.width}u);
 let ${id}p = ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u;`,
-    load: (id, k) => `select(${value(width)}(), ${read(name, width, `${id}p`, `(${k})`)}, ${id}ok)`,
+    load: (id, k) => `select(${value(width)}(), ${raw(id, k)}, ${id}ok)`,
+    raw,
+    inside: (id) => `${id}ok`,
   };
 }
 
 /** The same windows over a copy that has one pixel of zeros in front: what lies outside the image reads that one. */
 function framed(name: string, wide: Operand, w: Sliding): Operand {
   const sign = w.direction === 1 ? "+" : "-";
+  const load = (id: string, k: string) => read(name, 1, `${id}p`, `(${k})`);
   const operand: Operand = {
     buffer: { name, ref: { scratch: 0 }, access: "read", type: "f32" },
     width: 1,
@@ -124,7 +131,8 @@ function framed(name: string, wide: Operand, w: Sliding): Operand {
       `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
 let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
 let ${id}p = select(0u, ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u + ${w.channels}u, (${id}y < ${w.height}u) & (${id}x < ${w.width}u));`,
-    load: (id, k) => read(name, 1, `${id}p`, `(${k})`),
+    load,
+    raw: load,
   };
   return operand;
 }
@@ -190,6 +198,10 @@ export function pixels(
 ): Operand {
   const { buffer, width } = inputBuffer(name, input, spec, wanted);
   const copy = widened(buffer, spec, width);
+  const across = (k: string) => `((${k}) * ${w.step}u + ${name}x)`;
+  const raw = (id: string, k: string) =>
+    read(name, width, `${id}p`, `(${across(k)} * ${w.channels}u)`);
+  const inside = (id: string, k: string) => `${id}ok & (${across(k)} < ${w.width}u)`;
   return {
     get narrow() {
       return pixels(name, input, copy ? inF32(spec) : spec, w, 1);
@@ -208,10 +220,8 @@ let ${id}p = (((${segment}) / ${w.lines}u) * ${w.height}u + ${id}y) * ${
         w.width * w.channels
       }u + ${rowId}r;
 let ${id}ok = ${id}y < ${w.height}u;`,
-    load: (id, k) => {
-      const x = `((${k}) * ${w.step}u + ${name}x)`;
-      const at = read(name, width, `${id}p`, `(${x} * ${w.channels}u)`);
-      return `select(${value(width)}(), ${at}, ${id}ok & (${x} < ${w.width}u))`;
-    },
+    load: (id, k) => `select(${value(width)}(), ${raw(id, k)}, ${inside(id, k)})`,
+    raw,
+    inside,
   };
 }

@@ -26,6 +26,10 @@ export interface Operand {
   enter(rowId: string, segment: string, id: string): string;
   /** The element, or four of them as a vector, at place `k` of the segment; zero where there is nothing. */
   load(id: string, k: string): string;
+  /** The same with anything where there is nothing, so that nobody has to wait for it to tell. */
+  raw(id: string, k: string): string;
+  /** Whether there is something at place `k`, a bool; left out where there always is. */
+  readonly inside?: (id: string, k: string) => string;
   /** The same, read element by element. */
   readonly narrow: Operand;
   /** A copy in f32 that pays, since windows leave the image or f16 would be read one by one: {@linkcode narrow} reads it. */
