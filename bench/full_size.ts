@@ -141,7 +141,7 @@ async function run(inputs: string, gold: string, dtype: "f32" | "f16", checkpoin
     key: tensor(Uint32Array.from(KEY), [2]),
   };
   const rate = tensor([RATE], []);
-  const bytes = programBytes(step.plan(state, batch, rate), []);
+  const bytes = programBytes(step.plan(state, batch, rate), device.profile, []);
   console.log(
     `training step, planned: activations ${inBytes(bytes.activations)}, scratch ${
       inBytes(bytes.scratch)

@@ -102,11 +102,11 @@ export function epilogueOf(
     width,
     reads: reads.map(([t]) => t),
     buffers,
-    store(index, value) {
+    store(index, value, place) {
       const at = width === 4 ? "(e >> 2u)" : "e";
       if (!fused) return `{ let e = ${index}; y[${at}] = ${stored(value, target, width)}; }`;
-      const emit = new Emitter(fused.shape, width, names, "h", `ep${count++}_`);
-      emit.load([fused.expr], "e");
+      const emit = new Emitter(fused.shape, width, names, "h", `ep${count++}_`, "ep");
+      emit.load([fused.expr], "e", place);
       const result = emit.value(fused.expr);
       const type = vector(arithmetic(output.dtype), width);
       return `{ let e = ${index}; let h: ${type} = ${value};

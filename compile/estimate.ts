@@ -10,6 +10,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import type { Tree } from "../tensor/tree.ts";
 import { flatten } from "../tensor/tree.ts";
 import { type CompileOptions, traceCall } from "./compile.ts";
+import { sizesBytes } from "./kernels.ts";
 import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
 
@@ -21,7 +22,7 @@ export interface ProgramBytes {
   readonly scratch: number;
   /** What the slabs hold beyond both: gaps that no value fits into. */
   readonly gaps: number;
-  /** Data uploaded at each call, and constants. */
+  /** Data uploaded at each call, constants, and the kernels' numbers. */
   readonly data: number;
   /** All of it: what is allocated. */
   readonly total: number;
@@ -62,19 +63,24 @@ export function draft<A extends unknown[], R>(
     { ...options, hosted: options.hosted ?? [] },
   );
   const hosted = (options.hosted ?? []).flatMap((k) => flatten<Tensor>(args[k] as Tree<Tensor>));
-  const bytes = programBytes(blueprint, hosted.map(([, t]) => byteSize(t.spec)));
+  const uploads = hosted.map(([, t]) => byteSize(t.spec));
+  const bytes = programBytes(blueprint, profile, uploads);
   return { blueprint, bytes, flops: blueprint.dispatches.reduce((n, d) => n + d.flops, 0) };
 }
 
 /** What a planned program holds, given the bytes of each argument that is uploaded at every call. */
-export function programBytes(blueprint: Blueprint, uploads: readonly number[]): ProgramBytes {
+export function programBytes(
+  blueprint: Blueprint,
+  profile: AdapterProfile,
+  uploads: readonly number[],
+): ProgramBytes {
   const { memory, tape } = blueprint;
   const aligned = (bytes: number) => Math.ceil(bytes / 256) * 256;
   const constants = tape.filter((n) => n.op.name === "constant").map((n) =>
     bufferSize((n.attrs as { data: HostArray }).data.byteLength)
   );
   const sum = (each: readonly number[]) => each.reduce((a, b) => a + b, 0);
-  const data = sum(uploads.map(aligned)) + sum(constants);
+  const data = sum(uploads.map(aligned)) + sum(constants) + sizesBytes(blueprint, profile);
   const slabs = sum(memory.slabs);
   const { activations, scratch } = busiest(blueprint);
   return {

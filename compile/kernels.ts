@@ -6,6 +6,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
 import { packed } from "./packed.ts";
+import { SIZES_BYTES, withData, withLiterals } from "../tensor/sizes.ts";
 import type { Blueprint } from "./trace.ts";
 
 /** A dispatch as it is compiled. */
@@ -13,7 +14,19 @@ export interface WrittenKernel {
   readonly code: string;
   /** What is bound, in the order of the binding numbers. */
   readonly bindings: readonly LoweredUse[];
+  /** Numbers that the dispatch is given as data, in a uniform binding behind those; undefined where there is none. */
+  readonly sizes?: Uint32Array<ArrayBuffer>;
 }
+
+/**
+ * Whether numbers that move with shapes are data, so that one kernel serves many shapes, or literals. GPUs take their time
+ * to compile; the CPU device compiles in a moment, and tells from literals that an index is inside of its buffer.
+ */
+export const sizesAreData = ({ cpu }: AdapterProfile): boolean => !cpu;
+
+/** Bytes of a program's numbers, that its dispatches are given as data. */
+export const sizesBytes = ({ dispatches }: Blueprint, profile: AdapterProfile): number =>
+  sizesAreData(profile) ? dispatches.length * SIZES_BYTES : 0;
 
 /** The memory that a value lies in, following results that are written in place. */
 export const rootOf = ({ memory }: Blueprint, m: Tensor | Scratch): Tensor | Scratch =>
@@ -32,15 +45,16 @@ const FROM_BITS = "fn from_bits(bits: u32) -> f32 { return bitcast<f32>(bits); }
 /**
  * The complete WGSL of a dispatch; buffers that share memory become one binding.
  *
- * @param f16 whether shaders may use f16; otherwise it is read and written as halves of words
+ * @param profile says whether shaders may use f16, which is read and written as halves of words otherwise
  */
 export function wgslOf(
   d: LoweredDispatch,
   same: (a: LoweredUse, b: LoweredUse) => boolean,
-  { f16 }: Pick<AdapterProfile, "f16">,
+  profile: AdapterProfile,
 ): WrittenKernel {
   const bindings: LoweredUse[] = [];
-  let body = d.body;
+  const sized = sizesAreData(profile) ? withData(d.body) : undefined;
+  let body = sized?.text ?? withLiterals(d.body);
   for (const use of d.buffers) {
     const i = bindings.findIndex((b) =>
       same(b, use) && b.type === use.type && b.window?.offset === use.window?.offset
@@ -59,14 +73,22 @@ export function wgslOf(
   }
   if (/\bfrom_bits\(/.test(body)) body = `${FROM_BITS}\n${body}`;
   const uses16 = /\bf16\b/.test(bindings.map((b) => b.type).join() + body);
-  const words = uses16 && !f16 ? packed(d.label, bindings, body) : undefined;
-  const header = bindings.map((b, i) =>
+  const words = uses16 && !profile.f16 ? packed(d.label, bindings, body) : undefined;
+  const declared = bindings.map((b, i) =>
     `@group(0) @binding(${i}) var<storage, ${
       b.access === "write" ? "read_write" : "read"
     }> ${b.name}: array<${words?.types[i] ?? b.type}>;`
-  ).join("\n");
+  );
+  const sizes = sized?.words.length ? sized.words : undefined;
+  if (sizes) {
+    declared.push(
+      sized!.structure,
+      `@group(0) @binding(${bindings.length}) var<uniform> sizes: Sizes;`,
+    );
+  }
+  const header = declared.join("\n");
   const code = words
     ? `${header}\n${words.helpers}\n${words.body}\n`
     : `${uses16 ? "enable f16;\n" : ""}${header}\n${body}\n`;
-  return { code, bindings };
+  return { code, bindings, sizes };
 }

@@ -16,6 +16,7 @@ import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
 import { kernelsOf, rootOf } from "./kernels.ts";
+import { DispatchSizes } from "./dispatch_sizes.ts";
 
 /** One argument of a call: memory on the device, or host data to upload. */
 export type Argument = DeviceStorage | HostArray;
@@ -37,6 +38,8 @@ interface Recorded {
   readonly dispatch: LoweredDispatch;
   readonly pipeline: Pipeline;
   readonly bindings: readonly LoweredUse[];
+  /** Its place among the dispatches. */
+  readonly number: number;
   group: GPUBindGroup | undefined;
   /** Arguments that the bind group depends on. */
   readonly positions: readonly number[];
@@ -54,6 +57,8 @@ export class Program {
     readonly buffer?: GPUBuffer;
   };
   readonly #constants = new Map<Tensor, DeviceStorage>();
+  /** Numbers that dispatches are given, as kernels read them. */
+  readonly #sizes: DispatchSizes;
   readonly #bound: (DeviceStorage | undefined)[];
   readonly #recorded: Recorded[];
   readonly #due: Due<Recorded>;
@@ -109,9 +114,10 @@ export class Program {
     }
     this.#bound = new Array(inputs.length).fill(undefined);
     const written = kernelsOf(blueprint, device.profile);
-    const pipelines = device.pipelines.all(written.map(({ code, bindings }, i) => ({
+    this.#sizes = new DispatchSizes(device, written);
+    const pipelines = device.pipelines.all(written.map(({ code, bindings, sizes }, i) => ({
       code,
-      access: bindings.map((b) => b.access),
+      access: [...bindings.map((b) => b.access), ...(sizes ? ["sizes" as const] : [])],
       label: blueprint.dispatches[i].label,
       use: {
         grid: blueprint.dispatches[i].grid,
@@ -124,7 +130,7 @@ export class Program {
         const p = this.inputs.indexOf(this.#root(b.memory) as Tensor);
         return p >= 0 ? [p] : [];
       });
-      return { dispatch, pipeline: pipelines[i], bindings, group: undefined, positions };
+      return { dispatch, pipeline: pipelines[i], bindings, number: i, group: undefined, positions };
     });
     this.#due = new Due(this.#recorded);
     this.#kernels = unproven(this.#recorded.map((r) => r.pipeline.health));
@@ -137,7 +143,7 @@ export class Program {
       0,
     );
     return this.#slabs.reduce((n, b) => n + b.size, 0) + (this.#uploads.buffer?.size ?? 0) +
-      constants;
+      constants + this.#sizes.bytes;
   }
 
   /** Runs once. Results are valid until the next run, except those in donated memory, which stay. */
@@ -173,6 +179,7 @@ export class Program {
     this.#generation++;
     this.#slabs.forEach((b) => this.device.buffers.destroy(b));
     if (this.#uploads.buffer) this.device.buffers.destroy(this.#uploads.buffer);
+    this.#sizes.free();
     for (const s of [...this.#constants.values(), ...this.#private.values()]) {
       this.device.buffers.free(s);
     }
@@ -293,18 +300,21 @@ export class Program {
       () =>
         this.device.gpu.createBindGroup({
           layout: r.pipeline.layout,
-          entries: r.bindings.map((b, binding) => {
-            const { buffer, offset, bytes } = this.#range(this.#root(b.memory));
-            const { offset: from, bytes: length } = b.window ?? { offset: 0, bytes };
-            return {
-              binding,
-              resource: {
-                buffer,
-                offset: offset + from,
-                size: bindingSize(length),
-              },
-            };
-          }),
+          entries: [
+            ...r.bindings.map((b, binding) => {
+              const { buffer, offset, bytes } = this.#range(this.#root(b.memory));
+              const { offset: from, bytes: length } = b.window ?? { offset: 0, bytes };
+              return {
+                binding,
+                resource: {
+                  buffer,
+                  offset: offset + from,
+                  size: bindingSize(length),
+                },
+              };
+            }),
+            ...this.#sizes.entries(r.number, r.bindings.length),
+          ],
         }),
       this.#health,
     );

@@ -4,7 +4,14 @@
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import { sizeOf, stridesOf } from "../tensor/shape.ts";
-import { assertIterations, perItem, storageType, sumLoop, sumTurns } from "../tensor/kernel.ts";
+import {
+  assertIterations,
+  perItem,
+  size,
+  storageType,
+  sumLoop,
+  sumTurns,
+} from "../tensor/kernel.ts";
 import {
   arithmetic,
   BufferNames,
@@ -116,10 +123,10 @@ export function reduceKernel(
     });
   const first = perItem(
     { count: lanes * chunks, name: "g" },
-    `let o = g % ${lanes}u;
-  let chunk = g / ${lanes}u;
-  let from_ = chunk * ${per}u;
-  let to_ = min(from_ + ${per}u, ${steps}u);
+    `let o = g % ${size(lanes, "lanes")};
+  let chunk = g / ${size(lanes, "lanes")};
+  let from_ = chunk * ${size(per, "per")};
+  let to_ = min(from_ + ${size(per, "per")}, ${size(steps)});
   ${baseIndex(shape, axes, innerKept ? width : 1)}
   var acc = ${start};
   ${
@@ -204,10 +211,12 @@ function unravel(
     const extent = r.extent / step;
     const c = n === runs.length - 1 ? rest : `${to}${n}`;
     if (n < runs.length - 1) {
-      lines.push(`let ${c} = ${rest} % ${extent}u;`, `let ${to}r${n} = ${rest} / ${extent}u;`);
+      const by = size(extent, `${to}n${n}`);
+      lines.push(`let ${c} = ${rest} % ${by};`, `let ${to}r${n} = ${rest} / ${by};`);
       rest = `${to}r${n}`;
     }
-    terms.push(`${c} * ${r.stride * step}u`);
+    const stride = r.stride * step;
+    terms.push(stride === 1 ? c : `${c} * ${size(stride, `${to}s${n}`)}`);
   });
   return `${lines.join(" ")} let ${to} = ${terms.join(" + ")};`;
 }

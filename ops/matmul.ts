@@ -4,6 +4,7 @@ import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
 import { sameShape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
+import { size } from "../tensor/kernel.ts";
 import { matrix } from "./gemm/operands.ts";
 import { planGemm } from "./gemm/plan.ts";
 import { add } from "./elementwise/arithmetic.ts";
@@ -130,7 +131,7 @@ const matmulOp = defineOp<MatmulAttrs>({
         length: k,
         a: matrix("lhs", 0, ctx.inputs[0], strides(m, !ta, m * k)),
         b: matrix("rhs", 1, ctx.inputs[1], strides(n, tb, shared ? 0 : n * k)),
-        index: (i: string, j: string, z: string) => `(${z} * ${m}u + ${i}) * ${n}u + ${j}`,
+        row: (i: string, z: string) => batch === 1 ? i : `${z} * ${size(m, "m")} + ${i}`,
       };
       return planGemm([gemm], batch * m * n, ctx);
     },

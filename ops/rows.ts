@@ -13,6 +13,7 @@ import {
   flatGroup,
   foldGrid,
   perItem,
+  size,
   storageType,
   sumLoop,
   sumTurns,
@@ -108,7 +109,7 @@ const names = (spec: RowKernel, suffix = ""): string[] =>
 /** Statements that read step `k` of the row into variables. */
 const reads = (spec: RowKernel, steps: number, to: readonly string[], k: string): string =>
   spec.operands.map((o, i) =>
-    `var ${to[i]} = ${rowType(spec.length)}(${o.name}[row * ${steps}u + ${k}]);`
+    `var ${to[i]} = ${rowType(spec.length)}(${o.name}[row * ${size(steps, "steps")} + ${k}]);`
   ).join(" ");
 
 const updates = (phases: readonly RowPhase[], v: readonly string[], k: string): string =>
@@ -146,11 +147,15 @@ function collapse(f: RowFold, v: string, width: 1 | 4): string {
     : `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))`;
 }
 
-const storing = (spec: RowKernel, steps: number, v: readonly string[], k: string): string =>
-  spec.map!.epilogue.store(
-    `(row * ${steps}u + ${k}) * ${rowWidth(spec.length)}u`,
+const storing = (spec: RowKernel, v: readonly string[], k: string): string => {
+  const width = rowWidth(spec.length);
+  const steps = size(spec.length / width, "steps");
+  return spec.map!.epilogue.store(
+    `(row * ${steps} + ${k}) * ${width}u`,
     spec.map!.value(v, k),
+    { inner: spec.length, row: "row", column: `${k} * ${width}u` },
   );
+};
 
 /** Joins neighbours, then neighbours of these: as few joins one after the other as there can be. */
 function inPairs(parts: readonly string[], join: (a: string, b: string) => string): string {
@@ -175,7 +180,7 @@ function soloBody(spec: RowKernel, steps: number, kept: string | undefined, cpu 
   // Few rows still have to occupy every core.
   const workgroup = spec.rows < 1024 ? 8 : 64;
   const last = spec.phases.at(-1);
-  const at = (k: string) => `row * ${steps}u + ${k}`;
+  const at = (k: string) => `row * ${size(steps, "steps")} + ${k}`;
   const recomputed = (done: number) => (v: readonly string[], k: string) =>
     `${reads(spec, steps, v, k)} ${updates(spec.phases.slice(0, done), v, k)}`;
   /** A walk along the row: `get` names the values of a step, `put` does something with them, folds join those of a turn. */
@@ -192,7 +197,7 @@ function soloBody(spec: RowKernel, steps: number, kept: string | undefined, cpu 
     return sumLoop({
       index: "k",
       from: "0u",
-      to: `${steps}u`,
+      to: size(steps, "steps"),
       step: together,
       most: steps / together,
       sums: phase ? sumsOf(spec, phase) : {},
@@ -213,7 +218,7 @@ function soloBody(spec: RowKernel, steps: number, kept: string | undefined, cpu 
   );
   const mapping = spec.map && walk(
     kept ? ([v], k) => `let ${v} = ${kept}[${at(k)}];` : recomputed(spec.phases.length),
-    (v, k) => storing(spec, steps, v, k),
+    (v, k) => storing(spec, v, k),
   );
   return perItem(
     { count: spec.rows, name: "row", workgroup },
@@ -234,7 +239,7 @@ function sharedBody(spec: RowKernel, steps: number, passes: number) {
   const grid = foldGrid(Math.ceil(spec.rows / rows));
   const ragged = steps % lanes !== 0;
   const guarded = (test: boolean, k: string, body: string) =>
-    test ? `if (${k} < ${steps}u) { ${body} }` : body;
+    test ? `if (${k} < ${size(steps, "steps")}) { ${body} }` : body;
 
   /** Emits `body` for every step of this lane: unrolled over registers, or as a loop that reads again. */
   const walk = (
@@ -248,7 +253,7 @@ function sharedBody(spec: RowKernel, steps: number, passes: number) {
       return sumLoop({
         index: "k",
         from: "lane",
-        to: `${steps}u`,
+        to: size(steps, "steps"),
         step: lanes,
         most: each,
         sums: phase ? sumsOf(spec, phase) : {},
@@ -272,7 +277,7 @@ function sharedBody(spec: RowKernel, steps: number, passes: number) {
   const load = each > REGISTERS ? "" : Array.from({ length: each }, (_, s) => {
     const last = ragged && s === each - 1;
     // A lane past the end of the row reads the row's last step and does nothing with it.
-    const at = last ? `min(k${s}, ${steps - 1}u)` : `k${s}`;
+    const at = last ? `min(k${s}, ${size(steps - 1, "lastStep")})` : `k${s}`;
     return `let k${s} = lane + ${s * lanes}u; ${reads(spec, steps, names(spec, `_${s}`), at)}`;
   }).join("\n  ");
 
@@ -307,14 +312,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let lane = lid % ${lanes}u;
   let at = (lid / ${lanes}u) * ${lanes / 4}u;
   let wanted = ${flatGroup(grid)} * ${rows}u + lid / ${lanes}u;
-  let mine = wanted < ${spec.rows}u;
+  let mine = wanted < ${size(spec.rows)};
   // Rows past the end are computed again and not stored, so that every lane meets every barrier.
-  let row = min(wanted, ${spec.rows - 1}u);
+  let row = min(wanted, ${size(spec.rows - 1)});
   ${spec.prologue ?? ""}
   ${load}
   ${phases.join("\n  ")}
   ${spec.finish ? `if (mine && lane == 0u) { ${spec.finish} }` : ""}
-  ${spec.map ? walk(spec.phases.length, (v, k) => storing(spec, steps, v, k)) : ""}
+  ${spec.map ? walk(spec.phases.length, (v, k) => storing(spec, v, k)) : ""}
 }`;
   return { body, grid };
 }

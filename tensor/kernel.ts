@@ -3,6 +3,10 @@
  * Binding numbers, buffer offsets and barriers are the compiler's business.
  */
 import type { Spec } from "./shape.ts";
+import { size } from "./sizes.ts";
+
+export { f32 } from "./f32.ts";
+export { realSize, size } from "./sizes.ts";
 
 /** The facts about an adapter that choose kernels. */
 export interface AdapterProfile {
@@ -83,9 +87,18 @@ export interface Epilogue {
   readonly buffers: readonly BufferUse[];
   /**
    * WGSL statements that take `value` (f32, or vec4<f32> with width 4) for flat element index `index` of output 0 and
-   * store the fused result. `index` is a u32 expression; with width 4 it must be a multiple of 4.
+   * store the fused result. `index` is a u32 expression; with width 4 it must be a multiple of 4. Whoever knows the place
+   * along the innermost axis says so, and spares a division.
    */
-  store(index: string, value: string): string;
+  store(index: string, value: string, place?: Place): string;
+}
+
+/** A flat index as `row * inner + column`, u32 expressions. */
+export interface Place {
+  /** Extent of output 0 along its innermost axis. */
+  readonly inner: number;
+  readonly row: string;
+  readonly column: string;
 }
 
 /** What `build` gets. */
@@ -125,7 +138,7 @@ export function foldGrid(groups: number): [number, number, number] {
 
 /** WGSL for the flat workgroup number under {@linkcode foldGrid}. */
 export const flatGroup = (grid: readonly [number, number, number]): string =>
-  grid[1] === 1 ? "wid.x" : `(wid.y * ${grid[0]}u + wid.x)`;
+  grid[1] === 1 ? "wid.x" : `(wid.y * ${size(grid[0])} + wid.x)`;
 
 /** Numbers that one accumulator takes one after the other before it is added to the next. */
 const RADIX = 16;
@@ -186,19 +199,6 @@ export function sumLoop(
 /** Turns of all the loops that {@linkcode sumLoop} makes, for {@linkcode assertIterations}. */
 export const sumTurns = (most: number): number => Math.ceil(most * RADIX / (RADIX - 1)) + 8;
 
-/**
- * An f32 as WGSL source, to the last bit. WGSL has no constant that is infinite or NaN, and compilers differ on −0: those go by
- * their bits (`from_bits`, see `compile/kernels.ts`).
- */
-export function f32(value: number): string {
-  const f = Math.fround(value);
-  if (!Number.isFinite(f) || Object.is(f, -0)) {
-    return `from_bits(${new Uint32Array(Float32Array.of(f).buffer)[0]}u)`;
-  }
-  const s = String(f);
-  return /[.e]/.test(s) ? s : `${s}.0`;
-}
-
 /** How {@linkcode perItem} lays out its invocations. */
 export interface PerItem {
   /** How many there are. */
@@ -222,7 +222,7 @@ export function perItem(
     body: `${declarations}@compute @workgroup_size(${workgroup})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let ${name} = ${flatGroup(grid)} * ${workgroup}u + lid;
-  if (${name} >= ${count}u) { return; }
+  if (${name} >= ${size(count)}) { return; }
   ${work}
 }`,
   };

@@ -187,7 +187,7 @@ function productWith(
     length: k,
     a: matrix("lhs", 0, f32(m, k), { batch: 0, row: k, k: 1 }),
     b: matrix("rhs", 1, f32(k, n), { batch: 0, row: 1, k: n }),
-    index: (i, j) => `${i} * ${n}u + ${j}`,
+    row: (i) => i,
   };
   const build = (ctx: KernelContext<unknown>) => planGemm([gemm], m * n, ctx, { tile, splits });
   const forced: Op<unknown> = { ...op, lowering: { kind: "kernel", epilogue: true, build } };

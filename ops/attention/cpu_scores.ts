@@ -44,7 +44,7 @@ function products(p: Part, ctx: Context, label: string, left: InputName, right: 
     length: p.D,
     a: operand(left, p.T),
     b: operand(right, p.S),
-    index: () => "",
+    row: () => "",
   };
 }
 

@@ -1,5 +1,5 @@
 /** The three passes of a convolution as products: what plays m, n and k in each, and where operands and results lie. */
-import type { KernelContext, KernelPlan } from "../../tensor/kernel.ts";
+import { type KernelContext, type KernelPlan, size } from "../../tensor/kernel.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
 import { matrix, pixels, sliding } from "./operands.ts";
@@ -70,8 +70,13 @@ export function planConv(ctx: KernelContext<ConvAttrs>): KernelPlan {
         taps: kw,
         direction: 1,
       }),
-    b: matrix("rhs", 1, w, { batch: 0, row: 1, k: co, segment: (s) => `(${s}) * ${ci * co}u` }),
-    index: (i, j) => `${i} * ${co}u + ${j}`,
+    b: matrix("rhs", 1, w, {
+      batch: 0,
+      row: 1,
+      k: co,
+      segment: (s) => `(${s}) * ${size(ci * co)}`,
+    }),
+    row: (i) => i,
   };
   return planGemm([gemm], m * co, ctx);
 }
@@ -124,7 +129,9 @@ function inputGradClass(
   const tap = (s: string) =>
     stride === 1 || across.count === 0
       ? s
-      : `(((${s}) / ${across.count}u) * ${stride}u + ${down.first}u) * ${kw}u + ((${s}) % ${across.count}u) * ${stride}u + ${across.first}u`;
+      : `(((${s}) / ${across.count}u) * ${stride}u + ${
+        size(down.first, "firstY")
+      }) * ${kw}u + ((${s}) % ${across.count}u) * ${stride}u + ${size(across.first, "firstX")}`;
   return {
     label: "conv2dInputGrad",
     m: batch * rows[0] * rows[1],
@@ -148,14 +155,15 @@ function inputGradClass(
       batch: 0,
       row: co,
       k: 1,
-      segment: (s) => `(${tap(s)}) * ${ci * co}u`,
+      segment: (s) => `(${tap(s)}) * ${size(ci * co, "tap")}`,
     }),
-    index: (i, j) => {
-      if (stride === 1) return `${i} * ${ci}u + ${j}`;
-      const line = `((${i} / ${rows[0] * rows[1]}u) * ${height}u + ((${i} / ${rows[1]}u) % ${
-        rows[0]
-      }u) * ${stride}u + ${y}u)`;
-      return `(${line} * ${width}u + (${i} % ${rows[1]}u) * ${stride}u + ${x}u) * ${ci}u + ${j}`;
+    row: (i) => {
+      if (stride === 1) return i;
+      const across = size(rows[1], "acrossOut");
+      const line = `((${i} / ${size(rows[0] * rows[1])}) * ${
+        size(height)
+      } + ((${i} / ${across}) % ${size(rows[0])}) * ${stride}u + ${size(y, "phaseY")})`;
+      return `${line} * ${size(width)} + (${i} % ${across}) * ${stride}u + ${size(x, "phaseX")}`;
     },
   };
 }
@@ -182,8 +190,13 @@ export function planWeightGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
       pad: [pad[0], pad[2]],
       taps: kw,
     }),
-    b: matrix("rhs", 1, g, { batch: 0, row: 1, k: co, segment: (s) => `(${s}) * ${ow * co}u` }),
-    index: (i, j, z) => `(${z} * ${ci}u + ${i}) * ${co}u + ${j}`,
+    b: matrix("rhs", 1, g, {
+      batch: 0,
+      row: 1,
+      k: co,
+      segment: (s) => `(${s}) * ${size(ow * co)}`,
+    }),
+    row: (i, z) => `${z} * ${size(ci, "m")} + ${i}`,
   };
   return planGemm([gemm], kh * kw * ci * co, ctx);
 }

@@ -2,6 +2,7 @@
  * WGSL for a block of a few rows of an operand held in registers: addresses, loads, and names of the elements. A block
  * belongs to one invocation, or is spread over the lanes of a subgroup that all need the same rows.
  */
+import { size } from "../../tensor/kernel.ts";
 import type { Operand } from "./problem.ts";
 
 const LANE = "xyzw";
@@ -48,7 +49,7 @@ export class Fragment implements Block {
   /** Statements to run once: addresses of the rows. */
   setup(): string {
     return this.#groups().map((q) => {
-      const r = `min(${this.base} + ${q * this.#step}u, ${this.rows - this.#step}u)`;
+      const r = `min(${this.base} + ${q * this.#step}u, ${size(this.rows - this.#step)})`;
       return this.operand.row(r, `${this.prefix}${q}`);
     }).join("\n");
   }

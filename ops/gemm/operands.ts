@@ -1,7 +1,7 @@
 /** The operands of {@link Gemm}: matrices and weights, windows over an image, and pixels as the summed index. */
-import { type BufferUse, storageType } from "../../tensor/kernel.ts";
+import { type BufferUse, size, storageType } from "../../tensor/kernel.ts";
 import type { Spec } from "../../tensor/shape.ts";
-import { type Operand, u32 } from "./problem.ts";
+import type { Operand } from "./problem.ts";
 
 /** An input of the op as a buffer, read in vectors where its innermost extent allows. */
 function inputBuffer(
@@ -33,8 +33,12 @@ export interface Strides {
   readonly segment?: (segment: string) => string;
 }
 
+/** A u32 expression times a number that moves with shapes. */
+const scaled = (i: string, by: number, name: string): string =>
+  by === 1 ? i : `${i} * ${size(by, name)}`;
+
 const batchOffset = (batch: Strides["batch"]): string =>
-  typeof batch === "function" ? `${batch("z")} + ` : batch ? `z * ${batch}u + ` : "";
+  typeof batch === "function" ? `${batch("z")} + ` : batch ? `z * ${size(batch)} + ` : "";
 
 /** A strided operand: a matrix in either orientation, or the weights of a convolution tap by tap. */
 export function matrix(
@@ -47,7 +51,7 @@ export function matrix(
   const { buffer, width } = inputBuffer(name, input, spec, wanted);
   const copy = widened(buffer, spec, width);
   const load = (id: string, k: string) =>
-    read(name, width, `${id}p`, s.k === 1 ? `(${k})` : `((${k}) * ${s.k}u)`);
+    read(name, width, `${id}p`, s.k === 1 ? `(${k})` : `((${k}) * ${size(s.k, `${name}k`)})`);
   return {
     get narrow() {
       return matrix(name, input, copy ? inF32(spec) : spec, s, 1);
@@ -56,7 +60,7 @@ export function matrix(
     buffer,
     width,
     along: s.k === 1 ? "k" : "row",
-    row: (r, id) => `let ${id}r = ${batchOffset(s.batch)}${r} * ${s.row}u;`,
+    row: (r, id) => `let ${id}r = ${batchOffset(s.batch)}${scaled(r, s.row, `${name}row`)};`,
     enter: (rowId, segment, id) =>
       `let ${id}p = ${rowId}r${s.segment ? ` + ${s.segment(segment)}` : ""};`,
     load,
@@ -100,15 +104,21 @@ export function sliding(name: string, input: number, spec: Spec, w: Sliding): Op
     along: "k",
     row: (r, id) =>
       `let ${id}m = ${r};
-let ${id}y = ((${id}m / ${wd}u) % ${h}u) * ${w.step}u + ${u32(w.origin[0])};
-let ${id}x = (${id}m % ${wd}u) * ${w.step}u + ${u32(w.origin[1])};
-let ${id}b = (${id}m / ${h * wd}u) * ${w.height}u;`,
+let ${id}y = ((${id}m / ${size(wd, "across")}) % ${size(h, "down")}) * ${size(w.step, "step")} + ${
+        size(w.origin[0], "originY")
+      };
+let ${id}x = (${id}m % ${size(wd, "across")}) * ${size(w.step, "step")} + ${
+        size(w.origin[1], "originX")
+      };
+let ${id}b = (${id}m / ${size(h * wd, "pixels")}) * ${size(w.height, "height")};`,
     // Coordinates left of or above the image wrap to huge numbers, so one comparison tests both sides.
     enter: (rowId, segment, id) =>
       `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
 let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
-let ${id}ok = (${id}y < ${w.height}u) & (${id}x < ${w.width}u);
-let ${id}p = ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u;`,
+let ${id}ok = (${id}y < ${size(w.height, "height")}) & (${id}x < ${size(w.width, "width")});
+let ${id}p = ((${rowId}b + ${id}y) * ${size(w.width, "width")} + ${id}x) * ${
+        size(w.channels, "channels")
+      };`,
     load: (id, k) => `select(${value(width)}(), ${raw(id, k)}, ${id}ok)`,
     raw,
     inside: (id) => `${id}ok`,
@@ -200,8 +210,8 @@ export function pixels(
   const copy = widened(buffer, spec, width);
   const across = (k: string) => `((${k}) * ${w.step}u + ${name}x)`;
   const raw = (id: string, k: string) =>
-    read(name, width, `${id}p`, `(${across(k)} * ${w.channels}u)`);
-  const inside = (id: string, k: string) => `${id}ok & (${across(k)} < ${w.width}u)`;
+    read(name, width, `${id}p`, `(${across(k)} * ${size(w.channels, "channels")})`);
+  const inside = (id: string, k: string) => `${id}ok & (${across(k)} < ${size(w.width, "width")})`;
   return {
     get narrow() {
       return pixels(name, input, copy ? inF32(spec) : spec, w, 1);
@@ -215,11 +225,11 @@ export function pixels(
     }u;`,
     row: (r, id) => `let ${id}r = ${r};`,
     enter: (rowId, segment, id) =>
-      `let ${id}y = ((${segment}) % ${w.lines}u) * ${w.step}u + ${name}y;
-let ${id}p = (((${segment}) / ${w.lines}u) * ${w.height}u + ${id}y) * ${
-        w.width * w.channels
-      }u + ${rowId}r;
-let ${id}ok = ${id}y < ${w.height}u;`,
+      `let ${id}y = ((${segment}) % ${size(w.lines, "lines")}) * ${w.step}u + ${name}y;
+let ${id}p = (((${segment}) / ${size(w.lines, "lines")}) * ${
+        size(w.height, "height")
+      } + ${id}y) * ${size(w.width * w.channels, "line")} + ${rowId}r;
+let ${id}ok = ${id}y < ${size(w.height, "height")};`,
     load: (id, k) => `select(${value(width)}(), ${raw(id, k)}, ${inside(id, k)})`,
     raw,
     inside,

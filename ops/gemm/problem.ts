@@ -55,12 +55,9 @@ export interface Gemm {
   readonly length: number;
   readonly a: Operand;
   readonly b: Operand;
-  /** Flat index in the output of (m, n, z), as a u32 expression; n is adjacent in memory. */
-  index(m: string, n: string, z: string): string;
+  /** Which row of n numbers in the output (m, z) is, as a u32 expression. */
+  row(m: string, z: string): string;
 }
 
 /** Arithmetic operations of a product. */
 export const flopsOf = (g: Gemm): number => 2 * g.batch * g.m * g.n * g.segments * g.length;
-
-/** Wraps a constant that may be negative for u32 arithmetic, which wraps around. */
-export const u32 = (value: number): string => `${value >>> 0}u`;

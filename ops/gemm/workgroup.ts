@@ -7,7 +7,7 @@
  * is loaded is first looked at when it is stored, so that nobody waits for it before. Of the indices of workgroup
  * arrays, which compilers clamp, only literals change within a tile.
  */
-import { flatGroup, foldGrid } from "../../tensor/kernel.ts";
+import { flatGroup, foldGrid, size } from "../../tensor/kernel.ts";
 import { Fragment } from "./fragment.ts";
 import type { Gemm, Operand } from "./problem.ts";
 import type { GemmKernel } from "./register.ts";
@@ -85,13 +85,18 @@ var<workgroup> bs_: array<array<array<vec4<f32>, ${tile.n / 4}>, ${k}>, ${pages}
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let group = ${flatGroup(grid)};
-  ${grid[1] > 1 ? `if (group >= ${groups}u) { return; }` : ""}
-  let z = wid.z / ${splits}u;
-  let split = wid.z % ${splits}u;
-  let m0 = (group / ${acrossN}u) * ${tile.m}u;
-  let n0 = (group % ${acrossN}u) * ${tile.n}u;
-  let ks = split * ${per}u;
-  let ke = min(ks + ${per}u, ${total}u);
+  ${grid[1] > 1 ? `if (group >= ${size(groups)}) { return; }` : ""}
+  ${
+      splits > 1
+        ? `let z = wid.z / ${size(splits, "splits")}; let split = wid.z % ${
+          size(splits, "splits")
+        };`
+        : "let z = wid.z; let split = 0u;"
+    }
+  let m0 = (group / ${size(acrossN, "acrossN")}) * ${tile.m}u;
+  let n0 = (group % ${size(acrossN, "acrossN")}) * ${tile.n}u;
+  let ks = split * ${size(per, "per")};
+  let ke = min(ks + ${size(per, "per")}, ${size(total)});
   ${g.a.prelude ?? ""} ${g.b.prelude ?? ""}
   ${cells.setup()}
   ${stage.setup()}
@@ -162,7 +167,11 @@ class Stage {
   setup(): string {
     const quads = this.tile.k / 4;
     const shift = 3 + Math.log2(quads);
-    return this.#tasks.map(({ a, b, u }) => {
+    const by = size(this.g.length, "length");
+    const walk = this.#aligned
+      ? `var segment = ks / ${by}; var place = ks - segment * ${by};\n`
+      : "";
+    return walk + this.#tasks.map(({ a, b, u }) => {
       const [hasA, hasB] = this.#sides(u);
       const flags = [a, b].some((f) => this.#asItLies(f.operand) && this.#mayMiss(f.operand));
       return `let e${u} = t + ${u * this.threads}u;
@@ -205,24 +214,33 @@ ${hasB ? b.setup() : ""}`;
     return this.ragged || inside !== undefined;
   }
 
-  /** Loads the blocks of the tile that begins at `k0` into registers. */
+  /** Loads the blocks of the tile that begins at `k0` into registers; tiles come one after the other. */
   fetch(k0: string): string {
-    return this.#each((f, u) => this.#load(f, u, k0));
+    const loads = this.#each((f, u) => this.#load(f, u, k0));
+    if (!this.#aligned) return loads;
+    return `${loads}
+place += ${this.tile.k}u;
+if (place == ${size(this.g.length, "length")}) { place = 0u; segment++; }`;
+  }
+
+  /** Whether there are several segments, each of a whole number of tiles. */
+  get #aligned(): boolean {
+    const { segments, length } = this.g;
+    return segments > 1 && length > 0 && length % this.tile.k === 0;
   }
 
   #load(f: Fragment, u: number, k0: string): string {
     const { segments, length } = this.g;
+    const by = size(length, "length");
     const k = `let k = ${k0} + kq${u};`;
     if (segments === 1) return `${k}\n${f.enter("0u")}\n${this.#keep(f, u, "k")}`;
     if (length % 4 === 0) {
-      // Where tiles do not straddle segments, the segment is the same for the whole workgroup.
-      const s = length % this.tile.k === 0 ? `(${k0}) / ${length}u` : `k / ${length}u`;
-      return `${k}\nlet s = ${s};\nlet l = k - s * ${length}u;\n${f.enter("s")}\n${
-        this.#keep(f, u, "l")
-      }`;
+      // Where tiles do not straddle segments, the segment is the same for the whole workgroup, and nobody divides.
+      const [s, l] = this.#aligned ? ["segment", `place + kq${u}`] : [`k / ${by}`, `k - s * ${by}`];
+      return `${k}\nlet s = ${s};\nlet l = ${l};\n${f.enter("s")}\n${this.#keep(f, u, "l")}`;
     }
     const places = [0, 1, 2, 3].map((kk) =>
-      `let s${kk} = (k + ${kk}u) / ${length}u; let l${kk} = k - s${kk} * ${length}u;
+      `let s${kk} = (k + ${kk}u) / ${by}; let l${kk} = k - s${kk} * ${by};
 ${f.enter(`s${kk}`, `t${kk}`)}
 ${f.load(`l${kk}`, kk, kk + 1, `t${kk}`, this.ragged ? () => `k + ${kk}u < ke` : undefined)}`
     );

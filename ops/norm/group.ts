@@ -15,6 +15,8 @@ import {
   type KernelContext,
   type KernelPlan,
   perItem,
+  realSize,
+  size,
   storageType,
   sumLoop,
   sumTurns,
@@ -79,11 +81,12 @@ function columnDispatch(
 ): Dispatch {
   const runs = Math.ceil(l.pixels / run);
   const invocations = l.images * runs * l.columns;
-  const work = `let column = t % ${l.columns}u;
-  let image = t / ${l.columns * runs}u;
-  let first = (t / ${l.columns}u) % ${runs}u * ${run}u;
-  let count = min(${run}u, ${l.pixels}u - first);
-  let base = (image * ${l.pixels}u + first) * ${l.columns}u + column;
+  const columns = size(l.columns, "columns");
+  const work = `let column = t % ${columns};
+  let image = t / ${size(l.columns * runs)};
+  let first = (t / ${columns}) % ${size(runs)} * ${size(run, "run")};
+  let count = min(${size(run, "run")}, ${size(l.pixels, "pixels")} - first);
+  let base = (image * ${size(l.pixels, "pixels")} + first) * ${columns} + column;
   ${part.before}
   ${
     sumLoop({
@@ -92,7 +95,7 @@ function columnDispatch(
       to: "count",
       most: run,
       sums: Object.fromEntries((part.sums ?? []).map((name) => [name, l.type])),
-      turn: (into) => `let i = base + p * ${l.columns}u; ${part.each(into)}`,
+      turn: (into) => `let i = base + p * ${columns}; ${part.each(into)}`,
     })
   }
   ${part.after ?? ""}`;
@@ -132,15 +135,15 @@ function joinDispatch(
     sumLoop({
       index: "item",
       from: "lane",
-      to: `${items}u`,
+      to: size(items, "items"),
       step: lanes,
       most: each,
       sums: { [name]: "f32" },
       turn: (into) =>
-        `let run = item / ${l.channels}u;
-    let c = channel + item % ${l.channels}u;
-    let j = (image * ${runs}u + run) * ${l.total}u + c;
-    let n = f32(min(${run}u, ${l.pixels}u - run * ${run}u));
+        `let run = item / ${size(l.channels, "channels")};
+    let c = channel + item % ${size(l.channels, "channels")};
+    let j = (image * ${size(runs, "runs")} + run) * ${size(l.total, "total")} + c;
+    let n = f32(min(${size(run, "run")}, ${size(l.pixels, "pixels")} - run * ${size(run, "run")}));
     ${into(name)} += ${value};`,
     })
   }
@@ -154,11 +157,11 @@ function joinDispatch(
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let lane = lid % ${lanes}u;
   let wanted = ${flatGroup(grid)} * ${perWorkgroup}u + lid / ${lanes}u;
-  let group = min(wanted, ${groups - 1}u);
+  let group = min(wanted, ${size(groups - 1)});
   let image = group / ${l.groups}u;
-  let channel = group % ${l.groups}u * ${l.channels}u;
+  let channel = group % ${l.groups}u * ${size(l.channels, "channels")};
   ${walks.join("")}
-  if (lane == 0u && wanted < ${groups}u) { ${part.store} }
+  if (lane == 0u && wanted < ${size(groups)}) { ${part.store} }
 }`;
   return { label: part.label, buffers: part.buffers, body, grid };
 }
@@ -176,7 +179,9 @@ function treeSum(name: string): string {
 /** The pair that belongs to each channel of a column, as `low` and `high` of the step's width. */
 function pairsOf(l: Layout, buffer: string, low: string, high: string): string {
   const at = (lane: number) =>
-    `${buffer}[image * ${l.groups}u + (column * ${l.width}u + ${lane}u) / ${l.channels}u]`;
+    `${buffer}[image * ${l.groups}u + (column * ${l.width}u + ${lane}u) / ${
+      size(l.channels, "channels")
+    }]`;
   if (l.width === 1 || l.channels % 4 === 0) {
     return `let ${low} = ${l.type}(${at(0)}.x); let ${high} = ${l.type}(${at(0)}.y);`;
   }
@@ -232,11 +237,16 @@ export function groupNormKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
     label: "groupNorm (join)",
     buffers: [...foldBuffers("f32", "read"), stats("write")],
     sums: [
-      { name: "total", value: "n * aa[j]", then: `let mean = total / ${elements}.0;` },
+      {
+        name: "total",
+        value: "n * aa[j]",
+        then: `let mean = total / ${realSize(elements, "elements")};`,
+      },
       { name: "squares", value: "bb[j] + n * (aa[j] - mean) * (aa[j] - mean)", then: "" },
     ],
-    store:
-      `stats[group] = vec2<f32>(mean, inverseSqrt(squares / ${elements}.0 + f32(${attrs.eps})));`,
+    store: `stats[group] = vec2<f32>(mean, inverseSqrt(squares / ${
+      realSize(elements, "elements")
+    } + f32(${attrs.eps})));`,
   });
   const map = columnDispatch(l, runLength(l, profile, { tensors: 2, ...MAP }), {
     label: "groupNorm",
@@ -289,7 +299,7 @@ export function groupGradKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
       { name: "level", value: "aa[j] * f32(gammas[c])", then: "" },
       { name: "slope", value: "bb[j] * f32(gammas[c])", then: "" },
     ],
-    store: `means[group] = vec2<f32>(level, slope) / ${elements}.0;`,
+    store: `means[group] = vec2<f32>(level, slope) / ${realSize(elements, "elements")};`,
   });
   const map = columnDispatch(l, runLength(l, profile, { tensors: 3, ...MAP }), {
     label: "groupNormGrad",
