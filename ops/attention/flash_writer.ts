@@ -47,7 +47,15 @@ export class FlashWriter {
   #written = false;
   #bytes = 0;
 
-  constructor(readonly p: Problem, readonly t: Tiling, readonly sides: Sides) {
+  /**
+   * @param splits parts into which the columns are cut, a workgroup for each, where they may be cut: it accumulates a part
+   */
+  constructor(
+    readonly p: Problem,
+    readonly t: Tiling,
+    readonly sides: Sides,
+    readonly splits?: number,
+  ) {
     const own = t.chunks === 1;
     const columnTiles = t.ownColumns ? sides.columnMatrices : sides.columnMatrices.slice(0, 1);
     for (const m of own ? sides.rowMatrices : sides.rowMatrices.slice(0, 1)) {
@@ -95,8 +103,14 @@ export class FlashWriter {
     const { p, t, sides } = this;
     const step = tileColumns(t);
     // Causal: queries meet keys up to the last of their tile, keys meet queries from their own tile on.
-    const from = p.causal && sides.rows === "k" ? `row0 / ${step}u * ${step}u` : "0u";
-    const to = p.causal && sides.rows === "q" ? `min(OTHERS, row0 + ${tileRows(t)}u)` : "OTHERS";
+    let from = p.causal && sides.rows === "k" ? `row0 / ${step}u * ${step}u` : "0u";
+    let to = p.causal && sides.rows === "q" ? `min(OTHERS, row0 + ${tileRows(t)}u)` : "OTHERS";
+    if (this.splits !== undefined) {
+      const columns = sides.rows === "q" ? p.S : p.T;
+      const per = Math.ceil(columns / this.splits / step) * step;
+      this.#lines.push(`let part = wid.z * ${size(per, "per")};`);
+      [from, to] = [`max(${from}, part)`, `min(${to}, part + ${size(per, "per")})`];
+    }
     this.#lines.push(`for (var column0 = ${from}; column0 < ${to}; column0 += ${step}u) {`);
     // Columns change with every turn, and slower threads may still be in the turn before.
     for (const tile of this.#held.keys()) {
@@ -280,7 +294,11 @@ ${
     const vectors = p.D / 4;
     this.each(t.RM, (i) =>
       `if (row0 + ry${i} < ROWS) {
-  let out = ((b * ROWS + row0 + ry${i}) * H + h) * ${vectors}u + tx;
+  let out = ${
+        this.splits !== undefined
+          ? `wid.z * ${size(p.B * (this.sides.rows === "q" ? p.T : p.S) * p.H * vectors, "all")} + `
+          : ""
+      }((b * ROWS + row0 + ry${i}) * H + h) * ${vectors}u + tx;
   ${
         repeat(t.NJ, (j) => {
           const store = make(i, j, `out + ${j * t.TX}u`);
@@ -310,7 +328,11 @@ ${repeat(t.RM, (i) => `let ry${i} = ty + ${TY * i}u;`, " ")}
 ${repeat(COLUMNS, (j) => `let cx${j} = tx + ${t.TX * j}u;`, " ")}
 ${this.#lines.join("\n")}
 }`;
-    const grid: [number, number, number] = [Math.ceil(rows / tileRows(t)), p.B * p.H, 1];
+    const grid: [number, number, number] = [
+      Math.ceil(rows / tileRows(t)),
+      p.B * p.H,
+      this.splits ?? 1,
+    ];
     return { label, buffers, body, grid, flops: operations * p.B * p.H * p.T * p.S * p.D };
   }
 }
