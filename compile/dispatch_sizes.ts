@@ -7,13 +7,20 @@ import { sizesAreData, type WrittenKernel } from "./kernels.ts";
 /** See above; on devices where numbers are literals there are none. */
 export class DispatchSizes {
   readonly #storage: DeviceStorage | undefined;
-  readonly #given: readonly boolean[];
+  /** Where those of each dispatch lie; undefined where it has none. */
+  readonly #places: readonly (number | undefined)[];
 
-  constructor(readonly device: Device, kernels: readonly WrittenKernel[]) {
-    this.#given = kernels.map(({ sizes }) => sizes !== undefined);
-    if (!sizesAreData(device.profile) || !kernels.length) return;
-    const words = new Uint32Array(kernels.length * SIZES_BYTES / 4);
-    kernels.forEach(({ sizes }, i) => sizes && words.set(sizes, i * SIZES_BYTES / 4));
+  constructor(
+    readonly device: Device,
+    dispatches: readonly { readonly body: string }[],
+    kernels: readonly WrittenKernel[],
+  ) {
+    const slots = new Map(dispatches.map(({ body }) => [body, 0]));
+    [...slots.keys()].forEach((body, slot) => slots.set(body, slot * SIZES_BYTES));
+    this.#places = kernels.map(({ sizes }, i) => sizes && slots.get(dispatches[i].body));
+    if (!sizesAreData(device.profile) || !slots.size) return;
+    const words = new Uint32Array(slots.size * SIZES_BYTES / 4);
+    kernels.forEach(({ sizes }, i) => sizes && words.set(sizes, this.#places[i]! / 4));
     this.#storage = device.buffers.allocate(words.byteLength, "sizes");
     device.buffers.write(this.#storage, words);
   }
@@ -25,12 +32,9 @@ export class DispatchSizes {
 
   /** What a bind group has of them for a dispatch: at most one entry. */
   entries(dispatch: number, binding: number): GPUBindGroupEntry[] {
-    if (!this.#given[dispatch]) return [];
-    const { buffer } = this.#storage!;
-    return [{
-      binding,
-      resource: { buffer, offset: dispatch * SIZES_BYTES, size: SIZES_BYTES },
-    }];
+    const offset = this.#places[dispatch];
+    if (offset === undefined) return [];
+    return [{ binding, resource: { buffer: this.#storage!.buffer, offset, size: SIZES_BYTES } }];
   }
 
   /** Gives back their memory. */

@@ -104,7 +104,6 @@ export class Emitter {
   readonly lines: string[] = [];
   readonly #values = new Map<Expr, string>();
   readonly #prefix: string;
-  readonly #sizes: string;
   /** Names of what was computed on the way to values, by its text. */
   readonly #texts = new Map<string, string>();
 
@@ -113,7 +112,6 @@ export class Emitter {
    * @param width elements per step; with 4 the innermost extent must be a multiple of 4
    * @param hole name of the value that an epilogue receives
    * @param prefix of what is declared
-   * @param sizes prefix of numbers that move with shapes: the same for what is emitted again elsewhere in a kernel
    */
   constructor(
     readonly shape: Shape,
@@ -121,10 +119,8 @@ export class Emitter {
     readonly names: BufferNames,
     readonly hole = "",
     prefix = "v",
-    sizes = prefix,
   ) {
     this.#prefix = prefix;
-    this.#sizes = sizes;
   }
 
   /** Prepares coordinates and loads for these roots. `e` names the flat element index, which may be known as a place. */
@@ -145,7 +141,7 @@ export class Emitter {
     if (shape.length <= 1) return [e];
     const needed = shape.map((_, d) => views.some((v) => v.strides[d] !== 0 || v.guards[d]));
     const coords = shape.map((_, d) => `${this.#prefix}c${d}`);
-    const extent = (d: number) => size(shape[d], `${this.#sizes}n${d}`);
+    const extent = (d: number) => size(shape[d], `${this.#prefix}n${d}`);
     let rest = e;
     const first = needed.indexOf(true);
     let innermost = shape.length - 1;
@@ -171,13 +167,12 @@ export class Emitter {
     const type = vector(t, this.width);
     const buffer = this.names.name(load.tensor);
     const name = `${this.#prefix}${this.#values.size}`;
-    const sizes = `${this.#sizes}${this.#values.size}`;
     const lanes = (k: number, stride: number) =>
-      stride === 1 ? `${k}u` : `${k}u * ${size(stride, `${sizes}s`)}`;
+      stride === 1 ? `${k}u` : `${k}u * ${size(stride, `${name}s`)}`;
     const terms = v.strides.flatMap((s, d) =>
-      s === 0 ? [] : [s === 1 ? coords[d] : `${coords[d]} * ${size(s, `${sizes}s${d}`)}`]
+      s === 0 ? [] : [s === 1 ? coords[d] : `${coords[d]} * ${size(s, `${name}s${d}`)}`]
     );
-    if (v.offset !== 0) terms.push(size(v.offset, `${sizes}o`));
+    if (v.offset !== 0) terms.push(size(v.offset, `${name}o`));
     const at = terms.length ? terms.join(" + ") : "0u";
     const mode = this.width === 1 ? "vector" : readMode(v);
     const scalar = this.width === 1 || this.names.isScalar(load.tensor);

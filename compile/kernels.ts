@@ -24,9 +24,9 @@ export interface WrittenKernel {
  */
 export const sizesAreData = ({ cpu }: AdapterProfile): boolean => !cpu;
 
-/** Bytes of a program's numbers, that its dispatches are given as data. */
+/** Bytes of the numbers that a program's dispatches are given as data: once for all that are written alike. */
 export const sizesBytes = ({ dispatches }: Blueprint, profile: AdapterProfile): number =>
-  sizesAreData(profile) ? dispatches.length * SIZES_BYTES : 0;
+  sizesAreData(profile) ? new Set(dispatches.map((d) => d.body)).size * SIZES_BYTES : 0;
 
 /** The memory that a value lies in, following results that are written in place. */
 export const rootOf = ({ memory }: Blueprint, m: Tensor | Scratch): Tensor | Scratch =>

@@ -2,7 +2,7 @@
  * A compiled program on a device: its memory, its bind groups, and the replay. Running it writes one upload, encodes
  * the recorded dispatches and submits; it never waits for the GPU.
  */
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { byteSize, show, type Spec } from "../tensor/shape.ts";
 import type { HostArray } from "../tensor/dtype.ts";
 import { arrayTensor } from "../ops/leaf.ts";
@@ -114,7 +114,7 @@ export class Program {
     }
     this.#bound = new Array(inputs.length).fill(undefined);
     const written = kernelsOf(blueprint, device.profile);
-    this.#sizes = new DispatchSizes(device, written);
+    this.#sizes = new DispatchSizes(device, blueprint.dispatches, written);
     const pipelines = device.pipelines.all(written.map(({ code, bindings, sizes }, i) => ({
       code,
       access: [...bindings.map((b) => b.access), ...(sizes ? ["sizes" as const] : [])],

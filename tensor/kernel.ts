@@ -136,9 +136,9 @@ export function foldGrid(groups: number): [number, number, number] {
   return [Math.ceil(groups / y), y, 1];
 }
 
-/** WGSL for the flat workgroup number under {@linkcode foldGrid}. */
+/** WGSL for the flat workgroup number under {@linkcode foldGrid}, folded or not: one text does for both. */
 export const flatGroup = (grid: readonly [number, number, number]): string =>
-  grid[1] === 1 ? "wid.x" : `(wid.y * ${size(grid[0])} + wid.x)`;
+  `(wid.y * ${size(grid[0])} + wid.x)`;
 
 /** Numbers that one accumulator takes one after the other before it is added to the next. */
 const RADIX = 16;

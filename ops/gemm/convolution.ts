@@ -67,7 +67,7 @@ export function planConv(ctx: KernelContext<ConvAttrs>): KernelPlan {
         rows: [oh, ow],
         step: stride,
         origin: [-pad[0], -pad[2]],
-        taps: kw,
+        taps: `${kw}u`,
         direction: 1,
       }),
     b: matrix("rhs", 1, w, {
@@ -126,12 +126,14 @@ function inputGradClass(
   const down = meeting(y, stride, pad[0], kh);
   const across = meeting(x, stride, pad[2], kw);
   const rows = [Math.ceil((height - y) / stride), Math.ceil((width - x) / stride)] as const;
+  // Windows of another form in each class, of which one kernel does for all; those of one class are known.
+  const taps = stride === 1 ? `${kw}u` : size(Math.max(1, across.count), "taps");
   const tap = (s: string) =>
     stride === 1 || across.count === 0
       ? s
-      : `(((${s}) / ${across.count}u) * ${stride}u + ${
+      : `(((${s}) / ${taps}) * ${stride}u + ${
         size(down.first, "firstY")
-      }) * ${kw}u + ((${s}) % ${across.count}u) * ${stride}u + ${size(across.first, "firstX")}`;
+      }) * ${kw}u + ((${s}) % ${taps}) * ${stride}u + ${size(across.first, "firstX")}`;
   return {
     label: "conv2dInputGrad",
     m: batch * rows[0] * rows[1],
@@ -148,7 +150,7 @@ function inputGradClass(
         rows,
         step: 1,
         origin: [down.origin, across.origin],
-        taps: Math.max(1, across.count),
+        taps,
         direction: -1,
       }),
     b: matrix("rhs", 1, w, {
@@ -188,7 +190,7 @@ export function planWeightGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
       lines: oh,
       step: stride,
       pad: [pad[0], pad[2]],
-      taps: kw,
+      taps: `${kw}u`,
     }),
     b: matrix("rhs", 1, g, {
       batch: 0,

@@ -2,7 +2,14 @@
 import { type BufferUse, type Dispatch, type KernelPlan, perItem } from "../../tensor/kernel.ts";
 import { chooseCpu, type CpuChoice, cpuKernel, packedBytes, packKernel } from "./cpu_kernel.ts";
 import { flopsOf, type Gemm, type Operand } from "./problem.ts";
-import { exactSplits, type GemmContext, joinDispatch, partsOf, storeFunction } from "./store.ts";
+import {
+  exactSplits,
+  type GemmContext,
+  joinDispatch,
+  partsOf,
+  storeFunction,
+  targetsOf,
+} from "./store.ts";
 
 /** Plans products that together write one output of `size` elements. Tests force a choice. */
 export function planOnCpu(
@@ -15,7 +22,7 @@ export function planOnCpu(
   const splits = Math.max(...chosen.map((c) => c.splits), forced ? 1 : exactSplits(gemms, size));
   const scratch: number[] = splits > 1 ? [splits * size * 4] : [];
   const part = partsOf(ctx.epilogue);
-  const storing = splits > 1 ? [part] : ctx.epilogue.buffers;
+  const storing = targetsOf(splits, ctx.epilogue);
   const dispatches: Dispatch[] = [];
   const image = gemms[0].a.copy;
   const framed = image && scratch.push(image.bytes) - 1;

@@ -80,8 +80,8 @@ export interface Sliding {
   readonly step: number;
   /** Pixel that row (0, 0) reads at tap (0, 0); may lie outside. */
   readonly origin: readonly [y: number, x: number];
-  /** Taps in a row of the window. */
-  readonly taps: number;
+  /** Taps in a row of the window, a u32 expression. */
+  readonly taps: string;
   /** Whether taps move forwards (1) or backwards (−1) over the image. */
   readonly direction: 1 | -1;
 }
@@ -113,8 +113,8 @@ let ${id}x = (${id}m % ${size(wd, "across")}) * ${size(w.step, "step")} + ${
 let ${id}b = (${id}m / ${size(h * wd, "pixels")}) * ${size(w.height, "height")};`,
     // Coordinates left of or above the image wrap to huge numbers, so one comparison tests both sides.
     enter: (rowId, segment, id) =>
-      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
-let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
+      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps};
+let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps};
 let ${id}ok = (${id}y < ${size(w.height, "height")}) & (${id}x < ${size(w.width, "width")});
 let ${id}p = ((${rowId}b + ${id}y) * ${size(w.width, "width")} + ${id}x) * ${
         size(w.channels, "channels")
@@ -138,8 +138,8 @@ function framed(name: string, wide: Operand, w: Sliding): Operand {
     },
     row: wide.row,
     enter: (rowId, segment, id) =>
-      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
-let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
+      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps};
+let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps};
 let ${id}p = select(0u, ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u + ${w.channels}u, (${id}y < ${w.height}u) & (${id}x < ${w.width}u));`,
     load,
     raw: load,
@@ -194,8 +194,8 @@ export interface Pixels {
   readonly step: number;
   /** Padding above and left of the image. */
   readonly pad: readonly [top: number, left: number];
-  /** Taps in a row of the window. */
-  readonly taps: number;
+  /** Taps in a row of the window, a u32 expression. */
+  readonly taps: string;
 }
 
 /** The image side of a weight gradient: the pixel that each output pixel saw through tap z. */
@@ -220,7 +220,7 @@ export function pixels(
     buffer,
     width,
     along: "row",
-    prelude: `let ${name}y = z / ${w.taps}u - ${w.pad[0]}u; let ${name}x = z % ${w.taps}u - ${
+    prelude: `let ${name}y = z / ${w.taps} - ${w.pad[0]}u; let ${name}x = z % ${w.taps} - ${
       w.pad[1]
     }u;`,
     row: (r, id) => `let ${id}r = ${r};`,

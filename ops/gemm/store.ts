@@ -38,6 +38,17 @@ export function exactSplits(gemms: readonly Gemm[], elements: number): number {
   return splits * elements * 4 <= PARTS ? Math.max(1, splits) : 1;
 }
 
+/** Whether a result is stored as it is, in f32: it is its own only part then, and one kernel does for both. */
+const isPlain = ({ buffers, width }: Epilogue): boolean =>
+  buffers.length === 1 && buffers[0].type === storageType("f32", width);
+
+/** What a product's kernel stores into: parts, or the result. */
+export function targetsOf(splits: number, epilogue: Epilogue): readonly BufferUse[] {
+  const part = partsOf(epilogue);
+  if (splits > 1) return [part];
+  return isPlain(epilogue) ? [{ ...epilogue.buffers[0], name: part.name }] : epilogue.buffers;
+}
+
 /** WGSL of `put(m, n, z, split, value)`: stores four adjacent columns of a result, or of a part of one. */
 export function storeFunction(
   g: Gemm,
@@ -49,7 +60,9 @@ export function storeFunction(
   const all = size(elements, "elements");
   const inner = size(g.n, "n");
   const store = (v: string, column: string) => {
-    if (splits === 1) return epilogue.store("index", v, { inner: g.n, row: "row", column });
+    if (splits === 1 && !isPlain(epilogue)) {
+      return epilogue.store("index", v, { inner: g.n, row: "row", column });
+    }
     return `part[${
       width === 4 ? `(split * ${all} + index) >> 2u` : `split * ${all} + index`
     }] = ${v};`;

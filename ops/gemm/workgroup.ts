@@ -86,13 +86,8 @@ var<workgroup> bs_: array<array<array<vec4<f32>, ${tile.n / 4}>, ${k}>, ${pages}
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let group = ${flatGroup(grid)};
   ${grid[1] > 1 ? `if (group >= ${size(groups)}) { return; }` : ""}
-  ${
-      splits > 1
-        ? `let z = wid.z / ${size(splits, "splits")}; let split = wid.z % ${
-          size(splits, "splits")
-        };`
-        : "let z = wid.z; let split = 0u;"
-    }
+  let z = wid.z / ${size(splits, "splits")};
+  let split = wid.z % ${size(splits, "splits")};
   let m0 = (group / ${size(acrossN, "acrossN")}) * ${tile.m}u;
   let n0 = (group % ${size(acrossN, "acrossN")}) * ${tile.n}u;
   let ks = split * ${size(per, "per")};
