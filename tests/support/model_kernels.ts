@@ -54,8 +54,9 @@ export function modelDrafts(
 export function eachKernel(
   one: ModelCase,
   use: (kernel: WrittenKernel, where: string, dispatch: LoweredDispatch, program: string) => void,
+  drafts = modelDrafts(one),
 ): void {
-  for (const [program, { blueprint }] of Object.entries(modelDrafts(one))) {
+  for (const [program, { blueprint }] of Object.entries(drafts)) {
     kernelsOf(blueprint, one.profile).forEach((kernel, i) => {
       const dispatch = blueprint.dispatches[i];
       use(kernel, `${one.name}, ${program}: ${dispatch.label}`, dispatch, program);
