@@ -7,7 +7,9 @@ import type { AdapterProfile } from "../tensor/kernel.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
 import { packed } from "./packed.ts";
 import { SIZES_BYTES, withData, withLiterals } from "../tensor/sizes.ts";
+import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
+import type { Kernel } from "../device/pipelines.ts";
 
 /** A dispatch as it is compiled. */
 export interface WrittenKernel {
@@ -38,6 +40,21 @@ export function kernelsOf(program: Blueprint, profile: AdapterProfile): WrittenK
     rootOf(program, a.memory) === rootOf(program, b.memory);
   return program.dispatches.map((d) => wgslOf(d, same, profile));
 }
+
+/** Bytes of a binding for so many. */
+export const bindingSize = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
+
+/** What a device is asked to compile for a program. */
+export const asked = ({ dispatches }: Blueprint, kernels: readonly WrittenKernel[]): Kernel[] =>
+  kernels.map(({ code, bindings, sizes }, i) => ({
+    code,
+    access: [...bindings.map((b) => b.access), ...(sizes ? ["sizes" as const] : [])],
+    label: dispatches[i].label,
+    use: {
+      grid: dispatches[i].grid,
+      sizes: bindings.map((b) => bindingSize(b.window?.bytes ?? bytesOf(b.memory))),
+    },
+  }));
 
 /** A call of a function is no constant expression, so that a compiler takes the bits of infinity and NaN as they are. */
 const FROM_BITS = "fn from_bits(bits: u32) -> f32 { return bitcast<f32>(bits); }";

@@ -15,7 +15,7 @@ import { Due } from "./due.ts";
 import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
-import { kernelsOf, rootOf } from "./kernels.ts";
+import { asked, bindingSize, kernelsOf, rootOf } from "./kernels.ts";
 import { DispatchSizes } from "./dispatch_sizes.ts";
 
 /** One argument of a call: memory on the device, or host data to upload. */
@@ -44,9 +44,6 @@ interface Recorded {
   /** Arguments that the bind group depends on. */
   readonly positions: readonly number[];
 }
-
-/** Bytes of a binding for so many. */
-const bindingSize = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
 
 /** Replays a blueprint. Made by `compile()`. */
 export class Program {
@@ -115,15 +112,7 @@ export class Program {
     this.#bound = new Array(inputs.length).fill(undefined);
     const written = kernelsOf(blueprint, device.profile);
     this.#sizes = new DispatchSizes(device, blueprint.dispatches, written);
-    const pipelines = device.pipelines.all(written.map(({ code, bindings, sizes }, i) => ({
-      code,
-      access: [...bindings.map((b) => b.access), ...(sizes ? ["sizes" as const] : [])],
-      label: blueprint.dispatches[i].label,
-      use: {
-        grid: blueprint.dispatches[i].grid,
-        sizes: bindings.map((b) => bindingSize(b.window?.bytes ?? bytesOf(b.memory))),
-      },
-    })));
+    const pipelines = device.pipelines.all(asked(blueprint, written));
     this.#recorded = blueprint.dispatches.map((dispatch, i) => {
       const { bindings } = written[i];
       const positions = bindings.flatMap((b) => {

@@ -61,3 +61,6 @@ export interface Gemm {
 
 /** Arithmetic operations of a product. */
 export const flopsOf = (g: Gemm): number => 2 * g.batch * g.m * g.n * g.segments * g.length;
+
+/** Wraps a constant that may be negative for u32 arithmetic, which wraps around. */
+export const u32 = (value: number): string => `${value >>> 0}u`;
