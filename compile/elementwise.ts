@@ -99,6 +99,7 @@ export function epilogueOf(
   ];
   return {
     width,
+    plain: !fused && target.dtype !== "f16",
     reads: reads.map(([t]) => t),
     buffers,
     store(index, value, place) {

@@ -12,11 +12,9 @@ import { DeviceError } from "../device/errors.ts";
 import { checkAll, Health, unproven } from "../device/health.ts";
 import type { Pipeline } from "../device/pipelines.ts";
 import { Due } from "./due.ts";
-import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
-import { asked, bindingSize, kernelsOf, rootOf } from "./kernels.ts";
-import { DispatchSizes } from "./dispatch_sizes.ts";
+import { asked, bindingSize, DispatchSizes, kernelsOf, rootOf } from "./kernels.ts";
 
 /** One argument of a call: memory on the device, or host data to upload. */
 export type Argument = DeviceStorage | HostArray;

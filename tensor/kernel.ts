@@ -83,6 +83,8 @@ export interface KernelPlan {
 export interface Epilogue {
   /** Elements per store: 4 where the innermost extent of output 0 is a multiple of 4, else 1. */
   readonly width: 1 | 4;
+  /** Whether values are stored as they are: nothing is fused, nothing converted. */
+  readonly plain: boolean;
   /** Extra buffers that the fused expression reads; to be listed in the storing dispatch. */
   readonly buffers: readonly BufferUse[];
   /**

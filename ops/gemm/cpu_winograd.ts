@@ -84,7 +84,7 @@ export function planWinograd(w: Windows, ctx: GemmContext): KernelPlan | undefin
   const read = (b: Omit<BufferUse, "access">): BufferUse => ({ ...b, access: "read" });
   const write = (b: Omit<BufferUse, "access">): BufferUse => ({ ...b, access: "write" });
   const sums = {
-    ...{ width: 4, buffers: [] } as const,
+    ...{ width: 4, plain: false, buffers: [] } as const,
     store: (index: string, value: string) => `sums[${index} >> 2u] = ${value};`,
   };
   const dispatches: Dispatch[] = [

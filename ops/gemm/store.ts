@@ -38,15 +38,14 @@ export function exactSplits(gemms: readonly Gemm[], elements: number): number {
   return splits * elements * 4 <= PARTS ? Math.max(1, splits) : 1;
 }
 
-/** Whether a result is stored as it is, in f32: it is its own only part then, and one kernel does for both. */
-const isPlain = ({ buffers, width }: Epilogue): boolean =>
-  buffers.length === 1 && buffers[0].type === storageType("f32", width);
-
-/** What a product's kernel stores into: parts, or the result. */
+/**
+ * What a product's kernel stores into: parts, or the result. A result that is stored as it is is its own only part, and one
+ * kernel does for both.
+ */
 export function targetsOf(splits: number, epilogue: Epilogue): readonly BufferUse[] {
   const part = partsOf(epilogue);
   if (splits > 1) return [part];
-  return isPlain(epilogue) ? [{ ...epilogue.buffers[0], name: part.name }] : epilogue.buffers;
+  return epilogue.plain ? [{ ...epilogue.buffers[0], name: part.name }] : epilogue.buffers;
 }
 
 /** WGSL of `put(m, n, z, split, value)`: stores four adjacent columns of a result, or of a part of one. */
@@ -60,7 +59,7 @@ export function storeFunction(
   const all = size(elements, "elements");
   const inner = size(g.n, "n");
   const store = (v: string, column: string) => {
-    if (splits === 1 && !isPlain(epilogue)) {
+    if (splits === 1 && !epilogue.plain) {
       return epilogue.store("index", v, { inner: g.n, row: "row", column });
     }
     return `part[${
