@@ -63,6 +63,11 @@ const CASES: readonly Case[] = [
     [[2, 1, 1024, 96], [96], [96], [2, 1, 1024, 96]],
     withGradients((x, g, b) => groupNorm(x, g, b, { groups: 32 })),
   ],
+  [
+    "group norm, long groups",
+    [[1, 1, 533, 64], [64], [64], [1, 1, 533, 64]],
+    withGradients((x, g, b) => groupNorm(x, g, b, { groups: 2 })),
+  ],
 ];
 
 /** A device whose kernels are rewritten before they are compiled. */
