@@ -28,7 +28,10 @@ interface Piece {
   readonly rows: boolean;
 }
 
-/** Vectors of the width up to which a product is written out: twice as fast a loop, and still no large kernel. */
+/**
+ * Vectors of the width up to which products are written out: their places in tiles are literals then, and half of the
+ * instructions go. Of wider rows kernels would be so large that drivers take minutes.
+ */
 const UNROLLED = 20;
 
 /** A u32 literal, or a variable, and some more. */
@@ -217,7 +220,7 @@ ${
    * @param work vectors that a turn reads of the width
    */
   #along(index: string, count: number | string, body: (i: string) => string, work = 1): void {
-    if (typeof count === "number" && count * work <= UNROLLED) {
+    if (typeof count === "number" && Math.max(count * work, this.p.D / 4) <= UNROLLED) {
       for (let i = 0; i < count; i++) this.#lines.push(`{\n${body(`${i}u`)}\n}`);
       return;
     }
