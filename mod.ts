@@ -69,55 +69,7 @@ export {
 } from "./autograd/optimizer.ts";
 
 // Ops.
-export { erf, gelu, quickGelu, relu, sigmoid, silu, tanh } from "./ops/elementwise/activation.ts";
-export { geglu } from "./ops/elementwise/geglu.ts";
-export {
-  abs,
-  add,
-  clamp,
-  div,
-  exp,
-  floor,
-  log,
-  maximum,
-  minimum,
-  mul,
-  neg,
-  pow,
-  rsqrt,
-  sqrt,
-  square,
-  sub,
-} from "./ops/elementwise/arithmetic.ts";
-export { cos, sin } from "./ops/elementwise/trigonometry.ts";
-export { attention, type AttentionOptions } from "./ops/attention.ts";
-export { cast } from "./ops/elementwise/cast.ts";
-export { equal, greaterEqual, less, where } from "./ops/elementwise/compare.ts";
-export { conv2d, type ConvOptions, type Padding } from "./ops/conv.ts";
-export { embedding, replaceRows } from "./ops/embedding/embedding.ts";
-export { stopGradient } from "./ops/gradient.ts";
-export { scalar, tensor } from "./ops/leaf.ts";
-export type { Operand } from "./ops/elementwise/map.ts";
-export { linear, matmul, type MatmulOptions } from "./ops/matmul.ts";
-export { expand, type ReduceOptions, sum } from "./ops/broadcast.ts";
-export { concat, upsampleNearest } from "./ops/concat.ts";
-export { pad, permute, reshape, slice, transpose } from "./ops/movement.ts";
-export {
-  groupNorm,
-  type GroupNormOptions,
-  layerNorm,
-  type LayerNormOptions,
-} from "./ops/norm/norm.ts";
-export {
-  type DrawOptions,
-  foldIn,
-  type Key,
-  keyFromSeed,
-  randomNormal,
-  randomUniform,
-} from "./ops/random.ts";
-export { max, mean } from "./ops/reduce.ts";
-export { logSoftmax, logSumExp, softmax } from "./ops/softmax.ts";
+export * from "./ops/mod.ts";
 
 // Diffusion models.
 export {

@@ -179,11 +179,12 @@ export class Emitter {
     const name = `${this.#prefix}${this.#values.size}`;
     this.#values.set(load, name);
     const guards = v.guards.flatMap((g, d) => g ? guard(coords[d], g, v.shape[d]) : []);
+    const fill = v.fill ? `${type}(${number(v.fill, t)})` : `${type}()`;
     if (!guards.length) this.lines.push(`let ${name} = ${value};`);
     else if (this.width === 4 && mode === "gather" && v.guards.at(-1)) {
-      this.#gatherGuarded(name, v, coords, at, buffer, t, type);
+      this.#gatherGuarded(name, v, coords, at, buffer, t, fill);
     } else {this.lines.push(
-        `var ${name} = ${type}(); if (${guards.join(" && ")}) { ${name} = ${value}; }`,
+        `var ${name} = ${fill}; if (${guards.join(" && ")}) { ${name} = ${value}; }`,
       );}
   }
 
@@ -200,13 +201,13 @@ export class Emitter {
     at: string,
     buffer: string,
     t: string,
-    type: string,
+    fill: string,
   ): void {
     const last = v.shape.length - 1;
     const outer = v.guards.flatMap((g, d) =>
       g && d !== last ? guard(coords[d], g, v.shape[d]) : []
     );
-    this.lines.push(`var ${name} = ${type}();`);
+    this.lines.push(`var ${name} = ${fill};`);
     for (let k = 0; k < 4; k++) {
       const c = coords.length > 1 || coords[0] ? `(${coords[last]} + ${k}u)` : `${k}u`;
       const test = [...outer, ...guard(c, v.guards[last]!, v.shape[last] + 4)].join(" && ");

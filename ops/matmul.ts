@@ -2,14 +2,21 @@
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
-import { sameShape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
+import {
+  broadcastShapes,
+  sameShape,
+  ShapeError,
+  show,
+  sizeOf,
+  type Spec,
+} from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 import { matrix } from "./gemm/operands.ts";
 import { planGemm } from "./gemm/plan.ts";
 import { add } from "./elementwise/arithmetic.ts";
 import { cast } from "./elementwise/cast.ts";
 import { reshape, transpose } from "./movement.ts";
-import { sum } from "./broadcast.ts";
+import { expand, sum } from "./broadcast.ts";
 
 /** Which operands of {@linkcode matmul} are taken transposed, and what it gives. */
 export interface MatmulOptions {
@@ -138,10 +145,11 @@ const matmulOp = defineOp<MatmulAttrs>({
 });
 
 /**
- * Matrix product `a · b` with f32 accumulation.
+ * Matrix product `a · b` with f32 accumulation. Leading axes broadcast; an operand with one axis is a row as a, a column as b,
+ * and the result has no axis for it.
  *
- * @param a `[…, M, K]` (`[…, K, M]` with `transposeA`)
- * @param b `[…, K, N]` (`[…, N, K]` with `transposeB`) with the same leading axes, or two axes for all batches
+ * @param a `[…, M, K]` (`[…, K, M]` with `transposeA`), or `[K]`
+ * @param b `[…, K, N]` (`[…, N, K]` with `transposeB`), or `[K]`
  * @returns `[…, M, N]`
  * @throws ShapeError when the leading or inner extents do not fit
  */
@@ -157,7 +165,13 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     transposeB: options.transposeB ?? false,
     dtype: options.dtype ?? (a.dtype === "f16" && b.dtype === "f16" ? "f16" : "f32"),
   };
-  const lead = a.shape.slice(0, -2);
+  if (a.shape.length === 1 || b.shape.length === 1) return ofVectors(a, b, attrs);
+  const [lead, other] = [a, b].map((t) => t.shape.slice(0, -2));
+  if (other.length && !sameShape(lead, other)) {
+    const shape = broadcastShapes("matmul", lead, other);
+    const wide = (t: Tensor) => expand(t, [...shape, ...t.shape.slice(-2)]);
+    return apply(matmulOp, [wide(a), wide(b)], attrs)[0];
+  }
   if (b.shape.length !== 2 || attrs.transposeA || !lead.length) {
     return apply(matmulOp, [a, b], attrs)[0];
   }
@@ -165,6 +179,25 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const rows = sizeOf(a.shape.slice(0, -1));
   const y = apply(matmulOp, [reshape(a, [rows, a.shape.at(-1)!]), b], attrs)[0];
   return reshape(y, [...lead, a.shape.at(-2)!, y.shape[1]]);
+}
+
+/** A product with a row on the left, a column on the right, or both: vectors are not transposed. */
+function ofVectors(a: Tensor, b: Tensor, attrs: MatmulAttrs): Tensor {
+  const [row, column] = [a.shape.length === 1, b.shape.length === 1];
+  const y = matmul(
+    row ? reshape(a, [1, a.size]) : a,
+    column ? reshape(b, [b.size, 1]) : b,
+    {
+      ...attrs,
+      transposeA: attrs.transposeA && !row,
+      transposeB: attrs.transposeB && !column,
+    },
+  );
+  const axes = y.shape.length;
+  return reshape(
+    y,
+    y.shape.filter((_, i) => !(row && i === axes - 2) && !(column && i === axes - 1)),
+  );
 }
 
 /**
