@@ -167,7 +167,16 @@ export {
   nllLoss,
   type Reduction,
 } from "./loss/loss.ts";
-export { conv2d, type ConvOptions, type Padding } from "./conv.ts";
+export {
+  conv,
+  conv2d,
+  type ConvAnyOptions,
+  type ConvOptions,
+  type ConvPadding,
+  convTranspose,
+  type ConvTransposeOptions,
+  type Padding,
+} from "./conv.ts";
 export { embedding, replaceRows } from "./embedding/embedding.ts";
 export { stopGradient } from "./gradient.ts";
 export { scalar, tensor } from "./leaf.ts";

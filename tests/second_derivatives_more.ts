@@ -147,4 +147,18 @@ export const moreCases = (
   "klDivergence": ([a, b]) => m.klDivergence(logSoftmax(a), softmax(b), { reduction: "sum" }),
   "cosineSimilarity": ([a, b]) => m.cosineSimilarity(a, b),
   "dropout of nothing": ([a]) => m.dropout(square(a), KEY, 0),
+  "conv of a row": ([x, w]) =>
+    m.conv(x, w, { stride: 2, dilation: 2, padding: 1, channelsFirst: true }),
+  "conv in groups": ([x, w]) => m.conv(x, w, { stride: [2, 1], padding: 1, groups: 2 }),
+  "conv of each channel": ([x, w]) => m.conv(x, w, { padding: 1, groups: 2 }),
+  "conv in three dimensions": ([x, w]) => m.conv(x, w, { padding: [1, 0, 0], channelsFirst: true }),
+  "convTranspose": ([x, w]) =>
+    m.convTranspose(x, w, {
+      stride: [2, 1],
+      padding: [1, 0],
+      dilation: [1, 2],
+      channelsFirst: true,
+    }),
+  "convTranspose in groups": ([x, w]) =>
+    m.convTranspose(x, w, { stride: 2, groups: 2, channelsFirst: true }),
 });

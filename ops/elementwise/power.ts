@@ -63,7 +63,9 @@ const powerOp = defineMap({
     const special = w.let(
       `(${size} == ${zero}) | (${size} == ${infinite}) | (abs(${b}) == ${infinite})`,
     );
-    const value = w.let(`select(pow(${size}, ${b}), ${ends}, ${special})`);
+    // By way of logarithms the largest numbers are not their own first power.
+    const inside = `select(pow(${size}, ${b}), ${size}, ${b} == ${one})`;
+    const value = w.let(`select(${inside}, ${ends}, ${special})`);
     const half = w.let(`${b} * ${num(0.5, w)}`);
     const whole = w.let(`${b} == floor(${b})`);
     const odd = w.let(`${whole} & (${half} != floor(${half}))`);

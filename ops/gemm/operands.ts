@@ -69,8 +69,14 @@ export interface Sliding {
   readonly channels: number;
   /** Extents of the grid of rows. */
   readonly rows: readonly [h: number, w: number];
+  /** Images of one product; those of product z begin at image z · images. */
+  readonly images: number;
+  /** How many products there are. */
+  readonly batch: number;
   /** Pixels between neighbouring rows. */
-  readonly step: number;
+  readonly step: readonly [y: number, x: number];
+  /** Pixels between neighbouring taps. */
+  readonly apart: readonly [y: number, x: number];
   /** Pixel that row (0, 0) reads at tap (0, 0); may lie outside. */
   readonly origin: readonly [y: number, x: number];
   /** Taps in a row of the window. */
@@ -83,7 +89,6 @@ export interface Sliding {
 export function sliding(name: string, input: number, spec: Spec, w: Sliding): Operand {
   const { buffer, width } = inputBuffer(name, input, spec);
   const [h, wd] = w.rows;
-  const sign = w.direction === 1 ? "+" : "-";
   return {
     get narrow() {
       return framed(name, this, w);
@@ -96,22 +101,28 @@ export function sliding(name: string, input: number, spec: Spec, w: Sliding): Op
     along: "k",
     row: (r, id) =>
       `let ${id}m = ${r};
-let ${id}y = ((${id}m / ${wd}u) % ${h}u) * ${w.step}u + ${u32(w.origin[0])};
-let ${id}x = (${id}m % ${wd}u) * ${w.step}u + ${u32(w.origin[1])};
-let ${id}b = (${id}m / ${h * wd}u) * ${w.height}u;`,
+let ${id}y = ((${id}m / ${wd}u) % ${h}u) * ${w.step[0]}u + ${u32(w.origin[0])};
+let ${id}x = (${id}m % ${wd}u) * ${w.step[1]}u + ${u32(w.origin[1])};
+let ${id}b = (${id}m / ${h * wd}u${w.batch > 1 ? ` + z * ${w.images}u` : ""}) * ${w.height}u;`,
     // Coordinates left of or above the image wrap to huge numbers, so one comparison tests both sides.
     enter: (rowId, segment, id) =>
-      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
-let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
+      `${tapOf(w, rowId, segment, id)}
 let ${id}ok = ${id}y < ${w.height}u && ${id}x < ${w.width}u;
 let ${id}p = ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u;`,
     load: (id, k) => `select(${value(width)}(), ${read(name, width, `${id}p`, `(${k})`)}, ${id}ok)`,
   };
 }
 
+/** The pixel that a row reads at a tap. */
+function tapOf({ taps, apart, direction }: Sliding, rowId: string, segment: string, id: string) {
+  const sign = direction === 1 ? "+" : "-";
+  const times = (n: number) => n === 1 ? "" : ` * ${n}u`;
+  return `let ${id}y = ${rowId}y ${sign} (${segment}) / ${taps}u${times(apart[0])};
+let ${id}x = ${rowId}x ${sign} (${segment}) % ${taps}u${times(apart[1])};`;
+}
+
 /** The same windows over a copy that has one pixel of zeros in front: what lies outside the image reads that one. */
 function framed(name: string, wide: Operand, w: Sliding): Operand {
-  const sign = w.direction === 1 ? "+" : "-";
   const operand: Operand = {
     buffer: { name, ref: { scratch: 0 }, access: "read", type: "f32" },
     width: 1,
@@ -121,8 +132,7 @@ function framed(name: string, wide: Operand, w: Sliding): Operand {
     },
     row: wide.row,
     enter: (rowId, segment, id) =>
-      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
-let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
+      `${tapOf(w, rowId, segment, id)}
 let ${id}p = select(0u, ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u + ${w.channels}u, ${id}y < ${w.height}u && ${id}x < ${w.width}u);`,
     load: (id, k) => read(name, 1, `${id}p`, `(${k})`),
   };
@@ -173,7 +183,14 @@ export interface Pixels {
   readonly channels: number;
   /** Lines of the output per image. */
   readonly lines: number;
-  readonly step: number;
+  /** Images of one product, and taps of a window: z counts the taps of the first product, then those of the next. */
+  readonly images: number;
+  readonly window: number;
+  /** How many products there are. */
+  readonly batch: number;
+  readonly step: readonly [y: number, x: number];
+  /** Pixels between neighbouring taps. */
+  readonly apart: readonly [y: number, x: number];
   /** Padding above and left of the image. */
   readonly pad: readonly [top: number, left: number];
   /** Taps in a row of the window. */
@@ -190,6 +207,8 @@ export function pixels(
 ): Operand {
   const { buffer, width } = inputBuffer(name, input, spec, wanted);
   const copy = widened(buffer, spec, width);
+  const grouped = w.batch > 1;
+  const tap = grouped ? `(z % ${w.window}u)` : "z";
   return {
     get narrow() {
       return pixels(name, input, copy ? inF32(spec) : spec, w, 1);
@@ -198,18 +217,18 @@ export function pixels(
     buffer,
     width,
     along: "row",
-    prelude: `let ${name}y = z / ${w.taps}u - ${w.pad[0]}u; let ${name}x = z % ${w.taps}u - ${
-      w.pad[1]
-    }u;`,
+    prelude: `let ${name}y = ${tap} / ${w.taps}u * ${w.apart[0]}u - ${w.pad[0]}u;
+let ${name}x = ${tap} % ${w.taps}u * ${w.apart[1]}u - ${w.pad[1]}u;
+let ${name}b = ${grouped ? `z / ${w.window}u * ${w.images}u` : "0u"};`,
     row: (r, id) => `let ${id}r = ${r};`,
     enter: (rowId, segment, id) =>
-      `let ${id}y = ((${segment}) % ${w.lines}u) * ${w.step}u + ${name}y;
-let ${id}p = (((${segment}) / ${w.lines}u) * ${w.height}u + ${id}y) * ${
+      `let ${id}y = ((${segment}) % ${w.lines}u) * ${w.step[0]}u + ${name}y;
+let ${id}p = (((${segment}) / ${w.lines}u + ${name}b) * ${w.height}u + ${id}y) * ${
         w.width * w.channels
       }u + ${rowId}r;
 let ${id}ok = ${id}y < ${w.height}u;`,
     load: (id, k) => {
-      const x = `((${k}) * ${w.step}u + ${name}x)`;
+      const x = `((${k}) * ${w.step[1]}u + ${name}x)`;
       const at = read(name, width, `${id}p`, `(${x} * ${w.channels}u)`);
       return `select(${value(width)}(), ${at}, ${id}ok && ${x} < ${w.width}u)`;
     },

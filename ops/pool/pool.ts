@@ -64,10 +64,10 @@ export interface PoolOptions {
 }
 
 const OPTIONS = {
-  window: "any",
-  stride: "any",
-  padding: "any",
-  dilation: "any",
+  window: "a number or a list",
+  stride: "a number or a list",
+  padding: "a number or a list",
+  dilation: "a number or a list",
   ceilMode: "true or false",
   channelsFirst: "true or false",
 } as const;

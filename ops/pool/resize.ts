@@ -63,7 +63,8 @@ function placeOf(
   scale: number,
   how: ResizeCoordinates,
 ): number {
-  if (how === "alignCorners") return to === 1 ? 0 : i * (from - 1) / (to - 1);
+  // With scales of their own, corners are those of a result that is not cut to whole pixels.
+  if (how === "alignCorners") return to === 1 ? 0 : i * (from - 1) / (from * scale - 1);
   if (how === "asymmetric") return i / scale;
   if (how === "pytorchHalfPixel" && to === 1) return -0.5;
   return (i + 0.5) / scale - 0.5;
@@ -141,7 +142,7 @@ export function resizeImage(x: Tensor, shape: Shape, options: ResizeOptions = {}
     method: "any",
     antialias: "true or false",
     coordinates: "any",
-    scales: "any",
+    scales: "a number or a list",
     cubic: "number",
     outside: "any",
     rounding: "any",

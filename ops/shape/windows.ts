@@ -163,7 +163,11 @@ export function slidingWindowView(
   const op = "slidingWindowView";
   expectTensors(op, { x });
   expectList(op, 1, "window", window, "[3, 3]");
-  expectOptions(op, 2, options, { axes: "any", stride: "any", dilation: "any" });
+  expectOptions(op, 2, options, {
+    axes: "a number or a list",
+    stride: "a number or a list",
+    dilation: "a number or a list",
+  });
   const rank = x.shape.length;
   const given = options.axes ?? window.map((_, i) => i - window.length);
   expectList(op, 2, "options.axes", given, "[1, 2]");

@@ -348,6 +348,21 @@ CASES.update({
     "klDivergence": ([[3, 4], [3, 4]], lambda a, b: F.kl_div(a.log_softmax(-1), b.softmax(-1), reduction="sum")),
     "cosineSimilarity": ([[3, 4], [3, 4]], F.cosine_similarity),
     "dropout of nothing": ([[3, 4]], lambda a: a * a),
+    "conv of a row": ([[1, 2, 6], [2, 2, 3]], lambda x, w: F.conv1d(x, w, stride=2, dilation=2, padding=1)),
+    "conv in groups": (
+        [[1, 4, 5, 4], [3, 2, 2, 2]],
+        lambda x, w: last(lambda t: F.conv2d(t, w.permute(3, 2, 0, 1), stride=(2, 1), padding=1, groups=2))(x),
+    ),
+    "conv of each channel": (
+        [[1, 4, 4, 2], [3, 3, 1, 2]],
+        lambda x, w: last(lambda t: F.conv2d(t, w.permute(3, 2, 0, 1), padding=1, groups=2))(x),
+    ),
+    "conv in three dimensions": ([[1, 2, 3, 3, 2], [2, 2, 2, 2, 2]], lambda x, w: F.conv3d(x, w, stride=(1, 1, 1), padding=(1, 0, 0))),
+    "convTranspose": (
+        [[1, 2, 3, 2], [2, 2, 3, 2]],
+        lambda x, w: F.conv_transpose2d(x, w, stride=(2, 1), padding=(1, 0), dilation=(1, 2)),
+    ),
+    "convTranspose in groups": ([[1, 4, 3], [4, 1, 2]], lambda x, w: F.conv_transpose1d(x, w, stride=2, groups=2)),
 })
 
 

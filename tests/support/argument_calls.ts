@@ -67,6 +67,7 @@ export const MORE_CALLS: Record<string, readonly unknown[]> = {
   gather: [x, wholes, { batchDims: 0 }],
   scatter: [x, wholes, vector, { mode: "add" }],
   putAlongAxis: [x, wholes, x, 1, { mode: "add" }],
+  ...each("conv convTranspose", image, m.tensor(new Float32Array(16), [1, 1, 4, 4]), { stride: 1 }),
   einsum: ["ij,jk->ik", x, x],
   tensordot: [x, x, [[1], [0]]],
   ...each("maxPool maxPoolWithPlaces avgPool", image, { window: 2 }),

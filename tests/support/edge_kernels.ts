@@ -73,7 +73,7 @@ export const KERNELS_MORE: Record<string, Kernel> = {
     gradients: false,
   },
   min: { shapes: [[3, 4]], f: (x) => m.min(x, [1]) },
-  variance: { shapes: [[3, 5]], f: (x) => m.variance(x, [1], { ddof: 1 }) },
+  variance: { shapes: [[3, 5]], f: (x) => m.variance(x, [1]) },
   norm: { shapes: [[3, 5]], f: (x) => m.norm(x, [1]) },
   maxPool: { shapes: [[1, 5, 6, 4]], f: (x) => m.maxPool(x, { window: 3, stride: 2, padding: 1 }) },
   "maxPool of a row": {
