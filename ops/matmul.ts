@@ -2,14 +2,7 @@
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
-import {
-  broadcastShapes,
-  sameShape,
-  ShapeError,
-  show,
-  sizeOf,
-  type Spec,
-} from "../tensor/shape.ts";
+import { sameShape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { defineOp } from "../tensor/op.ts";
 import { matrix } from "./gemm/operands.ts";
 import { planGemm } from "./gemm/plan.ts";
@@ -168,7 +161,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   if (a.shape.length === 1 || b.shape.length === 1) return ofVectors(a, b, attrs);
   const [lead, other] = [a, b].map((t) => t.shape.slice(0, -2));
   if (other.length && !sameShape(lead, other)) {
-    const shape = broadcastShapes("matmul", lead, other);
+    const shape = leading(a, b);
     const wide = (t: Tensor) => expand(t, [...shape, ...t.shape.slice(-2)]);
     return apply(matmulOp, [wide(a), wide(b)], attrs)[0];
   }
@@ -179,6 +172,20 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const rows = sizeOf(a.shape.slice(0, -1));
   const y = apply(matmulOp, [reshape(a, [rows, a.shape.at(-1)!]), b], attrs)[0];
   return reshape(y, [...lead, a.shape.at(-2)!, y.shape[1]]);
+}
+
+/** The leading axes of a product. */
+function leading(a: Tensor, b: Tensor): number[] {
+  const [x, y] = [a, b].map((t) => t.shape.slice(0, -2));
+  const rank = Math.max(x.length, y.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const [d, e] = [x, y].map((s) => s[i - rank + s.length] ?? 1);
+    if (d === e || d === 1 || e === 1) return d === 1 ? e : d;
+    throw new ShapeError(
+      "matmul",
+      `${show(a.spec)} × ${show(b.spec)}: the leading axes must be equal, or 1, or left out`,
+    );
+  });
 }
 
 /** A product with a row on the left, a column on the right, or both: vectors are not transposed. */
