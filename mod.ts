@@ -71,6 +71,20 @@ export {
 // Ops.
 export * from "./ops/mod.ts";
 
+// Linear algebra of small matrices, on the host in float64.
+export {
+  cholesky,
+  det,
+  eigh,
+  inverse,
+  qr,
+  solve,
+  type TriangularOptions,
+  triangularSolve,
+} from "./numerics/dense.ts";
+export type { Matrix } from "./numerics/matrix.ts";
+export { type Svd, svd } from "./numerics/svd.ts";
+
 // Diffusion models.
 export {
   loadPipeline,
@@ -146,7 +160,6 @@ export * from "./concepts/deltas/mod.ts";
 export * from "./concepts/merge/mod.ts";
 // Whether this machine computes a model as PyTorch does.
 export * from "./concepts/verify/mod.ts";
-export { type Svd, svd } from "./numerics/svd.ts";
 
 // Evaluation: how well pictures show what they should.
 export type { Features } from "./evaluate/features.ts";
