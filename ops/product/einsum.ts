@@ -32,19 +32,17 @@ function parse(
   const text = equation.replaceAll(" ", "");
   const [left, right, more] = text.split("->");
   const inputs = left.split(",");
-  if (more !== undefined || !/^[A-Za-z.,]*$/.test(left + (right ?? ""))) {
+  const named = [...inputs, ...right === undefined ? [] : [right]];
+  if (more !== undefined || !named.every((t) => /^[A-Za-z]*(\.\.\.)?[A-Za-z]*$/.test(t))) {
     throw bad(equation, "is no equation such as ij,jk->ik");
   }
   if (inputs.length !== operands.length) {
     throw bad(equation, `names ${inputs.length} operands, ${operands.length} are given`);
   }
   const spelled = (term: string, rest: number): string[] => {
-    const [before, after, third] = term.split("...");
-    if (third !== undefined || /\./.test(before + (after ?? ""))) {
-      throw bad(equation, 'has dots that are no "..."');
-    }
-    const named = Array.from({ length: rest }, (_, i) => String(rest - 1 - i));
-    return after === undefined ? [...before] : [...before, ...named, ...after];
+    const [before, after] = term.split("...");
+    const wide = Array.from({ length: rest }, (_, i) => String(rest - 1 - i));
+    return after === undefined ? [...before] : [...before, ...wide, ...after];
   };
   let widest = 0;
   const terms = inputs.map((term, i) => {
