@@ -45,6 +45,7 @@ export {
 } from "./elementwise/exponential.ts";
 export { acos, acosh, asin, asinh, atan, atan2, atanh, tan } from "./elementwise/inverse.ts";
 export {
+  bitcastConvertType,
   bitwiseAnd,
   bitwiseCount,
   bitwiseNot,
@@ -60,7 +61,7 @@ export {
   logicalXor,
   rightShift,
 } from "./elementwise/logic.ts";
-export { pow } from "./elementwise/power.ts";
+export { pow, reciprocal } from "./elementwise/power.ts";
 export { ceil, fmod, mod, remainder, round, sign, trunc } from "./elementwise/rounding.ts";
 export {
   celu,

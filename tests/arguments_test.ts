@@ -40,8 +40,6 @@ const CALLS: Record<string, readonly unknown[]> = {
         "sin",
         "stopGradient",
         "transpose",
-        "logSoftmax",
-        "softmax",
       ])
       .map((name) => [name, [x]]),
   ),
@@ -65,6 +63,8 @@ const CALLS: Record<string, readonly unknown[]> = {
   mean: [x, [0], { keep: true }],
   max: [x, [0], { keep: true }],
   logSumExp: [x, { keep: true }],
+  logSoftmax: [x, 0],
+  softmax: [x, 0],
   concat: [[x, x], 0],
   upsampleNearest: [image, 2],
   permute: [x, [1, 0]],

@@ -140,7 +140,10 @@ Deno.test("strides and padding that kernels cannot count are refused by conv2d",
       assert(/stride|padding/.test(error.message), error.message);
     }
   }
-  for (const padding of [null, "1", {}, [0, 0]]) {
+  for (const padding of [null, "1", {}, ["1"]]) {
+    assertThrows(() => api.conv2d(image, weight, { padding }), TypeError, "options.padding is");
+  }
+  for (const padding of [[], [0, 0]]) {
     assertThrows(() => api.conv2d(image, weight, { padding }), library.ShapeError, "padding");
   }
 });

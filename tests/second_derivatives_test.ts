@@ -84,6 +84,7 @@ const STEPS = [
     "bitwiseXor",
     "bitwiseNot",
     "bitwiseCount",
+    "bitcastConvertType",
     "leftShift",
     "rightShift",
   ],

@@ -1,6 +1,8 @@
 /** Logic and bits: what is true is not 0, and every answer is `u32`, 0 or 1; bits are those of integers. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectTensors } from "../../tensor/arguments.ts";
+import { expectDType, expectTensors } from "../../tensor/arguments.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import { ShapeError, show } from "../../tensor/shape.ts";
 import type { Wgsl } from "../../tensor/op.ts";
 import { equal, notEqual } from "./compare.ts";
 import { defineMap } from "./define.ts";
@@ -67,6 +69,20 @@ const countOp = defineMap({
   dtype: () => "u32",
 });
 
+/** Element types of 32 bits. */
+const WORDS = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
+type Word = keyof typeof WORDS;
+
+const bitcastOp = defineMap<{ readonly dtype: Word; readonly from: Word }>({
+  name: "bitcastConvertType",
+  arity: 1,
+  takes: "integers",
+  expression: ([a], { dtype }, w) => `bitcast<${w.type(dtype)}>(${a})`,
+  reference: ([a], { dtype, from }) => new WORDS[dtype](WORDS[from].of(a).buffer)[0],
+  vjp: [null],
+  dtype: (_inputs, { dtype }) => dtype,
+});
+
 /** A test of a float's bits. */
 const test = (
   name: string,
@@ -106,6 +122,21 @@ export const rightShift = (a: Operand, b: Operand): Tensor =>
 
 const signedOf = (...operands: readonly Operand[]): boolean =>
   operands.some((o) => typeof o === "object" && o?.dtype === "i32");
+
+/**
+ * The same bits as another type of as many: `f32`, `i32` and `u32` among each other.
+ *
+ * @throws ShapeError for f16
+ */
+export function bitcastConvertType(a: Tensor, dtype: DType): Tensor {
+  expectTensors("bitcastConvertType", { a });
+  expectDType("bitcastConvertType", dtype);
+  const from = a.dtype;
+  if (from === "f16" || dtype === "f16") {
+    throw new ShapeError("bitcastConvertType", `${show(a.spec)} as ${dtype}: f16 has other bits`);
+  }
+  return from === dtype ? a : applyMap(bitcastOp, [a], { dtype, from });
+}
 
 /** 1 where `a` is NaN. */
 export const isNan = (a: Tensor): Tensor => applyMap(nanOp, [a], undefined);

@@ -1,7 +1,8 @@
 /** Powers: of a fixed exponent, which small whole ones make products of, and of a tensor of exponents. */
 import type { Tensor } from "../../tensor/tensor.ts";
+import { expectTensors } from "../../tensor/arguments.ts";
 import type { Wgsl } from "../../tensor/op.ts";
-import { log, mul, sub } from "./arithmetic.ts";
+import { div, log, mul, sub } from "./arithmetic.ts";
 import { equal, where } from "./compare.ts";
 import { defineMap } from "./define.ts";
 import { applyMap, expectOperands, type Operand } from "./map.ts";
@@ -89,6 +90,12 @@ const powerOp = defineMap({
 const power = (a: Operand, b: Operand): Tensor => applyMap(powerOp, [a, b], undefined);
 
 const fixed = (a: Tensor, exponent: number): Tensor => applyMap(powOp, [a], { exponent });
+
+/** `1 / a`. */
+export function reciprocal(a: Tensor): Tensor {
+  expectTensors("reciprocal", { a });
+  return div(1, a);
+}
 
 /**
  * `aᵇ`: for a fixed exponent, or one for each element. A number below zero to a power that is a fraction is NaN; to the

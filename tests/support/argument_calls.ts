@@ -15,7 +15,7 @@ export const MORE_CALLS: Record<string, readonly unknown[]> = {
     x,
   ),
   ...each("asin acos atan asinh acosh atanh tan isNan isFinite isInf logicalNot selu relu6", x),
-  ...each("hardSigmoid hardSwish hardTanh mish softsign zerosLike onesLike", x),
+  ...each("reciprocal hardSigmoid hardSwish hardTanh mish softsign zerosLike onesLike", x),
   ...each("bitwiseNot bitwiseCount", whole),
   ...each("fmod mod remainder logAddExp atan2 logicalAnd logicalOr logicalXor", x, x),
   ...each("greater lessEqual notEqual", x, x),
@@ -48,6 +48,7 @@ export const MORE_CALLS: Record<string, readonly unknown[]> = {
   eye: [2, 3, 1, "f32"],
   tri: [2, 3, 1, "f32"],
   ...each("tril triu", x, 1),
+  bitcastConvertType: [x, "i32"],
   oneHot: [whole, 3, { axis: 0 }],
   flip: [x, [0]],
   index: [x, [0, ":"]],
@@ -99,6 +100,6 @@ export function alsoRight(name: string, at: number, wrong: unknown): boolean {
 /** The first argument that may be left out. */
 const LEFT_OUT: Readonly<Record<string, number>> = Object.fromEntries([
   ...("argmax argmin cumsum cumprod cummax cummin sort argsort elu celu shrink glu swiglu eye tri tril triu diagonal " +
-    "arange split stack").split(" ").map((name) => [name, 1]),
+    "arange split stack softmax logSoftmax").split(" ").map((name) => [name, 1]),
   ...["linearScan", "topK", "compress", "take", "cosineSimilarity"].map((name) => [name, 2]),
 ]);

@@ -108,9 +108,9 @@ export const KERNELS: Record<string, Kernel> = {
     // An image's gradient is a convolution of a padded cotangent.
     gradients: false,
   },
-  softmax: { shapes: [[3, 5]], f: softmax },
-  "softmax of long rows": { shapes: [[2, 1200]], f: softmax },
-  logSoftmax: { shapes: [[3, 8]], f: logSoftmax },
+  softmax: { shapes: [[3, 5]], f: (x) => softmax(x) },
+  "softmax of long rows": { shapes: [[2, 1200]], f: (x) => softmax(x) },
+  logSoftmax: { shapes: [[3, 8]], f: (x) => logSoftmax(x) },
   logSumExp: { shapes: [[3, 5]], f: (x) => logSumExp(x) },
   layerNorm: { shapes: [[3, 12], [12], [12]], f: (x, g, b) => layerNorm(x, g, b) },
   groupNorm: { shapes: [[2, 9, 8], [8], [8]], f: (x, g, b) => groupNorm(x, g, b, { groups: 2 }) },

@@ -40,6 +40,8 @@ export const KERNELS_MORE: Record<string, Kernel> = {
     f: (x, u) =>
       m.putAlongAxis(x, tensor(Int32Array.of(2, 0, 1, 2), [1, 4]), u, 0, { unique: true }),
   },
+  "softmax of columns": { shapes: [[5, 3]], f: (x) => m.softmax(x, 0) },
+  "logSumExp of two axes": { shapes: [[2, 3, 4]], f: (x) => m.logSumExp(x, { axes: [0, 2] }) },
   sort: { shapes: [[3, 7]], f: (x) => m.sort(x) },
   "sort of long rows": { shapes: [[2, 100]], f: (x) => m.sort(x, -1, { descending: true }) },
   "sort of columns": { shapes: [[9, 4]], f: (x) => m.sort(x, 0) },

@@ -55,6 +55,12 @@ export const UNARY_MORE: Record<string, Unary> = {
   logicalNot: steps(m.logicalNot, ALL),
   bitwiseNot: steps(m.bitwiseNot, INTEGERS),
   bitwiseCount: steps(m.bitwiseCount, INTEGERS),
+  "bits as i32": {
+    f: (x) => m.bitcastConvertType(x, "i32"),
+    types: ["f32", "u32"],
+    keep: (v) => !Number.isNaN(v),
+    derivative: false,
+  },
   leakyRelu: { f: (x) => m.leakyRelu(x) },
   elu: { f: (x) => m.elu(x) },
   celu: { f: (x) => m.celu(x, 2) },
