@@ -105,6 +105,8 @@ Deno.test("look-ups count from the end, and leave out or keep to what is there",
   await is(m.scatter(flat, at, u, { mode: "mul" }), "i32", [3], [10, 5, 15]);
   await is(m.scatter(flat, at, u, { mode: "max" }), "i32", [3], [5, 5, 5]);
   await is(m.scatter(flat, at, u, { mode: "min" }), "i32", [3], [1, 5, 3]);
+  const by = (u: Tensor) => m.sum(m.scatter(m.ones([3]), at, u, { mode: "mul" }));
+  assertThrows(() => m.grad(by)(m.ones([4])), m.ShapeError, "hold it with stopGradient");
   assertThrows(() => m.take(x, m.tensor([0.5])), m.ShapeError, "ids are i32 or u32");
   assertThrows(
     () => m.scatter(flat, at, i32([1])),
