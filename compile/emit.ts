@@ -5,7 +5,7 @@
 import type { DType } from "../tensor/dtype.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { View } from "../tensor/view.ts";
-import { f32 } from "../tensor/kernel.ts";
+import { number } from "../tensor/kernel.ts";
 import type { Wgsl } from "../tensor/op.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Expr, type Load, loadsOf } from "./expr.ts";
@@ -16,14 +16,6 @@ export const arithmetic = (d: DType): Arithmetic => d === "f16" ? "f32" : d;
 
 /** WGSL type of one step of values. */
 export const vector = (t: string, width: 1 | 4): string => width === 4 ? `vec4<${t}>` : t;
-
-/** A number as WGSL source that keeps every bit of it. */
-export function number(value: number, t: Arithmetic): string {
-  if (t === "u32") return `${value}u`;
-  // The smallest i32 is no literal of WGSL: its digits alone would be too large.
-  if (t === "i32") return value === -2147483648 ? "(-2147483647 - 1)" : `i32(${value})`;
-  return f32(value);
-}
 
 /** How each buffer is declared and named inside one dispatch. */
 export class BufferNames {

@@ -4,16 +4,15 @@
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import { sizeOf, stridesOf } from "../tensor/shape.ts";
-import { assertIterations, perItem, storageType, sumLoop, sumTurns } from "../tensor/kernel.ts";
 import {
-  arithmetic,
-  BufferNames,
-  chooseScalars,
-  Emitter,
-  innermost,
+  assertIterations,
   number,
-  vector,
-} from "./emit.ts";
+  perItem,
+  storageType,
+  sumLoop,
+  sumTurns,
+} from "../tensor/kernel.ts";
+import { arithmetic, BufferNames, chooseScalars, Emitter, innermost, vector } from "./emit.ts";
 import { joinExtreme } from "../ops/elementwise/nan.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { leastOf, mostOf } from "../tensor/element.ts";

@@ -199,6 +199,14 @@ export function f32(value: number): string {
   return /[.e]/.test(s) ? s : `${s}.0`;
 }
 
+/** A number of any type of arithmetic as WGSL source that keeps every bit of it. */
+export function number(value: number, type: "f32" | "i32" | "u32"): string {
+  if (type === "u32") return `${value}u`;
+  // The smallest i32 is no literal of WGSL: its digits alone would be too large.
+  if (type === "i32") return value === -2147483648 ? "(-2147483647 - 1)" : `i32(${value})`;
+  return f32(value);
+}
+
 /** How {@linkcode perItem} lays out its invocations. */
 export interface PerItem {
   /** How many there are. */

@@ -5,7 +5,7 @@
  * made of them in `ops/conv.ts`.
  */
 import { apply, type Node, type Tensor } from "../../tensor/tensor.ts";
-import { type DType, isFloat } from "../../tensor/dtype.ts";
+import { isFloat } from "../../tensor/dtype.ts";
 import { type Shape, ShapeError, show, sizeOf, type Spec } from "../../tensor/shape.ts";
 import { defineOp } from "../../tensor/op.ts";
 import {

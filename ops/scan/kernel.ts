@@ -8,12 +8,12 @@ import {
   type BufferUse,
   type KernelContext,
   type KernelPlan,
+  number,
   perItem,
   storageType,
 } from "../../tensor/kernel.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { leastOf, mostOf } from "../../tensor/element.ts";
-import { f32 } from "../../tensor/kernel.ts";
 import { joinExtreme } from "../elementwise/nan.ts";
 
 /** What is joined along the axis; "linear" takes factors beside what is added. */
@@ -45,9 +45,7 @@ export function scanKernel({ inputs: [x], attrs, epilogue }: KernelContext<ScanA
   const chunks = Math.ceil(n / length);
   assertIterations("scan", Math.max(length, chunks));
   const identity = identityOf(mode, x.dtype);
-  const nothing = `${type}(${
-    scalar === "f32" ? f32(identity) : scalar === "u32" ? `${identity}u` : integer(identity)
-  })`;
+  const nothing = `${type}(${number(identity, scalar)})`;
   const join = (a: string, b: string) => {
     if (mode === "add") return `${a} + ${b}`;
     if (mode === "mul") return `${a} * ${b}`;
@@ -126,6 +124,3 @@ export function scanKernel({ inputs: [x], attrs, epilogue }: KernelContext<ScanA
   };
   return { dispatches: [folded, joined, last], scratch: [r * steps * chunks * each * width * 4] };
 }
-
-/** The smallest i32 is no literal of WGSL. */
-const integer = (v: number): string => v === -2147483648 ? "(-2147483647 - 1)" : `i32(${v})`;
