@@ -151,7 +151,7 @@ export {
   moments,
   normalize,
   rmsNorm,
-} from "./norm/batch.ts";
+} from "./norm/kinds.ts";
 export { dropout } from "./dropout.ts";
 export {
   bceWithLogits,
