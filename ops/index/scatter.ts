@@ -1,7 +1,7 @@
 /** Writing at ids that are data: setting, adding, multiplying, the larger and the smaller, each with fixed bits. */
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
-import { sameShape, ShapeError, show, sizeOf, stridesOf } from "../../tensor/shape.ts";
+import { sameShape, type Shape, ShapeError, show, sizeOf, stridesOf } from "../../tensor/shape.ts";
 import { what } from "../../tensor/what.ts";
 import { add, mul } from "../elementwise/arithmetic.ts";
 import { greaterEqual, where } from "../elementwise/compare.ts";
@@ -29,6 +29,17 @@ function modeOf(op: string, { mode = "set" }: ScatterOptions): ScatterMode {
   throw new TypeError(`${op}: options.mode is ${what(mode)}, not one of ${MODES.join(", ")}`);
 }
 
+function expectUpdates(op: string, x: Tensor, updates: Tensor, shape: Shape): void {
+  if (!sameShape(updates.shape, shape)) {
+    throw new ShapeError(op, `updates are ${show(updates.spec)}, expected ${x.dtype}[${shape}]`);
+  }
+  if (updates.dtype === x.dtype) return;
+  throw new ShapeError(
+    op,
+    `updates are ${show(updates.spec)} for ${show(x.spec)}; cast one of them first`,
+  );
+}
+
 /**
  * `x` with updates at coordinates, as JAX's `x.at[ids].set(updates)` and its like. Where a place is named more than once,
  * updates are joined in their order: of those that are set the last one stays.
@@ -54,12 +65,7 @@ export function scatter(
   const mode = modeOf("scatter", options);
   const c = coordinatesOf("scatter", x, ids, options.batchDims ?? 0);
   const wanted = [...c.batch, ...c.places, ...c.rest];
-  if (!sameShape(updates.shape, wanted) || updates.dtype !== x.dtype) {
-    throw new ShapeError(
-      "scatter",
-      `updates are ${show(updates.spec)}, expected ${x.dtype}[${wanted}]`,
-    );
-  }
+  expectUpdates("scatter", x, updates, wanted);
   const [r, v, d] = [sizeOf(c.batch), sizeOf(c.lead), sizeOf(c.rest)];
   const rows = reshape(updates, [r, sizeOf(c.places), d]);
   const y = scatterRows(reshape(x, [r, v, d]), c.flat, rows, mode, options.unique);
@@ -88,12 +94,7 @@ export function putAlongAxis(
   expectOptions(op, 4, options, { mode: "any", unique: "true or false" });
   const mode = modeOf(op, options);
   const a = alongAxis(op, x, ids, axis);
-  if (!sameShape(updates.shape, ids.shape) || updates.dtype !== x.dtype) {
-    throw new ShapeError(
-      op,
-      `updates are ${show(updates.spec)}, expected ${x.dtype}[${ids.shape}]`,
-    );
-  }
+  expectUpdates(op, x, updates, ids.shape);
   const places = idsOf(op, ids, x.shape[a]);
   if (ids.shape.every((d, i) => i === a || d === x.shape[i])) {
     const { to, back } = axisTo(x.shape.length, a, "last");

@@ -189,12 +189,11 @@ export const cummin = (x: Tensor, axis = -1, options: ScanOptions = {}): Tensor 
 export function linearScan(a: Tensor, b: Tensor, axis = -1, options: ScanOptions = {}): Tensor {
   expectTensors("linearScan", { a, b });
   expectOptions("linearScan", 3, options, { reverse: "true or false" });
-  if (!sameShape(a.shape, b.shape) || a.dtype !== b.dtype || !isFloat(a.dtype)) {
-    throw new ShapeError(
-      "linearScan",
-      `a is ${show(a.spec)}, b ${show(b.spec)}; floats of one shape`,
-    );
+  const given = `a is ${show(a.spec)}, b ${show(b.spec)}`;
+  if (!sameShape(a.shape, b.shape) || !isFloat(a.dtype)) {
+    throw new ShapeError("linearScan", `${given}; expected floats of one shape`);
   }
+  if (a.dtype !== b.dtype) throw new ShapeError("linearScan", `${given}; cast one of them first`);
   return scanAlong("linearScan", [b, a], axis, {
     mode: "linear",
     reverse: options.reverse ?? false,
