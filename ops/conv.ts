@@ -25,7 +25,7 @@ export type Padding = number | readonly [top: number, bottom: number, left: numb
 const MOST = 2 ** 30;
 
 /** Options that all convolutions have. */
-interface Common {
+export interface ConvCommon {
   /** Pixels between neighbouring windows, for all dimensions or each. Default 1. */
   readonly stride?: number | readonly number[];
   /** Pixels between neighbouring places of a window, for all dimensions or each. Default 1. */
@@ -37,7 +37,7 @@ interface Common {
 }
 
 /** Options of {@linkcode conv2d}. */
-export interface ConvOptions extends Common {
+export interface ConvOptions extends ConvCommon {
   /** Zeros around the image. Default 0. */
   readonly padding?: Padding;
 }
@@ -50,7 +50,7 @@ export type ConvPadding =
   | "same";
 
 /** Options of {@linkcode conv}. */
-export interface ConvAnyOptions extends Common {
+export interface ConvAnyOptions extends ConvCommon {
   /**
    * Zeros around the image. "valid" is none; "same" as many as make the result ⌈extent / stride⌉ long, the odd one behind.
    * Default 0.
@@ -87,7 +87,7 @@ interface Geometry {
 }
 
 /** Looks at everything but the padding; `fail` says what x and w are. */
-function numbers(op: string, x: Tensor, w: Tensor, n: number, options: Common) {
+function numbers(op: string, x: Tensor, w: Tensor, n: number, options: ConvCommon) {
   const fail = (detail: string) =>
     new ShapeError(op, `image ${show(x.spec)}, weight ${show(w.spec)}: ${detail}`);
   const list = (name: "stride" | "dilation") => {

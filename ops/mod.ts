@@ -172,6 +172,7 @@ export {
   conv,
   conv2d,
   type ConvAnyOptions,
+  type ConvCommon,
   type ConvOptions,
   type ConvPadding,
   convTranspose,
