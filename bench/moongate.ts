@@ -59,7 +59,7 @@ function prepare(
       };
     }
     case "softmax":
-      return one(softmax, upload("x", c.rows, c.columns));
+      return one((x) => softmax(x), upload("x", c.rows, c.columns));
     case "layernorm":
       return one(
         (x, g, b) => layerNorm(x, g, b),

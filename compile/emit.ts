@@ -5,7 +5,7 @@
 import type { DType } from "../tensor/dtype.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { View } from "../tensor/view.ts";
-import { f32, type Place, size } from "../tensor/kernel.ts";
+import { number, type Place, size } from "../tensor/kernel.ts";
 import type { Wgsl } from "../tensor/op.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Expr, type Load, loadsOf } from "./expr.ts";
@@ -16,14 +16,6 @@ export const arithmetic = (d: DType): Arithmetic => d === "f16" ? "f32" : d;
 
 /** WGSL type of one step of values. */
 export const vector = (t: string, width: 1 | 4): string => width === 4 ? `vec4<${t}>` : t;
-
-/** A number as WGSL source that keeps every bit of it. */
-export function number(value: number, t: Arithmetic): string {
-  if (t === "u32") return `${value}u`;
-  // The smallest i32 is no literal of WGSL: its digits alone would be too large.
-  if (t === "i32") return value === -2147483648 ? "(-2147483647 - 1)" : `i32(${value})`;
-  return f32(value);
-}
 
 /** How each buffer is declared and named inside one dispatch. */
 export class BufferNames {
@@ -190,12 +182,15 @@ export class Emitter {
     }
     this.#values.set(load, name);
     const guards = v.guards.flatMap((g, d) => g ? guard(coords[d], g, v.shape[d]) : []);
+    const fill = v.fill ? `${type}(${number(v.fill, t)})` : `${type}()`;
     if (!guards.length) this.lines.push(`let ${name} = ${value};`);
     else if (this.width === 4 && mode === "gather" && v.guards.at(-1)) {
-      this.#gatherGuarded(name, v, coords, at, buffer, t, type, lanes);
-    } else {this.lines.push(
-        `var ${name} = ${type}(); if (${guards.join(" & ")}) { ${name} = ${value}; }`,
-      );}
+      this.#gatherGuarded(name, v, coords, at, buffer, t, fill, lanes);
+    } else {
+      this.lines.push(
+        `var ${name} = ${fill}; if (${guards.join(" & ")}) { ${name} = ${value}; }`,
+      );
+    }
   }
 
   /** A splat from a buffer that other loads read as vectors. */
@@ -211,14 +206,14 @@ export class Emitter {
     at: string,
     buffer: string,
     t: string,
-    type: string,
+    fill: string,
     lanes: (k: number, stride: number) => string,
   ): void {
     const last = v.shape.length - 1;
     const outer = v.guards.flatMap((g, d) =>
       g && d !== last ? guard(coords[d], g, v.shape[d]) : []
     );
-    this.lines.push(`var ${name} = ${type}();`);
+    this.lines.push(`var ${name} = ${fill};`);
     for (let k = 0; k < 4; k++) {
       const c = coords.length > 1 || coords[0] ? `(${coords[last]} + ${k}u)` : `${k}u`;
       const test = [...outer, ...guard(c, v.guards[last]!, v.shape[last] + 4)].join(" & ");

@@ -125,8 +125,10 @@ function lowerStep(step: Step, profile: AdapterProfile, keeps: Keeps): LoweredDi
   }
   if (step.kind === "reduce") {
     const { node } = step;
+    const { lowering } = node.op;
+    if (lowering.kind !== "reduce") throw new Error(`${node.op.name} folds nothing`);
     const k = reduceKernel(
-      node.op.name,
+      lowering.join,
       node.inputs[0].shape,
       node.attrs.axes,
       step.expr,

@@ -59,7 +59,7 @@ export const sumOp = defineOp<ReduceAttrs>({
   }],
   vjp: ([g], { inputs: [x] }) => [g && expand(cast(g, x.dtype), x.shape)],
   reference: fold(() => 0, (a, x) => a + x),
-  lowering: { kind: "reduce" },
+  lowering: { kind: "reduce", join: "sum" },
 });
 
 const expandOp = defineOp<{ readonly shape: Shape }>({

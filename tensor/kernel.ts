@@ -5,7 +5,8 @@
 import type { Spec } from "./shape.ts";
 import { size } from "./sizes.ts";
 
-export { f32 } from "./f32.ts";
+import { f32 } from "./f32.ts";
+export { f32 };
 export { realSize, size } from "./sizes.ts";
 
 /** The facts about an adapter that choose kernels. */
@@ -200,6 +201,14 @@ export function sumLoop(
 
 /** Turns of all the loops that {@linkcode sumLoop} makes, for {@linkcode assertIterations}. */
 export const sumTurns = (most: number): number => Math.ceil(most * RADIX / (RADIX - 1)) + 8;
+
+/** A number of any type of arithmetic as WGSL source that keeps every bit of it. */
+export function number(value: number, type: "f32" | "i32" | "u32"): string {
+  if (type === "u32") return `${value}u`;
+  // The smallest i32 is no literal of WGSL: its digits alone would be too large.
+  if (type === "i32") return value === -2147483648 ? "(-2147483647 - 1)" : `i32(${value})`;
+  return f32(value);
+}
 
 /** How {@linkcode perItem} lays out its invocations. */
 export interface PerItem {

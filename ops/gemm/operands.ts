@@ -76,8 +76,14 @@ export interface Sliding {
   readonly channels: number;
   /** Extents of the grid of rows. */
   readonly rows: readonly [h: number, w: number];
+  /** Images of one product; those of product z begin at image z · images. */
+  readonly images: number;
+  /** How many products there are. */
+  readonly batch: number;
   /** Pixels between neighbouring rows. */
-  readonly step: number;
+  readonly step: readonly [y: number, x: number];
+  /** Pixels between neighbouring taps. */
+  readonly apart: readonly [y: number, x: number];
   /** Pixel that row (0, 0) reads at tap (0, 0); may lie outside. */
   readonly origin: readonly [y: number, x: number];
   /** Taps in a row of the window, a u32 expression. */
@@ -90,7 +96,6 @@ export interface Sliding {
 export function sliding(name: string, input: number, spec: Spec, w: Sliding): Operand {
   const { buffer, width } = inputBuffer(name, input, spec);
   const [h, wd] = w.rows;
-  const sign = w.direction === 1 ? "+" : "-";
   const raw = (id: string, k: string) => read(name, width, `${id}p`, `(${k})`);
   return {
     get narrow() {
@@ -104,17 +109,18 @@ export function sliding(name: string, input: number, spec: Spec, w: Sliding): Op
     along: "k",
     row: (r, id) =>
       `let ${id}m = ${r};
-let ${id}y = ((${id}m / ${size(wd, "across")}) % ${size(h, "down")}) * ${size(w.step, "step")} + ${
-        size(w.origin[0], "originY")
-      };
-let ${id}x = (${id}m % ${size(wd, "across")}) * ${size(w.step, "step")} + ${
+let ${id}y = ((${id}m / ${size(wd, "across")}) % ${size(h, "down")}) * ${
+        size(w.step[0], "stepY")
+      } + ${size(w.origin[0], "originY")};
+let ${id}x = (${id}m % ${size(wd, "across")}) * ${size(w.step[1], "stepX")} + ${
         size(w.origin[1], "originX")
       };
-let ${id}b = (${id}m / ${size(h * wd, "pixels")}) * ${size(w.height, "height")};`,
+let ${id}b = (${id}m / ${size(h * wd, "pixels")}${w.batch > 1 ? ` + z * ${w.images}u` : ""}) * ${
+        size(w.height, "height")
+      };`,
     // Coordinates left of or above the image wrap to huge numbers, so one comparison tests both sides.
     enter: (rowId, segment, id) =>
-      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps};
-let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps};
+      `${tapOf(w, rowId, segment, id)}
 let ${id}ok = (${id}y < ${size(w.height, "height")}) & (${id}x < ${size(w.width, "width")});
 let ${id}p = ((${rowId}b + ${id}y) * ${size(w.width, "width")} + ${id}x) * ${
         size(w.channels, "channels")
@@ -125,9 +131,16 @@ let ${id}p = ((${rowId}b + ${id}y) * ${size(w.width, "width")} + ${id}x) * ${
   };
 }
 
+/** The pixel that a row reads at a tap. */
+function tapOf({ taps, apart, direction }: Sliding, rowId: string, segment: string, id: string) {
+  const sign = direction === 1 ? "+" : "-";
+  const times = (n: number) => n === 1 ? "" : ` * ${n}u`;
+  return `let ${id}y = ${rowId}y ${sign} (${segment}) / ${taps}${times(apart[0])};
+let ${id}x = ${rowId}x ${sign} (${segment}) % ${taps}${times(apart[1])};`;
+}
+
 /** The same windows over a copy that has one pixel of zeros in front: what lies outside the image reads that one. */
 function framed(name: string, wide: Operand, w: Sliding): Operand {
-  const sign = w.direction === 1 ? "+" : "-";
   const load = (id: string, k: string) => read(name, 1, `${id}p`, `(${k})`);
   const operand: Operand = {
     buffer: { name, ref: { scratch: 0 }, access: "read", type: "f32" },
@@ -138,8 +151,7 @@ function framed(name: string, wide: Operand, w: Sliding): Operand {
     },
     row: wide.row,
     enter: (rowId, segment, id) =>
-      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps};
-let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps};
+      `${tapOf(w, rowId, segment, id)}
 let ${id}p = select(0u, ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u + ${w.channels}u, (${id}y < ${w.height}u) & (${id}x < ${w.width}u));`,
     load,
     raw: load,
@@ -191,7 +203,14 @@ export interface Pixels {
   readonly channels: number;
   /** Lines of the output per image. */
   readonly lines: number;
-  readonly step: number;
+  /** Images of one product, and taps of a window: z counts the taps of the first product, then those of the next. */
+  readonly images: number;
+  readonly window: number;
+  /** How many products there are. */
+  readonly batch: number;
+  readonly step: readonly [y: number, x: number];
+  /** Pixels between neighbouring taps. */
+  readonly apart: readonly [y: number, x: number];
   /** Padding above and left of the image. */
   readonly pad: readonly [top: number, left: number];
   /** Taps in a row of the window, a u32 expression. */
@@ -208,7 +227,9 @@ export function pixels(
 ): Operand {
   const { buffer, width } = inputBuffer(name, input, spec, wanted);
   const copy = widened(buffer, spec, width);
-  const across = (k: string) => `((${k}) * ${w.step}u + ${name}x)`;
+  const grouped = w.batch > 1;
+  const tap = grouped ? `(z % ${w.window}u)` : "z";
+  const across = (k: string) => `((${k}) * ${w.step[1]}u + ${name}x)`;
   const raw = (id: string, k: string) =>
     read(name, width, `${id}p`, `(${across(k)} * ${size(w.channels, "channels")})`);
   const inside = (id: string, k: string) => `${id}ok & (${across(k)} < ${size(w.width, "width")})`;
@@ -220,13 +241,13 @@ export function pixels(
     buffer,
     width,
     along: "row",
-    prelude: `let ${name}y = z / ${w.taps} - ${w.pad[0]}u; let ${name}x = z % ${w.taps} - ${
-      w.pad[1]
-    }u;`,
+    prelude: `let ${name}y = ${tap} / ${w.taps} * ${w.apart[0]}u - ${w.pad[0]}u;
+let ${name}x = ${tap} % ${w.taps} * ${w.apart[1]}u - ${w.pad[1]}u;
+let ${name}b = ${grouped ? `z / ${w.window}u * ${w.images}u` : "0u"};`,
     row: (r, id) => `let ${id}r = ${r};`,
     enter: (rowId, segment, id) =>
-      `let ${id}y = ((${segment}) % ${size(w.lines, "lines")}) * ${w.step}u + ${name}y;
-let ${id}p = (((${segment}) / ${size(w.lines, "lines")}) * ${
+      `let ${id}y = ((${segment}) % ${size(w.lines, "lines")}) * ${w.step[0]}u + ${name}y;
+let ${id}p = (((${segment}) / ${size(w.lines, "lines")} + ${name}b) * ${
         size(w.height, "height")
       } + ${id}y) * ${size(w.width * w.channels, "line")} + ${rowId}r;
 let ${id}ok = ${id}y < ${size(w.height, "height")};`,
