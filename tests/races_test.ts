@@ -56,7 +56,7 @@ const CASES: readonly Case[] = [
     [[5, 5000], [5000], [5000], [5, 5000]],
     withGradients((x, g, b) => layerNorm(x, g, b)),
   ],
-  ["softmax", [[50, 77], [50, 77]], withGradients(softmax)],
+  ["softmax", [[50, 77], [50, 77]], withGradients((x) => softmax(x))],
   ["log Σ exp", [[50, 333]], (x) => [logSumExp(x)]],
   [
     "group norm",
