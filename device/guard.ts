@@ -18,10 +18,11 @@ export class Guard {
       const { message } = (event as GPUUncapturedErrorEvent).error;
       this.fail(new DeviceError(`the GPU reported: ${message}`));
     });
-    gpu.lost.then((info) => {
-      if (info.reason !== "destroyed") {
-        this.#lost ??= new DeviceError(`the GPU was lost: ${info.message}`);
-      }
+    gpu.lost.then(({ reason, message }) => {
+      const why = reason === "destroyed"
+        ? "the device was destroyed"
+        : `the GPU was lost: ${message}`;
+      this.#lost ??= new DeviceError(why);
     });
   }
 

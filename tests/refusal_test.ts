@@ -86,4 +86,8 @@ Deno.test("a lost device says so at every call", async () => {
     threw = true;
   }
   assert(threw);
+  await device.gpu.lost;
+  for (let i = 0; i < 2; i++) {
+    await assertRejects(() => device.read(kept), DeviceError, "the device was destroyed");
+  }
 });
