@@ -18,8 +18,9 @@
 
 // The machine.
 export { type Backend, gpu, type GpuOptions } from "./device/adapter.ts";
+export type { WantedDevice } from "./device/choice.ts";
 export type { CpuOptions, CpuThreads } from "./device/cpu.ts";
-export { type AdapterFacts, Device } from "./device/device.ts";
+export { type AdapterFacts, type CpuFacts, Device } from "./device/device.ts";
 export { Guard } from "./device/guard.ts";
 export type { CompileProgress } from "./device/pipelines.ts";
 export { AdapterError, DeviceError, OutOfMemoryError } from "./device/errors.ts";

@@ -40,7 +40,7 @@ const VERBS = [
   door(evaluateCommand, () => import("./evaluate/work.ts")),
   door(verifyCommand, () => import("./verify/work.ts")),
   door(demoCommand, () => import("./demo/work.ts")),
-  doctorCommand,
+  door(doctorCommand, () => import("./doctor/work.ts")),
 ];
 
 /** What each verb reads and writes, by its name. */
@@ -66,7 +66,7 @@ export async function main(args: string[], context: Partial<Context> = {}): Prom
   };
   const program = new Command("moongate")
     .description(
-      "Teaches a text-to-image diffusion model new concepts from a few pictures, on any GPU.",
+      "Teaches a text-to-image diffusion model new concepts from a few pictures, on any GPU or none.",
     )
     .version(settings.version, "-v, --version")
     .showHelpAfterError("(moongate --help shows all verbs)")

@@ -1,25 +1,17 @@
-/** Choosing and opening a device: a GPU if there is one, else the CPU; every limit it has, clear words when there is none. */
+/** Opening the device that was chosen (`choice.ts`), with every limit and feature that it has. */
 import type { AdapterProfile } from "../tensor/kernel.ts";
+import { choose, isSoftware, nameOf, ON_CPU, requestAdapter, type WantedDevice } from "./choice.ts";
 import { type CpuOptions, openCpu } from "./cpu.ts";
 import { Device } from "./device.ts";
 import { AdapterError } from "./errors.ts";
 import { expectOptions } from "../tensor/arguments.ts";
 import type { CompileProgress } from "./pipelines.ts";
-import { quietly } from "./quiet.ts";
-import { cpuAnswers } from "./cpu/device.ts";
 
-/** What computes: the CPU by our own kernels, or an adapter of WebGPU, which may be software too. */
-export type Backend = "cpu" | "webgpu";
+export type { Backend } from "./environment.ts";
+export { requestAdapter } from "./choice.ts";
 
 /** Options of {@linkcode gpu}. */
-export interface GpuOptions extends CpuOptions {
-  /**
-   * What computes. Default: what the environment variable `MOONGATE_DEVICE` says; without it WebGPU where an adapter
-   * answers, else the CPU.
-   */
-  readonly backend?: Backend;
-  /** Refuse software adapters and the CPU. */
-  readonly hardware?: boolean;
+export interface GpuOptions extends CpuOptions, WantedDevice {
   /** Use kernels as on a GPU (`false`) or as on a software adapter (`true`) whatever the adapter is. For tests. */
   readonly software?: boolean;
   /** Whether shaders may use f16 where the adapter can (default), or not even then. For tests. */
@@ -37,19 +29,6 @@ const LIMITS = [
   "maxComputeWorkgroupSizeY",
   "maxStorageBuffersPerShaderStage",
 ] as const;
-
-/**
- * The best adapter that answers, or null; without a word on stderr where the environment may be changed.
- *
- * @throws AdapterError when this runtime has no WebGPU
- */
-export async function requestAdapter(): Promise<GPUAdapter | null> {
-  const api = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
-  if (!api) {
-    throw new AdapterError("this runtime has no WebGPU (navigator.gpu); use Deno 2.9 or newer");
-  }
-  return await quietly(() => api.requestAdapter({ powerPreference: "high-performance" }));
-}
 
 /**
  * Opens the best device there is.
@@ -78,50 +57,17 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
 }
 
 async function open(options: GpuOptions): Promise<Device> {
-  const backend = options.backend ?? wanted();
-  if (backend !== undefined && backend !== "cpu" && backend !== "webgpu") {
-    throw new RangeError(`there is no device "${backend}": it is "cpu" or "webgpu"`);
-  }
-  if (backend === "cpu") {
-    if (options.hardware) throw new AdapterError("the CPU was chosen, and hardware was asked for");
-    return openCpu(options);
-  }
-  const { navigator } = globalThis as { navigator?: { gpu?: GPU } };
-  const cpu = backend === undefined && !options.hardware && cpuAnswers();
-  const adapter = cpu && !navigator?.gpu ? null : await requestAdapter();
-  if (adapter) return openAdapter(adapter, options);
-  if (!cpu) {
-    throw new AdapterError(
-      "no GPU adapter answered. On Debian or Ubuntu without a GPU: apt-get install mesa-vulkan-drivers. " +
-        "With one: install its Vulkan driver",
-    );
-  }
-  return openCpu(options);
+  const { adapter, why } = await choose(options);
+  return adapter ? await openAdapter(adapter, options, why) : await openCpu(options, why);
 }
 
-/** What the environment asks for; nothing where it may not be read. */
-function wanted(): Backend | undefined {
-  const { Deno, process } = globalThis as {
-    Deno?: {
-      permissions: { querySync(d: { name: string; variable: string }): { state: string } };
-    };
-    process?: { env?: Record<string, string | undefined> };
-  };
-  const variable = "MOONGATE_DEVICE";
-  // Asking for a variable without permission would put a question to the user.
-  if (Deno && Deno.permissions.querySync({ name: "env", variable }).state !== "granted") return;
-  return (process?.env?.[variable] || undefined) as Backend | undefined;
-}
-
-async function openAdapter(adapter: GPUAdapter, options: GpuOptions): Promise<Device> {
+async function openAdapter(
+  adapter: GPUAdapter,
+  options: GpuOptions,
+  why: string,
+): Promise<Device> {
   const { info, limits } = adapter;
-  const software = info.isFallbackAdapter ||
-    /llvmpipe|swiftshader|lavapipe|softpipe|basic render/i.test(info.description);
-  if (options.hardware && software) {
-    throw new AdapterError(
-      `the only adapter is software (${info.description}); install the GPU's Vulkan driver`,
-    );
-  }
+  const software = isSoftware(info);
   const f16 = (options.f16 ?? true) && adapter.features.has("shader-f16");
   const timestamps = adapter.features.has("timestamp-query");
   const requiredLimits = Object.fromEntries(LIMITS.map((k) => [k, limits[k]]));
@@ -134,13 +80,22 @@ async function openAdapter(adapter: GPUAdapter, options: GpuOptions): Promise<De
     // Deno offers subgroups without listing them, so asking is the only way to know.
     device = await open(features = [...wanted, "subgroups"]);
   } catch {
-    const again = await requestAdapter();
-    if (!again) throw new AdapterError("the adapter went away while it was being opened");
-    features = wanted;
-    device = await again.requestDevice({
-      requiredFeatures: wanted as GPUFeatureName[],
-      requiredLimits,
-    });
+    try {
+      const again = await requestAdapter();
+      if (!again) throw new Error("it went away");
+      features = wanted;
+      device = await again.requestDevice({
+        requiredFeatures: wanted as GPUFeatureName[],
+        requiredLimits,
+      });
+    } catch (error) {
+      throw new AdapterError(
+        `${nameOf(info)} does not open: ${
+          (error as Error).message
+        }. Update its driver, or ${ON_CPU}`,
+        { cause: error },
+      );
+    }
   }
   const profile: AdapterProfile = {
     software: options.software ?? software,
@@ -154,8 +109,11 @@ async function openAdapter(adapter: GPUAdapter, options: GpuOptions): Promise<De
     maxBuffer: device.limits.maxBufferSize,
   };
   return new Device(device, profile, {
+    backend: "webgpu",
+    why,
+    software,
     vendor: info.vendor,
-    description: info.description,
+    description: nameOf(info),
     features,
   });
 }

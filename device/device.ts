@@ -11,16 +11,41 @@ import { expectTensor, type Tensor } from "../tensor/tensor.ts";
 import { what } from "../tensor/what.ts";
 import { arrayTensor, constantValues, storageOf, withoutMemory } from "../ops/leaf.ts";
 import { Buffers, DeviceStorage } from "./buffers.ts";
+import type { Backend } from "./environment.ts";
 import { DeviceError } from "./errors.ts";
 import { Guard } from "./guard.ts";
 import { type CompileProgress, Pipelines } from "./pipelines.ts";
 import { Readback } from "./readback.ts";
 
-/** What is known of an opened adapter, for `doctor` and reports. */
+/** What the CPU device has. */
+export interface CpuFacts {
+  /** Threads that compute. */
+  readonly threads: number;
+  /** Cores that this process may use. */
+  readonly cores: number;
+  /** Why there are fewer threads than cores; undefined where there are not. */
+  readonly fewer?: string;
+  /** Multiply-add in one instruction. */
+  readonly relaxedSimd: boolean;
+  /** Memory that threads share. */
+  readonly sharedMemory: boolean;
+  /** More than 4 GiB. */
+  readonly memory64: boolean;
+}
+
+/** What is known of an opened device, for `doctor` and reports. */
 export interface AdapterFacts {
+  /** What computes: the CPU by this library's own kernels, or an adapter of WebGPU. */
+  readonly backend: Backend;
+  /** Why that, and not the other. */
+  readonly why: string;
+  /** Whether the adapter is a program that stands in for a GPU. */
+  readonly software: boolean;
+  /** Of the CPU device. */
+  readonly cpu?: CpuFacts;
   /** The driver's vendor. */
   readonly vendor: string;
-  /** The adapter in the driver's words. */
+  /** The device in words; an adapter in the driver's. */
   readonly description: string;
   /** The WebGPU features it was opened with. */
   readonly features: readonly string[];

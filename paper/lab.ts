@@ -2,7 +2,7 @@
 import { INITIALIZERS } from "../concepts/defaults.ts";
 import { type ModelDefaults, modelDefaults } from "../concepts/training/model_settings.ts";
 import type { Progress } from "../terminal/progress.ts";
-import { gpu } from "../device/adapter.ts";
+import { gpu, type GpuOptions } from "../device/adapter.ts";
 import type { Device } from "../device/device.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
 import { type SampleOptions, samplerOf } from "../diffusion/sample.ts";
@@ -62,6 +62,8 @@ export interface LabOptions {
   readonly progress: Progress;
   /** A device that is opened already. */
   readonly device?: Device;
+  /** Which one is opened where that is not given, and how many threads of the CPU's. */
+  readonly choose?: Pick<GpuOptions, "backend" | "threads">;
   /** Milliseconds between two checkpoints. Default: a minute. */
   readonly saveEvery?: number;
 }
@@ -73,9 +75,9 @@ export const TOGETHER = 8;
 export async function openLab(
   shelf: Shelf,
   trainings: readonly Training[],
-  { progress, device: given, saveEvery = 60_000 }: LabOptions,
+  { progress, device: given, choose, saveEvery = 60_000 }: LabOptions,
 ): Promise<Lab> {
-  const device = given ?? await gpu({ onCompile: progress.compiling });
+  const device = given ?? await gpu({ ...choose, onCompile: progress.compiling });
   const initializers = [...new Set(trainings.flatMap((t) => t.initializers))];
   const startToken = (initializer: string) => `<start${initializers.indexOf(initializer) + 1}>`;
   const model = await loadPipeline(device, shelf.folder, {

@@ -11,6 +11,7 @@
 import { parseArgs } from "node:util";
 import { report as complain, UsageError } from "../terminal/errors.ts";
 import { createProgress } from "../terminal/progress.ts";
+import { type Backend, BACKENDS, isThreads, MOST_THREADS } from "../device/environment.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { claim } from "../files/outputs.ts";
 import { ownFiles } from "../files/own_files.ts";
@@ -90,6 +91,8 @@ const OPTIONS = {
   model: { type: "string", default: new URL("../world/miniature", import.meta.url).pathname },
   out: { type: "string", default: "out/paper" },
   overwrite: { type: "boolean", default: false },
+  device: { type: "string" },
+  threads: { type: "string" },
   "write-docs": { type: "boolean", default: false },
 } as const;
 
@@ -125,7 +128,19 @@ export function requestOf(args: string[]): Omit<PaperRequest, "progress"> & { do
   }
   const settings = { ...base, concepts, seeds: Array.from({ length: seeds }, (_, i) => i) };
   const { model, out, overwrite, plan: planOnly } = flags;
-  return { settings, only, model, out, overwrite, planOnly, docs: flags["write-docs"] };
+  const choose = deviceOf(flags);
+  return { settings, only, model, out, overwrite, planOnly, choose, docs: flags["write-docs"] };
+}
+
+function deviceOf({ device, threads }: ReturnType<typeof flagsOf>): PaperRequest["choose"] {
+  if (device !== undefined && !BACKENDS.includes(device as Backend)) {
+    throw new UsageError(`--device ${device}: there are ${BACKENDS.join(" and ")}`);
+  }
+  if (threads !== undefined && !isThreads(Number(threads))) {
+    throw new UsageError(`--threads ${threads}: a whole number from 1 to ${MOST_THREADS}`);
+  }
+  const count = threads === undefined ? undefined : Number(threads);
+  return { backend: device as Backend | undefined, threads: count };
 }
 
 if (import.meta.main) {

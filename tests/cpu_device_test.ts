@@ -207,6 +207,10 @@ Deno.test("a script with an open device needs no permission and ends by itself",
 Deno.test("without shared memory one thread computes; where waiting is forbidden, workers do", async () => {
   const alone = await script(`delete globalThis.SharedArrayBuffer;\n${dynamic(SCRIPT)}`);
   checkSaid(alone, "CPU (WebAssembly, 1 thread, no shared memory)");
+  const why = `${SCRIPT}\nconsole.log(device.facts.cpu.sharedMemory, device.facts.cpu.fewer);`;
+  const unshared = await script(`delete globalThis.SharedArrayBuffer;\n${dynamic(why)}`);
+  const fewer = navigator.hardwareConcurrency > 1 ? "memory is not shared here" : "undefined";
+  assert(unshared.includes(`\nfalse ${fewer}`), unshared);
   // As in a browser's main thread: no waiting, nothing of Deno or Node, and workers that keep the page alive.
   const browser = await script(`Atomics.wait = () => { throw new TypeError("not here"); };
 Object.defineProperty(globalThis, "process", { value: undefined });

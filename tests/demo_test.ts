@@ -19,7 +19,18 @@ Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what ea
   const world = new URL("../world", import.meta.url).pathname;
   const places = { [WORLD]: world, [PACKAGES]: await packages(), "--out": out };
   const concepts = ["--concept", "monster", "--concept", "throne"];
-  const args = ["demo", ...concepts, "--steps", "1", "--seed", "3", "--out", out];
+  const args = [
+    "demo",
+    ...concepts,
+    "--steps",
+    "1",
+    "--seed",
+    "3",
+    "--out",
+    out,
+    "--device",
+    "cpu",
+  ];
   for (const missing of [`read ${WORLD}`, `read ${PACKAGES}`, "write --out", "read --out"]) {
     const { code, err } = await runWith(flagsOf("demo", places, missing), args);
     assertEquals(code, 1, `without ${missing}: ${err}`);
@@ -34,7 +45,14 @@ Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what ea
   assert(sheet.width > 5 * 192 && sheet.height > 9 * 192, `${sheet.width}×${sheet.height}`);
   const page = await Deno.readTextFile(`${out}/report.html`);
   assertEquals(page.match(/<img /g)?.length, 2 * 4 * 5 + 5);
-  for (const word of ["one eye", "fresh drawings", "next to a &lt;new1> toy"]) {
+  for (
+    const word of [
+      "taught on CPU (WebAssembly, ",
+      "one eye",
+      "fresh drawings",
+      "next to a &lt;new1> toy",
+    ]
+  ) {
     assertStringIncludes(page, word);
   }
 

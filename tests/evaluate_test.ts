@@ -260,20 +260,22 @@ Deno.test("evaluate: a folder of pictures, their own prompts, targets and real o
     const { code, out: said, err } = await run(
       ...["--scorer", `${golden}scorer`, "--generated", made, "--targets", made],
       ...["--targets", `${folder}/one`, "--real", made, "--out", out, "--json", json],
-      ...["--dino", `${golden}dino`],
+      ...["--dino", `${golden}dino`, "--device", "cpu", "--threads", "2"],
     );
     assertEquals(code, 0, err);
     assertMatch(
       said,
       /text alignment +CLIP[^]*image alignment +CLIP[^]*alignment +DINO[^]*KID[^]*FID[^]*report\.html$/,
     );
-    const { scores: found, pictures: counts } = JSON.parse(await Deno.readTextFile(json));
+    const { device, scores: found, pictures: counts } = JSON.parse(await Deno.readTextFile(json));
     // The sheet is one of the targets and real pictures that were named, but no generated picture.
     assertEquals([counts.generated, counts.targets, counts.real], [3, 5, 4]);
+    assertEquals(device, "CPU (WebAssembly, 2 threads)");
     near(found[0].value, scores.text, 1e-4);
     const page = await Deno.readTextFile(`${out}/report.html`);
     assertEquals(page.match(/<img /g)?.length, 12);
     assertMatch(page, /photo of a dog in the snow/);
+    assertMatch(page, /scored on CPU \(WebAssembly, 2 threads\)/);
   });
 });
 

@@ -246,6 +246,12 @@ Deno.test("the plans: every claim has its rows, and the full run differs in coun
   assertEquals(settings, { ...FULL, seeds: [0, 1], concepts: ["throne"] });
   assertEquals(requestOf(["--quick"]).settings, QUICK);
   assertThrows(() => requestOf(["--only=table2"]), UsageError, "there are table1, pairs, table3");
+  assertEquals(requestOf(["--device=cpu", "--threads", "2"]).choose, {
+    backend: "cpu",
+    threads: 2,
+  });
+  assertThrows(() => requestOf(["--device=gpu"]), UsageError, "there are cpu and webgpu");
+  assertThrows(() => requestOf(["--threads=many"]), UsageError, "from 1 to 256");
   assertThrows(() => requestOf(["--fast"]), UsageError, "There are --quick, --plan");
   assertThrows(() => requestOf(["--seeds=0"]), UsageError, "whole number from 1");
   assertThrows(() => requestOf(["--concepts=dragon"]), UsageError, "dragon");

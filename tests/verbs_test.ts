@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { states } from "../cli/train/checkpoints.ts";
 import { readPngText } from "../files/pictures/png.ts";
 import { isFile } from "../files/paths.ts";
+import { NO_DRIVER } from "./support/adapters.ts";
 import { inFolder, run as runCommand } from "./support/command.ts";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -242,20 +243,15 @@ Deno.test("folders, settings and machines that cannot do it", async () => {
       ...training(`${folder}/m`),
       ...small,
     );
-    const none = {
-      DENO_WEBGPU_BACKEND: "vulkan",
-      VK_DRIVER_FILES: "/none",
-      VK_ICD_FILENAMES: "/none",
-    };
     const withoutDriver = (env: Record<string, string>) =>
       new Deno.Command(Deno.execPath(), {
         args: ["run", "-A", `${root}cli.ts`, ...training(`${folder}/g`)],
-        env: { ...none, ...env },
+        env: { ...NO_DRIVER, ...env },
       }).output();
     const { code, stderr } = await withoutDriver({ MOONGATE_DEVICE: "webgpu" });
     const text = new TextDecoder().decode(stderr);
     assertEquals(code, 1, text);
-    assertMatch(text, /no GPU adapter answered/);
+    assertMatch(text, /no adapter of WebGPU answers.*--device cpu/);
     assertEquals(
       [...Deno.readDirSync(folder)].map((e) => e.name).includes("g"),
       false,

@@ -1,7 +1,7 @@
 /** `moongate attention`: pictures, and where they attend to each word of their prompts. */
 import type { Command } from "npm:commander@15.1.0";
 import type { AttentionRequest } from "./request.ts";
-import { withMemory } from "../shared/memory_flags.ts";
+import { withMemory } from "../shared/running_flags.ts";
 import * as sampling from "../shared/sampling_flags.ts";
 import { beside, type Needs } from "../shared/permissions.ts";
 import { type Context, overwrite, verb } from "../shared/verb.ts";

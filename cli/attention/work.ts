@@ -1,5 +1,4 @@
 /** The work of `moongate attention`: pictures and the maps of their words, on one sheet. */
-import { gpu } from "../../device/adapter.ts";
 import {
   type AttentionMaps,
   attentionMaps,
@@ -9,6 +8,7 @@ import {
 import { pipelineConfig } from "../../diffusion/pipeline.ts";
 import { writePng } from "../../files/pictures/png.ts";
 import { vaeFactor } from "../../models/vae/vae.ts";
+import { openDevice } from "../shared/device.ts";
 import { describeSampling, planSamplingWithin } from "../shared/memory.ts";
 import type { AttentionRequest } from "./request.ts";
 import type { Ui } from "../shared/ui.ts";
@@ -21,7 +21,7 @@ export { claimAttention as claim } from "./claim.ts";
 export async function run(request: AttentionRequest, ui: Ui): Promise<string> {
   const { out, negative } = request;
   const sampled = await lookThrough(request, request.prompts, true, ui);
-  using device = await gpu({ onCompile: ui.progress.compiling });
+  using device = await openDevice(request, ui);
   const { facts, width, height, notes, plan: { options, evaluations } } = sampled;
   const config = pipelineConfig(facts.folder);
   const factor = vaeFactor(config.vae);

@@ -1,6 +1,8 @@
 /** What `moongate demo` asks for. */
+import type { DeviceRequest } from "../shared/device.ts";
+
 /** `moongate demo` */
-export interface DemoRequest {
+export interface DemoRequest extends DeviceRequest {
   /** Two concepts to teach, by their folder names among those that ship; undefined: the demo's own. */
   concepts?: string[];
   /** Optimizer steps for each; undefined: the model's own. */

@@ -3,6 +3,7 @@ import type { Command } from "npm:commander@15.1.0";
 import { repeated, whole } from "../../terminal/parse.ts";
 import type { DemoRequest } from "./request.ts";
 import { type Needs, PACKAGES, WORLD } from "../shared/permissions.ts";
+import { withDevice } from "../shared/running_flags.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
@@ -11,17 +12,23 @@ const NEEDS: Needs = { read: [WORLD, "--out", PACKAGES], write: ["--out"] };
 
 /** The command. */
 export function demoCommand(context: Context, run: typeof work.run): Command {
-  return verb("demo", "Teach the model that ships two new concepts, and show before and after.", [
-    "moongate demo",
-    "moongate demo --steps 100 --seed 7 --out demo-7",
-  ], NEEDS)
+  const command = verb(
+    "demo",
+    "Teach the model that ships two new concepts, and show before and after.",
+    [
+      "moongate demo",
+      "moongate demo --steps 100 --seed 7 --out demo-7",
+    ],
+    NEEDS,
+  )
     .option(
       "--concept <name>",
       "one of the concepts that ship; give two",
       repeated((text) => text),
     )
     .option("--steps <n>", "optimizer steps for each (default: the model's own)", whole(1))
-    .option("--seed <n>", "random seed", whole(0), 42)
+    .option("--seed <n>", "random seed", whole(0), 42);
+  return withDevice(command)
     .option("--out <folder>", "where the picture and the report go", "out/demo")
     .option(...overwrite)
     .option("-q, --quiet", "no progress")

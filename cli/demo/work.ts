@@ -9,7 +9,6 @@ import { mergeDeltas } from "../../concepts/merge/deltas.ts";
 import { trainConcepts } from "../../concepts/training/train.ts";
 import { imageAlignment } from "../../evaluate/alignment.ts";
 import { type ClipScorer, openClip } from "../../evaluate/clip.ts";
-import { gpu } from "../../device/adapter.ts";
 import { Sampler } from "../../diffusion/sample.ts";
 import type { Picture } from "../../files/pictures/picture.ts";
 import { writePng } from "../../files/pictures/png.ts";
@@ -21,6 +20,7 @@ import { contactSheet, demoPage, type Learnt, type Taught } from "./page.ts";
 import { type DemoConcept, type DemoPlan, demoPlan } from "./plan.ts";
 import { duration, figures } from "../../numerics/quantities.ts";
 import { Interrupted } from "../../terminal/interrupt.ts";
+import { openDevice } from "../shared/device.ts";
 import { counting, loading, phases } from "../shared/phases.ts";
 import type { DemoRequest } from "./request.ts";
 import type { Ui } from "../shared/ui.ts";
@@ -44,8 +44,7 @@ export async function run(request: DemoRequest, ui: Ui): Promise<string> {
 async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
   const began = performance.now();
   const plan = await demoPlan(request);
-  using device = await gpu({ onCompile: ui.progress.compiling });
-  ui.say(`on ${device.facts.description}`);
+  using device = await openDevice(request, ui);
   const model = await loadPipeline(device, plan.model, {
     addTokens: Object.fromEntries(plan.concepts.map((c) => [c.token, c.initializer])),
     onProgress: loading(ui),

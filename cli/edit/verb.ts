@@ -3,7 +3,7 @@ import { type Command, Option } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
 import { real, repeated, weight } from "../../terminal/parse.ts";
 import type { EditRequest } from "./request.ts";
-import { withMemory } from "../shared/memory_flags.ts";
+import { withMemory } from "../shared/running_flags.ts";
 import { deltaRequests, type GivenDelta, withSampling } from "../shared/sampling_flags.ts";
 import type { Needs } from "../shared/permissions.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";

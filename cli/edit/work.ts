@@ -1,5 +1,4 @@
 /** The work of `moongate edit`: pairs of pictures, each in files of its own as soon as it is made, and a sheet. */
-import { gpu } from "../../device/adapter.ts";
 import {
   editControl,
   type EditPlan,
@@ -10,6 +9,7 @@ import type { Picture } from "../../files/pictures/picture.ts";
 import { writePng } from "../../files/pictures/png.ts";
 import { sheet } from "../../files/pictures/sheet.ts";
 import { UsageError } from "../../terminal/errors.ts";
+import { openDevice } from "../shared/device.ts";
 import { describeSampling, planSamplingWithin } from "../shared/memory.ts";
 import type { EditRequest } from "./request.ts";
 import type { Ui } from "../shared/ui.ts";
@@ -24,7 +24,7 @@ export async function run(request: EditRequest, ui: Ui): Promise<string[]> {
   const { from, to, out, seed, count, negative } = request;
   const sampled = await lookThrough(request, [from, to], true, ui);
   const control = editControl(checkEdit(request, sampled));
-  using device = await gpu({ onCompile: ui.progress.compiling });
+  using device = await openDevice(request, ui);
   const { facts, width, height, notes, plan: { options, evaluations } } = sampled;
   const plan = planSamplingWithin(device.profile, facts, {
     ...{ width, height, image: false, guidance: options.guidance },

@@ -1,8 +1,9 @@
 /** What `moongate evaluate` asks for. */
 import type { GenerateRequest } from "../generate/request.ts";
+import type { DeviceRequest } from "../shared/device.ts";
 
 /** `moongate evaluate` */
-export interface EvaluateRequest {
+export interface EvaluateRequest extends DeviceRequest {
   /** Pictures that are there already; undefined: they are generated. */
   generated?: string;
   /** What to generate; `out` is filled in. Undefined where `generated` is given. */

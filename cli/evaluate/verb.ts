@@ -5,6 +5,7 @@ import { repeated, whole } from "../../terminal/parse.ts";
 import type { EvaluateRequest } from "./request.ts";
 import * as sampling from "../shared/sampling_flags.ts";
 import { beside, type Needs, PACKAGES } from "../shared/permissions.ts";
+import { withDevice } from "../shared/running_flags.ts";
 import { type Context, overwrite, verb } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
@@ -40,7 +41,7 @@ export function evaluateCommand(context: Context, run: typeof work.run): Command
     .option("--scorer <folder>", "the CLIP to score with (default: the model's own clip/)")
     .option("--dino <folder>", "a DINO (ViT-S/16) to measure image alignment with, too")
     .option("--model <folder>", "the model to generate with");
-  return sampling.withSampling(sampling.withPromptsFrom(command), deltas)
+  return withDevice(sampling.withSampling(sampling.withPromptsFrom(command), deltas))
     .option(
       "--resamples <n>",
       "bootstrap draws for the intervals, by --seed (FID: at most 100)",
@@ -70,7 +71,7 @@ async function evaluateRequest(
 ): Promise<EvaluateRequest> {
   const { generated, model, scorer, dino, prompt, targets = [], real, resamples, out, json } =
     flags;
-  const { overwrite } = flags;
+  const { overwrite, device, threads } = flags;
   const { promptsFrom, negative, seed, count, steps, guidance, sampler, eta } = flags;
   const { size, width, height, batch } = flags;
   if (dino !== undefined && !targets.length) {
@@ -78,7 +79,7 @@ async function evaluateRequest(
   }
   const shared = {
     ...{ model, scorer, dino, prompt, targets, real, resamples, out, json, overwrite },
-    bootstrapSeed: seed,
+    ...{ device, threads, bootstrapSeed: seed },
   };
   if (generated !== undefined) {
     if (prompts.length || promptsFrom !== undefined || given.length) {
@@ -103,7 +104,7 @@ async function evaluateRequest(
     generate: {
       ...{ model, deltas: sampling.deltaRequests(given), prompts: [...new Set(all)] },
       ...{ count, steps, guidance, sampler, eta, size, width, height, batch, seed },
-      ...{ negative, plain: true, promptsFrom },
+      ...{ negative, plain: true, promptsFrom, device, threads },
     },
   };
 }

@@ -1,5 +1,5 @@
 /** The work of `moongate evaluate`: pictures from a folder or fresh ones, their scores, and a report. */
-import { gpu } from "../../device/adapter.ts";
+import type { Device } from "../../device/device.ts";
 import { withoutTokens } from "../../evaluate/alignment.ts";
 import { type ClipFolder, openClip } from "../../evaluate/clip.ts";
 import { inspectDino, openDino } from "../../evaluate/dino.ts";
@@ -12,6 +12,7 @@ import { isFile } from "../../files/paths.ts";
 import { readPngText } from "../../files/pictures/png.ts";
 import { figures } from "../../numerics/quantities.ts";
 import { UsageError } from "../../terminal/errors.ts";
+import { openDevice } from "../shared/device.ts";
 import { inspectScorer } from "../shared/model.ts";
 import { PICTURES_FOLDER } from "./claim.ts";
 import { REPORT_FILE, SHEET_FILE } from "../shared/outputs.ts";
@@ -38,7 +39,7 @@ export async function run(request: EvaluateRequest, ui: Ui): Promise<string> {
   checkCounts(request, here?.paths.length, real.length);
   const { paths, prompts } = here ?? await madeNow(request, ui);
   const generated = await Promise.all(paths.map(readPicture));
-  using device = await gpu({ onCompile: ui.progress.compiling });
+  using device = await openDevice(request, ui);
   const scorer = await openClip(device, clip, counting(ui, "load CLIP"));
   const encoders = dino ? [await openDino(device, dino, counting(ui, "load DINO"))] : [];
   const scores = await scorePictures(scorer, {
@@ -60,11 +61,12 @@ export async function run(request: EvaluateRequest, ui: Ui): Promise<string> {
   for (const line of table) ui.say(line);
   const path = `${request.out}/${REPORT_FILE}`;
   const sets = { generated, targets, real };
-  await writeFileAtomic(path, await page(table, sets, prompts));
+  await writeFileAtomic(path, await page(table, sets, prompts, device));
   if (request.json !== undefined) {
     const pictures = Object.fromEntries(Object.entries(sets).map(([k, v]) => [k, v.length]));
     const { resamples, bootstrapSeed: seed } = request;
     const numbers = {
+      device: device.facts.description,
       scorer: clip.path,
       dino: dino?.path,
       pictures,
@@ -170,11 +172,14 @@ function page(
   table: readonly string[],
   sets: Readonly<Record<string, readonly Picture[]>>,
   prompts: readonly string[] = [],
+  { facts }: Device,
 ): Promise<string> {
   const shown = Object.entries(sets).filter(([, pictures]) => pictures.length);
   return reportPage({
     title: "moongate evaluate",
-    lead: shown.map(([name, pictures]) => `${pictures.length} ${name}`).join(", "),
+    lead: `${
+      shown.map(([name, pictures]) => `${pictures.length} ${name}`).join(", ")
+    }; scored on ${facts.description}`,
     sections: [
       { title: "Scores", text: "", rows: [], pre: table.join("\n") },
       ...shown.map(([name, pictures]) => ({

@@ -3,7 +3,7 @@ import type { Command } from "npm:commander@15.1.0";
 import { UsageError } from "../../terminal/errors.ts";
 import { real } from "../../terminal/parse.ts";
 import type { GenerateRequest } from "./request.ts";
-import { withMemory } from "../shared/memory_flags.ts";
+import { withMemory } from "../shared/running_flags.ts";
 import * as sampling from "../shared/sampling_flags.ts";
 import { type Needs, PICTURES } from "../shared/permissions.ts";
 import { type Context, overwrite, verb } from "../shared/verb.ts";

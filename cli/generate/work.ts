@@ -1,9 +1,9 @@
 /** The work of `moongate generate`: prompts to pictures, each in a file of its own as soon as it is made, and a sheet. */
-import { gpu } from "../../device/adapter.ts";
 import { Sampler } from "../../diffusion/sample.ts";
 import { type Picture, readPicture } from "../../files/pictures/image.ts";
 import { writePng } from "../../files/pictures/png.ts";
 import { sheet } from "../../files/pictures/sheet.ts";
+import { openDevice } from "../shared/device.ts";
 import { describeSampling, planSamplingWithin } from "../shared/memory.ts";
 import type { GenerateRequest } from "./request.ts";
 import type { Ui } from "../shared/ui.ts";
@@ -28,8 +28,8 @@ export async function run(request: GenerateRequest, ui: Ui): Promise<string[]> {
   const { facts, deltas, width, height, notes } = sampled;
   const { options, evaluations } = sampled.plan;
   const image = request.image === undefined ? undefined : await readPicture(request.image);
+  using device = await openDevice(request, ui);
   await Deno.mkdir(request.out, { recursive: true });
-  using device = await gpu({ onCompile: ui.progress.compiling });
   const plan = planSamplingWithin(device.profile, facts, {
     ...{ width, height, image: image !== undefined, guidance: options.guidance },
     deltas: deltas.map((d) => d.delta),

@@ -1,6 +1,8 @@
 /** What `moongate merge` asks for. */
+import type { DeviceRequest } from "../shared/device.ts";
+
 /** `moongate merge` */
-export interface MergeRequest {
+export interface MergeRequest extends DeviceRequest {
   /** The model's folder: the weights before any concept, and the text encoder. */
   model: string;
   /** Two deltas or more, files or folders. */

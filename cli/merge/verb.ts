@@ -4,6 +4,7 @@ import { UsageError } from "../../terminal/errors.ts";
 import { real, whole } from "../../terminal/parse.ts";
 import type { MergeRequest } from "./request.ts";
 import type { Needs } from "../shared/permissions.ts";
+import { withDevice } from "../shared/running_flags.ts";
 import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
@@ -12,7 +13,7 @@ const NEEDS: Needs = { read: ["--model", "<deltas>", "--captions", "--out"], wri
 
 /** The command. */
 export function mergeCommand(context: Context, run: typeof work.run): Command {
-  return verb(
+  const command = verb(
     "merge",
     "Put concepts that were taught separately into one delta, in seconds.",
     [
@@ -31,7 +32,8 @@ export function mergeCommand(context: Context, run: typeof work.run): Command {
       "--ridge <x>",
       "keeps the change small in directions that no caption covers (default: 0, or the model's own)",
       real(0),
-    )
+    );
+  return withDevice(command)
     .option(...overwrite)
     .option("-q, --quiet", "no progress")
     .action(async (deltas: string[], options: Flags) => {

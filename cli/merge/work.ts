@@ -3,7 +3,6 @@ import { DELTA_FILE } from "../../concepts/deltas/delta.ts";
 import { saveDelta } from "../../concepts/deltas/formats/save.ts";
 import type { MergeReport } from "../../concepts/merge/solve.ts";
 import { mergeDeltas } from "../../concepts/merge/deltas.ts";
-import { gpu } from "../../device/adapter.ts";
 import { FileError } from "../../files/errors.ts";
 import { readLines } from "../../files/text.ts";
 import { isFile } from "../../files/paths.ts";
@@ -11,6 +10,7 @@ import { loadPipeline } from "../../diffusion/pipeline.ts";
 import { checkTexts } from "../../models/text_window.ts";
 import { figures } from "../../numerics/quantities.ts";
 import { phrase } from "../../concepts/data/prompts.ts";
+import { openDevice } from "../shared/device.ts";
 import { learnWords, openDeltas, tokensOf } from "../shared/deltas.ts";
 import { nextAfterDelta } from "../shared/hints.ts";
 import { UsageError } from "../../terminal/errors.ts";
@@ -33,7 +33,7 @@ export async function run(request: MergeRequest, ui: Ui): Promise<string> {
   const all = await readCaptions(request, facts.folder.path);
   const captions = all.slice(0, request.captionCount);
   checkTexts(facts.window, captions, "caption", (line) => ui.progress.note(line));
-  using device = await gpu({ onCompile: ui.progress.compiling });
+  using device = await openDevice(request, ui);
   const model = await loadPipeline(device, facts.folder, {
     addTokens: tokensOf(deltas, facts),
     onProgress: loading(ui),

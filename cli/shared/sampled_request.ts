@@ -1,5 +1,6 @@
 /** What the verbs that make pictures have in common to be asked for. */
 import type { SamplerName } from "../../diffusion/samplers/names.ts";
+import type { DeviceRequest } from "./device.ts";
 
 /** A delta to sample with. */
 export interface DeltaRequest {
@@ -10,7 +11,7 @@ export interface DeltaRequest {
 }
 
 /** What all verbs that sample are asked for. */
-export interface SampledRequest {
+export interface SampledRequest extends DeviceRequest {
   /** The model's folder. */
   model: string;
   /** Deltas, in any order. */

@@ -2,6 +2,7 @@
 import type { Method, Trains } from "../../concepts/training/methods.ts";
 import type { Preset } from "../../concepts/training/presets.ts";
 import type { RateSchedule } from "../../concepts/training/rates.ts";
+import type { DeviceRequest } from "../shared/device.ts";
 
 /** One concept to teach. */
 export interface ConceptRequest {
@@ -34,7 +35,7 @@ export interface PriorRequest {
 }
 
 /** `moongate train` */
-export interface TrainRequest {
+export interface TrainRequest extends DeviceRequest {
   /** The model's folder. */
   model: string;
   /** One concept or more, taught together. */

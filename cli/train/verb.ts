@@ -6,7 +6,7 @@ import { METHOD_NAMES, TRAINS } from "../../concepts/training/methods.ts";
 import { PRESET_NAMES } from "../../concepts/training/presets.ts";
 import { type ListedConcepts, readConceptsList } from "./concepts_list.ts";
 import { UsageError } from "../../terminal/errors.ts";
-import { withMemory } from "../shared/memory_flags.ts";
+import { withMemory } from "../shared/running_flags.ts";
 import { optimizerFlags } from "./optimizer_flags.ts";
 import { concept, distinctConcepts } from "./parse_concept.ts";
 import { named, real, repeated, side, whole } from "../../terminal/parse.ts";

@@ -11,7 +11,6 @@ import { chooseRegularization, type ChosenSet } from "../../concepts/data/choose
 import { generateRegularization } from "../../concepts/data/regularization.ts";
 import type { TrainingPlan } from "../../concepts/training/memory.ts";
 import { trainConcepts, type TrainReport } from "../../concepts/training/train.ts";
-import { gpu } from "../../device/adapter.ts";
 import type { Device } from "../../device/device.ts";
 import { Sampler } from "../../diffusion/sample.ts";
 import { openClip } from "../../evaluate/clip.ts";
@@ -21,6 +20,7 @@ import { loadPipeline, type Pipeline } from "../../diffusion/pipeline.ts";
 import { checkTexts } from "../../models/text_window.ts";
 import { figures } from "../../numerics/quantities.ts";
 import { checkpointFolder, keepNewest, removeRun, removeStates } from "./checkpoints.ts";
+import { openDevice } from "../shared/device.ts";
 import { nextLine } from "../shared/hints.ts";
 import { describePlan, planTrainingWithin } from "./memory.ts";
 import { openMetrics } from "../../files/metrics/metrics.ts";
@@ -40,7 +40,7 @@ export { claimTrain as claim } from "./claim.ts";
 export async function run(request: TrainRequest, ui: Ui): Promise<string> {
   const plan = await planTraining(request);
   for (const remark of plan.remarks) ui.progress.note(remark);
-  using device = await gpu({ onCompile: ui.progress.compiling });
+  using device = await openDevice(request, ui);
   const memory = planTrainingWithin(device.profile, plan, request);
   if (plan.halved) {
     ui.progress.note(

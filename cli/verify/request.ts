@@ -1,8 +1,9 @@
 /** What `moongate verify` asks for, and what it finds. */
+import type { DeviceRequest } from "../shared/device.ts";
 import type { Inspected } from "../shared/ui.ts";
 
 /** `moongate verify` */
-export interface VerifyRequest {
+export interface VerifyRequest extends DeviceRequest {
   /** The model's folder. */
   model: string;
   /** What PyTorch computed with it. */

@@ -3,6 +3,7 @@ import type { Command } from "npm:commander@15.1.0";
 import { VerificationError } from "../../terminal/errors.ts";
 import type { VerifyRequest } from "./request.ts";
 import type { Needs } from "../shared/permissions.ts";
+import { withDevice } from "../shared/running_flags.ts";
 import { type Context, verb, withUi } from "../shared/verb.ts";
 import type * as work from "./work.ts";
 
@@ -11,7 +12,7 @@ const NEEDS: Needs = { read: ["--model", "--gold"], write: [] };
 
 /** The command. */
 export function verifyCommand(context: Context, run: typeof work.run): Command {
-  return verb(
+  const command = verb(
     "verify",
     "Compare what this machine computes of a model with PyTorch's numbers.",
     [
@@ -22,7 +23,8 @@ export function verifyCommand(context: Context, run: typeof work.run): Command {
     ["model", "gold"],
   )
     .option("--model <folder>", "the model: a diffusers folder")
-    .option("--gold <file>", "what PyTorch computed with it, by tests/golden/verify_gold.py")
+    .option("--gold <file>", "what PyTorch computed with it, by tests/golden/verify_gold.py");
+  return withDevice(command)
     .option("--json", "everything that was found, as JSON")
     .option("-q, --quiet", "no progress")
     .action(async ({ json = false, quiet = false, ...request }: Flags) => {

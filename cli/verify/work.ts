@@ -1,10 +1,10 @@
 /** The work of `moongate verify`: a golden file computed again, as a table. */
 import { Gold } from "../../concepts/verify/gold.ts";
 import { type Verification, verifyModel } from "../../concepts/verify/verify.ts";
-import { gpu } from "../../device/adapter.ts";
 import { loadPipeline } from "../../diffusion/pipeline.ts";
 import { figures } from "../../numerics/quantities.ts";
 import { Interrupted } from "../../terminal/interrupt.ts";
+import { openDevice } from "../shared/device.ts";
 import { inspectModel } from "../shared/model.ts";
 import { counting, loading } from "../shared/phases.ts";
 import type { Findings, VerifyRequest } from "./request.ts";
@@ -12,11 +12,12 @@ import type { Ui } from "../shared/ui.ts";
 import { columns } from "../../terminal/table.ts";
 
 /** Computes a golden file again and says how far off each tensor is. */
-export async function run({ model, gold }: VerifyRequest, ui: Ui): Promise<Findings> {
+export async function run(request: VerifyRequest, ui: Ui): Promise<Findings> {
+  const { model, gold } = request;
   const { folder, base } = await inspectModel(model);
   // What is no golden file should show before a model is loaded.
   (await Gold.open(gold))[Symbol.dispose]();
-  using device = await gpu({ onCompile: ui.progress.compiling });
+  using device = await openDevice(request, ui);
   const pipeline = await loadPipeline(device, folder, { onProgress: loading(ui) });
   try {
     const found = await verifyModel(pipeline, gold, {

@@ -2,6 +2,7 @@
  * A device without a GPU: the little of WebGPU that the engine uses, whose pipelines compile WGSL to WebAssembly with
  * vectors and threads. Web standards only. What it does not do it refuses with an error; nothing is silently left out.
  */
+import { isThreads, MOST_THREADS } from "../environment.ts";
 import { CommandEncoder } from "./encoder.ts";
 import { capacity, LinearMemory } from "./memory.ts";
 import {
@@ -25,7 +26,7 @@ const BUFFERS = 16;
 
 /** How many threads compute. */
 export interface CpuThreads {
-  /** Threads that compute. Default: one for each core. */
+  /** Threads of the CPU device. Default: what `MOONGATE_THREADS` says in the environment; without it one for each core. */
   readonly threads?: number;
   /** Pages of 64 KiB up to which addresses have 32 bits. For tests. */
   readonly narrow?: number;
@@ -36,8 +37,8 @@ export interface CpuThreads {
 /** Where `WebAssembly` has vectors, so that a CPU device can be opened. */
 export const cpuAnswers = (): boolean => typeof WebAssembly === "object" && features().simd;
 
-/** Cores of this machine, which Node up to 20 says elsewhere than browsers do. */
-async function cores(): Promise<number> {
+/** Cores that this process may use, which Node up to 20 says elsewhere than browsers do. */
+export async function coreCount(): Promise<number> {
   const { navigator, process } = globalThis as {
     navigator?: { hardwareConcurrency?: number };
     process?: { versions?: { node?: string } };
@@ -82,9 +83,11 @@ export class CpuDevice implements Owner {
 
   /** Opens one. */
   static async open(options: CpuThreads = {}): Promise<CpuDevice> {
-    const count = options.threads ?? await cores();
-    if (!Number.isInteger(count) || count < 1) {
-      throw new RangeError(`threads must be a whole number of at least 1, not ${count}`);
+    const count = options.threads ?? Math.min(await coreCount(), MOST_THREADS);
+    if (!isThreads(count)) {
+      throw new RangeError(
+        `threads must be a whole number from 1 to ${MOST_THREADS}, not ${count}`,
+      );
     }
     const scopes = new Scopes();
     const shared = count > 1 && typeof SharedArrayBuffer !== "undefined";

@@ -98,6 +98,12 @@ export class Threads {
     return this.#waits || !this.#workers.length;
   }
 
+  /** Wakes every worker for a list without jobs; resolves when all have answered. Nothing else may be under way. */
+  wake(): Promise<void> {
+    if (!this.#workers.length) return Promise.resolve();
+    return this.#watch(this.#begin({ words: new Int32Array(0), count: 0, widest: 0 }));
+  }
+
   /** Registers a kernel; its number. */
   add(module: WebAssembly.Module, label: string): number {
     return this.#modules.push({ module, label }) - 1;
@@ -174,7 +180,8 @@ export class Threads {
     return { words: words.subarray(0, args), count: jobs.length, widest };
   }
 
-  #run({ words: list, count, widest }: JobList): void | Promise<void> {
+  /** Puts a list where all threads look; the memory's words. */
+  #begin({ words: list, count }: JobList): Int32Array {
     if (this.#dead) throw this.#dead;
     const words = new Int32Array(this.memory.memory.buffer);
     words.set(list, BASE + HEAD.words);
@@ -185,11 +192,16 @@ export class Threads {
     // Where this thread does not wait, it is told by messages when a submit is over.
     words[BASE + HEAD.kernels] = this.waits ? this.#modules.length : MESSAGES_ONLY;
     Atomics.store(words, BASE + HEAD.run, this.#number);
+    return words;
+  }
+
+  #run(list: JobList): void | Promise<void> {
+    const words = this.#begin(list);
     if (!this.waits) return this.#watch(words);
     const awake = this.#sent === this.#modules.length &&
       Atomics.load(words, BASE + HEAD.waiting) === this.#workers.length;
     // A list of single workgroups is over before anyone has woken up.
-    if (widest > 1 && !awake) this.#call(false);
+    if (list.widest > 1 && !awake) this.#call(false);
     return this.#take(words);
   }
 

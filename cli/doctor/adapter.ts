@@ -1,24 +1,11 @@
 /**
- * What `doctor` finds out about the machine: runtime, adapter, limits, whether the adapter computes right, and on what the
- * other verbs will compute.
+ * What `doctor` finds out about the adapter of WebGPU: its words, its limits, and whether it computes right.
  *
- * Why it asks WebGPU itself instead of the library's device layer: it has to say something where that one refuses.
+ * Why it asks WebGPU itself instead of the library's device layer: it has to say something where that one refuses, and of
+ * an adapter that is not what computes.
  */
-import { gpu, requestAdapter } from "../../device/adapter.ts";
-import { AdapterError } from "../../device/errors.ts";
-import { granted } from "../../terminal/platform.ts";
-
-/** What was found. */
-export interface Facts {
-  /** Version of this program, of Deno, and the platform. */
-  versions: { moongate: string; deno: string; v8: string; platform: string };
-  /** `DENO_WEBGPU_BACKEND`, or undefined where the runtime chooses. */
-  backend?: string;
-  /** Undefined where none answers. */
-  adapter?: AdapterFacts;
-  /** What the other verbs compute on, in its own words; undefined where nothing answers. */
-  device?: string;
-}
+import { isSoftware, nameOf, requestAdapter } from "../../device/choice.ts";
+import { messageOf } from "../../files/errors.ts";
 
 /** What was found about the adapter. */
 export interface AdapterFacts {
@@ -57,50 +44,28 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   out[0] = n;
 }`;
 
-/** Asks everything there is to ask. */
-export async function gatherFacts(version: string): Promise<Facts> {
-  const versions = {
-    moongate: version,
-    deno: Deno.version.deno,
-    v8: Deno.version.v8,
-    platform: `${Deno.build.os} ${Deno.build.arch}`,
-  };
-  const backend = granted("DENO_WEBGPU_BACKEND");
-  const adapter = navigator.gpu && await requestAdapter();
-  const device = await openedDevice();
-  if (!adapter) return { versions, backend, device };
-  const { description, vendor, isFallbackAdapter } = adapter.info;
+/** The best adapter that answers, tried out; undefined where none does. */
+export async function gatherAdapter(): Promise<AdapterFacts | undefined> {
+  const adapter = await requestAdapter().catch(() => null);
+  if (!adapter) return undefined;
   const limits: Record<string, number> = {};
   for (const name in adapter.limits) {
     const value = (adapter.limits as unknown as Record<string, unknown>)[name];
     if (typeof value === "number") limits[name] = value;
   }
-  const software = isFallbackAdapter ||
-    /llvmpipe|swiftshader|lavapipe|basic render/i.test(description);
   const facts: AdapterFacts = {
-    description,
-    vendor,
-    software,
+    description: nameOf(adapter.info),
+    vendor: adapter.info.vendor,
+    software: isSoftware(adapter.info),
     features: [...adapter.features].sort(),
     limits,
   };
   try {
     Object.assign(facts, await tryOut(adapter));
   } catch (error) {
-    facts.wrong = error instanceof Error ? error.message : String(error);
+    facts.wrong = messageOf(error);
   }
-  return { versions, backend, adapter: facts, device };
-}
-
-/** What `gpu()` opens here and now. */
-async function openedDevice(): Promise<string | undefined> {
-  try {
-    using device = await gpu();
-    return device.facts.description;
-  } catch (error) {
-    if (error instanceof AdapterError) return undefined;
-    throw error;
-  }
+  return facts;
 }
 
 /** Runs the probe and looks at its numbers. */
