@@ -2,7 +2,7 @@
  * Throughput of matmul and convolution on this machine's adapter, for the shapes of small and large models. Prints
  * GFLOP/s of the best of several runs, and how long the first run took (which includes compiling the kernel).
  *
- * Usage: `deno run -A tools/vulkan.ts run -A bench/gemm.ts [part of a case's name]`
+ * Usage: `deno run -A bench/gemm.ts [part of a case's name]`
  */
 import { input } from "../ops/leaf.ts";
 import { conv2d } from "../ops/conv.ts";

@@ -2,7 +2,7 @@
  * Time of softmax, the norms and their gradients on this machine's adapter, beside a plain elementwise pass over the
  * same data. Prints the best of several runs and the bandwidth that reading and writing each tensor once would need.
  *
- * Usage: `deno run -A tools/vulkan.ts run -A bench/norms.ts [part of a case's name]`
+ * Usage: `deno run -A bench/norms.ts [part of a case's name]`
  */
 import { exp, mul } from "../ops/elementwise/arithmetic.ts";
 import { silu } from "../ops/elementwise/activation.ts";

@@ -2,7 +2,7 @@
  * One Custom Diffusion training step on the shipped miniature model: its time, its dispatches and its memory. The batch is
  * made of random pictures, which take as long as real ones.
  *
- * Usage: `deno run -A tools/vulkan.ts run -A bench/train_step.ts [steps]`
+ * Usage: `deno run -A bench/train_step.ts [steps]`
  */
 import { adamInit } from "../autograd/optimizer.ts";
 import { evaluate } from "../compile/compile.ts";

@@ -4,11 +4,20 @@
  * Why not `deno test` itself: its summary is coloured, carries steps and times, and is missing altogether when a file
  * does not type-check. The exit code is kept; a run that failed without counting a failure counts as one.
  *
- * Files run side by side: what takes longest is compiling kernels, which a driver does on one core. Those that change what
- * all of a process shares, or measure it, follow by themselves.
+ * Everything runs on the CPU device, so that the suite is the same on every machine; the engine's tests run on WebGPU as
+ * well where an adapter answers, and where none does, a line before the last says so. `MOONGATE_DEVICE` leaves one device.
+ *
+ * Files run side by side. Those that change what all of a process shares, or measure it, follow by themselves.
  *
  * Usage: `deno run -A tools/test.ts [paths and deno test options]` (default: all of tests/)
  */
+
+import { INSTALL } from "../device/choice.ts";
+import { VARIABLES } from "../device/environment.ts";
+import { adapterAnswers } from "./vulkan.ts";
+
+/** Tells the tests of a second device that the engine's run on (`tests/support/backend.ts`). */
+export const ALSO = "MOONGATE_TEST_ALSO";
 
 /** What a run of `deno test` came to. */
 export interface Tally {
@@ -60,8 +69,16 @@ export const total = (tallies: readonly Tally[]): Tally => ({
 export const runsAlone = (source: string): boolean =>
   /\bDeno\.(chdir|memoryUsage|env\.set)\(/.test(source);
 
+/** The text of a test file with that of the support files that it imports: what those do, it does. */
+async function withSupport(path: string): Promise<string> {
+  const source = await Deno.readTextFile(path);
+  const support = [...source.matchAll(/ from "\.\/(support\/[a-z_]+\.ts)";$/gm)];
+  const texts = support.map(([, file]) => Deno.readTextFile(path.replace(/[^/]*$/, file)));
+  return [source, ...await Promise.all(texts)].join("\n");
+}
+
 /** All test files: those that may run side by side, and those that may not. */
-async function testFiles(folder: string): Promise<{ together: string[]; alone: string[] }> {
+export async function testFiles(folder: string): Promise<{ together: string[]; alone: string[] }> {
   const found = { together: [] as string[], alone: [] as string[] };
   const names: string[] = [];
   for await (const { name } of Deno.readDir(folder)) {
@@ -69,7 +86,7 @@ async function testFiles(folder: string): Promise<{ together: string[]; alone: s
   }
   for (const name of names.sort()) {
     const path = `${folder}/${name}`;
-    found[runsAlone(await Deno.readTextFile(path)) ? "alone" : "together"].push(path);
+    found[runsAlone(await withSupport(path)) ? "alone" : "together"].push(path);
   }
   return found;
 }
@@ -77,10 +94,37 @@ async function testFiles(folder: string): Promise<{ together: string[]; alone: s
 /** As many files at a time as there are cores, but not more devices and memory than most machines have. */
 const JOBS = String(Math.min(4, navigator.hardwareConcurrency));
 
-async function run(args: readonly string[]): Promise<{ tally?: Tally; code: number }> {
+/** The devices of this run as variables for its tests, and what is to be said of them at the end. */
+export interface Devices {
+  readonly env: Readonly<Record<string, string>>;
+  readonly remark?: string;
+}
+
+/**
+ * Which devices the tests run on.
+ *
+ * @param only what `MOONGATE_DEVICE` says
+ * @param answers whether an adapter of WebGPU does; not asked where one device was chosen
+ */
+export async function devices(
+  only: string | undefined,
+  answers: () => Promise<boolean>,
+): Promise<Devices> {
+  if (only) return { env: {}, remark: `on one device: ${VARIABLES.device}=${only}` };
+  const env = { [VARIABLES.device]: "cpu" };
+  if (await answers()) return { env: { ...env, [ALSO]: "webgpu" } };
+  const remark =
+    "no adapter of WebGPU answers: the engine's tests ran on the CPU device, and were left out on WebGPU. " +
+    INSTALL;
+  return { env, remark };
+}
+
+type Ran = { tally?: Tally; code: number };
+
+async function run(args: readonly string[], env: Devices["env"]): Promise<Ran> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", ...args],
-    env: Deno.env.has("DENO_JOBS") ? {} : { DENO_JOBS: JOBS },
+    env: { ...env, ...Deno.env.has("DENO_JOBS") ? {} : { DENO_JOBS: JOBS } },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -104,17 +148,20 @@ function isPath(arg: string): boolean {
 
 if (import.meta.main) {
   Deno.addSignalListener("SIGINT", () => {});
-  const runs: { tally?: Tally; code: number }[] = [];
-  if (Deno.args.some((arg) => !arg.startsWith("-") && isPath(arg))) runs.push(await run(Deno.args));
-  else {
+  const { env, remark } = await devices(Deno.env.get(VARIABLES.device), adapterAnswers);
+  const runs: Ran[] = [];
+  if (Deno.args.some((arg) => !arg.startsWith("-") && isPath(arg))) {
+    runs.push(await run(Deno.args, env));
+  } else {
     const { together, alone } = await testFiles("tests");
-    runs.push(await run(["--parallel", ...Deno.args, ...together]));
-    runs.push(await run([...Deno.args, ...alone]));
+    runs.push(await run(["--parallel", ...Deno.args, ...together], env));
+    runs.push(await run([...Deno.args, ...alone], env));
   }
   const tallies = runs.flatMap((r) => r.tally ?? []);
   const lost = tallies.length < runs.length;
   if (lost) console.log("\ndeno test ended before it could count (see the error above)");
   const code = runs.find((r) => r.code !== 0)?.code ?? 0;
+  if (remark !== undefined) console.log(remark);
   console.log(closingLine(lost ? undefined : total(tallies), code));
   Deno.exit(code);
 }

@@ -1,13 +1,14 @@
 /**
- * Runs `deno <arguments>` with a GPU adapter that answers.
+ * Runs `deno <arguments>` with an adapter of WebGPU that answers; without arguments, only sees to it that one does.
  *
- * Why: on a fresh Linux machine there is often no Vulkan driver at all, and then every test and the demo would fail
- * for the same uninteresting reason. So the tasks go through this launcher: it asks for an adapter in a child process
- * (drivers are looked up once per process, so an installation is only seen by a new one), and where none answers it
- * installs Mesa's drivers, the software one among them, if it may, or says in one line what is missing.
+ * Why: on a fresh Linux machine there is often no Vulkan driver at all, and what exercises real WebGPU would fail for the
+ * same uninteresting reason. Nothing else goes through here: the CPU device needs no driver. It asks for an adapter in a
+ * child process (drivers are looked up once per process, so an installation is only seen by a new one), and where none
+ * answers it installs Mesa's drivers, the software one among them, if it may, or says in one line what is missing.
  *
- * Usage: `deno run -A tools/vulkan.ts run -A cli.ts demo`
+ * Usage: `deno run -A tools/vulkan.ts run -A tools/test.ts`
  */
+import { INSTALL } from "../device/choice.ts";
 
 const ask = `
   const adapter = await navigator.gpu?.requestAdapter();
@@ -23,10 +24,11 @@ function environment(): Record<string, string> {
   return env;
 }
 
-async function adapterAnswers(env: Record<string, string>): Promise<boolean> {
+/** Whether an adapter of WebGPU answers a new process. */
+export async function adapterAnswers(): Promise<boolean> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["eval", "--no-lock", "--no-config", ask],
-    env,
+    env: environment(),
     stdout: "null",
     stderr: "null",
   });
@@ -45,7 +47,7 @@ function mayInstall(): boolean {
 
 async function install(): Promise<boolean> {
   console.error(
-    "no GPU adapter answers: installing mesa-vulkan-drivers (a Vulkan driver) by apt-get",
+    "no adapter of WebGPU answers: installing mesa-vulkan-drivers (a Vulkan driver) by apt-get",
   );
   const quiet = { DEBIAN_FRONTEND: "noninteractive" };
   const apt = async (...args: string[]): Promise<boolean> => {
@@ -66,30 +68,22 @@ async function install(): Promise<boolean> {
   }
 }
 
-function whatIsMissing(): string {
-  switch (Deno.build.os) {
-    case "linux":
-      return "no GPU adapter answers: install a Vulkan driver (Debian, Ubuntu: apt-get install " +
-        "mesa-vulkan-drivers; Fedora: dnf install mesa-vulkan-drivers; or your GPU vendor's)";
-    case "darwin":
-      return "no GPU adapter answers: Metal is needed (macOS 10.13 or later, not in a virtual machine without one)";
-    default:
-      return "no GPU adapter answers: install your GPU vendor's driver (DirectX 12 or Vulkan)";
-  }
-}
-
 if (import.meta.main) {
-  const env = environment();
-  if (!await adapterAnswers(env)) {
+  if (!await adapterAnswers()) {
     const installed = mayInstall() && await install();
-    if (!installed || !await adapterAnswers(env)) {
-      console.error(whatIsMissing());
+    if (!installed || !await adapterAnswers()) {
+      console.error(`no adapter of WebGPU answers. ${INSTALL}`);
       Deno.exit(1);
     }
   }
+  if (Deno.args.length) Deno.exit(await run());
+}
+
+/** Runs Deno with this command's arguments; its exit code. */
+async function run(): Promise<number> {
   // Ctrl-C reaches the whole process group; this one must outlive the child to hand on its exit code.
   Deno.addSignalListener("SIGINT", () => {});
-  const child = new Deno.Command(Deno.execPath(), { args: Deno.args, env }).spawn();
+  const child = new Deno.Command(Deno.execPath(), { args: Deno.args, env: environment() }).spawn();
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => child.kill("SIGTERM"));
-  Deno.exit((await child.status).code);
+  return (await child.status).code;
 }

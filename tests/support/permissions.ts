@@ -1,7 +1,12 @@
 /** Running a verb as its users may: in a process of its own with the permissions that it says it needs, and no others. */
 import { needs } from "../../cli/main.ts";
+import { VARIABLES } from "../../device/environment.ts";
 
 const NEEDS = needs();
+/** Verbs that compute. */
+export const COMPUTING = new Set(
+  "train generate edit attention merge evaluate verify demo doctor".split(" "),
+);
 const CLI = new URL("../../cli.ts", import.meta.url).pathname;
 
 /** Which paths the places of a verb's needs stand for in one run; those that are not given are left out. */
@@ -31,14 +36,20 @@ export interface Ran {
   readonly err: string;
 }
 
-/** Runs `moongate <args>` with just these flags. */
+/** The device of this run, for a verb that takes one: it may not read the variable that the tests go by. */
+function deviceFlag([verb]: readonly string[]): string[] {
+  const device = Deno.env.get(VARIABLES.device);
+  return device && COMPUTING.has(verb) ? ["--device", device] : [];
+}
+
+/** Runs `moongate <args>` with just these flags, on the device that the tests run on. */
 export async function runWith(
   flags: readonly string[],
   args: readonly string[],
   cwd?: string,
 ): Promise<Ran> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--no-check", ...flags, CLI, ...args],
+    args: ["run", "--quiet", "--no-check", ...flags, CLI, ...args, ...deviceFlag(args)],
     cwd,
     env: plainEnvironment(),
     clearEnv: true,

@@ -1,0 +1,8 @@
+/** Which device tests run on: `tools/test.ts` says so, or whoever runs them may leave one of the two. */
+import type { Backend } from "../../device/adapter.ts";
+import { ALSO } from "../../tools/test.ts";
+
+/** The one device that is left to the tests; undefined where the engine's tests run on both. */
+export const onlyBackend = Deno.env.get(ALSO)
+  ? undefined
+  : (Deno.env.get("MOONGATE_DEVICE") || undefined) as Backend | undefined;
