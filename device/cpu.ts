@@ -24,10 +24,8 @@ export async function openCpu(options: CpuOptions): Promise<Device> {
   const { limits, features, threads } = cpu;
   const f16 = options.f16 ?? true;
   const profile: AdapterProfile = {
-    software: true,
     cpu: true,
     f16,
-    subgroups: false,
     workgroupStorage: limits.maxComputeWorkgroupStorageSize,
     maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
     maxBinding: limits.maxStorageBufferBindingSize,
