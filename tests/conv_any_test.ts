@@ -1,4 +1,4 @@
-/** Convolution with two strides, dilation and groups, in one to three dimensions and transposed, on both kinds of adapter. */
+/** Convolution with two strides, dilation and groups, in one to three dimensions and transposed. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { DType } from "../tensor/dtype.ts";
 import { ShapeError } from "../tensor/shape.ts";
