@@ -22,10 +22,8 @@ import { bytes, bytesNeeded } from "../numerics/quantities.ts";
 
 /** The limits of NVIDIA's Vulkan driver as Deno reports them. */
 export const GPU: AdapterProfile = {
-  software: false,
+  cpu: false,
   f16: true,
-  subgroups: true,
-  subgroupSize: 32,
   workgroupStorage: 49152,
   maxInvocations: 1024,
   maxBinding: 2147483644,

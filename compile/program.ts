@@ -20,10 +20,10 @@ import { asked, bindingSize, DispatchSizes, kernelsOf, rootOf } from "./kernels.
 export type Argument = DeviceStorage | HostArray;
 
 /**
- * Dispatches per submit: a GPU starts on the first while the rest are encoded. A software adapter executes on this CPU,
- * and its driver makes every further submit wait for the one before.
+ * Dispatches per submit: a GPU starts on the first while the rest are encoded. The CPU device's threads are woken once
+ * for each.
  */
-const perSubmit = (software: boolean) => software ? Infinity : 200;
+const perSubmit = (cpu: boolean) => cpu ? Infinity : 200;
 const ALIGN = 256;
 
 interface Range {
@@ -267,7 +267,7 @@ export class Program {
   #encode(): void {
     const { queue } = this.device.gpu;
     const due = this.#due.next(this.#bound, this.#copied);
-    const step = Math.min(perSubmit(this.device.profile.software), Math.max(1, due.length));
+    const step = Math.min(perSubmit(this.device.profile.cpu), Math.max(1, due.length));
     for (let i = 0; i < due.length; i += step) {
       const encoder = this.device.gpu.createCommandEncoder();
       const pass = encoder.beginComputePass();

@@ -4,15 +4,7 @@
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import { sizeOf, stridesOf } from "../tensor/shape.ts";
-import {
-  assertIterations,
-  number,
-  perItem,
-  size,
-  storageType,
-  sumLoop,
-  sumTurns,
-} from "../tensor/kernel.ts";
+import { number, perItem, size, storageType, sumLoop } from "../tensor/kernel.ts";
 import { arithmetic, BufferNames, chooseScalars, Emitter, innermost, vector } from "./emit.ts";
 import { joinExtreme } from "../ops/elementwise/nan.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -63,7 +55,6 @@ export function reduceKernel(
     ? Math.min(Math.ceil(steps / 64), Math.max(2, Math.ceil(16384 / lanes)), 4096)
     : 1;
   const per = Math.ceil(steps / chunks);
-  assertIterations(`${op} over ${length} elements`, sumTurns(per));
 
   const t = arithmetic(output.dtype);
   const type = vector(t, width);

@@ -12,8 +12,6 @@ export { requestAdapter } from "./choice.ts";
 
 /** Options of {@linkcode gpu}. */
 export interface GpuOptions extends CpuOptions, WantedDevice {
-  /** Use kernels as on a GPU (`false`) or as on a software adapter (`true`) whatever the adapter is. For tests. */
-  readonly software?: boolean;
   /** Whether shaders may use f16 where the adapter can (default), or not even then. For tests. */
   readonly f16?: boolean;
   /** Hears how far the kernels of a program are compiled, before it runs for the first time. */
@@ -44,7 +42,6 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
   expectOptions("gpu", 0, options, {
     backend: "any",
     hardware: "true or false",
-    software: "true or false",
     f16: "true or false",
     onCompile: "function",
     threads: "number",
@@ -71,37 +68,22 @@ async function openAdapter(
   const f16 = (options.f16 ?? true) && adapter.features.has("shader-f16");
   const timestamps = adapter.features.has("timestamp-query");
   const requiredLimits = Object.fromEntries(LIMITS.map((k) => [k, limits[k]]));
-  const wanted = [...(f16 ? ["shader-f16"] : []), ...(timestamps ? ["timestamp-query"] : [])];
-  const open = (features: string[]) =>
-    adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
-  let features = wanted;
+  const features = [...(f16 ? ["shader-f16"] : []), ...(timestamps ? ["timestamp-query"] : [])];
   let device: GPUDevice;
   try {
-    // Deno offers subgroups without listing them, so asking is the only way to know.
-    device = await open(features = [...wanted, "subgroups"]);
-  } catch {
-    try {
-      const again = await requestAdapter();
-      if (!again) throw new Error("it went away");
-      features = wanted;
-      device = await again.requestDevice({
-        requiredFeatures: wanted as GPUFeatureName[],
-        requiredLimits,
-      });
-    } catch (error) {
-      throw new AdapterError(
-        `${nameOf(info)} does not open: ${
-          (error as Error).message
-        }. Update its driver, or ${ON_CPU}`,
-        { cause: error },
-      );
-    }
+    device = await adapter.requestDevice({
+      requiredFeatures: features as GPUFeatureName[],
+      requiredLimits,
+    });
+  } catch (error) {
+    throw new AdapterError(
+      `${nameOf(info)} does not open: ${(error as Error).message}. Update its driver, or ${ON_CPU}`,
+      { cause: error },
+    );
   }
   const profile: AdapterProfile = {
-    software: options.software ?? software,
+    cpu: false,
     f16,
-    subgroups: features.includes("subgroups"),
-    subgroupSize: info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : undefined,
     workgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     maxBinding: device.limits.maxStorageBufferBindingSize,

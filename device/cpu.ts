@@ -27,10 +27,8 @@ export async function openCpu(options: CpuOptions, why: string): Promise<Device>
   const { limits, features } = cpu;
   const f16 = options.f16 ?? true;
   const profile: AdapterProfile = {
-    software: true,
     cpu: true,
     f16,
-    subgroups: false,
     workgroupStorage: limits.maxComputeWorkgroupStorageSize,
     maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
     maxBinding: limits.maxStorageBufferBindingSize,

@@ -1,12 +1,7 @@
-/**
- * Compiled kernels, one per distinct WGSL text, created under error scopes so that no failure is silent.
- *
- * A driver compiles when a pipeline is created, or (Mesa's software ones) not before its first dispatch. Here both
- * happen at creation: the first step of a program then takes as long as the others, and compiling can be shown.
- */
+/** Compiled kernels, one per distinct WGSL text, created under error scopes so that no failure is silent. */
 import type { Guard } from "./guard.ts";
 import { Health } from "./health.ts";
-import { BufferUsage, COMPUTE_STAGE } from "./usage.ts";
+import { COMPUTE_STAGE } from "./usage.ts";
 
 /** A pipeline and the layout its bind groups must have. */
 export interface Pipeline {
@@ -81,8 +76,6 @@ export class Pipelines {
       this.#known.set(code, this.#compile(kernel));
       done++;
     }
-    // Those drivers hold a submit back until the one before is done: this one waits for the last kernel.
-    if (fresh.size && this.device.profile.software) this.device.gpu.queue.submit([]);
     return kernels.map(({ code }) => this.#known.get(code)!);
   }
 
@@ -94,7 +87,7 @@ export class Pipelines {
 
   #compile({ code, access, label, use }: Kernel): Pipeline {
     const health = new Health();
-    const { gpu, profile } = this.device;
+    const { gpu } = this.device;
     const layout = this.#layout(access);
     const pipeline = this.device.guarded(`compiling kernel "${label}"`, () => {
       const module = gpu.createShaderModule({ label, code });
@@ -106,33 +99,7 @@ export class Pipelines {
       };
       return gpu.createComputePipeline(wanted);
     }, health);
-    const made = { pipeline, layout: layout.group, health };
-    if (profile.software && !profile.cpu) this.#use(made, access.length);
-    return made;
-  }
-
-  /**
-   * A dispatch of no workgroups: nothing is computed, and a driver that waits for the first use compiles now. Whether it
-   * is answered with an error is no one's concern, the program's own dispatches will tell.
-   */
-  #use({ pipeline, layout }: Pipeline, bindings: number): void {
-    const { gpu } = this.device;
-    gpu.pushErrorScope("validation");
-    const buffers = Array.from(
-      { length: bindings },
-      () => gpu.createBuffer({ size: SOME, usage: BufferUsage.STORAGE | BufferUsage.UNIFORM }),
-    );
-    const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
-    const group = gpu.createBindGroup({ layout, entries });
-    const encoder = gpu.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, group);
-    pass.dispatchWorkgroups(0);
-    pass.end();
-    gpu.queue.submit([encoder.finish()]);
-    buffers.forEach((buffer) => buffer.destroy());
-    gpu.popErrorScope().catch(() => {});
+    return { pipeline, layout: layout.group, health };
   }
 
   #layout(access: readonly Access[]) {
@@ -154,6 +121,3 @@ export class Pipelines {
     return made;
   }
 }
-
-/** Bytes of a buffer that is bound and never looked at. */
-const SOME = 256;

@@ -24,7 +24,7 @@ import { attentionGradVjp } from "./attention/second.ts";
 import { flashFits, flashForward, flashGrad } from "./attention/flash.ts";
 import { streamingForward, streamingGrad } from "./attention/streaming.ts";
 import { maskedAttention } from "./attention/masked.ts";
-import { batchedFits, batchedForward, batchedGrad } from "./attention/batched.ts";
+import { cpuForward, cpuGrad, scoresFit } from "./attention/cpu.ts";
 
 /** Rows are query positions in the order of the result, so the log-sum-exp has its shape without the last axis. */
 const attentionOp = defineOp<AttentionAttrs>({
@@ -66,19 +66,17 @@ const attentionGradOp = defineOp<AttentionGradAttrs>({
 
 function buildForward(ctx: KernelContext<AttentionAttrs>): KernelPlan {
   const p = problemOf("attention", ctx.inputs, ctx.attrs);
-  if (ctx.profile.software) {
-    return batchedFits(p, ctx.profile) ? batchedForward(p, ctx) : streamingForward(p, ctx);
-  }
-  if (flashFits(p, ["forward"], ctx)) return flashForward(p, ctx);
+  if (ctx.profile.cpu && scoresFit(p, ctx.profile)) return cpuForward(p, ctx);
+  if (!ctx.profile.cpu && flashFits(p, ["forward"], ctx)) return flashForward(p, ctx);
   return streamingForward(p, ctx);
 }
 
 function buildGrad(ctx: KernelContext<AttentionGradAttrs>): KernelPlan {
   const p = problemOf("attentionGrad", ctx.inputs, ctx.attrs);
-  if (ctx.profile.software) {
-    return batchedFits(p, ctx.profile) ? batchedGrad(p, ctx) : streamingGrad(p, ctx);
+  if (ctx.profile.cpu && scoresFit(p, ctx.profile)) return cpuGrad(p, ctx);
+  if (!ctx.profile.cpu && flashFits(p, ["queryGrad", "keyValueGrad"], ctx)) {
+    return flashGrad(p, ctx);
   }
-  if (flashFits(p, ["queryGrad", "keyValueGrad"], ctx)) return flashGrad(p, ctx);
   return streamingGrad(p, ctx);
 }
 

@@ -1,12 +1,11 @@
 /**
  * Kernels that fold each row of a matrix to a few numbers and then map the row with them: layer norm, softmax, their
- * gradients. The author states the folds; this file decides who walks a row. On a software adapter one invocation
- * does, since workgroup memory and barriers are slow there. On a GPU up to 128 lanes share a row, keep their part of
- * it in registers, and exchange sums through workgroup memory, with one barrier for each fold.
+ * gradients. The author states the folds; this file decides who walks a row. On the CPU device one invocation
+ * does. On a GPU up to 128 lanes share a row, keep their part of it in registers, and exchange sums through workgroup
+ * memory, with one barrier for each fold.
  */
 import {
   type AdapterProfile,
-  assertIterations,
   type BufferUse,
   type Dispatch,
   type Epilogue,
@@ -16,7 +15,6 @@ import {
   size,
   storageType,
   sumLoop,
-  sumTurns,
 } from "../tensor/kernel.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { MINUS_INFINITE } from "./elementwise/nan.ts";
@@ -80,11 +78,9 @@ const START = { add: "0.0", max: MINUS_INFINITE } as const;
 /** Lowers a row kernel to one dispatch. */
 export function rowKernel(spec: RowKernel, profile: AdapterProfile): Dispatch {
   const steps = spec.length / rowWidth(spec.length);
-  const passes = spec.phases.length + (spec.map ? 1 : 0);
-  const solo = profile.cpu || (profile.software && steps * passes <= 30_000);
-  const { body, grid } = solo
-    ? soloBody(spec, steps, keepsIn(spec, profile), profile.cpu)
-    : sharedBody(spec, steps, passes);
+  const { body, grid } = profile.cpu
+    ? soloBody(spec, steps, keepsIn(spec))
+    : sharedBody(spec, steps);
   const width = rowWidth(spec.length);
   return {
     label: spec.label,
@@ -164,18 +160,18 @@ function inPairs(parts: readonly string[], join: (a: string, b: string) => strin
   return join(inPairs(parts.slice(0, half), join), inPairs(parts.slice(half), join));
 }
 
-/** The output's name where the last phase's values may wait there for the mapping: only on the CPU, where it is in the cache. */
-function keepsIn({ phases, operands, map, length }: RowKernel, { cpu }: AdapterProfile) {
+/** The output's name where the last phase's values may wait there for the mapping: on the CPU it is in the cache. */
+function keepsIn({ phases, operands, map, length }: RowKernel) {
   const only = map?.epilogue.buffers.length === 1 ? map.epilogue.buffers[0] : undefined;
   const fits = only?.type === rowType(length) && operands.length === 1;
-  return cpu && fits && phases.at(-1)?.costly ? only?.name : undefined;
+  return fits && phases.at(-1)?.costly ? only?.name : undefined;
 }
 
 /** Steps of a row that a turn of a loop takes on the CPU, where the turn itself costs as much as a step. */
 const TOGETHER = 4;
 
 /** One invocation for each row. */
-function soloBody(spec: RowKernel, steps: number, kept: string | undefined, cpu = false) {
+function soloBody(spec: RowKernel, steps: number, kept: string | undefined) {
   const width = rowWidth(spec.length);
   // Few rows still have to occupy every core.
   const workgroup = spec.rows < 1024 ? 8 : 64;
@@ -189,7 +185,7 @@ function soloBody(spec: RowKernel, steps: number, kept: string | undefined, cpu 
     put: (v: readonly string[], k: string) => string,
     phase?: RowPhase,
   ) => {
-    const together = cpu && !phase?.costly && steps % TOGETHER === 0 ? TOGETHER : 1;
+    const together = !phase?.costly && steps % TOGETHER === 0 ? TOGETHER : 1;
     const turn = Array.from({ length: together }, (_, i) => ({
       v: names(spec, together === 1 ? "" : `_${i}`),
       k: i ? `k + ${i}u` : "k",
@@ -230,12 +226,11 @@ function soloBody(spec: RowKernel, steps: number, kept: string | undefined, cpu 
 }
 
 /** Lanes of a workgroup share a row. */
-function sharedBody(spec: RowKernel, steps: number, passes: number) {
+function sharedBody(spec: RowKernel, steps: number) {
   const width = rowWidth(spec.length);
   const lanes = Math.min(WORKGROUP, Math.max(8, 2 ** Math.ceil(Math.log2(steps / 4))));
   const rows = WORKGROUP / lanes;
   const each = Math.ceil(steps / lanes);
-  assertIterations(spec.label, each > REGISTERS ? sumTurns(each) * passes : 0);
   const grid = foldGrid(Math.ceil(spec.rows / rows));
   const ragged = steps % lanes !== 0;
   const guarded = (test: boolean, k: string, body: string) =>

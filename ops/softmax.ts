@@ -32,22 +32,18 @@ function exponentialSum(x: Float64Array, from: number, to: number): [Float64Arra
   return [row, top, row.reduce((a, b) => a + Math.exp(b - top), 0)];
 }
 
-/** A kernel that folds each row of one operand and maps it. */
-function mapRows(
+/** A kernel over the rows of the inputs, which it reads as operands in their order. */
+function overRows(
   label: string,
-  { inputs: [x], profile, epilogue }: KernelContext<undefined>,
-  phases: (length: number) => readonly RowPhase[],
-  value: (x: string) => string,
+  { inputs, profile }: KernelContext<undefined>,
+  part: (length: number) => Partial<RowKernel> & Pick<RowKernel, "phases">,
 ): KernelPlan {
-  const length = lengthOf(x.shape);
+  const [{ shape }] = inputs;
+  const length = lengthOf(shape);
   const spec: RowKernel = {
-    label,
-    rows: sizeOf(x.shape) / length,
-    length,
-    operands: [{ name: "xs", dtype: x.dtype, input: 0 }],
-    buffers: [],
-    phases: phases(length),
-    map: { value: ([x]) => value(x), epilogue },
+    ...{ label, length, rows: sizeOf(shape) / length, buffers: [] },
+    operands: inputs.map(({ dtype }, input) => ({ name: `xs${input}`, dtype, input })),
+    ...part(length),
   };
   return { dispatches: [rowKernel(spec, profile)] };
 }
@@ -83,12 +79,10 @@ const softmaxOp: Op<undefined> = defineOp<undefined>({
     kind: "kernel",
     epilogue: true,
     build: (ctx) =>
-      mapRows(
-        "softmax",
-        ctx,
-        (length) => [maximum, { ...exponentials(length), then: "let share = 1.0 / total;" }],
-        (e) => `${e} * share`,
-      ),
+      overRows("softmax", ctx, (length) => ({
+        phases: [maximum, { ...exponentials(length), then: "let share = 1.0 / total;" }],
+        map: { value: ([e]) => `${e} * share`, epilogue: ctx.epilogue },
+      })),
   },
 });
 
@@ -120,31 +114,14 @@ const softmaxGradOp: Op<undefined> = defineOp<undefined>({
   lowering: {
     kind: "kernel",
     epilogue: true,
-    build({ inputs: [y, g], profile, epilogue }) {
-      const length = lengthOf(y.shape);
-      const spec = {
-        label: "softmaxGrad",
-        rows: sizeOf(y.shape) / length,
-        length,
-        operands: [
-          { name: "ys", dtype: y.dtype, input: 0 },
-          { name: "gs", dtype: g.dtype, input: 1 },
-        ],
-        buffers: [],
-        phases: [{
-          folds: [{
-            name: "inner",
-            join: "add" as const,
-            value: ([y, g]: readonly string[]) => `${y} * ${g}`,
-          }],
-        }],
+    build: (ctx) =>
+      overRows("softmaxGrad", ctx, (length) => ({
+        phases: [{ folds: [{ name: "inner", join: "add", value: ([y, g]) => `${y} * ${g}` }] }],
         map: {
-          value: ([y, g]: readonly string[]) => `${y} * (${g} - ${rowType(length)}(inner))`,
-          epilogue,
+          value: ([y, g]) => `${y} * (${g} - ${rowType(length)}(inner))`,
+          epilogue: ctx.epilogue,
         },
-      };
-      return { dispatches: [rowKernel(spec, profile)] };
-    },
+      })),
   },
 });
 
@@ -170,24 +147,12 @@ const logSumExpOp = defineOp<undefined>({
   lowering: {
     kind: "kernel",
     epilogue: false,
-    build({ inputs: [x], profile }) {
-      const length = lengthOf(x.shape);
-      const spec = {
-        label: "logSumExp",
-        rows: sizeOf(x.shape) / length,
-        length,
-        operands: [{ name: "xs", dtype: x.dtype, input: 0 }],
-        buffers: [{
-          name: "sums",
-          ref: { output: 0 },
-          access: "write" as const,
-          type: "f32",
-        }],
+    build: (ctx) =>
+      overRows("logSumExp", ctx, (length) => ({
+        buffers: [{ name: "sums", ref: { output: 0 }, access: "write", type: "f32" }],
         phases: [finiteMaximum, exponentials(length, "shift")],
         finish: "sums[row] = shift + log(total);",
-      };
-      return { dispatches: [rowKernel(spec, profile)] };
-    },
+      })),
   },
 });
 
@@ -213,16 +178,14 @@ const logSoftmaxOp = defineOp<undefined>({
     kind: "kernel",
     epilogue: true,
     build: (ctx) =>
-      mapRows(
-        "logSoftmax",
-        ctx,
-        (length) => [maximum, {
+      overRows("logSoftmax", ctx, (length) => ({
+        phases: [maximum, {
           update: ([x]) => [`${x} - ${rowType(length)}(top)`],
           folds: [{ name: "total", join: "add", value: ([x]) => `exp(${x})` }],
           then: "let share = log(total);",
         }],
-        (x) => `${x} - share`,
-      ),
+        map: { value: ([x]) => `${x} - share`, epilogue: ctx.epilogue },
+      })),
   },
 });
 

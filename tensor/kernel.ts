@@ -11,16 +11,10 @@ export { realSize, size } from "./sizes.ts";
 
 /** The facts about an adapter that choose kernels. */
 export interface AdapterProfile {
-  /** A CPU pretending to be a GPU: no real workgroup memory, few lanes, 65,535 loop iterations per invocation. */
-  readonly software: boolean;
-  /** Our own CPU device: no workgroup memory, no barriers, no lanes, one invocation after the other, vectors of four. */
-  readonly cpu?: boolean;
+  /** Our own CPU device: no workgroup memory, no barriers, one invocation after the other, vectors of four. */
+  readonly cpu: boolean;
   /** Whether shaders may use f16; where not, it is stored all the same, and read as halves of words. */
   readonly f16: boolean;
-  /** Whether shaders may use subgroup operations. */
-  readonly subgroups: boolean;
-  /** Invocations in a subgroup, where it is the same for every kernel. */
-  readonly subgroupSize?: number;
   /** Bytes of workgroup memory. */
   readonly workgroupStorage: number;
   /** Most invocations of a workgroup. */
@@ -115,18 +109,6 @@ export interface KernelContext<A> {
   readonly keeps: Keeps;
 }
 
-/** Largest trip count that one invocation may reach on a software adapter (its driver stops silently at 65,535). */
-export const MAX_ITERATIONS = 60_000;
-
-/** Throws if an invocation would exceed {@linkcode MAX_ITERATIONS}; kernels assert their known trip counts. */
-export function assertIterations(label: string, iterations: number): void {
-  if (iterations > MAX_ITERATIONS) {
-    throw new Error(
-      `${label}: ${iterations} loop iterations in one invocation, more than ${MAX_ITERATIONS}`,
-    );
-  }
-}
-
 /** Storage type of a buffer read or written in vectors of `width`. */
 export function storageType(dtype: string, width: 1 | 4): string {
   return width === 4 ? `vec4<${dtype}>` : dtype;
@@ -198,9 +180,6 @@ export function sumLoop(
   }
   return body;
 }
-
-/** Turns of all the loops that {@linkcode sumLoop} makes, for {@linkcode assertIterations}. */
-export const sumTurns = (most: number): number => Math.ceil(most * RADIX / (RADIX - 1)) + 8;
 
 /** A number of any type of arithmetic as WGSL source that keeps every bit of it. */
 export function number(value: number, type: "f32" | "i32" | "u32"): string {

@@ -20,20 +20,17 @@ const ADAPTERS: Readonly<Record<string, AdapterProfile>> = {
   },
   "Intel": {
     ...NVIDIA,
-    subgroupSize: undefined,
     workgroupStorage: 32 * KiB,
     maxBinding: GiB - 4,
     maxBuffer: GiB,
   },
   "AMD": {
     ...NVIDIA,
-    subgroupSize: undefined,
     workgroupStorage: 64 * KiB,
     maxBuffer: 2 * GiB - 1,
   },
   "AMD without resizable BAR": {
     ...NVIDIA,
-    subgroupSize: undefined,
     workgroupStorage: 64 * KiB,
     maxBinding: 240 * MiB,
     maxBuffer: 240 * MiB,
@@ -41,8 +38,6 @@ const ADAPTERS: Readonly<Record<string, AdapterProfile>> = {
   "a phone with Android": {
     ...NVIDIA,
     f16: false,
-    subgroups: false,
-    subgroupSize: undefined,
     workgroupStorage: 16 * KiB,
     maxInvocations: 256,
     maxStorageBuffers: 8,
@@ -52,8 +47,6 @@ const ADAPTERS: Readonly<Record<string, AdapterProfile>> = {
   "what every WebGPU has, but for the size of buffers": {
     ...NVIDIA,
     f16: false,
-    subgroups: false,
-    subgroupSize: undefined,
     workgroupStorage: 16 * KiB,
     maxInvocations: 256,
     maxStorageBuffers: 8,
@@ -89,7 +82,6 @@ function tooMuch(one: ModelCase): string[] {
     asks("workgroups along an axis", Math.max(...grid), 65_535);
     asks("numbers in a uniform binding", sizes?.length ?? 0, 64);
     if (!profile.f16 && /\bf16\b/.test(code)) found.add(`${where}: f16`);
-    if (!profile.subgroups && /subgroup/.test(code)) found.add(`${where}: subgroups`);
     for (const { window, memory } of bindings) {
       asks("bytes of a binding", window?.bytes ?? bytesOf(memory), profile.maxBinding);
     }

@@ -11,7 +11,7 @@ import { expand } from "../ops/broadcast.ts";
 import { slice } from "../ops/movement.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { assertNear, goldenParams, goldenTensor, openGolden, toNHWC } from "./models_golden.ts";
-import { deviceAs } from "./support/check.ts";
+import { testDevice } from "./support/check.ts";
 
 const model = await openGolden("unet_conv");
 const gold = await openGolden("attention");
@@ -35,7 +35,7 @@ Deno.test("a hook sees the probabilities that diffusers' processors see, in ever
   const names = [...gold.names("self.").map((n) => `self.${n}`)];
   names.push(...gold.names("cross.").map((n) => `cross.${n}`));
   assertEquals([...seen.keys()].toSorted(), names.toSorted());
-  const device = await deviceAs(true);
+  const device = await testDevice();
   const results = [y, ...names.map((n) => seen.get(n)!)];
   const exact = interpret(results), made = evaluate(device, results);
   const { shape, data } = model.get("out.y");

@@ -16,7 +16,8 @@ import { attention } from "../ops/attention.ts";
 import { chooseTiling } from "../ops/attention/tiles.ts";
 import { evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
-import { checkOp, deviceAs, randomValues, relativeError, uniform } from "./support/check.ts";
+import { checkOp, randomValues, relativeError, uniform } from "./support/check.ts";
+import { onDevice, test } from "./support/devices.ts";
 
 function specs(
   B: number,
@@ -29,11 +30,9 @@ function specs(
   return [T, S, S].map((n, i) => ({ shape: [B, n, H, D], dtype: types[i] }));
 }
 
-/** The shared device with kernels chosen as if its adapter were another. */
-async function deviceLike(software: boolean, changes: Partial<AdapterProfile>): Promise<Device> {
-  const device = await deviceAs(software);
-  return new Device(device.gpu, { ...device.profile, ...changes }, device.facts);
-}
+/** A device with kernels chosen as if its adapter were another. */
+const deviceLike = ({ gpu, profile, facts }: Device, changes: Partial<AdapterProfile>): Device =>
+  new Device(gpu, { ...profile, ...changes }, facts);
 
 /** Result and all gradients of attention in one program, against float64. */
 async function check(
@@ -67,72 +66,63 @@ const sizes = fc.record({
   seed: fc.integer({ min: 1, max: 1e6 }),
 });
 
-for (const software of [true, false]) {
-  const kind = software ? "a software adapter" : "a GPU";
-  Deno.test(`attention and its gradients equal their definition at any sizes, with the kernels for ${kind}`, async () => {
-    const device = await deviceAs(software);
-    await fc.assert(
-      fc.asyncProperty(sizes, async ({ B, T, S, H, D, causal, seed }) => {
-        await check(device, specs(B, T, S, H, D), causal, seed);
-      }),
-      { numRuns: software ? 6 : 4, seed: 11 },
-    );
-  });
-
-  Deno.test(`gradients of attention in the middle of a graph, one by one, with the kernels for ${kind}`, async () => {
-    const device = await deviceAs(software);
-    await checkOp(specs(2, 9, 6, 2, 8), (q, k, v) => attention(q, k, v), { device });
-  });
-
-  Deno.test(`attention takes any mixture of f16 and f32 storage, with the kernels for ${kind}`, async () => {
-    const device = await deviceAs(software);
-    if (!device.profile.f16) return;
-    for (const types of [["f32", "f16", "f16"], ["f16", "f32", "f32"]] as DType[][]) {
-      await check(device, specs(1, 9, 6, 2, 8, types), false, 5, 4e-3);
-    }
-    // Odd widths are streamed, by the same kernels on every adapter.
-    if (software) await check(device, specs(1, 5, 6, 2, 3, ["f16", "f16", "f16"]), true, 5, 4e-3);
-  });
-
-  Deno.test(`attention of one tensor with itself reads it once, with the kernels for ${kind}`, async () => {
-    const device = await deviceAs(software);
-    await checkOp([specs(1, 12, 1, 2, 8)[0]], (x) => attention(x, x, x, { causal: true }), {
-      device,
-    });
-  });
-
-  Deno.test(`attention does not overflow at large scores, with the kernels for ${kind}`, async () => {
-    const device = await deviceAs(software);
-    // Scores reach ±400 (exp overflows at 88); their own rounding, about 400·2⁻²⁴, bounds what can be asked.
-    await checkOp(specs(1, 33, 37, 1, 16), (q, k, v) => attention(q, k, v, { scale: 80 }), {
-      device,
-      tolerance: 2e-4,
-      forwardOnly: true,
-    });
-  });
-}
-
-Deno.test("the GPU kernels are right at the widths of Stable Diffusion, with several tiles and several chunks", async () => {
-  const { profile, facts } = await deviceAs(false);
-  const cases: [kib: number, D: number, T: number, S: number, causal: boolean][] = [
-    [48, 40, 70, 45, false],
-    [32, 40, 50, 50, true],
-    [48, 160, 20, 32, false],
-    [48, 512, 18, 33, false],
-    [16, 36, 16, 16, false],
-  ];
-  for (const [kib, D, T, S, causal] of cases) {
-    // Mesa's software adapter runs kernels with more workgroup memory than it admits to.
-    if (profile.workgroupStorage < kib << 10 && !facts.description.includes("llvmpipe")) continue;
-    const device = await deviceLike(false, { workgroupStorage: kib << 10 });
-    await check(device, specs(1, T, S, 1, D), causal, D);
-  }
+test("attention and its gradients equal their definition at any sizes", async (device) => {
+  await fc.assert(
+    fc.asyncProperty(sizes, async ({ B, T, S, H, D, causal, seed }) => {
+      await check(device, specs(B, T, S, H, D), causal, seed);
+    }),
+    { numRuns: device.profile.cpu ? 30 : 4, seed: 11 },
+  );
 });
 
-Deno.test("the streaming kernels are right at wide rows, for which one invocation takes only a part", async () => {
-  // The scores, 6400 bytes, may not be written out; the operands, 4480 bytes, may.
-  const device = await deviceLike(true, { maxBinding: 5000 });
-  await check(device, specs(1, 40, 38, 1, 28), false);
+test("gradients of attention in the middle of a graph, one by one", async (device) => {
+  await checkOp(specs(2, 9, 6, 2, 8), (q, k, v) => attention(q, k, v), { device });
+});
+
+test("attention takes any mixture of f16 and f32 storage", async (device) => {
+  if (!device.profile.f16) return;
+  for (const types of [["f32", "f16", "f16"], ["f16", "f32", "f32"]] as DType[][]) {
+    await check(device, specs(1, 9, 6, 2, 8, types), false, 5, 4e-3);
+  }
+  await check(device, specs(1, 5, 6, 2, 3, ["f16", "f16", "f16"]), true, 5, 4e-3);
+});
+
+test("attention of one tensor with itself reads it once", async (device) => {
+  const self = (x: Tensor) => attention(x, x, x, { causal: true });
+  await checkOp([specs(1, 12, 1, 2, 8)[0]], self, { device });
+});
+
+test("attention does not overflow at large scores", async (device) => {
+  // Scores reach ±400 (exp overflows at 88); their own rounding, about 400·2⁻²⁴, bounds what can be asked.
+  const large = (q: Tensor, k: Tensor, v: Tensor) => attention(q, k, v, { scale: 80 });
+  await checkOp(specs(1, 33, 37, 1, 16), large, { device, tolerance: 2e-4, forwardOnly: true });
+});
+
+onDevice(
+  "webgpu",
+  "the kernels for GPUs are right at the widths of Stable Diffusion, with several tiles and several chunks",
+  async (full) => {
+    const { profile, facts } = full;
+    const cases: [kib: number, D: number, T: number, S: number, causal: boolean][] = [
+      [48, 40, 70, 45, false],
+      [32, 40, 50, 50, true],
+      [48, 160, 20, 32, false],
+      [48, 512, 18, 33, false],
+      [16, 36, 16, 16, false],
+    ];
+    for (const [kib, D, T, S, causal] of cases) {
+      // Mesa's software adapter runs kernels with more workgroup memory than it admits to.
+      if (profile.workgroupStorage < kib << 10 && !facts.description.includes("llvmpipe")) continue;
+      const device = deviceLike(full, { workgroupStorage: kib << 10 });
+      await check(device, specs(1, T, S, 1, D), causal, D);
+    }
+  },
+);
+
+test("the streaming kernels are right at wide rows, for which one invocation takes only a part", async (full) => {
+  // Of wide rows of vectors the CPU may write out the operands, 4480 bytes, but not the scores, 6400 bytes.
+  const device = deviceLike(full, { maxBinding: 5000 });
+  if (device.profile.cpu) await check(device, specs(1, 40, 38, 1, 28), false);
   await check(device, specs(1, 10, 9, 1, 11), true);
 });
 
@@ -166,22 +156,16 @@ Deno.test("only wanted gradients of attention are computed", () => {
   assertEquals(gradsOf([v]), ["v"]);
 });
 
-Deno.test("of long sequences no scores are stored on a GPU, and at most one head's at a time on a software adapter", async () => {
+test("of long sequences no scores are stored on a GPU, and at most one head's at a time on the CPU", ({ profile }) => {
   const T = 4096;
-  for (const software of [true, false]) {
-    const { profile } = await deviceAs(software);
-    const [q, k, v] = leaves(...specs(1, T, T, 8, 40));
-    const grads = vjp([[mean(square(attention(q, k, v))), input({ shape: [], dtype: "f32" }, 3)]], [
-      q,
-      k,
-      v,
-    ]);
-    const { memory } = blueprint(grads.map((g) => g!), [], { profile });
-    const total = memory.slabs.reduce((a, b) => a + b, 0);
-    // Ten activations, and in the backward pass weights and scores: 64 MB for each head that is there at a time.
-    const scores = software ? 2 * 4 * T * T : 0;
-    assert(total < 10 * 4 * T * 8 * 40 + scores, `${total} bytes are planned`);
-  }
+  const [q, k, v] = leaves(...specs(1, T, T, 8, 40));
+  const loss = mean(square(attention(q, k, v)));
+  const grads = vjp([[loss, input({ shape: [], dtype: "f32" }, 3)]], [q, k, v]);
+  const { memory } = blueprint(grads.map((g) => g!), [], { profile });
+  const total = memory.slabs.reduce((a, b) => a + b, 0);
+  // Ten activations, and in the backward pass weights and scores: 64 MB for each head that is there at a time.
+  const scores = profile.cpu ? 2 * 4 * T * T : 0;
+  assert(total < 10 * 4 * T * 8 * 40 + scores, `${total} bytes are planned`);
 });
 
 Deno.test("attention says what is wrong with shapes", () => {
@@ -196,14 +180,18 @@ Deno.test("attention says what is wrong with shapes", () => {
   assertThrows(() => attention(sum(q), k, v), ShapeError, "expected q [B,T,H,D]");
 });
 
-Deno.test("heads whose scores do not fit together are attended to a few at a time, with the same result", async () => {
-  const s = specs(2, 40, 45, 3, 4);
-  // One head's scores take 7680 bytes, all six 46080.
-  for (const [maxBinding, parts] of [[1 << 20, 1], [16_000, 3], [8_000, 6]]) {
-    const device = await deviceLike(true, { maxBinding });
-    if (parts > 1) await check(device, s, parts === 3);
-    const [q, k, v] = s.map((spec, i) => input(spec, i));
-    const { dispatches } = blueprint([attention(q, k, v)], [], { profile: device.profile });
-    assertEquals(dispatches.filter((d) => d.label === "attention softmax").length, parts);
-  }
-});
+onDevice(
+  "cpu",
+  "heads whose scores do not fit together are attended to a few at a time, with the same result",
+  async (full) => {
+    const s = specs(2, 40, 45, 3, 4);
+    // One head's scores take 7680 bytes, all six 46080.
+    for (const [maxBinding, parts] of [[1 << 20, 1], [16_000, 3], [8_000, 6]]) {
+      const device = deviceLike(full, { maxBinding });
+      if (parts > 1) await check(device, s, parts === 3);
+      const [q, k, v] = s.map((spec, i) => input(spec, i));
+      const { dispatches } = blueprint([attention(q, k, v)], [], { profile: device.profile });
+      assertEquals(dispatches.filter((d) => d.label === "attention softmax").length, parts);
+    }
+  },
+);

@@ -19,7 +19,8 @@ import { input, tensor } from "../ops/leaf.ts";
 import { embedding, replaceRows } from "../ops/embedding/embedding.ts";
 import { ShapeError } from "../tensor/shape.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
-import { relativeError, testDevice, uniform } from "./support/check.ts";
+import { relativeError, uniform } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
 const vector = (n: number, seed: number) =>
   tensor(Float32Array.from({ length: n }, uniform(seed)), [n]);
@@ -100,8 +101,7 @@ Deno.test("what lies inside of a checkpointed function can be differentiated by,
   assertEquals([...interpret([vjp([[y, seed]], [x])[0]!])[0]], [9, 18]);
 });
 
-Deno.test("a checkpointed function gives the same gradient and keeps less", async () => {
-  const device = await testDevice();
+test("a checkpointed function gives the same gradient and keeps less", async (device) => {
   const x = vector(4096, 1);
   const w = vector(4096, 2);
   const run = (wrap: <F extends (x: Tensor) => Tensor>(f: F) => (x: Tensor) => Tensor) =>
@@ -117,8 +117,7 @@ Deno.test("a checkpointed function gives the same gradient and keeps less", asyn
   assert(sums(kept.grads.w) > sums(plain.grads.w), "the backward pass recomputes the block");
 });
 
-Deno.test("AdamW's scale is a factor of one parameter's rate, decay included", async () => {
-  const device = await testDevice();
+test("AdamW's scale is a factor of one parameter's rate, decay included", async (device) => {
   const x = vector(8, 5), g = vector(8, 6);
   const options = { rate: 0.5, decay: 0.1, scale: (path: string) => path === "slow" ? 0.25 : 1 };
   const moved = adamw(adamInit({ fast: x, slow: x }), { fast: g, slow: g }, options);
@@ -129,8 +128,7 @@ Deno.test("AdamW's scale is a factor of one parameter's rate, decay included", a
   assert(relativeError(step(slow), step(fast).map((v) => v / 4)) < 1e-5);
 });
 
-Deno.test("AdamW follows the published update over 30 steps, compiled and donated", async () => {
-  const device = await testDevice();
+test("AdamW follows the published update over 30 steps, compiled and donated", async (device) => {
   const target = vector(64, 3);
   const loss = (p: Named) => mean(square(sub(p.w, target)));
   const step = compile(device, (state: AdamState, rate: Tensor) => {
@@ -166,8 +164,7 @@ Deno.test("clipping scales all gradients by one factor", () => {
   assert(Math.abs(a[0] - 0.6) < 1e-6 && Math.abs(b[0] - 0.8) < 1e-6);
 });
 
-Deno.test("a tensor is refused after its memory was donated, and a result after it was overwritten", async () => {
-  const device = await testDevice();
+test("a tensor is refused after its memory was donated, and a result after it was overwritten", async (device) => {
   const step = compile(device, (s: Tensor) => ({ s: add(s, 1), total: sum(s) }), { donate: [0] });
   const s0 = evaluate(device, tensor([1, 2, 3, 4]));
   const one = step(s0);

@@ -13,6 +13,7 @@ import { reshape } from "../ops/movement.ts";
 import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { relativeError, testDevice, uniform } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
 const random = (shape: number[], seed: number, scale = 1) => {
   const r = uniform(seed);
@@ -76,14 +77,13 @@ async function losses(options: { fuse?: boolean; wrap?: Wrap }, steps: number): 
   return out;
 }
 
-Deno.test("fused and unfused programs train alike over 30 steps", async () => {
+test("fused and unfused programs train alike over 30 steps", async () => {
   const [fused, unfused] = [await losses({}, 30), await losses({ fuse: false }, 30)];
   assert(relativeError(fused, unfused) < 1e-5, `${relativeError(fused, unfused)}`);
   assert(fused[29] !== fused[0]);
 });
 
-Deno.test("a replayed program equals a freshly compiled one, bit by bit, over 30 steps", async () => {
-  const device = await testDevice();
+test("a replayed program equals a freshly compiled one, bit by bit, over 30 steps", async (device) => {
   const replayed = await losses({}, 30);
   let { state } = await trainer({});
   const eager: number[] = [];
@@ -97,13 +97,12 @@ Deno.test("a replayed program equals a freshly compiled one, bit by bit, over 30
   assertEquals(replayed, eager);
 });
 
-Deno.test("checkpointed blocks train alike over 30 steps", async () => {
+test("checkpointed blocks train alike over 30 steps", async () => {
   const [plain, kept] = [await losses({}, 30), await losses({ wrap: (f) => checkpoint(f) }, 30)];
   assert(relativeError(kept, plain) < 1e-5, `${relativeError(kept, plain)}`);
 });
 
-Deno.test("a program allocates exactly what its plan says", async () => {
-  const device = await testDevice();
+test("a program allocates exactly what its plan says", async (device) => {
   const { step, state } = await trainer({});
   const plan = step.plan(state, ...batch(0));
   const before = device.buffers.allocated;
@@ -121,17 +120,18 @@ Deno.test("a program allocates exactly what its plan says", async () => {
   assertEquals(device.buffers.allocated, before);
 });
 
-Deno.test("encoding a replayed dispatch costs at most 3 µs and never waits for the GPU", async () => {
-  const device = await testDevice();
+test("encoding a replayed dispatch costs at most 3 µs and never waits for the GPU", async (device) => {
+  // As many as go into one submit: a software adapter holds the next one back until that is done.
+  const sums = device.profile.cpu ? 520 : 99;
   const step = compile(device, (x: Tensor) => {
     let y = x;
-    for (let i = 0; i < 520; i++) y = add(sum(y, [0], { keep: true }), mul(x, 0.5));
+    for (let i = 0; i < sums; i++) y = add(sum(y, [0], { keep: true }), mul(x, 0.5));
     return { y };
   });
   const x = evaluate(device, random([64], 1));
   await device.read(step(x).y);
   const n = step.plan(x).dispatches.length;
-  assert(n >= 500);
+  assert(n >= sums);
   const waits = { count: 0 };
   const map = GPUBuffer.prototype.mapAsync;
   const done = GPUQueue.prototype.onSubmittedWorkDone;
@@ -164,8 +164,7 @@ Deno.test("encoding a replayed dispatch costs at most 3 µs and never waits for 
   step.free();
 });
 
-Deno.test("300 training steps leave the process's memory as it was", async () => {
-  const device = await testDevice();
+test("300 training steps leave the process's memory as it was", async (device) => {
   const { step, state } = await trainer({});
   let s = state;
   const run = async (steps: number) => {

@@ -1,4 +1,4 @@
-/** Convolution and both its gradients against their definitions, for any geometry, on both kinds of adapter. */
+/** Convolution and both its gradients against their definitions, for any geometry. */
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
@@ -9,94 +9,86 @@ import { add } from "../ops/elementwise/arithmetic.ts";
 import { conv2d, type ConvOptions } from "../ops/conv.ts";
 import { blueprint } from "../compile/trace.ts";
 import { vjp } from "../autograd/grad.ts";
-import { checkOp, computing, deviceAs } from "./support/check.ts";
+import { checkOp, computing } from "./support/check.ts";
+import { onDevice, test } from "./support/devices.ts";
 
 const f32 = (...shape: number[]) => ({ shape, dtype: "f32" as DType });
 const f16 = (...shape: number[]) => ({ shape, dtype: "f16" as DType });
 
-for (const software of [true, false]) {
-  const kernels = software ? "register kernels" : "workgroup kernels";
+test("conv2d and its gradients equal their definitions for any geometry", async (device) => {
+  const small = fc.integer({ min: 1, max: 2 });
+  const side = fc.integer({ min: 3, max: 8 });
+  const channels = fc.constantFrom(1, 3, 4, 8, 12);
+  const pad = fc.tuple(small, small, small, small).map((p) =>
+    p.map((v) => v - 1) as [number, number, number, number]
+  );
+  const window = fc.constantFrom([1, 1], [3, 3], [2, 3], [4, 4]);
+  await fc.assert(
+    fc.asyncProperty(
+      small,
+      side,
+      side,
+      channels,
+      channels,
+      window,
+      small,
+      pad,
+      async (b, h, w, ci, co, [kh, kw], stride, padding) => {
+        if (kh > h || kw > w) return;
+        await checkOp(
+          [f32(b, h, w, ci), f32(kh, kw, ci, co)],
+          (x, k) => conv2d(x, k, { stride, padding }),
+          { device, linear: !device.profile.cpu },
+        );
+      },
+    ),
+    { numRuns: device.profile.cpu ? 20 : 3, seed: 11 },
+  );
+});
 
-  Deno.test(`conv2d and its gradients equal their definitions for any geometry (${kernels})`, async () => {
-    const device = await deviceAs(software);
-    const small = fc.integer({ min: 1, max: 2 });
-    const side = fc.integer({ min: 3, max: 8 });
-    const channels = fc.constantFrom(1, 3, 4, 8, 12);
-    const pad = fc.tuple(small, small, small, small).map((p) =>
-      p.map((v) => v - 1) as [number, number, number, number]
-    );
-    const window = fc.constantFrom([1, 1], [3, 3], [2, 3], [4, 4]);
-    await fc.assert(
-      fc.asyncProperty(
-        small,
-        side,
-        side,
-        channels,
-        channels,
-        window,
-        small,
-        pad,
-        async (b, h, w, ci, co, [kh, kw], stride, padding) => {
-          if (kh > h || kw > w) return;
-          await checkOp(
-            [f32(b, h, w, ci), f32(kh, kw, ci, co)],
-            (x, k) => conv2d(x, k, { stride, padding }),
-            { device, linear: !software },
-          );
-        },
-      ),
-      { numRuns: software ? 8 : 3, seed: 11 },
-    );
-  });
-
-  Deno.test(`the convolutions of a UNet and a VAE equal their definitions (${kernels})`, async () => {
-    const device = await deviceAs(software);
-    const cases: [number[], number[], ConvOptions][] = [
-      [[2, 8, 8, 20], [3, 3, 20, 36], { padding: 1 }],
-      [[1, 7, 9, 16], [3, 3, 16, 8], { padding: 1, stride: 2 }],
-      [[1, 8, 8, 16], [3, 3, 16, 16], { padding: [0, 1, 0, 1], stride: 2 }],
-      [[2, 4, 4, 24], [1, 1, 24, 16], {}],
-      [[2, 5, 5, 4], [1, 1, 4, 8], { stride: 2 }],
-      [[1, 9, 9, 3], [3, 3, 3, 5], { padding: 1 }],
-      [[1, 12, 12, 3], [4, 4, 3, 8], { stride: 4 }],
-      // So large that tiles for GPUs have two buffers.
-      [[2, 8, 8, 32], [3, 3, 32, 40], { padding: 1 }],
-    ];
-    // Kernels for GPUs take long to compile on a software adapter: some of the cases will do.
-    for (
-      const [x, w, options] of software ? cases.slice(0, -1) : [1, 3, 5, 7].map((i) => cases[i])
-    ) {
-      await checkOp([f32(...x), f32(...w)], (i, k) => conv2d(i, k, options), {
-        ...{ device, linear: !software },
-        scale: 0.5,
-      });
-    }
-  });
-
-  Deno.test(`conv2d splits long sums and still equals its definition (${kernels})`, async () => {
-    const device = await deviceAs(software);
-    const specs = [f32(1, 3, 3, 260), f32(3, 3, 260, 8)];
-    const conv = (x: Tensor, w: Tensor) => add(conv2d(x, w, { padding: 1 }), 1);
-    const { dispatches } = blueprint([conv(input(specs[0], 0), input(specs[1], 1))], [], {
-      profile: device.profile,
+test("the convolutions of a UNet and a VAE equal their definitions", async (device) => {
+  const cases: [number[], number[], ConvOptions][] = [
+    [[2, 8, 8, 20], [3, 3, 20, 36], { padding: 1 }],
+    [[1, 7, 9, 16], [3, 3, 16, 8], { padding: 1, stride: 2 }],
+    [[1, 8, 8, 16], [3, 3, 16, 16], { padding: [0, 1, 0, 1], stride: 2 }],
+    [[2, 4, 4, 24], [1, 1, 24, 16], {}],
+    [[2, 5, 5, 4], [1, 1, 4, 8], { stride: 2 }],
+    [[1, 9, 9, 3], [3, 3, 3, 5], { padding: 1 }],
+    [[1, 12, 12, 3], [4, 4, 3, 8], { stride: 4 }],
+    // So large that tiles for GPUs have two buffers.
+    [[2, 8, 8, 32], [3, 3, 32, 40], { padding: 1 }],
+  ];
+  // Kernels for GPUs take long to compile on a software adapter: some of the cases will do.
+  for (
+    const [x, w, options] of device.profile.cpu ? cases : [1, 3, 5, 7].map((i) => cases[i])
+  ) {
+    await checkOp([f32(...x), f32(...w)], (i, k) => conv2d(i, k, options), {
+      ...{ device, linear: !device.profile.cpu },
+      scale: 0.5,
     });
-    assertEquals(computing(dispatches).length, 2);
-    await checkOp(specs, conv, { device, scale: 0.2 });
-  });
+  }
+});
 
-  Deno.test(`conv2d reads f16 weights beside f32 activations (${kernels})`, async () => {
-    const device = await deviceAs(software);
-    const conv = (x: Tensor, w: Tensor) => conv2d(x, w, { padding: 1 });
-    await checkOp([f32(1, 6, 6, 8), f16(3, 3, 8, 12)], conv, { device, wrt: [0], tolerance: 2e-5 });
-    await checkOp([f16(1, 6, 6, 3), f16(3, 3, 3, 5)], conv, {
-      device,
-      wrt: software ? [0, 1] : [1],
-    });
+test("conv2d splits long sums and still equals its definition", async (device) => {
+  const specs = [f32(1, 3, 3, 260), f32(3, 3, 260, 8)];
+  const conv = (x: Tensor, w: Tensor) => add(conv2d(x, w, { padding: 1 }), 1);
+  const { dispatches } = blueprint([conv(input(specs[0], 0), input(specs[1], 1))], [], {
+    profile: device.profile,
   });
-}
+  assertEquals(computing(dispatches).length, 2);
+  await checkOp(specs, conv, { device, scale: 0.2 });
+});
 
-Deno.test("second derivatives of conv2d exist and are right", async () => {
-  const device = await deviceAs(true);
+test("conv2d reads f16 weights beside f32 activations", async (device) => {
+  const conv = (x: Tensor, w: Tensor) => conv2d(x, w, { padding: 1 });
+  await checkOp([f32(1, 6, 6, 8), f16(3, 3, 8, 12)], conv, { device, wrt: [0], tolerance: 2e-5 });
+  await checkOp([f16(1, 6, 6, 3), f16(3, 3, 3, 5)], conv, {
+    device,
+    wrt: device.profile.cpu ? [0, 1] : [1],
+  });
+});
+
+onDevice("cpu", "second derivatives of conv2d exist and are right", async (device) => {
   const options: ConvOptions = { padding: 1, stride: 2 };
   const both = (x: Tensor, w: Tensor, g: Tensor) =>
     vjp([[conv2d(x, w, options), g]], [x, w]) as [Tensor, Tensor];
@@ -117,8 +109,7 @@ Deno.test("a frozen weight gets no gradient node", () => {
   assertEquals(names([w]), ["conv2dWeightGrad"]);
 });
 
-Deno.test("the bias is added where the convolution is stored", async () => {
-  const { profile } = await deviceAs(true);
+test("the bias is added where the convolution is stored", ({ profile }) => {
   const y = add(
     conv2d(input(f32(1, 6, 6, 4), 0), input(f32(3, 3, 4, 8), 1), { padding: 1 }),
     input(f32(8), 2),

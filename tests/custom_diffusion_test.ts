@@ -1,16 +1,19 @@
 import { assert, assertEquals } from "@std/assert";
 import { compile, evaluate } from "../compile/compile.ts";
-import { trainingStep } from "../concepts/training/step.ts";
+import { interpret } from "../compile/interpret.ts";
+import { type StepBatch, stepFunction, trainingStep } from "../concepts/training/step.ts";
 import { customDiffusionMask } from "../concepts/training/trainable.ts";
 import { stepLoss } from "../concepts/training/step.ts";
 import { adamInit } from "../autograd/optimizer.ts";
 import { valueAndGrad } from "../autograd/grad.ts";
-import { tensor } from "../ops/leaf.ts";
-import { loadPipeline, type PipelineParams } from "../diffusion/pipeline.ts";
+import { input, tensor } from "../ops/leaf.ts";
+import { loadPipeline, type PipelineParams, sketchParams } from "../diffusion/pipeline.ts";
 import { vaeFactor } from "../models/vae/vae.ts";
-import { flatten, type Tree } from "../tensor/tree.ts";
+import { flatten, mapTree, type Tree } from "../tensor/tree.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { relativeError, testDevice, uniform } from "./support/check.ts";
+import { test } from "./support/devices.ts";
+import { batchOf, feedsFor, small } from "./support/small_model.ts";
 
 const MODEL = new URL("../world/miniature", import.meta.url).pathname;
 const CAPTIONS = [
@@ -101,4 +104,31 @@ Deno.test("only the selected parameters change in a training step", async () => 
     const start = compile(device, () => trainable.pick(model.params)[path]);
     assert(relativeError(now, await device.read(start()) as Float32Array) > 0, `${path} trains`);
   }
+});
+
+test("a training step of a whole model is its definition in float64", async (device) => {
+  const shape = small();
+  const sketch = { ...shape, params: sketchParams(shape.config, "f32") };
+  const batch = batchOf(shape, (spec) => input(spec, 0));
+  const feeds = feedsFor(sketch, batch);
+  /** The same tree with the values of the feeds in it. */
+  const filled = <T extends object>(tree: T): T =>
+    mapTree<Tensor, Tensor>(
+      { ...tree } as Tree<Tensor>,
+      (t) => tensor(Array.from(feeds.get(t)!), t.shape, t.dtype),
+    ) as T;
+  const params = filled(sketch.params);
+  const trainable = shape.trains(params);
+  const step = stepFunction({ ...shape, params }, trainable, 0.01);
+  const start = adamInit(trainable.pick(params));
+  const { state, loss } = step(start, filled<StepBatch>(batch), tensor([1e-3], []));
+  // After one step the mean of gradients is a tenth of the first.
+  const results = { loss, ...state.m };
+  const exact = interpret(Object.values(results));
+  const made = evaluate(device, Object.values(results));
+  for (const [i, name] of Object.keys(results).entries()) {
+    const e = relativeError(await device.read(made[i]) as Float32Array, exact[i]);
+    assert(e < 1e-3, `${name} differs by ${e}`);
+  }
+  device.free(...made);
 });

@@ -14,53 +14,51 @@ import { randomNormal } from "../ops/random.ts";
 import { ShapeError, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten, mapTree, unflatten } from "../tensor/tree.ts";
-import { deviceAs, uniform } from "./support/check.ts";
+import { testDevice, uniform } from "./support/check.ts";
 import * as gold from "./models_golden.ts";
 
 const golden = await gold.openGolden("sampling");
 const schedule = noiseSchedule(golden.config.scheduler);
 
-for (const software of [true, false]) {
-  Deno.test(`sampling: five steps of DDIM with guidance are those of diffusers (kernels for ${software ? "software adapters" : "GPUs"})`, async () => {
-    const device = await deviceAs(software);
-    const config = unetConfig(golden.config.unet);
-    const params = gold.goldenParams(golden, unetSpecs(config));
-    const denoiser = new Denoiser(device, config);
-    const [b, t, d] = golden.get("in.context").shape;
-    const empty = golden.get("in.empty").data;
-    const context = tensor(
-      Float32Array.of(...empty, ...empty, ...golden.get("in.context").data),
-      [2 * b, t, d],
-    );
-    const uploaded = mapTree<Tensor, Tensor>(params, (p) => {
-      const { data } = p.node.attrs as { data: Float32Array };
-      return device.upload(data, p.shape, p.dtype);
-    }) as typeof params;
-    const seen: number[] = [];
-    const x = await denoiser.run(uploaded, context, schedule, {
-      shape: [4, 4, 3],
-      seeds: [0, 1],
-      steps: 5,
-      eta: 0,
-      guidance: 3,
-      noise: gold.goldenTensor(golden, "in.noise"),
-      onStep: (done, total) => void seen.push(done / total),
-    });
-    const { shape, data } = golden.get("out.x");
-    gold.assertNear(
-      await device.read(x) as Float32Array,
-      gold.toNHWC(data, shape),
-      1e-4,
-      "the latents",
-    );
-    assertEquals(seen, [0.2, 0.4, 0.6, 0.8, 1]);
-    device.free(x, ...flatten<Tensor>(uploaded).map(([, p]) => p));
-    denoiser.free();
+Deno.test("sampling: five steps of DDIM with guidance are those of diffusers", async () => {
+  const device = await testDevice();
+  const config = unetConfig(golden.config.unet);
+  const params = gold.goldenParams(golden, unetSpecs(config));
+  const denoiser = new Denoiser(device, config);
+  const [b, t, d] = golden.get("in.context").shape;
+  const empty = golden.get("in.empty").data;
+  const context = tensor(
+    Float32Array.of(...empty, ...empty, ...golden.get("in.context").data),
+    [2 * b, t, d],
+  );
+  const uploaded = mapTree<Tensor, Tensor>(params, (p) => {
+    const { data } = p.node.attrs as { data: Float32Array };
+    return device.upload(data, p.shape, p.dtype);
+  }) as typeof params;
+  const seen: number[] = [];
+  const x = await denoiser.run(uploaded, context, schedule, {
+    shape: [4, 4, 3],
+    seeds: [0, 1],
+    steps: 5,
+    eta: 0,
+    guidance: 3,
+    noise: gold.goldenTensor(golden, "in.noise"),
+    onStep: (done, total) => void seen.push(done / total),
   });
-}
+  const { shape, data } = golden.get("out.x");
+  gold.assertNear(
+    await device.read(x) as Float32Array,
+    gold.toNHWC(data, shape),
+    1e-4,
+    "the latents",
+  );
+  assertEquals(seen, [0.2, 0.4, 0.6, 0.8, 1]);
+  device.free(x, ...flatten<Tensor>(uploaded).map(([, p]) => p));
+  denoiser.free();
+});
 
 Deno.test("sampling: a seed gives the same picture at every place in a batch, and another seed another", async () => {
-  const device = await deviceAs(true);
+  const device = await testDevice();
   const config = unetConfig(golden.config.unet);
   const params = gold.goldenParams(golden, unetSpecs(config));
   const uploaded = mapTree<Tensor, Tensor>(params, (p) => {

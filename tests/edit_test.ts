@@ -19,9 +19,9 @@ import { interpret } from "../compile/interpret.ts";
 import { tensor } from "../ops/leaf.ts";
 import { assertNear } from "./models_golden.ts";
 import { randomFolder } from "./models_folder.ts";
-import { deviceAs, uniform } from "./support/check.ts";
+import { testDevice, uniform } from "./support/check.ts";
 
-const device = await deviceAs(true);
+const device = await testDevice();
 const folder = await randomFolder();
 const model = await loadPipeline(device, folder, { addTokens: { "<new1>": "red</w>" } });
 await Deno.remove(folder, { recursive: true });

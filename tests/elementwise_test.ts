@@ -18,7 +18,8 @@ import { compile, evaluate } from "../compile/compile.ts";
 import { vjp } from "../autograd/grad.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { type Shape, ShapeError, type Spec } from "../tensor/shape.ts";
-import { checkOp, relativeError, testDevice, uniform } from "./support/check.ts";
+import { checkOp, relativeError, uniform } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
 const f32 = (...shape: number[]): Spec => ({ shape, dtype: "f32" });
 const f16 = (...shape: number[]): Spec => ({ shape, dtype: "f16" });
@@ -61,7 +62,7 @@ const unary: Record<string, (x: Tensor) => Tensor> = {
   "gelu (tanh)": (x) => activation.gelu(x, "tanh"),
 };
 
-Deno.test("elementwise functions of one argument agree with float64, and so do their gradients", async () => {
+test("elementwise functions of one argument agree with float64, and so do their gradients", async () => {
   for (const [name, f] of Object.entries(unary)) {
     try {
       await checkOp([f32(3, 8)], f, { values: [awayFromZero(24)] });
@@ -75,7 +76,7 @@ Deno.test("elementwise functions of one argument agree with float64, and so do t
   await checkOp([f32(7)], (x) => pow(x, -1.5), { values: [positive(7)] });
 });
 
-Deno.test("slopes of activations have derivatives of their own: second derivatives hold", async () => {
+test("slopes of activations have derivatives of their own: second derivatives hold", async () => {
   const names = ["sigmoid", "tanh", "erf", "silu", "quickGelu", "gelu", "gelu (tanh)"];
   for (const name of names) {
     const slope = (x: Tensor) => vjp([[unary[name](x), expand(tensor([1]), x.shape)]], [x])[0]!;
@@ -83,8 +84,7 @@ Deno.test("slopes of activations have derivatives of their own: second derivativ
   }
 });
 
-Deno.test("slopes that fade away keep their digits: nothing is taken from 1", async () => {
-  const device = await testDevice();
+test("slopes that fade away keep their digits: nothing is taken from 1", async (device) => {
   const x = tensor([-80, -20, -9, -1, 0, 0.5, 5, 12, 20, 40, 80]);
   const seed = expand(tensor([1]), x.shape);
   const slope = (f: (x: Tensor) => Tensor) => (x: Tensor) => vjp([[f(x), seed]], [x])[0]!;
@@ -107,8 +107,7 @@ Deno.test("activations keep nothing but their input for the backward pass", () =
   }
 });
 
-Deno.test("activations are finite and right far from zero", async () => {
-  const device = await testDevice();
+test("activations are finite and right far from zero", async (device) => {
   const far = [-1e30, -3e4, -100, -88.8, -20, -9, -4.1, -3.9, 0, 3.9, 4.1, 9, 20, 88.8, 100, 3e4];
   const x = tensor(far);
   for (const f of [activation.sigmoid, activation.tanh, activation.erf]) {
@@ -130,8 +129,7 @@ Deno.test("activations are finite and right far from zero", async () => {
   }
 });
 
-Deno.test("erf is within 3e-7 of its true value over its whole range", async () => {
-  const device = await testDevice();
+test("erf is within 3e-7 of its true value over its whole range", async (device) => {
   const xs = Float32Array.from({ length: 4000 }, (_, i) => (i - 2000) / 400);
   const y = await device.read(evaluate(device, activation.erf(tensor(xs)))) as Float32Array;
   let worst = 0;
@@ -150,7 +148,7 @@ Deno.test("erf is within 3e-7 of its true value over its whole range", async () 
   }
 });
 
-Deno.test("two operands broadcast against each other, forward and backward", async () => {
+test("two operands broadcast against each other, forward and backward", async () => {
   const binary = [add, sub, mul, arithmetic.div, arithmetic.maximum, arithmetic.minimum];
   const mask = (n: number, seed: number) => awayFromZero(n, seed).map((v) => v > 0 ? 1 : 0);
   await overShapes(4, async (shape, seed) => {
@@ -168,7 +166,7 @@ Deno.test("two operands broadcast against each other, forward and backward", asy
   });
 });
 
-Deno.test("comparisons, casts and floor give the same integers as the definition", async () => {
+test("comparisons, casts and floor give the same integers as the definition", async () => {
   const x = Float64Array.of(-1.5, -1, -0.25, 0, 0.25, 1, 1.5, 2);
   const y = Float64Array.of(-1.5, 1, 0, 0, 0.5, 0.75, 1.5, 3);
   for (const f of [compare.less, compare.greaterEqual, compare.equal]) {
@@ -185,13 +183,13 @@ Deno.test("comparisons, casts and floor give the same integers as the definition
   });
 });
 
-Deno.test("f16 storage computes in f32 and rounds once", async () => {
+test("f16 storage computes in f32 and rounds once", async () => {
   await checkOp([f16(4, 8)], (x) => activation.silu(mul(x, 3)));
   await checkOp([f16(5), f32(5)], (x, y) => mul(cast(x, "f32"), y));
   await checkOp([f16(5, 4)], (x) => cast(move.slice(x, 0, 0, 3), "f32"));
 });
 
-Deno.test("movement: any chain of reshape, permute, slice, pad and expand equals its definition", async () => {
+test("movement: any chain of reshape, permute, slice, pad and expand equals its definition", async () => {
   await overShapes(5, async (shape, seed) => {
     await checkOp([f32(...shape)], (x) => {
       const r = x.shape.length;
@@ -208,7 +206,7 @@ Deno.test("movement: any chain of reshape, permute, slice, pad and expand equals
   await checkOp([f32(2, 3, 2, 4)], (x) => upsampleNearest(x));
 });
 
-Deno.test("reductions over any axes, of sizes that need one stage or two", async () => {
+test("reductions over any axes, of sizes that need one stage or two", async () => {
   await overShapes(4, async (shape, seed) => {
     const axes = shape.map((_, i) => i).filter((i) => (seed >> i) & 1);
     for (const f of [sum, max, mean]) {
@@ -221,16 +219,14 @@ Deno.test("reductions over any axes, of sizes that need one stage or two", async
   await checkOp([f32(2500, 4)], (x) => mean(x, [0]));
 });
 
-Deno.test("a sum of a hundred thousand values loses no more than rounding", async () => {
-  const device = await testDevice();
+test("a sum of a hundred thousand values loses no more than rounding", async (device) => {
   const values = Float32Array.from({ length: 100_003 }, uniform(5));
   const exact = values.reduce((a, b) => a + b, 0);
   const [y] = await device.read(evaluate(device, sum(tensor(values)))) as Float32Array;
   assert(Math.abs(y - exact) < 2e-3, `${y} but ${exact}`);
 });
 
-Deno.test("geglu gates the first half by the second, in one kernel forward and one backward", async () => {
-  const device = await testDevice();
+test("geglu gates the first half by the second, in one kernel forward and one backward", async (device) => {
   await checkOp([f32(3, 12)], geglu);
   await checkOp([f32(2, 16)], (x) => add(geglu(mul(x, 2)), 1));
   await checkOp([f32(2, 2, 6)], geglu);
@@ -254,8 +250,7 @@ Deno.test("operands of different dtypes or shapes are refused by name", () => {
   assertThrows(() => sum(tensor([1, 2]), [2]), ShapeError, "axis 2 is out of range");
 });
 
-Deno.test("fused chains give the same numbers as op by op", async () => {
-  const device = await testDevice();
+test("fused chains give the same numbers as op by op", async (device) => {
   const x = tensor(Float32Array.from({ length: 4096 }, uniform(3)), [64, 64]);
   const y = activation.silu(
     add(mul(x, move.slice(x, 0, 0, 1)), trigonometry.sin(move.transpose(x))),

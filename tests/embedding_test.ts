@@ -14,44 +14,39 @@ import { Device } from "../device/device.ts";
 import { vjp } from "../autograd/grad.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { ShapeError, type Spec } from "../tensor/shape.ts";
-import { checkOp, deviceAs, relativeError, testDevice, uniform } from "./support/check.ts";
+import { checkOp, relativeError, uniform } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
 const f32 = (...shape: number[]): Spec => ({ shape, dtype: "f32" });
 const u32 = (...shape: number[]): Spec => ({ shape, dtype: "u32" });
 const filled = (n: number, seed: number) => Float32Array.from({ length: n }, uniform(seed));
 
-Deno.test("embedding gathers rows, and its gradient adds the positions of each id", async () => {
+test("embedding gathers rows, and its gradient adds the positions of each id", async (device) => {
   const side = fc.integer({ min: 1, max: 9 });
   await fc.assert(
     fc.asyncProperty(side, side, side, side, async (v, d, b, t) => {
       const draw = uniform(v * 1000 + d);
       const ids = Float64Array.from({ length: b * t }, () => Math.floor((draw() + 1) / 2 * v));
-      for (const software of [true, false]) {
-        const device = await deviceAs(software);
-        await checkOp([f32(v, d), u32(b, t)], embedding, { device, values: [undefined, ids] });
-      }
+      await checkOp([f32(v, d), u32(b, t)], embedding, { device, values: [undefined, ids] });
     }),
     { numRuns: 3 },
   );
 });
 
-Deno.test("embedding takes f16 tables, vectors, and work fused behind it", async () => {
+test("embedding takes f16 tables, vectors, and work fused behind it", async (device) => {
   const ids = Float64Array.of(3, 3, 0, 1, 3);
-  const values = [undefined, ids];
-  await checkOp([{ shape: [4, 8], dtype: "f16" }, u32(5)], embedding, { values });
-  await checkOp([f32(4, 12), u32(5)], (e, i) => add(mul(embedding(e, i), 2), 1), { values });
-  await checkOp([f32(4, 3), u32(5)], (e, i) => sin(embedding(e, i)), { values });
+  const options = { device, values: [undefined, ids] };
+  await checkOp([{ shape: [4, 8], dtype: "f16" }, u32(5)], embedding, options);
+  await checkOp([f32(4, 12), u32(5)], (e, i) => add(mul(embedding(e, i), 2), 1), options);
+  await checkOp([f32(4, 3), u32(5)], (e, i) => sin(embedding(e, i)), options);
 });
 
-Deno.test("replaced rows are looked up without building the table, and get their own gradient", async () => {
+test("replaced rows are looked up without building the table, and get their own gradient", async (device) => {
   const ids = Float64Array.of(5, 1, 4, 5, 0, 1, 2, 5);
   const look = (e: Tensor, r: Tensor, i: Tensor) => embedding(replaceRows(e, r, [5, 1]), i);
   for (const d of [8, 5]) {
-    for (const software of [true, false]) {
-      const device = await deviceAs(software);
-      const values = [undefined, undefined, ids];
-      await checkOp([f32(6, d), f32(2, d), u32(2, 4)], look, { device, values });
-    }
+    const values = [undefined, undefined, ids];
+    await checkOp([f32(6, d), f32(2, d), u32(2, 4)], look, { device, values });
   }
   const [e, r] = [input(f32(6, 8), 0), input(f32(2, 8), 1)];
   const y = look(e, r, input(u32(3), 2));
@@ -81,26 +76,29 @@ Deno.test("what is looked up in a replaced table is differentiated by the table,
   assert(!ops.includes("replaceRows") && !ops.includes("embeddingGrad"), `${ops}`);
 });
 
-Deno.test("a replaced table that is used whole is built, and differentiates in both parts", async () => {
+test("a replaced table that is used whole is built, and differentiates in both parts", async (device) => {
   for (const d of [4, 3]) {
-    await checkOp([f32(6, d), f32(2, d)], (e, r) => mul(replaceRows(e, r, [4, 0]), 3));
+    await checkOp([f32(6, d), f32(2, d)], (e, r) => mul(replaceRows(e, r, [4, 0]), 3), {
+      device,
+    });
   }
-  await checkOp([{ shape: [6, 4], dtype: "f16" }, f32(1, 4)], (e, r) => replaceRows(e, r, [2]));
+  const mixed: Spec[] = [{ shape: [6, 4], dtype: "f16" }, f32(1, 4)];
+  await checkOp(mixed, (e, r) => replaceRows(e, r, [2]), { device });
 });
 
-Deno.test("second derivatives pass through every lookup", async () => {
+test("second derivatives pass through every lookup", async (device) => {
   const ids = tensor(Uint32Array.of(1, 3, 1));
   const once = (f: (e: Tensor) => Tensor) => (e: Tensor, u: Tensor) => vjp([[f(e), u]], [e])[0]!;
-  await checkOp([f32(4, 4), f32(3, 4)], once((e) => sin(embedding(e, ids))));
+  await checkOp([f32(4, 4), f32(3, 4)], once((e) => sin(embedding(e, ids))), { device });
   const base = tensor(filled(24, 2), [6, 4]);
   await checkOp(
     [f32(2, 4), f32(3, 4)],
     once((r) => sin(embedding(replaceRows(base, r, [1, 5]), ids))),
+    { device },
   );
 });
 
-Deno.test("the gradient of a vocabulary of 49,408 rows adds 616 positions, the same bits every time", async () => {
-  const device = await testDevice();
+test("the gradient of a vocabulary of 49,408 rows adds 616 positions, the same bits every time", async (device) => {
   const [v, d, n] = [49408, 16, 616];
   const draw = uniform(9);
   // Few distinct ids, so that most positions share theirs.
@@ -120,8 +118,7 @@ Deno.test("the gradient of a vocabulary of 49,408 rows adds 616 positions, the s
   assertEquals(runs[0], runs[1]);
 });
 
-Deno.test("ids beyond the table read its last row", async () => {
-  const device = await testDevice();
+test("ids beyond the table read its last row", async (device) => {
   const look = compile(device, (e: Tensor, i: Tensor) => embedding(e, i));
   const y = look(tensor([1, 2, 3, 4], [2, 2]), tensor(Uint32Array.of(0, 1, 2, 4294967295)));
   assertEquals([...await device.read(y) as Float32Array], [1, 2, 3, 4, 3, 4, 3, 4]);
@@ -142,8 +139,7 @@ Deno.test("wrong tables, ids and rows are refused by name", () => {
   assertThrows(() => replaceRows(e, r, [1]), ShapeError, "1 rows of a table");
 });
 
-Deno.test("a table larger than the adapter binds is read through windows, and any other use of it is refused by name", async () => {
-  const { gpu, profile, facts } = await testDevice();
+test("a table larger than the adapter binds is read through windows, and any other use of it is refused by name", async ({ gpu, profile, facts }) => {
   const device = new Device(gpu, { ...profile, maxBinding: 800 }, facts);
   const ids = Float64Array.from({ length: 4 }, (_, i) => [0, 15, 16, 39][i]);
   const values = [undefined, ids];

@@ -15,7 +15,7 @@ import { debugRun } from "../compile/debug.ts";
 import { explain } from "../compile/explain.ts";
 import { interpret } from "../compile/interpret.ts";
 import { profile, profileTable } from "../compile/profile.ts";
-import { type Backend, gpu } from "../device/adapter.ts";
+import type { Device } from "../device/device.ts";
 import { DeviceError } from "../device/errors.ts";
 import { attention } from "../ops/attention.ts";
 import { add, div, mul, square, sub } from "../ops/elementwise/arithmetic.ts";
@@ -25,7 +25,8 @@ import { linear, matmul } from "../ops/matmul.ts";
 import { reshape } from "../ops/movement.ts";
 import { sum } from "../ops/broadcast.ts";
 import { mean } from "../ops/reduce.ts";
-import { testDevice, uniform } from "./support/check.ts";
+import { ownDevice, testDevice, uniform } from "./support/check.ts";
+import { test, testBoth } from "./support/devices.ts";
 
 function random(shape: number[], seed: number): Tensor {
   const r = uniform(seed);
@@ -62,8 +63,8 @@ const faulty = (x: Tensor, at: number, wrong: string): Tensor =>
   apply(faultyOp, [x], { at, wrong })[0];
 
 /** A training step with attention, a donated state, fused elementwise work and a reduction. */
-async function trainingStep(backend?: Backend) {
-  const device = backend ? await gpu({ backend }) : await testDevice();
+async function trainingStep(on?: Device) {
+  const device = on ?? await testDevice();
   const step = compile(device, (state: AdamState, x: Tensor) => {
     const { value, grads } = valueAndGrad((p: AdamState["params"]) => {
       const h = sin(linear(x, p.w, p.b));
@@ -76,7 +77,7 @@ async function trainingStep(backend?: Backend) {
   return { device, step, state, x: random([12, 8], 3) };
 }
 
-Deno.test("explain names tape, fused ops, every dispatch and every value's place, in aligned columns", async () => {
+test("explain names tape, fused ops, every dispatch and every value's place, in aligned columns", async () => {
   const { step, state, x } = await trainingStep();
   const plan = step.plan(state, x);
   const text = explain(plan);
@@ -95,24 +96,26 @@ Deno.test("explain names tape, fused ops, every dispatch and every value's place
   assertEquals(new Set(places.map((l) => l.indexOf("#"))).size, 1, "lifetimes start in one column");
 });
 
-Deno.test("explain says the same of the CPU device as of an adapter: tape, dispatches and places", async () => {
-  const heads: string[][] = [];
-  for (const backend of ["cpu", "webgpu"] as const) {
-    const { device, step, state, x } = await trainingStep(backend);
-    const lines = explain(step.plan(state, x)).split("\n");
-    heads.push(
-      lines.filter((l) => /^\S/.test(l)).map((l) =>
-        l.replace(/ \(.* B\)$/, "").replaceAll(/\d[\d.]*/g, "0")
-      ),
-    );
-    const rows = lines.filter((l) => /^ {2}#\d/.test(l));
-    assert(rows.every((r) => / groups +.*→/.test(r)), rows[0]);
-    device.destroy();
-  }
-  assertEquals(heads[0], heads[1]);
-});
+testBoth(
+  "explain says the same of the CPU device as of an adapter: tape, dispatches and places",
+  async (devices) => {
+    const heads: string[][] = [];
+    for (const device of devices) {
+      const { step, state, x } = await trainingStep(device);
+      const lines = explain(step.plan(state, x)).split("\n");
+      heads.push(
+        lines.filter((l) => /^\S/.test(l)).map((l) =>
+          l.replace(/ \(.* B\)$/, "").replaceAll(/\d[\d.]*/g, "0")
+        ),
+      );
+      const rows = lines.filter((l) => /^ {2}#\d/.test(l));
+      assert(rows.every((r) => / groups +.*→/.test(r)), rows[0]);
+    }
+    assertEquals(heads[0], heads[1]);
+  },
+);
 
-Deno.test("explain shows a chain of elementwise ops as one dispatch", async () => {
+test("explain shows a chain of elementwise ops as one dispatch", async () => {
   const step = compile(await testDevice(), (x: Tensor) => mul(square(add(x, 1)), 3));
   const text = explain(step.plan(random([4, 4], 1)));
   assertStringIncludes(text, "dispatches: 1 (steps: 1, fused: 1, operations: 3)");
@@ -121,43 +124,40 @@ Deno.test("explain shows a chain of elementwise ops as one dispatch", async () =
 
 const COLUMNS = ["dispatch", "time", "share", "work", "bytes", "pace", "traffic", "fused from"];
 
-for (const backend of ["cpu", "webgpu"] as const) {
-  Deno.test(`profile measures every dispatch with either clock, and consumes no donated argument (${backend})`, async () => {
-    const { device, step, state, x } = await trainingStep(backend);
-    const before = Array.from(await device.read(state.params.w), Number);
-    const allocated = device.buffers.allocated;
-    step.program(state, x);
-    const held = device.buffers.allocated - allocated;
-    for (const wall of [false, true]) {
-      const p = await profile(step, [state, x], { repeats: 2, wall });
-      assertEquals(p.dispatches.length, step.plan(state, x).dispatches.length);
-      const stamps = !wall && device.facts.features.includes("timestamp-query");
-      assertEquals(p.clock, stamps ? "timestamps" : "wall");
-      assert(p.milliseconds > 0 && p.dispatches.every((d) => d.milliseconds >= 0 && d.bytes > 0));
-      // 12×8 times 8×8, and nothing else in this program has that many operations of that kind.
-      assert(
-        p.dispatches.some((d) => d.flops === 2 * 12 * 8 * 8),
-        "the matrix product has its FLOPs",
-      );
-      const table = profileTable(p, 3);
-      assertStringIncludes(table, `${p.dispatches.length - 3} more`);
-      assertMatch(table, /\d [kMG]?FLOP\/s +[\d.]+ [kMG]?B\/s/);
-      const columns = table.split("\n")[0].trim().split(/ {2,}/);
-      assertEquals(columns, COLUMNS);
-    }
-    assertEquals(Array.from(await device.read(state.params.w), Number), before);
-    assertEquals(
-      device.buffers.allocated - allocated,
-      held,
-      "all that profiling allocated was given back",
+test("profile measures every dispatch with either clock, and consumes no donated argument", async () => {
+  const { device, step, state, x } = await trainingStep();
+  const before = Array.from(await device.read(state.params.w), Number);
+  const allocated = device.buffers.allocated;
+  step.program(state, x);
+  const held = device.buffers.allocated - allocated;
+  for (const wall of [false, true]) {
+    const p = await profile(step, [state, x], { repeats: 2, wall });
+    assertEquals(p.dispatches.length, step.plan(state, x).dispatches.length);
+    const stamps = !wall && device.facts.features.includes("timestamp-query");
+    assertEquals(p.clock, stamps ? "timestamps" : "wall");
+    assert(p.milliseconds > 0 && p.dispatches.every((d) => d.milliseconds >= 0 && d.bytes > 0));
+    // 12×8 times 8×8, and nothing else in this program has that many operations of that kind.
+    assert(
+      p.dispatches.some((d) => d.flops === 2 * 12 * 8 * 8),
+      "the matrix product has its FLOPs",
     );
-    const { loss } = step(state, x);
-    assert(Number.isFinite(await device.item(loss)));
-    device.destroy();
-  });
-}
+    const table = profileTable(p, 3);
+    assertStringIncludes(table, `${p.dispatches.length - 3} more`);
+    assertMatch(table, /\d [kMG]?FLOP\/s +[\d.]+ [kMG]?B\/s/);
+    const columns = table.split("\n")[0].trim().split(/ {2,}/);
+    assertEquals(columns, COLUMNS);
+  }
+  assertEquals(Array.from(await device.read(state.params.w), Number), before);
+  assertEquals(
+    device.buffers.allocated - allocated,
+    held,
+    "all that profiling allocated was given back",
+  );
+  const { loss } = step(state, x);
+  assert(Number.isFinite(await device.item(loss)));
+});
 
-Deno.test("debugRun finds nothing wrong with a training step, and leaves its arguments usable", async () => {
+test("debugRun finds nothing wrong with a training step, and leaves its arguments usable", async () => {
   const { device, step, state, x } = await trainingStep();
   const report = await debugRun(step, [state, x]);
   assertEquals(report.problem, undefined);
@@ -167,8 +167,7 @@ Deno.test("debugRun finds nothing wrong with a training step, and leaves its arg
   assert(Number.isFinite(await device.item(next.loss)));
 });
 
-Deno.test("debugRun names the first wrong dispatch, its tensor and the differing values", async () => {
-  const device = await testDevice();
+test("debugRun names the first wrong dispatch, its tensor and the differing values", async (device) => {
   const x = tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [6]);
   const w = random([6, 6], 4);
   const step = compile(device, (x: Tensor, w: Tensor) => {
@@ -189,7 +188,7 @@ Deno.test("debugRun names the first wrong dispatch, its tensor and the differing
   );
 });
 
-Deno.test("debugRun tells apart what a dispatch got wrong from what it was given", async () => {
+test("debugRun tells apart what a dispatch got wrong from what it was given", async () => {
   // The fault is small enough to pass, and is then amplified: the amplifying dispatch is right about what it reads.
   const step = compile(await testDevice(), (x: Tensor) => {
     const y = faulty(x, 0, "2.0 * X[i] + 1e-3");
@@ -200,8 +199,7 @@ Deno.test("debugRun tells apart what a dispatch got wrong from what it was given
   assertEquals((await debugRun(step, [x], { tolerance: 1e-5 })).problem?.label, "faulty doubling");
 });
 
-Deno.test("debugRun reports NaN and infinity even without the reference", async () => {
-  const device = await testDevice();
+test("debugRun reports NaN and infinity even without the reference", async (device) => {
   const x = tensor(Float32Array.of(0, 0, 1), [3]);
   const step = compile(device, (x: Tensor) => sum(faulty(div(x, x), 1, "1.0")));
   const { problem } = await debugRun(step, [x], { reference: false });
@@ -210,8 +208,8 @@ Deno.test("debugRun reports NaN and infinity even without the reference", async 
   assertStringIncludes(problem!.message, "is NaN at index 0");
 });
 
-Deno.test("debugRun names a kernel that does not compile", async () => {
-  using device = await gpu();
+test("debugRun names a kernel that does not compile", async () => {
+  using device = await ownDevice();
   const step = compile(device, (x: Tensor) => faulty(x, 0, "no_such_thing"));
   const x = tensor(Float32Array.of(1, 2), [2]);
   await assertRejects(() => debugRun(step, [x]), DeviceError, 'compiling kernel "faulty doubling"');

@@ -7,7 +7,6 @@ import { packed } from "../compile/packed.ts";
 import type { LoweredUse } from "../compile/lower.ts";
 import { stepMemory } from "../concepts/training/memory.ts";
 import { trainingStep } from "../concepts/training/step.ts";
-import { gpu } from "../device/adapter.ts";
 import { AdapterError } from "../device/errors.ts";
 import { promptFeatures } from "../diffusion/conditions.ts";
 import { loadPipeline, sketchParams, withActivations } from "../diffusion/pipeline.ts";
@@ -23,7 +22,8 @@ import { mul } from "../ops/elementwise/arithmetic.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import type { Spec } from "../tensor/shape.ts";
 import { flatten } from "../tensor/tree.ts";
-import { checkOp, testDevice, uniform } from "./support/check.ts";
+import { checkOp, ownDevice, testDevice, uniform } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 import { batchOf, small, uploaded } from "./support/small_model.ts";
 
 const FOLDER = new URL("./golden/sd2", import.meta.url).pathname;
@@ -55,38 +55,35 @@ Deno.test("kernels are rewritten for words in place of f16: what is read is call
   );
 });
 
-for (const software of [true, false]) {
-  const kind = software ? "a software adapter" : "a GPU";
-  Deno.test(`without shader-f16, weights in f16 are read by words, with the kernels for ${kind}`, async () => {
-    using device = await gpu({ software, f16: false });
-    assertEquals(device.facts.features.includes("shader-f16"), false);
-    const options = { device, wrt: [0], tolerance: 2e-5 };
-    const product = (x: Tensor, w: Tensor) => matmul(x, w, { transposeB: true });
-    await checkOp([f32(5, 8), f16(12, 8)], product, options);
-    await checkOp(
-      [f32(1, 6, 6, 4), f16(3, 3, 4, 8)],
-      (x, w) => conv2d(x, w, { padding: 1 }),
-      options,
-    );
-    if (!software) return;
-    await checkOp([f32(5, 9), f16(7, 9)], product, options);
-    const ids = Uint32Array.from([3, 0, 6]);
-    await checkOp([f16(7, 8)], (table) => cast(embedding(table, tensor(ids)), "f32"), {
-      ...{ device, tolerance: 2e-5, forwardOnly: true },
-    });
-    // Vectors, one element for all lanes, lanes one by one.
-    await checkOp(
-      [f32(6, 4), f16(9, 4), f16(6, 1), f16(4, 6)],
-      (x, a, b, c) =>
-        [slice(a, 0, 2, 8), b, transpose(c)].reduce((y, t) => mul(y, cast(t, "f32")), x),
-      options,
-    );
+test("without shader-f16, weights in f16 are read by words", async () => {
+  using device = await ownDevice({ f16: false });
+  assertEquals(device.facts.features.includes("shader-f16"), false);
+  const options = { device, wrt: [0], tolerance: 2e-5 };
+  const product = (x: Tensor, w: Tensor) => matmul(x, w, { transposeB: true });
+  await checkOp([f32(5, 8), f16(12, 8)], product, options);
+  await checkOp(
+    [f32(1, 6, 6, 4), f16(3, 3, 4, 8)],
+    (x, w) => conv2d(x, w, { padding: 1 }),
+    options,
+  );
+  if (!device.profile.cpu) return;
+  await checkOp([f32(5, 9), f16(7, 9)], product, options);
+  const ids = Uint32Array.from([3, 0, 6]);
+  await checkOp([f16(7, 8)], (table) => cast(embedding(table, tensor(ids)), "f32"), {
+    ...{ device, tolerance: 2e-5, forwardOnly: true },
   });
-}
+  // Vectors, one element for all lanes, lanes one by one.
+  await checkOp(
+    [f32(6, 4), f16(9, 4), f16(6, 1), f16(4, 6)],
+    (x, a, b, c) =>
+      [slice(a, 0, 2, 8), b, transpose(c)].reduce((y, t) => mul(y, cast(t, "f32")), x),
+    options,
+  );
+});
 
 /** What a model of a folder makes of noise and a prompt. */
 async function answer(f16: boolean) {
-  using device = await gpu({ f16 });
+  using device = await ownDevice({ f16 });
   const model = await loadPipeline(device, FOLDER, { dtype: "f16" });
   const { config, params } = model;
   const { context } = promptFeatures(config, params, model.tokenize(["a dog"]));

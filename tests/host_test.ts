@@ -4,7 +4,7 @@ import type { DType } from "../tensor/dtype.ts";
 import type { TensorData } from "../tensor/host.ts";
 import { ShapeError } from "../tensor/shape.ts";
 import { scalar, tensor } from "../ops/leaf.ts";
-import { testDevice } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
 const DTYPES: DType[] = ["f32", "f16", "i32", "u32"];
 const LIMITS = {
@@ -42,8 +42,7 @@ const MAKERS: Record<string, (x: number) => TensorData> = {
   "list of arrays": (x) => [Float64Array.of(0), Float64Array.of(x)],
 };
 
-Deno.test("from every array to every element type: by value, or a RangeError with the place", async () => {
-  const device = await testDevice();
+test("from every array to every element type: by value, or a RangeError with the place", async (device) => {
   const numbers = [
     0,
     -0,
@@ -161,8 +160,7 @@ Deno.test("what has no numbers, or no shape, is refused by name", () => {
   );
 });
 
-Deno.test("a tensor keeps its values when the array that it was made of changes", async () => {
-  const device = await testDevice();
+test("a tensor keeps its values when the array that it was made of changes", async (device) => {
   const array = Float32Array.of(1, 2);
   const t = tensor(array);
   array[0] = 9;
@@ -172,8 +170,7 @@ Deno.test("a tensor keeps its values when the array that it was made of changes"
   assertEquals(await device.read(t), Float32Array.of(1, 2));
 });
 
-Deno.test("parts of an upload are of its element type, and of a shape that there is", async () => {
-  const device = await testDevice();
+test("parts of an upload are of its element type, and of a shape that there is", async (device) => {
   const before = device.buffers.allocated;
   async function* parts(...arrays: unknown[]) {
     for (const array of arrays) yield await Promise.resolve(array as Float32Array);

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { adamInit } from "../autograd/optimizer.ts";
 import { customDiffusion, GPU } from "../bench/memory.ts";
-import { portable, uniforms } from "../bench/portable_weights.ts";
+import { uniforms } from "../bench/portable_weights.ts";
 import { evaluate } from "../compile/compile.ts";
 import { simplify } from "../compile/simplify.ts";
 import { BindingError } from "../compile/plan.ts";
@@ -15,7 +15,6 @@ import {
 import { interpret } from "../compile/interpret.ts";
 import type { Trains } from "../concepts/training/methods.ts";
 import {
-  type StepBatch,
   stepFunction,
   type StepLayout,
   type StepModel,
@@ -30,7 +29,7 @@ import { input, tensor } from "../ops/leaf.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { relativeError, testDevice } from "./support/check.ts";
-import { batchOf, small, uploaded } from "./support/small_model.ts";
+import { batchOf, feedsFor, small, uploaded } from "./support/small_model.ts";
 
 Deno.test("a training step of Stable Diffusion 1.5 at 512 pixels takes less than 6 GB with weights in f16", () => {
   const plan = planTrainingMemory(GPU, customDiffusion(1, 512), 6e9, ["f16"]);
@@ -67,22 +66,6 @@ function smallXL(trains: Trains) {
     ...{ ...shape, config },
     trains: (params: PipelineParams) => trainingMask({ config, params }, trains, [19]),
   };
-}
-
-/** Values for everything that a step reads. */
-function feedsFor(model: StepModel, batch: StepBatch): Map<Tensor, Float64Array> {
-  const feeds = new Map<Tensor, Float64Array>();
-  for (const [path, t] of flatten<Tensor>({ ...model.params })) {
-    feeds.set(t, Float64Array.from(portable(path, { shape: t.shape, layout: "plain" })));
-  }
-  for (const [name, t] of flatten<Tensor>({ ...batch })) {
-    const integers = t.dtype === "u32";
-    const values = Float64Array.from(uniforms(name, t.size));
-    // Token 19, the one that trains, is in the captions of both encoders.
-    const whole = (v: number, i: number) => i % 5 ? Math.floor((v + 1) * 10) : 19;
-    feeds.set(t, integers ? values.map(whole) : values);
-  }
-  return feeds;
 }
 
 /** A step in several layouts: loss and first moments of each, which hold the gradients. */

@@ -10,7 +10,7 @@ import { evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
 import { toEngine } from "../models/layout.ts";
 import { engineShape, type ParameterSpecs, type ParameterTree } from "../models/params.ts";
-import { deviceAs } from "./support/check.ts";
+import { testDevice } from "./support/check.ts";
 
 /** A golden file in memory. */
 export interface Golden {
@@ -74,17 +74,18 @@ export function toNHWC(data: Float32Array, [b, c, h, w]: readonly number[]): Flo
   return out;
 }
 
-/** Ways to compute results of a tape: the float64 definition of every op, and the device with both sets of kernels. */
-export const ENGINES: Readonly<
-  Record<string, (results: Tensor[]) => Promise<ArrayLike<number>[]>>
-> = {
+/** Computes results of a tape. */
+export type Engine = (results: Tensor[]) => Promise<ArrayLike<number>[]>;
+
+/** Two ways to do so: the float64 definition of every op, and the device. */
+export const ENGINES: Readonly<Record<string, Engine>> = {
   "in float64": (results) => Promise.resolve(interpret(results)),
-  "with kernels for software adapters": (results) => onDevice(results, true),
-  "with kernels for GPUs": (results) => onDevice(results, false),
+  "on the device": onDevice,
 };
 
-async function onDevice(results: Tensor[], software: boolean): Promise<ArrayLike<number>[]> {
-  const device = await deviceAs(software);
+/** On the device of the test. */
+export async function onDevice(results: Tensor[]): Promise<ArrayLike<number>[]> {
+  const device = await testDevice();
   const made = evaluate(device, results);
   const values: ArrayLike<number>[] = [];
   for (const t of made) values.push(await device.read(t) as Float32Array);

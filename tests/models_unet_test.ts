@@ -13,6 +13,7 @@ import { ParameterError } from "../models/params.ts";
 import { sinusoids } from "../models/unet/time_embedding.ts";
 import { unet, unetConfig, type UNetOptions, unetSpecs } from "../models/unet/unet.ts";
 import * as gold from "./models_golden.ts";
+import { onDevice } from "./support/devices.ts";
 
 function traced(golden: gold.Golden, options: UNetOptions = {}, dtype: "f32" | "f16" = "f32") {
   const config = unetConfig(golden.config);
@@ -43,34 +44,36 @@ function gradient(golden: gold.Golden, name: string, specs: ReturnType<typeof un
 }
 
 // Like the UNets of Stable Diffusion 1, 2 and XL.
+/** Compares the result and some gradients with those of diffusers. */
+async function expectGolden(golden: gold.Golden, run: gold.Engine, some = /./): Promise<void> {
+  const { y, u, leaves, specs } = traced(golden);
+  assertEquals(golden.names("grad.").toSorted(), [...leaves.keys()].toSorted());
+  const wanted = golden.names("grad.").filter((n) => some.test(n));
+  const grads = vjp([[y, u]], wanted.map((n) => leaves.get(n)!)) as Tensor[];
+  const [value, ...values] = await run([y, ...grads]);
+  const { shape, data } = golden.get("out.y");
+  gold.assertNear(value, gold.toNHWC(data, shape), 1e-4, "the result");
+  wanted.forEach((n, i) =>
+    gold.assertNear(values[i], gradient(golden, `grad.${n}`, specs), 1e-3, `the gradient of ${n}`)
+  );
+}
+
 for (const name of ["unet_conv", "unet_linear", "unet_added"]) {
   const golden = await gold.openGolden(name);
 
   for (const [engine, run] of Object.entries(gold.ENGINES)) {
-    // What the other models add is in their tapes; one model's worth of kernels for GPUs is enough to compile.
-    if (name !== "unet_conv" && engine.endsWith("GPUs")) continue;
-    Deno.test(`${name}: forward and gradients are those of diffusers ${engine}`, async () => {
-      const { y, u, leaves, specs } = traced(golden);
-      assertEquals(golden.names("grad.").toSorted(), [...leaves.keys()].toSorted());
-      // Every one by definition; on a device, where each shape is a kernel to compile, what Custom Diffusion trains,
-      // and with the kernels for GPUs, the largest to compile, of that the part nearest to the result.
-      const some = engine.endsWith("GPUs")
-        ? /^up_blocks.*attn2\.to_[kv]\.weight$/
-        : /^in\.(context|pooled)$|attn2\.to_[kv]\.weight$/;
-      const wanted = golden.names("grad.").filter((n) => engine === "in float64" || some.test(n));
-      const grads = vjp([[y, u]], wanted.map((n) => leaves.get(n)!)) as Tensor[];
-      const [value, ...values] = await run([y, ...grads]);
-      const { shape, data } = golden.get("out.y");
-      gold.assertNear(value, gold.toNHWC(data, shape), 1e-4, "the result");
-      wanted.forEach((n, i) =>
-        gold.assertNear(
-          values[i],
-          gradient(golden, `grad.${n}`, specs),
-          1e-3,
-          `the gradient of ${n}`,
-        )
-      );
-    });
+    Deno.test(`${name}: forward and gradients are those of diffusers ${engine}`, () =>
+      expectGolden(golden, run));
+  }
+
+  if (name === "unet_conv") {
+    // What the other models add is in their tapes. Kernels for GPUs take a software adapter long to compile: of the
+    // gradients those nearest to the result.
+    onDevice(
+      "webgpu",
+      `${name}: forward and gradients are those of diffusers on WebGPU`,
+      () => expectGolden(golden, gold.onDevice, /^up_blocks.*attn2\.to_[kv]\.weight$/),
+    );
   }
 
   Deno.test(`${name}: the cut at the start token changes what diffusers' detach changes`, () => {

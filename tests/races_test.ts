@@ -11,7 +11,8 @@ import { logSumExp, softmax } from "../ops/softmax.ts";
 import { vjp } from "../autograd/grad.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { deviceAs, uniform } from "./support/check.ts";
+import { testDevice, uniform } from "./support/check.ts";
+import { onDevice } from "./support/devices.ts";
 
 type Case = readonly [name: string, shapes: readonly Shape[], f: (...x: Tensor[]) => Tensor[]];
 
@@ -72,7 +73,7 @@ const CASES: readonly Case[] = [
 
 /** A device whose kernels are rewritten before they are compiled. */
 async function rewriting(change: (code: string) => string): Promise<Device> {
-  const { gpu, profile, facts } = await deviceAs(false);
+  const { gpu, profile, facts } = await testDevice();
   const own = {
     createShaderModule: (d: GPUShaderModuleDescriptor) =>
       gpu.createShaderModule({ ...d, code: change(d.code) }),
@@ -122,21 +123,25 @@ const reversed = permuted((n) => `${n - 1}u - real_`);
 // 37 is prime to every size of a workgroup that there is.
 const scattered = permuted((n) => `(real_ * 37u + 11u) % ${n}u`);
 
-Deno.test("with their invocations permuted, kernels with workgroup memory give the same bits", async () => {
-  const seen = new Set<string>();
-  const plain = await rewriting((code) => {
-    if (code.includes("var<workgroup>")) seen.add(code);
-    return code;
-  });
-  const others = [await rewriting(reversed), await rewriting(scattered)];
-  for (const one of CASES) {
-    const bits = await bitsOf(plain, one);
-    for (const other of others) assertEquals(await bitsOf(other, one), bits, one[0]);
-  }
-  assert(seen.size > 30, `${seen.size} kernels have workgroup memory`);
-});
+onDevice(
+  "webgpu",
+  "with their invocations permuted, kernels with workgroup memory give the same bits",
+  async () => {
+    const seen = new Set<string>();
+    const plain = await rewriting((code) => {
+      if (code.includes("var<workgroup>")) seen.add(code);
+      return code;
+    });
+    const others = [await rewriting(reversed), await rewriting(scattered)];
+    for (const one of CASES) {
+      const bits = await bitsOf(plain, one);
+      for (const other of others) assertEquals(await bitsOf(other, one), bits, one[0]);
+    }
+    assert(seen.size > 30, `${seen.size} kernels have workgroup memory`);
+  },
+);
 
-Deno.test("a barrier that is missing is noticed that way", async () => {
+onDevice("webgpu", "a barrier that is missing is noticed that way", async () => {
   const without = (code: string) => {
     const parts = code.split("workgroupBarrier();");
     const at = parts.length >> 1;

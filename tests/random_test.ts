@@ -18,8 +18,9 @@ import { vjp } from "../autograd/grad.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { ShapeError } from "../tensor/shape.ts";
 import { testDevice } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
-const onDevice = (key: Key): Tensor => tensor(Uint32Array.from(key));
+const keyOf = (key: Key): Tensor => tensor(Uint32Array.from(key));
 const KEY: Key = [0x13198a2e, 0x03707344];
 
 async function values(t: Tensor): Promise<Float64Array> {
@@ -40,22 +41,22 @@ Deno.test("Threefry-2x32-20 gives the known answers of its authors", () => {
   assertEquals(threefry(KEY, [0x243f6a88, 0x85a308d3]), [0xc4923a9c, 0x483df7a0]);
 });
 
-Deno.test("the device draws the same bits as the host, for any size and stream", async () => {
+test("the device draws the same bits as the host, for any size and stream", async () => {
   for (const [shape, stream] of [[[3, 8], 0], [[7], 5], [[2, 3, 3], 0xfffffffe]] as const) {
-    const bits = randomBits(onDevice(KEY), shape, { stream });
+    const bits = randomBits(keyOf(KEY), shape, { stream });
     assertEquals(await values(bits), interpret([bits])[0]);
     const flat = interpret([bits])[0];
     assertEquals([flat[2], flat[3]], threefry(KEY, [1, stream]));
   }
 });
 
-Deno.test("uniform numbers equal the host's exactly, normal ones up to rounding", async () => {
+test("uniform numbers equal the host's exactly, normal ones up to rounding", async () => {
   for (const n of [4096, 1001]) {
     assertEquals(
-      await values(randomUniform(onDevice(KEY), [n], { stream: 2 })),
+      await values(randomUniform(keyOf(KEY), [n], { stream: 2 })),
       hostUniform(KEY, n, { stream: 2 }),
     );
-    const device = await values(randomNormal(onDevice(KEY), [n], { stream: 1 }));
+    const device = await values(randomNormal(keyOf(KEY), [n], { stream: 1 }));
     const host = hostNormal(KEY, n, { stream: 1 });
     let worst = 0;
     host.forEach((v, i) => worst = Math.max(worst, Math.abs(v - device[i])));
@@ -63,9 +64,9 @@ Deno.test("uniform numbers equal the host's exactly, normal ones up to rounding"
   }
 });
 
-Deno.test("normal numbers have the moments and tails of the normal distribution", async () => {
+test("normal numbers have the moments and tails of the normal distribution", async () => {
   const n = 1 << 18;
-  const x = await values(randomNormal(onDevice(keyFromSeed(1)), [n / 64, 64]));
+  const x = await values(randomNormal(keyOf(keyFromSeed(1)), [n / 64, 64]));
   const se = 1 / Math.sqrt(n);
   assert(Math.abs(mean(x)) < 4 * se, `mean ${mean(x)}`);
   assert(Math.abs(dot(x, x) - 1) < 4 * Math.SQRT2 * se, `variance ${dot(x, x)}`);
@@ -79,9 +80,9 @@ Deno.test("normal numbers have the moments and tails of the normal distribution"
   assert(Math.abs(neighbours) < 4 * se, `neighbours correlate by ${neighbours}`);
 });
 
-Deno.test("uniform numbers fill [0, 1) evenly", async () => {
+test("uniform numbers fill [0, 1) evenly", async () => {
   const n = 1 << 16;
-  const x = await values(randomUniform(onDevice(keyFromSeed(2)), [n]));
+  const x = await values(randomUniform(keyOf(keyFromSeed(2)), [n]));
   assert(x.every((v) => v >= 0 && v < 1));
   const bins = new Float64Array(64);
   x.forEach((v) => bins[Math.floor(v * 64)]++);
@@ -108,23 +109,22 @@ Deno.test("streams, steps and seeds draw independent numbers", () => {
   );
 });
 
-Deno.test("a compiled program draws by the key it is given", async () => {
-  const device = await testDevice();
+test("a compiled program draws by the key it is given", async (device) => {
   const step = compile(device, (key: Tensor) => add(mul(randomNormal(key, [16]), 2), 1));
-  const read = async (key: Key) => [...await device.read(step(onDevice(key))) as Float32Array];
+  const read = async (key: Key) => [...await device.read(step(keyOf(key))) as Float32Array];
   const first = await read([1, 2]);
   assert((await read([1, 3])).every((v, i) => v !== first[i]));
   assertEquals(await read([1, 2]), first);
-  assertEquals(step.plan(onDevice([1, 2])).dispatches.length, 1);
+  assertEquals(step.plan(keyOf([1, 2])).dispatches.length, 1);
 });
 
 Deno.test("random numbers carry no gradient, and wrong keys are refused by name", () => {
   const scale = tensor([2], [1]);
-  const noise = randomNormal(onDevice(KEY), [1]);
+  const noise = randomNormal(keyOf(KEY), [1]);
   const [g] = vjp([[mul(noise, scale), tensor([1], [1])]], [scale]);
   assertEquals(interpret([g!])[0][0], hostNormal(KEY, 1)[0]);
   assertThrows(() => randomNormal(tensor([1, 2]), [4]), ShapeError, "the key must be u32[2]");
-  assertThrows(() => randomBits(onDevice(KEY), [4], { stream: -1 }), ShapeError, "stream -1");
+  assertThrows(() => randomBits(keyOf(KEY), [4], { stream: -1 }), ShapeError, "stream -1");
   assertThrows(() => foldIn(KEY, 1.5), RangeError, "u32");
   assertThrows(() => keyFromSeed(-1), RangeError, "seed");
 });

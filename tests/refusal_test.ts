@@ -1,12 +1,13 @@
 // A program that the GPU refuses costs itself and nothing else: it is reported once, its results are no values, the rest lives.
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { compile, evaluate } from "../compile/compile.ts";
-import { gpu } from "../device/adapter.ts";
 import { DeviceError } from "../device/errors.ts";
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "../tensor/op.ts";
 import { add, exp, mul } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
+import { ownDevice } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
 /** An op whose kernel no compiler takes. */
 const brokenOp = defineOp<undefined>({
@@ -19,8 +20,8 @@ const brokenOp = defineOp<undefined>({
 const broken = (x: Tensor): Tensor => apply(brokenOp, [x], undefined)[0];
 const x = () => tensor([1, 2, 3]);
 
-Deno.test("after a refused program the device computes as before", async () => {
-  using device = await gpu();
+test("after a refused program the device computes as before", async () => {
+  using device = await ownDevice();
   const before = evaluate(device, add(x(), 1));
   const refused = evaluate(device, broken(x()));
   const after = evaluate(device, add(x(), 2));
@@ -30,8 +31,8 @@ Deno.test("after a refused program the device computes as before", async () => {
   assertEquals(Array.from(await device.read(evaluate(device, exp(tensor([0]))))), [1]);
 });
 
-Deno.test("what a refused program was to compute is never taken for a value", async () => {
-  using device = await gpu();
+test("what a refused program was to compute is never taken for a value", async () => {
+  using device = await ownDevice();
   const refused = evaluate(device, broken(x()));
   const used = evaluate(device, mul(refused, 2));
   const again = evaluate(device, mul(used, 2));
@@ -43,8 +44,8 @@ Deno.test("what a refused program was to compute is never taken for a value", as
   }
 });
 
-Deno.test("a refused program throws whenever it is called, and other programs train on", async () => {
-  using device = await gpu();
+test("a refused program throws whenever it is called, and other programs train on", async () => {
+  using device = await ownDevice();
   const good = compile(device, (s: Tensor) => add(s, 1), { donate: [0] });
   const bad = compile(device, (s: Tensor) => broken(s));
   let state = good(evaluate(device, x()));
@@ -55,16 +56,16 @@ Deno.test("a refused program throws whenever it is called, and other programs tr
   assertEquals(Array.from(await device.read(good(state))), [4, 5, 6]);
 });
 
-Deno.test("results in donated memory of a refused program are no values either", async () => {
-  using device = await gpu();
+test("results in donated memory of a refused program are no values either", async () => {
+  using device = await ownDevice();
   const bad = compile(device, (s: Tensor) => broken(s), { donate: [0] });
   const state = bad(evaluate(device, x()));
   await assertRejects(() => device.settled(), DeviceError);
   await assertRejects(() => device.read(state), DeviceError, "no value");
 });
 
-Deno.test("an allocation that the GPU refuses costs only what lies in it", async () => {
-  using device = await gpu();
+test("an allocation that the GPU refuses costs only what lies in it", async () => {
+  using device = await ownDevice();
   const kept = evaluate(device, x());
   // The adapter's limit stands in the profile; a device that lies about it is what drivers out of memory are like.
   const size = device.gpu.limits.maxBufferSize * 4;
@@ -75,8 +76,8 @@ Deno.test("an allocation that the GPU refuses costs only what lies in it", async
   assertEquals(Array.from(await device.read(kept)), [1, 2, 3]);
 });
 
-Deno.test("a lost device says so at every call", async () => {
-  const device = await gpu();
+test("a lost device says so at every call", async () => {
+  const device = await ownDevice();
   const kept = evaluate(device, x());
   device.gpu.destroy();
   let threw = false;

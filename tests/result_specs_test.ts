@@ -16,6 +16,7 @@ import { max, mean } from "../ops/reduce.ts";
 import { pad, permute, reshape, slice, transpose } from "../ops/movement.ts";
 import { logSumExp } from "../ops/softmax.ts";
 import { relativeError, testDevice } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
 const six = () => tensor([1, 2, 3, 4, 5, 6]);
 const table = () => tensor([1, 2, 3, 4, 5, 6], [2, 3]);
@@ -74,15 +75,13 @@ async function check(results: Tree<Tensor>, traced: Tree<Tensor>, what: string):
 
 for (const fuse of [true, false]) {
   const how = fuse ? "fused" : "unfused";
-  Deno.test(`every kind of result is what tracing said: evaluated, ${how}`, async () => {
-    const device = await testDevice();
+  test(`every kind of result is what tracing said: evaluated, ${how}`, async (device) => {
     for (const [what, f] of Object.entries(KINDS)) {
       await check(evaluate(device, f(six()), { fuse }), f(six()), what);
     }
   });
 
-  Deno.test(`every kind of result is what tracing said: compiled, ${how}`, async () => {
-    const device = await testDevice();
+  test(`every kind of result is what tracing said: compiled, ${how}`, async (device) => {
     const places: Record<string, () => Leaf> = {
       host: six,
       device: () => evaluate(device, six()),
@@ -99,8 +98,7 @@ for (const fuse of [true, false]) {
     }
   });
 
-  Deno.test(`every kind of result is what tracing said: captured, ${how}`, async () => {
-    const device = await testDevice();
+  test(`every kind of result is what tracing said: captured, ${how}`, async (device) => {
     for (const [what, f] of Object.entries(KINDS)) {
       const captured = evaluate(device, six());
       const step = compile(device, () => f(captured), { fuse });
@@ -110,16 +108,14 @@ for (const fuse of [true, false]) {
   });
 }
 
-Deno.test("a result goes into the next program as what it is", async () => {
-  const device = await testDevice();
+test("a result goes into the next program as what it is", async (device) => {
   const loss = evaluate(device, sum(reshape(six(), [3, 2]), [1]));
   const off = compile(device, (a: Tensor, b: Tensor) => sum(square(add(a, mul(b, -1)))));
   assertEquals(await device.item(off(loss, tensor([3, 7, 11]))), 0);
   off.free();
 });
 
-Deno.test("results over one donated buffer share a handle, and stay good until it is given on", async () => {
-  const device = await testDevice();
+test("results over one donated buffer share a handle, and stay good until it is given on", async (device) => {
   const step = compile(device, (x: Tensor) => {
     const y = add(x, 1);
     return { flat: y, again: y, rows: reshape(y, [2, 3]) };
@@ -134,8 +130,7 @@ Deno.test("results over one donated buffer share a handle, and stay good until i
   step.free();
 });
 
-Deno.test("memory that is given twice is taken once: whoever else has it reads what was passed", async () => {
-  const device = await testDevice();
+test("memory that is given twice is taken once: whoever else has it reads what was passed", async (device) => {
   const values = (from: number) => [0, 1, 2, 3, 4, 5].map((i) => i + from);
   const expectAll = async (results: readonly Tensor[], from: readonly number[], what: string) => {
     for (const [i, r] of results.entries()) {
@@ -159,7 +154,10 @@ Deno.test("memory that is given twice is taken once: whoever else has it reads w
         step.free();
       }
       const captured = evaluate(device, six());
-      const step = compile(device, (a: Tensor) => [add(a, 1), add(captured, 2)], { donate, fuse });
+      const step = compile(device, (a: Tensor) => [add(a, 1), add(captured, 2)], {
+        donate,
+        fuse,
+      });
       await expectAll(step(captured), [2, 3], `${what}, captured`);
       step.free();
       // A loop whose results lie in one memory, as averages that start at what they follow do.
@@ -177,8 +175,7 @@ Deno.test("memory that is given twice is taken once: whoever else has it reads w
   }
 });
 
-Deno.test("a result that is the program's own copy of an argument says when it is stale", async () => {
-  const device = await testDevice();
+test("a result that is the program's own copy of an argument says when it is stale", async (device) => {
   const step = compile(device, (x: Tensor) => [x, add(x, 1)]);
   const first = step(evaluate(device, six()));
   const second = step(first[1]);
@@ -189,8 +186,7 @@ Deno.test("a result that is the program's own copy of an argument says when it i
   step.free();
 });
 
-Deno.test("chains of reshapes, views and sums come out as traced", async () => {
-  const device = await testDevice();
+test("chains of reshapes, views and sums come out as traced", async (device) => {
   const steps: Record<string, (x: Tensor) => Tensor> = {
     fold: (x) => reshape(x, [-1, 2]),
     flat: (x) => reshape(x, [-1]),

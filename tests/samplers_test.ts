@@ -24,7 +24,8 @@ import { tensor } from "../ops/leaf.ts";
 import { reshape } from "../ops/movement.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { openGolden } from "./models_golden.ts";
-import { deviceAs, relativeError, uniform } from "./support/check.ts";
+import { relativeError, testDevice, uniform } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
 interface Variant {
   readonly sampler: SamplerName;
@@ -106,52 +107,49 @@ const formula: Denoising = (_config, params, x, timesteps) => {
 const SHAPE = [2, 1, 4] as const;
 const latent = (values: ArrayLike<number>) => tensor(Float32Array.from(values), [1, ...SHAPE]);
 
-for (const software of [true, false]) {
-  Deno.test(`samplers: every step of every walk is that of diffusers on the device (kernels for ${software ? "software adapters" : "GPUs"})`, async () => {
-    const device = await deviceAs(software);
-    const denoiser = new Denoiser(device, {} as UNetConfig, formula);
-    const before = device.buffers.allocated;
-    const wrong: string[] = [];
-    for (const [n, variant] of variants.entries()) {
-      const schedule = scheduleOf(variant);
-      const b = B.map((v) => v / schedule.trainSteps);
-      const { sampler, steps, eta, strength } = variant;
-      let off = 0;
-      const x = await denoiser.run(
-        { a: latent(A), b: latent(b), c: latent(C) },
-        latent(C),
-        schedule,
-        {
-          sampler,
-          steps,
-          eta,
-          strength,
-          picture: strength === undefined ? undefined : latent(PICTURE),
-          shape: SHAPE,
-          seeds: [0],
-          guidance: 1,
-          noise: latent(vector(`${n}.start`)),
-          freshNoise: Array.from(
-            { length: golden.get(`${n}.timesteps`).data.length },
-            (_, i) => latent(row(`${n}.noise`, i)),
-          ),
-          async onStep(done, _, sample) {
-            const got = await device.read(sample) as Float32Array;
-            off = Math.max(off, relativeError(got, row(`${n}.trace`, done)));
-          },
+test("samplers: every step of every walk is that of diffusers on the device", async (device) => {
+  const denoiser = new Denoiser(device, {} as UNetConfig, formula);
+  const before = device.buffers.allocated;
+  const wrong: string[] = [];
+  for (const [n, variant] of variants.entries()) {
+    const schedule = scheduleOf(variant);
+    const b = B.map((v) => v / schedule.trainSteps);
+    const { sampler, steps, eta, strength } = variant;
+    let off = 0;
+    const x = await denoiser.run(
+      { a: latent(A), b: latent(b), c: latent(C) },
+      latent(C),
+      schedule,
+      {
+        sampler,
+        steps,
+        eta,
+        strength,
+        picture: strength === undefined ? undefined : latent(PICTURE),
+        shape: SHAPE,
+        seeds: [0],
+        guidance: 1,
+        noise: latent(vector(`${n}.start`)),
+        freshNoise: Array.from(
+          { length: golden.get(`${n}.timesteps`).data.length },
+          (_, i) => latent(row(`${n}.noise`, i)),
+        ),
+        async onStep(done, _, sample) {
+          const got = await device.read(sample) as Float32Array;
+          off = Math.max(off, relativeError(got, row(`${n}.trace`, done)));
         },
-      );
-      device.free(x);
-      if (!(off < 1e-4)) wrong.push(`${off} ${nameOf(variant, n)}`);
-    }
-    assertEquals(wrong, []);
-    denoiser.free();
-    assert(device.buffers.allocated <= before, "all memory is given back");
-  });
-}
+      },
+    );
+    device.free(x);
+    if (!(off < 1e-4)) wrong.push(`${off} ${nameOf(variant, n)}`);
+  }
+  assertEquals(wrong, []);
+  denoiser.free();
+  assert(device.buffers.allocated <= before, "all memory is given back");
+});
 
 Deno.test("samplers: one program serves a whole walk, takes no more memory as it goes, and gives all back", async () => {
-  const device = await deviceAs(true);
+  const device = await testDevice();
   const before = device.buffers.allocated;
   for (
     const [sampler, depth] of [["euler", 0], ["ddpm", 0], ["dpm++2m", 1], ["pndm", 3]] as const

@@ -6,7 +6,8 @@ import { groupNorm } from "../ops/norm/norm.ts";
 import { MOST_SIZES, realSize, size, withData, withLiterals } from "../tensor/sizes.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { checkOp, deviceAs } from "./support/check.ts";
+import { checkOp } from "./support/check.ts";
+import { onDevice } from "./support/devices.ts";
 
 Deno.test("a marked number is a literal or a field, and a name stands for one number", () => {
   const text = `${size(320, "m")} + ${size(4)} * ${size(320, "m")} + ${size(-1)} / ${
@@ -34,34 +35,37 @@ Deno.test("a text without numbers has no structure; of too many the last are lit
   assertEquals(parts.slice(0, many.length), parts.slice(many.length));
 });
 
-Deno.test("products and norms of several shapes are one kernel on a GPU, and each is right", async () => {
-  const device = await deviceAs(false);
-  const f32 = (...shape: number[]) => ({ shape, dtype: "f32" as const });
-  const products: [Shape, Shape][] = [[[160, 32], [32, 64]], [[192, 48], [48, 96]], [[224, 32], [
-    32,
-    64,
-  ]]];
-  const kernels: number[] = [];
-  const product = compile(device, (a: Tensor, b: Tensor) => matmul(a, b));
-  for (const [a, b] of products) {
-    product.program(
-      device.upload(new Float32Array(a[0] * a[1]), a),
-      device.upload(new Float32Array(b[0] * b[1]), b),
-    );
-    kernels.push(device.pipelines.count);
-    await checkOp([f32(...a), f32(...b)], matmul, { device, forwardOnly: true });
-  }
-  assertEquals(new Set(kernels).size, 1, `${kernels}`);
-  product.free();
-  for (const [c, pixels] of [[64, 100], [128, 60], [64, 700]]) {
-    await checkOp(
-      [f32(1, 1, pixels, c), f32(c), f32(c)],
-      (x, g, b) => groupNorm(x, g, b, { groups: 32 }),
-      {
-        device,
-        forwardOnly: true,
-      },
-    );
-  }
-  assert(device.pipelines.count > kernels[0]);
-});
+onDevice(
+  "webgpu",
+  "products and norms of several shapes are one kernel on a GPU, and each is right",
+  async (device) => {
+    const f32 = (...shape: number[]) => ({ shape, dtype: "f32" as const });
+    const products: [Shape, Shape][] = [[[160, 32], [32, 64]], [[192, 48], [48, 96]], [[224, 32], [
+      32,
+      64,
+    ]]];
+    const kernels: number[] = [];
+    const product = compile(device, (a: Tensor, b: Tensor) => matmul(a, b));
+    for (const [a, b] of products) {
+      product.program(
+        device.upload(new Float32Array(a[0] * a[1]), a),
+        device.upload(new Float32Array(b[0] * b[1]), b),
+      );
+      kernels.push(device.pipelines.count);
+      await checkOp([f32(...a), f32(...b)], matmul, { device, forwardOnly: true });
+    }
+    assertEquals(new Set(kernels).size, 1, `${kernels}`);
+    product.free();
+    for (const [c, pixels] of [[64, 100], [128, 60], [64, 700]]) {
+      await checkOp(
+        [f32(1, 1, pixels, c), f32(c), f32(c)],
+        (x, g, b) => groupNorm(x, g, b, { groups: 32 }),
+        {
+          device,
+          forwardOnly: true,
+        },
+      );
+    }
+    assert(device.pipelines.count > kernels[0]);
+  },
+);

@@ -3,14 +3,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { GPU as NVIDIA } from "../bench/memory.ts";
 import { requestAdapter } from "../device/adapter.ts";
+import { onDevice } from "./support/devices.ts";
 import { eachKernel, modelCases } from "./support/model_kernels.ts";
 
 /** WebGPU's own limits, but for the largest buffer and binding: whole models take more. */
 const LEAST = {
   ...NVIDIA,
   f16: false,
-  subgroups: false,
-  subgroupSize: undefined,
   workgroupStorage: 16_384,
   maxInvocations: 256,
   maxStorageBuffers: 8,
@@ -46,7 +45,7 @@ Deno.test("Tint takes every kernel of SD 1.5, 2.1, XL and the miniature without 
   assert(kernels.size > 300, `${kernels.size} kernels`);
 });
 
-Deno.test("naga takes every one of them, too", async () => {
+onDevice("webgpu", "naga takes every one of them, too", async () => {
   const adapter = await requestAdapter();
   const f16 = adapter?.features.has("shader-f16");
   const device = await adapter?.requestDevice({ requiredFeatures: f16 ? ["shader-f16"] : [] });

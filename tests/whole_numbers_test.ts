@@ -5,12 +5,13 @@ import type { Tensor } from "../mod.ts";
 import { interpret } from "../compile/interpret.ts";
 import { contractionOrder } from "../ops/product/einsum.ts";
 import { randomValues, testDevice, uniform } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
-const device = await testDevice();
 const i32 = (values: number[], shape?: number[]) => m.tensor(Int32Array.from(values), shape);
 
 /** That a tensor has this element type, shape and these values, on the device and by its definition. */
 async function is(t: Tensor, dtype: string, shape: number[], values: number[]): Promise<void> {
+  const device = await testDevice();
   assertEquals([t.dtype, t.shape], [dtype, shape]);
   const made = m.evaluate(device, t);
   assertEquals([made.dtype, made.shape], [dtype, shape]);
@@ -21,7 +22,7 @@ async function is(t: Tensor, dtype: string, shape: number[], values: number[]): 
 
 const tied = m.tensor([[3, 1, 3], [NaN, 2, 5], [0, 0, 0]]);
 
-Deno.test("places of extremes: the first of several, the last if asked, NaN before all", async () => {
+test("places of extremes: the first of several, the last if asked, NaN before all", async () => {
   await is(m.argmax(tied), "u32", [3], [0, 0, 0]);
   await is(m.argmax(tied, 1, { last: true }), "u32", [3], [2, 0, 2]);
   await is(m.argmin(tied, 1, { keep: true }), "u32", [3, 1], [1, 0, 0]);
@@ -32,7 +33,7 @@ Deno.test("places of extremes: the first of several, the last if asked, NaN befo
   assertThrows(() => m.argmax(m.zeros([2, 0])), m.ShapeError, "has no places");
 });
 
-Deno.test("orders are stable, NaN is the largest, and zeros are one number", async () => {
+test("orders are stable, NaN is the largest, and zeros are one number", async () => {
   const x = m.tensor([2, NaN, -Infinity, 0, -0, 2, 1]);
   await is(m.argsort(x), "u32", [7], [2, 3, 4, 6, 0, 5, 1]);
   await is(m.argsort(x, 0, { descending: true }), "u32", [7], [1, 0, 5, 6, 3, 4, 2]);
@@ -45,7 +46,7 @@ Deno.test("orders are stable, NaN is the largest, and zeros are one number", asy
   assertThrows(() => m.topK(tied, 4), m.ShapeError, "k = 4 of axis 1");
 });
 
-Deno.test("rows of any length are sorted, also as many elements as merging takes several passes for", async () => {
+test("rows of any length are sorted, also as many elements as merging takes several passes for", async () => {
   for (const [rows, n] of [[1, 1], [3, 8], [3, 9], [2, 33], [5, 64], [1, 1000], [2, 5003]]) {
     const values = Array.from(
       randomValues({ shape: [rows, n], dtype: "i32" }, uniform(n), 1, n / 3),
@@ -65,7 +66,7 @@ Deno.test("rows of any length are sorted, also as many elements as merging takes
   }
 });
 
-Deno.test("scans and scatters of many elements are those of a loop", async () => {
+test("scans and scatters of many elements are those of a loop", async () => {
   const n = 20_011, d = 3;
   const next = uniform(9);
   const values = Array.from({ length: n }, () => Math.floor(next() * 100));
@@ -92,7 +93,7 @@ Deno.test("scans and scatters of many elements are those of a loop", async () =>
   await is(m.scatter(m.full([100], -1, "i32"), i32(ids, [n, 1]), places), "i32", [100], last);
 });
 
-Deno.test("look-ups count from the end, and leave out or keep to what is there", async () => {
+test("look-ups count from the end, and leave out or keep to what is there", async () => {
   const x = i32([10, 11, 12, 13, 14, 15], [3, 2]);
   await is(m.take(x, i32([-1, 0, 7, -9])), "i32", [4, 2], [14, 15, 10, 11, 14, 15, 14, 15]);
   await is(m.take(x, i32([1, 1], [2, 1]), 1), "i32", [3, 2, 1], [11, 11, 13, 13, 15, 15]);
@@ -115,7 +116,7 @@ Deno.test("look-ups count from the end, and leave out or keep to what is there",
   );
 });
 
-Deno.test("sorted numbers are searched, repetitions and zeros left out, in as much room as is given", async () => {
+test("sorted numbers are searched, repetitions and zeros left out, in as much room as is given", async () => {
   const sorted = m.tensor([1, 2, 2, 5]);
   const v = m.tensor([[0, 2], [5, 9]]);
   await is(m.searchsorted(sorted, v), "u32", [2, 2], [0, 1, 3, 4]);
@@ -140,7 +141,7 @@ Deno.test("sorted numbers are searched, repetitions and zeros left out, in as mu
   await is(m.unique(m.zeros([0])).count, "u32", [], [0]);
 });
 
-Deno.test("tensors of known numbers", async () => {
+test("tensors of known numbers", async () => {
   await is(m.arange(5), "i32", [5], [0, 1, 2, 3, 4]);
   await is(m.arange(5, 0, -2), "i32", [3], [5, 3, 1]);
   await is(m.arange(0, 1, 0.25), "f32", [4], [0, 0.25, 0.5, 0.75]);
@@ -160,7 +161,7 @@ Deno.test("tensors of known numbers", async () => {
   assertThrows(() => m.arange(0, 1, 0), m.ShapeError, "has no end");
 });
 
-Deno.test("indexing is Python's", async () => {
+test("indexing is Python's", async () => {
   const x = i32([...Array(24).keys()], [2, 3, 4]);
   await is(m.index(x, [1, -1]), "i32", [4], [20, 21, 22, 23]);
   await is(m.index(x, ["...", 0]), "i32", [2, 3], [0, 4, 8, 12, 16, 20]);
@@ -172,7 +173,7 @@ Deno.test("indexing is Python's", async () => {
   assertThrows(() => m.index(x, [[0, 1, 0]]), m.ShapeError, "other than 0, not 0");
 });
 
-Deno.test("where in the image each maximum stood", async () => {
+test("where in the image each maximum stood", async () => {
   const x = m.tensor([[5, 1, 2, 5], [5, 0, 9, 9], [1, 1, 1, 1], [0, 3, 3, 2]]);
   const image = m.reshape(x, [1, 1, 4, 4]);
   const [values, places] = m.maxPoolWithPlaces(image, { window: 2, channelsFirst: true });
@@ -180,7 +181,7 @@ Deno.test("where in the image each maximum stood", async () => {
   await is(places, "u32", [1, 1, 2, 2], [0, 6, 13, 14]);
 });
 
-Deno.test("the nearest pixels, and means of parts that overlap", async () => {
+test("the nearest pixels, and means of parts that overlap", async () => {
   const x = m.tensor([[1, 2, 3, 4]]);
   await is(m.resizeImage(x, [2, 8], { method: "nearest" }), "f32", [2, 8], [
     1,
@@ -220,7 +221,7 @@ Deno.test("products are joined in the order of fewest multiplications", () => {
   assertThrows(() => m.einsum("ij,jk", m.eye(2), m.eye(3)), m.ShapeError, "axis j");
 });
 
-Deno.test("dropout drops as many as it should, and keeps the mean", async () => {
+test("dropout drops as many as it should, and keeps the mean", async (device) => {
   const key = m.tensor([3, 4], [2], "u32");
   const y = await device.read(m.evaluate(device, m.dropout(m.ones([10_000]), key, 0.25)));
   const kept = Array.from(y).filter((v) => Number(v) !== 0);
@@ -229,7 +230,7 @@ Deno.test("dropout drops as many as it should, and keeps the mean", async () => 
   await is(m.dropout(m.ones([3]), key, 1), "f32", [3], [0, 0, 0]);
 });
 
-Deno.test("attention sees what a mask lets it, and nothing gives nothing", async () => {
+test("attention sees what a mask lets it, and nothing gives nothing", async () => {
   const q = m.ones([1, 2, 1, 2]), k = m.ones([1, 3, 1, 2]);
   const v = m.tensor([1, 2, 4, 8, 16, 32], [1, 3, 1, 2]);
   const mask = m.tensor([1, 0, 0, 0, 0, 0], [2, 3], "u32");

@@ -1,4 +1,4 @@
-/** Configs of a model so small that each of its stages trains in seconds on a software adapter. */
+/** Configs of a model so small that each of its stages trains in seconds. */
 import { MINIATURE } from "./models_folder.ts";
 
 const tower = { intermediate_size: 32, num_hidden_layers: 1, num_attention_heads: 2 };

@@ -52,6 +52,7 @@ export class CpuDevice implements Owner {
   readonly label = "CPU";
   readonly features: ReadonlySet<string>;
   readonly limits: Readonly<Record<string, number>>;
+  #destroyed = false;
   readonly #scopes: Scopes;
   /** @internal */
   readonly queue: Queue;
@@ -233,6 +234,7 @@ export class CpuDevice implements Owner {
 
   /** Ends the threads; everything on the device is gone. */
   destroy(): void {
+    this.#destroyed = true;
     this.queue.stop();
     this.threads.destroy();
     this.#scopes.lose("destroyed", "the device was destroyed");
@@ -255,8 +257,9 @@ export class CpuDevice implements Owner {
     if (address !== undefined) this.queue.after(() => this.memory.free(address, size));
   }
   /** @internal */
-  idle(): Promise<void> {
-    return this.queue.onSubmittedWorkDone();
+  async idle(): Promise<void> {
+    await this.queue.onSubmittedWorkDone();
+    if (this.#destroyed) throw new DOMException("the device was destroyed", "AbortError");
   }
   /** @internal */
   invalid(message: string): void {

@@ -1,10 +1,9 @@
 /**
  * Attention for any sizes, with no workgroup memory and nothing stored between dispatches: one invocation takes one row
  * and a chunk of its width, and streams over the other side four rows at a time. Scores are computed once per chunk, so
- * this is the fallback (widths that are no multiple of 4, long sequences on software adapters), not the fast way.
+ * this is the fallback (widths that are no multiple of 4, long sequences on the CPU device), not the fast way.
  */
 import {
-  assertIterations,
   type BufferUse,
   type Dispatch,
   f32,
@@ -60,7 +59,7 @@ export function streamingForward(
     after: (i, at) => `OUT[${at}] = ${shared.stored(`acc${i} / total`, out.dtype, width)};`,
     last: "if (part == 0u) { SUM[(b * T + row) * H + h] = most + log(total); }",
   });
-  return plan("attention", p, geometry, p.S, body, [
+  return plan("attention", p, body, [
     ...["q", "k", "v"].map((n) => shared.inputUse(n as shared.InputName, ctx.inputs, width)),
     { name: "OUT", ref: { output: 0 }, access: "write", type: storageType(out.dtype, width) },
     { name: "SUM", ref: { output: 1 }, access: "write", type: "f32" },
@@ -111,8 +110,7 @@ function gradOf(
   const reads: shared.InputName[] = wanted === "v"
     ? ["q", "k", "g", "lse"]
     : ["q", "k", "v", "g", "lse", "delta"];
-  const others = mine === "q" ? p.S : p.T;
-  return plan(`attention d${wanted}`, p, geometry, others, body, [
+  return plan(`attention d${wanted}`, p, body, [
     ...reads.map((n) => shared.inputUse(n, ctx.inputs, width)),
     { name: "OUT", ref: { output }, access: "write", type: storageType(out.dtype, width) },
   ]);
@@ -215,12 +213,9 @@ function accumulate({ width, steps, chunk }: Geometry, other: string, weight: st
 function plan(
   label: string,
   p: shared.Problem,
-  { steps }: Geometry,
-  others: number,
   kernel: Kernel,
   buffers: readonly BufferUse[],
 ): KernelPlan {
-  assertIterations(label, Math.ceil(others / BLOCK) * (2 * (Math.floor(steps / UNROLL) + 1) + 1));
   const dispatch: Dispatch = {
     label: `${label} (streaming)`,
     buffers,

@@ -1,73 +1,12 @@
-/** Which tile computes a product, and into how many parts K is split: by shape, for each kind of adapter. */
+/** Which tile computes a product, and into how many parts K is split: by shape and adapter. */
 import type { AdapterProfile } from "../../tensor/kernel.ts";
 import type { Gemm } from "./problem.ts";
-import { type Lanes, type RegisterTile, tileExtents } from "./register.ts";
 import { invocationsOf, storageOf, type WorkgroupTile } from "./workgroup.ts";
 
 /** A tile and a number of splits. */
-export interface Choice<T> {
-  readonly tile: T;
+export interface Choice {
+  readonly tile: WorkgroupTile;
   readonly splits: number;
-}
-
-/** Register tiles to choose from. */
-export const REGISTER_TILES: readonly RegisterTile[] = [
-  { rows: 64, columns: 8, along: "n" },
-  { rows: 32, columns: 8, along: "n" },
-  { rows: 64, columns: 4, along: "n" },
-  { rows: 32, columns: 4, along: "n" },
-  { rows: 16, columns: 8, along: "n" },
-  { rows: 16, columns: 4, along: "n" },
-  { rows: 8, columns: 8, along: "n" },
-  { rows: 8, columns: 4, along: "n" },
-  { rows: 4, columns: 4, along: "n" },
-  { rows: 8, columns: 64, along: "m" },
-  { rows: 8, columns: 32, along: "m" },
-  { rows: 8, columns: 16, along: "m" },
-  { rows: 8, columns: 8, along: "m" },
-  { rows: 8, columns: 4, along: "m" },
-  { rows: 4, columns: 4, along: "m" },
-];
-
-/**
- * Time of loading a value on every lane, in multiply-adds of all lanes. Software adapters load lane by lane: measured on
- * llvmpipe, 12 on a CPU with AVX-512 and 78 on one without.
- */
-const LOAD = 40;
-
-/** Multiply-adds that a product must have for each accumulator of its tile: large tiles take a second to compile. */
-const PAYS = 2 ** 15;
-
-/** Cores that a software adapter is assumed to have: work is cut at least this fine. */
-const CORES = 4;
-
-/** The lanes of a software adapter. Without broadcasts, eight is what most CPUs run at once. */
-export function lanesOf({ subgroups, subgroupSize = 0 }: AdapterProfile): Lanes {
-  const broadcast = subgroups && subgroupSize >= 4 && subgroupSize <= 16;
-  return { count: broadcast ? subgroupSize : 8, broadcast };
-}
-
-/** The register tile that wastes least: multiplications past the edges, loads, and idle cores all count. */
-export function chooseRegisterTile(g: Gemm, lanes: Lanes): Choice<RegisterTile> {
-  const groupsOf = (tile: RegisterTile) => {
-    const [bm, bn] = tileExtents(tile, lanes.count);
-    return Math.ceil(g.m / bm) * Math.ceil(g.n / bn) * g.batch;
-  };
-  const work = g.m * g.n * g.segments * g.length * g.batch;
-  let best: RegisterTile = REGISTER_TILES[0];
-  let least = Infinity;
-  for (const tile of REGISTER_TILES) {
-    const [alike, own] = tile.along === "n" ? [tile.rows, tile.columns] : [tile.columns, tile.rows];
-    const loads = own + (lanes.broadcast ? Math.ceil(alike / lanes.count) : alike);
-    const time = Math.ceil(groupsOf(tile) / CORES) * (tile.rows * tile.columns + LOAD * loads);
-    if (tile.rows * tile.columns > 128 && work < PAYS * tile.rows * tile.columns) continue;
-    if (time < least) [best, least] = [tile, time];
-  }
-  const groups = groupsOf(best);
-  const total = g.segments * g.length;
-  const wanted = groups < CORES ? Math.min(Math.ceil(CORES / groups), Math.floor(total / 512)) : 1;
-  const splits = Math.max(1, g.segments > 1 ? Math.min(wanted, g.segments) : wanted);
-  return { tile: best, splits };
 }
 
 /**
@@ -115,9 +54,9 @@ export function timeOfWaves(groups: number, invocations: number, each: number): 
 }
 
 /** The workgroup tile and the splits of K that take the least time, among the tiles that the adapter can hold. */
-export function chooseWorkgroupTile(g: Gemm, profile: AdapterProfile): Choice<WorkgroupTile> {
+export function chooseWorkgroupTile(g: Gemm, profile: AdapterProfile): Choice {
   const total = g.segments * g.length;
-  let best: Choice<WorkgroupTile> | undefined;
+  let best: Choice | undefined;
   let least = Infinity;
   const byElement = g.a.width === 1 || g.b.width === 1 || (g.segments > 1 && g.length % 4 !== 0);
   const small = g.m * g.n * g.batch * total < SMALL;

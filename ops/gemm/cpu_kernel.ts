@@ -6,8 +6,7 @@
  */
 import { flatGroup, foldGrid } from "../../tensor/kernel.ts";
 import { type Block, Fragment } from "./fragment.ts";
-import type { Gemm, Operand } from "./problem.ts";
-import type { GemmKernel } from "./register.ts";
+import type { Gemm, GemmKernel, Operand } from "./problem.ts";
 
 /** Rows of a tile, and vectors of four in each. */
 export interface CpuTile {
@@ -47,15 +46,11 @@ const STACK = 16;
 /** Shortest part of K. */
 const PART = 1024;
 
-/**
- * The tile that wastes least, and how the work is cut.
- *
- * @param tiles what to choose from
- */
-export function chooseCpu(g: Gemm, from: readonly CpuTile[] = TILES): CpuChoice {
+/** The tile that wastes least, and how the work is cut. */
+export function chooseCpu(g: Gemm): CpuChoice {
   const count = (t: CpuTile) => Math.ceil(g.m / t.rows) * Math.ceil(g.n / (4 * t.vectors));
   const cost = (t: CpuTile) => count(t) * cycles(t);
-  const tile = from.reduce((best, t) => cost(t) < cost(best) ? t : best);
+  const tile = TILES.reduce((best, t) => cost(t) < cost(best) ? t : best);
   const tiles = count(tile) * g.batch;
   const down = Math.ceil(g.m / tile.rows);
   const total = g.segments * g.length;
@@ -141,12 +136,6 @@ class Panel implements Block {
       }
     }
     return lines.join("\n");
-  }
-  take(): string {
-    return "";
-  }
-  element(i: number, kk: number): string {
-    return `${this.vector(i >> 2, kk)}.${"xyzw"[i & 3]}`;
   }
   vector(j: number, kk: number): string {
     return `p${j}_${kk}`;

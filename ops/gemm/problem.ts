@@ -59,6 +59,12 @@ export interface Gemm {
   row(m: string, z: string): string;
 }
 
+/** WGSL and grid of a product. */
+export interface GemmKernel {
+  readonly body: string;
+  readonly grid: readonly [number, number, number];
+}
+
 /** Arithmetic operations of a product. */
 export const flopsOf = (g: Gemm): number => 2 * g.batch * g.m * g.n * g.segments * g.length;
 

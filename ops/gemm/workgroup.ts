@@ -9,8 +9,7 @@
  */
 import { flatGroup, foldGrid, size } from "../../tensor/kernel.ts";
 import { Fragment } from "./fragment.ts";
-import type { Gemm, Operand } from "./problem.ts";
-import type { GemmKernel } from "./register.ts";
+import type { Gemm, GemmKernel, Operand } from "./problem.ts";
 
 /** Tile of a workgroup (m × n × k) and block of one invocation (t × t). */
 export interface WorkgroupTile {
@@ -31,7 +30,10 @@ export const storageOf = (t: WorkgroupTile): number => (t.m + t.n) * t.k * 4 * (
 /** Invocations of a tile's workgroup. */
 export const invocationsOf = (t: WorkgroupTile): number => (t.m / t.t) * (t.n / t.t);
 
-/** Generates the kernel. `put` is as for the register kernel; `limit` is the adapter's workgroup storage in bytes. */
+/**
+ * Generates the kernel. `put` is a WGSL function `put(m, n, z, split, value)` that stores four columns and checks bounds;
+ * `limit` is the adapter's workgroup storage in bytes.
+ */
 export function workgroupKernel(
   g: Gemm,
   tile: WorkgroupTile,

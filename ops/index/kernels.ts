@@ -3,7 +3,6 @@
  * other, and are joined in it, so that the same input gives the same bits.
  */
 import {
-  assertIterations,
   type BufferUse,
   type Dispatch,
   type KernelContext,
@@ -12,7 +11,6 @@ import {
   perItem,
   storageType,
   sumLoop,
-  sumTurns,
 } from "../../tensor/kernel.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { leastOf, mostOf } from "../../tensor/element.ts";
@@ -123,7 +121,7 @@ const RUN = 16;
  * joined of the chunks' parts, so that nobody walks for long though all updates may be of one row.
  */
 function inChunks(
-  { inputs: [x, ids], attrs: { mode }, profile }: KernelContext<ScatterAttrs>,
+  { inputs: [x, ids], attrs: { mode } }: KernelContext<ScatterAttrs>,
   copy: Dispatch,
 ): KernelPlan {
   const [r, v, d] = x.shape;
@@ -135,7 +133,6 @@ function inChunks(
   const stored = storageType(x.dtype, width);
   const length = Math.min(256, Math.max(32, Math.ceil(Math.sqrt(n) / 4)));
   const chunks = Math.ceil(n / length);
-  if (profile.software && !profile.cpu) assertIterations("scatter", sumTurns(chunks));
   const join = joining(mode, scalar, width);
   const nothing = `${type}(${number(identityOf(mode, x.dtype), scalar)})`;
   const buffers = (access: "read" | "write"): BufferUse[] => [

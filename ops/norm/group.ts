@@ -7,7 +7,6 @@
  */
 import {
   type AdapterProfile,
-  assertIterations,
   type BufferUse,
   type Dispatch,
   flatGroup,
@@ -19,7 +18,6 @@ import {
   size,
   storageType,
   sumLoop,
-  sumTurns,
 } from "../../tensor/kernel.ts";
 import { groupShape, type NormAttrs } from "./shape.ts";
 import {
@@ -97,10 +95,8 @@ function joinDispatch(
 ): Dispatch {
   const runs = Math.ceil(l.pixels / run);
   const items = runs * l.channels;
-  const alone = profile.cpu || (profile.software && items * part.sums.length <= 20_000);
-  const lanes = alone ? 1 : WORKGROUP;
+  const lanes = profile.cpu ? 1 : WORKGROUP;
   const each = Math.ceil(items / lanes);
-  if (!profile.cpu) assertIterations(part.label, sumTurns(each) * part.sums.length);
   const groups = l.images * l.groups;
   const workgroup = lanes === 1 ? SMALL : WORKGROUP;
   const perWorkgroup = workgroup / lanes;

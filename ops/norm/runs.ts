@@ -47,7 +47,7 @@ export function runLength(
   profile: AdapterProfile,
   { tensors, longest, shortest }: { tensors: number; longest: number; shortest: number },
 ): number {
-  const wanted = profile.software
+  const wanted = profile.cpu
     ? Math.floor(CACHE / (tensors * l.total * 4))
     : Math.ceil(l.images * l.pixels * l.columns / BUSY);
   return Math.min(l.pixels, longest, Math.max(shortest, wanted));
@@ -70,8 +70,8 @@ export const AGAIN = 16;
 const LONG = 32;
 
 /** Whether runs are so many that they are folded again before groups are joined: few groups have few invocations. */
-export const foldsAgain = (l: Layout, run: number, { cpu, software }: AdapterProfile): boolean =>
-  !cpu && !software && Math.ceil(l.pixels / run) * l.channels > LONG * WORKGROUP;
+export const foldsAgain = (l: Layout, run: number, { cpu }: AdapterProfile): boolean =>
+  !cpu && Math.ceil(l.pixels / run) * l.channels > LONG * WORKGROUP;
 
 /** A dispatch that folds runs of runs: `aa`, `bb` of {@linkcode AGAIN} each become one of `cc`, `dd`. */
 export function againDispatch(

@@ -6,7 +6,6 @@ import { apply, type Tensor } from "../../tensor/tensor.ts";
 import { expectArray, expectList, expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { wholeNumber } from "../../tensor/element.ts";
 import { type KernelContext, type KernelPlan, perItem, storageType } from "../../tensor/kernel.ts";
-import { assertIterations } from "../../tensor/kernel.ts";
 import { axisOf, type Shape, ShapeError, sizeOf, stridesOf } from "../../tensor/shape.ts";
 import { contiguous, type Windows, windowsAlong, windowView } from "../../tensor/view.ts";
 import { defineOp, type Op } from "../../tensor/op.ts";
@@ -53,7 +52,6 @@ const foldOp: Op<FoldAttrs> = defineOp<FoldAttrs>({
 /** One invocation for each element: it asks every place of a window whether a window has it there. */
 function foldKernel({ inputs: [g], attrs, epilogue }: KernelContext<FoldAttrs>): KernelPlan {
   const { shape, axes, size, stride, dilation } = attrs;
-  assertIterations("fold", sizeOf(size));
   const counts = windowsAlong(shape, attrs);
   const unit = stridesOf([...size, ...counts]);
   const rank = shape.length;

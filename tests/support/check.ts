@@ -17,22 +17,41 @@ import { interpret } from "../../compile/interpret.ts";
 import { evaluate } from "../../compile/compile.ts";
 import { vjp } from "../../autograd/grad.ts";
 import type { Device } from "../../device/device.ts";
-import { gpu } from "../../device/adapter.ts";
+import { type Backend, gpu, type GpuOptions } from "../../device/adapter.ts";
+import { onlyBackend } from "./backend.ts";
 
-let opened: Promise<Device> | undefined;
-/** The device that all tests share: the environment variable `MOONGATE_DEVICE` chooses it. */
-export const testDevice = (): Promise<Device> => opened ??= gpu();
-
-const devices = new Map<boolean, Promise<Device>>();
-/**
- * A device whose kernels are chosen as for a GPU (`false`) or for a software adapter (`true`), whatever it is. The CPU
- * device has no workgroup memory: kernels for GPUs always run on an adapter.
- */
-export function deviceAs(software: boolean): Promise<Device> {
-  let d = devices.get(software);
-  if (!d) devices.set(software, d = gpu(software ? { software } : { software, backend: "webgpu" }));
-  return d;
+const opened = new Map<Backend, Promise<Device>>();
+/** One of the two devices, which the tests of a file share. */
+export function deviceOf(backend: Backend): Promise<Device> {
+  let device = opened.get(backend);
+  if (!device) opened.set(backend, device = gpu({ backend }));
+  return device;
 }
+
+let current: Device | undefined;
+/**
+ * The device that a test runs on: in a step of `test` (`devices.ts`) that step's, else (tests of models, of the method, of verbs) the
+ * CPU device, unless only the other is left.
+ */
+export const testDevice = async (): Promise<Device> =>
+  current ?? await deviceOf(onlyBackend ?? "cpu");
+
+/** Runs `body` with one of the devices as {@linkcode testDevice}. */
+export async function runOn(
+  backend: Backend,
+  body: (device: Device) => void | Promise<void>,
+): Promise<void> {
+  current = await deviceOf(backend);
+  try {
+    await body(current);
+  } finally {
+    current = undefined;
+  }
+}
+
+/** A device like {@linkcode testDevice}, for a test that changes it or needs one with other options. */
+export const ownDevice = async (options: GpuOptions = {}): Promise<Device> =>
+  await gpu({ ...options, backend: (await testDevice()).profile.cpu ? "cpu" : "webgpu" });
 
 /** The dispatches that compute: without those that lay operands out for the CPU device. */
 export const computing = <T extends { readonly label: string }>(dispatches: readonly T[]): T[] =>

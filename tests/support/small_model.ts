@@ -1,8 +1,8 @@
 /** A whole model so small that its steps run in a moment, with numbers made by a hash of their names. */
 import { customDiffusion } from "../../bench/memory.ts";
-import { portable } from "../../bench/portable_weights.ts";
+import { portable, uniforms } from "../../bench/portable_weights.ts";
 import type { TrainingShape } from "../../concepts/training/memory.ts";
-import type { StepBatch } from "../../concepts/training/step.ts";
+import type { StepBatch, StepModel } from "../../concepts/training/step.ts";
 import { trainingMask } from "../../concepts/training/trainable.ts";
 import type { Device } from "../../device/device.ts";
 import { idsShape } from "../../diffusion/conditions.ts";
@@ -14,7 +14,7 @@ import { unetConfig } from "../../models/unet/unet.ts";
 import { vaeConfig, vaeFactor } from "../../models/vae/vae.ts";
 import type { Spec } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { unflatten } from "../../tensor/tree.ts";
+import { flatten, unflatten } from "../../tensor/tree.ts";
 
 /** Small configs of every component, so that steps run in a moment. */
 export function small() {
@@ -83,4 +83,20 @@ export function batchOf(
     mask: f32(batch, cells, cells),
     key: leaf({ shape: [2], dtype: "u32" }),
   };
+}
+
+/** Values for everything that a step reads. */
+export function feedsFor(model: StepModel, batch: StepBatch): Map<Tensor, Float64Array> {
+  const feeds = new Map<Tensor, Float64Array>();
+  for (const [path, t] of flatten<Tensor>({ ...model.params })) {
+    feeds.set(t, Float64Array.from(portable(path, { shape: t.shape, layout: "plain" })));
+  }
+  for (const [name, t] of flatten<Tensor>({ ...batch })) {
+    const integers = t.dtype === "u32";
+    const values = Float64Array.from(uniforms(name, t.size));
+    // Token 19, the one that trains, is in the captions of both encoders.
+    const whole = (v: number, i: number) => i % 5 ? Math.floor((v + 1) * 10) : 19;
+    feeds.set(t, integers ? values.map(whole) : values);
+  }
+  return feeds;
 }

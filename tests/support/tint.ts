@@ -11,7 +11,7 @@ const gpu = create(["backend=null"]);
 const adapter = await gpu.requestAdapter();
 if (!adapter) throw new Error("Dawn has no null adapter");
 const device = await adapter.requestDevice({
-  requiredFeatures: ["shader-f16", "subgroups"] as GPUFeatureName[],
+  requiredFeatures: ["shader-f16"],
 });
 const { maxComputeWorkgroupStorageSize, maxStorageBuffersPerShaderStage } = device.limits;
 
