@@ -57,6 +57,8 @@ export {
 // Derivatives, masks, optimizers.
 export { checkpoint } from "./autograd/checkpoint.ts";
 export { grad, type ValueAndGrad, valueAndGrad, vjp } from "./autograd/grad.ts";
+export { hessian, type Jacobian, jacobian, type JacobianOptions } from "./autograd/jacobian.ts";
+export { hvp, jvp, type ValueAndTangent } from "./autograd/jvp.ts";
 export { Mask, mask, type Rows, rows, type Selection, type Trained } from "./autograd/mask.ts";
 export {
   adamInit,
@@ -67,6 +69,9 @@ export {
   type Named,
   sgd,
 } from "./autograd/optimizer.ts";
+
+// One function for many examples.
+export { type Axes, vmap, type VmapOptions } from "./autograd/vmap.ts";
 
 // Ops.
 export { erf, gelu, quickGelu, relu, sigmoid, silu, tanh } from "./ops/elementwise/activation.ts";

@@ -12,6 +12,7 @@ import {
   tapeOf,
   type Tensor,
 } from "../tensor/tensor.ts";
+import { alike } from "../tensor/batch.ts";
 import { expectFunction } from "../tensor/arguments.ts";
 import { flatten, refill, type Tree } from "../tensor/tree.ts";
 import { defineOp } from "../tensor/op.ts";
@@ -51,6 +52,8 @@ const barrierOp = defineOp<{ readonly id: number }>({
   name: "barrier",
   shape: ([x]) => [x],
   vjp: ([g]) => [g],
+  batch: alike,
+  jvp: (tangents) => tangents,
   reference: ([x]) => [x],
   lowering: { kind: "alias" },
 });
@@ -75,6 +78,13 @@ const checkpointOp = defineOp<{ readonly region: Region }>({
       ...inputs.map((t) => into.get(t)),
     ];
   },
+  batch(b) {
+    // The region once more, for all examples.
+    const { region } = b.node.attrs;
+    const since = mark();
+    return again(b.through((xs) => region.clone(xs.slice(region.results.length))), since);
+  },
+  jvp: (tangents, { attrs: { region } }) => tangents.slice(0, region.results.length),
   reference: (inputs, _specs, { region }) => inputs.slice(0, region.results.length),
   lowering: { kind: "alias" },
 });
@@ -94,8 +104,12 @@ export function checkpoint<A extends unknown[], R extends Tree<Tensor>>(
       expectTensor("checkpoint", path ? `the result "${path}"` : "the result", t);
       return t;
     });
-    const region = new Region(made, since);
-    const results = apply(checkpointOp, [...region.results, ...region.boundary], { region });
-    return refill(out, results) as R;
+    return refill(out, again(made, since)) as R;
   };
+}
+
+/** The results, to be computed again in the backward pass from what lies before `since`. */
+function again(results: readonly Tensor[], since: number): Tensor[] {
+  const region = new Region(results, since);
+  return apply(checkpointOp, [...region.results, ...region.boundary], { region });
 }

@@ -7,7 +7,9 @@ import { apply, type Node, type Tensor } from "../tensor/tensor.ts";
 import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
 import { type Shape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
+import { multilinear } from "../tensor/forward.ts";
 import { defineOp } from "../tensor/op.ts";
+import { batchedConv, batchedInputGrad, batchedWeightGrad } from "./batch/conv.ts";
 import {
   type ConvAttrs,
   outputShape,
@@ -87,6 +89,8 @@ const conv2dOp = defineOp<ConvAttrs>({
       ]
       : [undefined, undefined];
   },
+  batch: batchedConv,
+  jvp: multilinear,
   reference([x, w], _specs, attrs) {
     const y = new Float64Array(sizeOf(outputShape(attrs)));
     eachProduct(attrs, (xi, wi, yi) => y[yi] += x[xi] * w[wi]);
@@ -110,6 +114,8 @@ const inputGradOp = defineOp<ConvAttrs>({
       ]
       : [undefined, undefined];
   },
+  batch: batchedInputGrad,
+  jvp: multilinear,
   reference([g, w], _specs, attrs) {
     const dx = new Float64Array(sizeOf(attrs.image));
     eachProduct(attrs, (xi, wi, yi) => dx[xi] += g[yi] * w[wi]);
@@ -133,6 +139,8 @@ const weightGradOp = defineOp<ConvAttrs>({
       ]
       : [undefined, undefined];
   },
+  batch: batchedWeightGrad,
+  jvp: multilinear,
   reference([x, g], _specs, attrs) {
     const dw = new Float64Array(sizeOf(attrs.weight));
     eachProduct(attrs, (xi, wi, yi) => dw[wi] += x[xi] * g[yi]);

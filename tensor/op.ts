@@ -1,10 +1,10 @@
 /**
- * Defining ops. What an op is — shape rule, derivative, float64 reference, kernel — is declared beside the tape
+ * Defining ops. What an op is — shape rule, derivative, batch rule, float64 reference, kernel — is declared beside the tape
  * (`tensor.ts`), since nodes and ops refer to each other; TypeScript refuses a record that lacks a part.
  */
 import type { Op } from "./tensor.ts";
 
-export type { Attrs, Lowering, Op, Wgsl } from "./tensor.ts";
+export type { Attrs, Batch, Lowering, Op, Tools, Wgsl } from "./tensor.ts";
 
 const known = new Map<string, Op>();
 

@@ -48,6 +48,34 @@ export interface Wgsl {
   let(value: string): string;
 }
 
+/** What the walks over a tape need of the ops, which stand above them (`ops/tools.ts`). */
+export interface Tools {
+  add(a: Tensor, b: Tensor): Tensor;
+  /** Broadcasts, adding leading axes. */
+  expand(x: Tensor, shape: Shape): Tensor;
+  /** A leaf without a value: what a function is traced with. */
+  hole(spec: Spec): Tensor;
+  zeros(spec: Spec): Tensor;
+}
+
+/** What a batch rule is given: a node as it was traced for one example, and its inputs for all examples. */
+export interface Batch<A = unknown> {
+  /** The op, its attributes, and its inputs and outputs as they are for one example. */
+  readonly node: Node<A>;
+  /** How many examples there are: at least one. */
+  readonly size: number;
+  /** The inputs. Those that differ from example to example have one more axis, in front; at least one has. */
+  readonly inputs: readonly Tensor[];
+  /** Which inputs differ from example to example. */
+  readonly batched: readonly boolean[];
+  /** Input `i` with the axis of the examples in front, along which it repeats where all have the same. */
+  wide(i: number): Tensor;
+  /** All inputs as {@linkcode wide} gives them. */
+  all(): Tensor[];
+  /** The rule of a composition that computes the same as the op: for cases that a rule can't do better. */
+  through(f: (inputs: readonly Tensor[]) => readonly Tensor[]): Tensor[];
+}
+
 /** One op. `A` is the type of its static attributes. */
 export interface Op<A = unknown> {
   readonly name: string;
@@ -61,6 +89,20 @@ export interface Op<A = unknown> {
     g: readonly (Tensor | undefined)[],
     node: Node<A>,
     wanted: readonly boolean[],
+  ): readonly (Tensor | undefined)[];
+  /**
+   * The outputs for all examples of a batch at once, each with an axis for the examples in front: what `vmap` walks with.
+   * `tensor/batch.ts` has the common ones: of ops that treat leading axes alike, and of leaves.
+   */
+  batch(b: Batch<A>): readonly Tensor[];
+  /**
+   * Tangents of the outputs given those of the inputs, undefined where they are zero: what `jvp` walks with. Left out, it is
+   * the derivative's derivative, which is right for every op; `tensor/forward.ts` has the rule of linear ones.
+   */
+  jvp?(
+    tangents: readonly (Tensor | undefined)[],
+    node: Node<A>,
+    tools: Tools,
   ): readonly (Tensor | undefined)[];
   /** The definition, in float64, as plainly as it can be written. Flat row-major arrays in and out. */
   reference(
