@@ -5,7 +5,7 @@ import { forward } from "../tensor/forward.ts";
 import { reverse } from "../tensor/reverse.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { ShapeError, show } from "../tensor/shape.ts";
-import { flatten, mapTree, refill, type Tree } from "../tensor/tree.ts";
+import { flatten, refill, type Tree } from "../tensor/tree.ts";
 import { what } from "../tensor/what.ts";
 import { add } from "../ops/elementwise/arithmetic.ts";
 import { cast } from "../ops/elementwise/cast.ts";

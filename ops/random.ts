@@ -11,7 +11,6 @@ import { expectShape } from "../tensor/host.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../tensor/shape.ts";
 import { type KernelContext, type KernelPlan, perItem } from "../tensor/kernel.ts";
 import { alike } from "../tensor/batch.ts";
-import { constant } from "../tensor/forward.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 
 /** 64 bits of key, as two u32. On the device: a tensor `[2]` u32. */
@@ -166,7 +165,6 @@ function defineDraw(name: keyof typeof DISTRIBUTIONS) {
     },
     vjp: () => [undefined],
     batch: alike,
-    jvp: constant,
     reference([keys], _specs, { shape, stream }, [out]) {
       const y = new Float64Array(sizeOf(out.shape));
       const count = sizeOf(shape);

@@ -135,11 +135,10 @@ Deno.test("vmap of functions and of their gradients is a loop, in every element 
       );
       for (const [turn, which] of choices(specs.length).entries()) {
         const x = mapped(specs, which, turn);
-        let one: (...x: Tensor[]) => Tensor[];
         const floats = specs.flatMap((s, i) => isFloat(s.dtype) ? [i] : []);
         const loss = (all: Tensor[]) => (some: Tensor[]) =>
           lossOf(of)(floats.reduce((xs, at, i) => xs.with(at, some[i]), all));
-        one = (...xs) => [of.f(xs), ...grad(loss(xs))(floats.map((i) => xs[i]))];
+        const one = (...xs: Tensor[]) => [of.f(xs), ...grad(loss(xs))(floats.map((i) => xs[i]))];
         let each: Tensor[][];
         try {
           each = Array.from({ length: N }, (_, i) => one(...x.of(i)));

@@ -45,7 +45,7 @@ export const FUNCTIONS: Readonly<Record<string, Case>> = {
   "one draw": { f: ([k]) => m.randomUniform(k, []), specs: [u32(2)] },
   "comparisons": {
     f: ([a, b]) => m.add(m.greaterEqual(a, b), m.add(m.less(a, b), m.equal(a, b))),
-    specs: [u32(3), u32(3)],
+    specs: [f32(3), f32(3)],
   },
   "whole numbers": {
     f: ([a, b]) => m.max(m.mul(a, m.sum(b, [0])), [0]),
