@@ -107,12 +107,18 @@ function scalarValue(t: Tensor): number | undefined {
   return literalValue(t);
 }
 
-/** Attributes as strings; typed arrays and objects without a plain form count as equal only to themselves. */
+/**
+ * Attributes as strings; typed arrays, functions and objects without a plain form count as equal only to themselves. JSON has
+ * one word for ±∞ and NaN, and none for −0.
+ */
 class AttrKeys {
   readonly #ids = new Map<object, number>();
   of(attrs: unknown): string {
     return attrs === undefined ? "" : JSON.stringify(attrs, (_k, v) => {
-      if (v === null || typeof v !== "object") return v;
+      if (typeof v === "number" && (!Number.isFinite(v) || Object.is(v, -0))) {
+        return `number ${Object.is(v, -0) ? "-0" : v}`;
+      }
+      if (v === null || (typeof v !== "object" && typeof v !== "function")) return v;
       if (Array.isArray(v) || Object.getPrototypeOf(v) === Object.prototype) return v;
       let id = this.#ids.get(v);
       if (id === undefined) this.#ids.set(v, id = this.#ids.size);
