@@ -56,6 +56,7 @@ export {
 
 // Derivatives, masks, optimizers.
 export { checkpoint } from "./autograd/checkpoint.ts";
+export { customVjp, type VjpRule } from "./autograd/custom_vjp.ts";
 export { grad, type ValueAndGrad, valueAndGrad, vjp } from "./autograd/grad.ts";
 export { hessian, type Jacobian, jacobian, type JacobianOptions } from "./autograd/jacobian.ts";
 export { hvp, jvp, type ValueAndTangent } from "./autograd/jvp.ts";
@@ -69,6 +70,19 @@ export {
   type Named,
   sgd,
 } from "./autograd/optimizer.ts";
+
+// Ops of your own.
+export {
+  defineMap,
+  defineOp,
+  type ManyOut,
+  type OneOut,
+  type OwnAttrs,
+  type OwnMap,
+  type OwnOp,
+} from "./ops/own/define.ts";
+export type { ElementCode, OwnContext, OwnPass, PassesKernel } from "./ops/own/kernel.ts";
+export { type Batch, MissingRule, type Node, type Op, type Tools, type Wgsl } from "./tensor/op.ts";
 
 // One function for many examples.
 export { type Axes, vmap, type VmapOptions } from "./autograd/vmap.ts";

@@ -99,6 +99,7 @@ function tapeLines(plan: Blueprint, names: TensorNames): string[] {
 function attributes(attrs: unknown): string {
   if (attrs === undefined || attrs === null) return "";
   const text = JSON.stringify(attrs, (_key, v) => {
+    if (typeof v === "number" && !Number.isFinite(v)) return String(v);
     if (ArrayBuffer.isView(v)) return `${(v as Float32Array).length} values`;
     const plain = v === null || typeof v !== "object" || Array.isArray(v) ||
       Object.getPrototypeOf(v) === Object.prototype;

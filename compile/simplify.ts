@@ -94,7 +94,10 @@ function identityOf(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
     case "div":
       return is(1, 1) ? keeps(inputs[0]) : undefined;
     case "reshape":
+    // What they hold back or set apart was for derivatives, which have been taken.
     case "variable":
+    case "stopGradient":
+    case "cutGradient":
       return keeps(inputs[0]);
     default:
       return undefined;

@@ -5,7 +5,7 @@
 import { isFloat } from "./dtype.ts";
 import { reverse } from "./reverse.ts";
 import { sameShape, ShapeError, show } from "./shape.ts";
-import { apply, type Node, tapeOf, type Tensor, type Tools } from "./tensor.ts";
+import { apply, mark, type Node, tapeOf, type Tensor, type Tools } from "./tensor.ts";
 
 type Tangents = readonly (Tensor | undefined)[];
 
@@ -46,6 +46,7 @@ function agree({ op }: Node, tangent: Tensor, t: Tensor): void {
  * doesn't matter, so it is nothing.
  */
 function transposed(given: Tangents, node: Node, tools: Tools): Tangents {
+  const since = mark();
   const g = node.outputs.map((t) => isFloat(t.dtype) ? tools.hole(t.spec) : undefined);
   const wanted = given.map((t) => t !== undefined);
   const cotangents = node.op.vjp(g, node, wanted);
@@ -55,6 +56,13 @@ function transposed(given: Tangents, node: Node, tools: Tools): Tangents {
   });
   const holes = g.filter((t) => t !== undefined);
   const found = reverse(pairs, holes, (a, b) => tools.add(a, b));
+  const reached = new Set(tapeOf(found.filter((t) => t !== undefined), since));
+  if (holes.some((t) => reached.has(t.node))) {
+    throw new TypeError(
+      `jvp of ${node.op.name}: its derivative depends on the cotangent other than linearly, so it has no tangent; ` +
+        "reverse mode, or a jvp rule of its own, will do",
+    );
+  }
   return g.map((t) => t && found[holes.indexOf(t)]);
 }
 

@@ -50,11 +50,13 @@ export interface Wgsl {
 
 /** What the walks over a tape need of the ops, which stand above them (`ops/tools.ts`). */
 export interface Tools {
+  /** The sum of two tensors of one shape. */
   add(a: Tensor, b: Tensor): Tensor;
   /** Broadcasts, adding leading axes. */
   expand(x: Tensor, shape: Shape): Tensor;
   /** A leaf without a value: what a function is traced with. */
   hole(spec: Spec): Tensor;
+  /** A tensor of zeros. */
   zeros(spec: Spec): Tensor;
 }
 
@@ -78,6 +80,7 @@ export interface Batch<A = unknown> {
 
 /** One op. `A` is the type of its static attributes. */
 export interface Op<A = unknown> {
+  /** What messages call it; no two ops have the same. */
   readonly name: string;
   /** Output specs, or a `ShapeError` naming the op, the shapes and what was expected. */
   shape(inputs: readonly Spec[], attrs: A): readonly Spec[];
@@ -111,6 +114,7 @@ export interface Op<A = unknown> {
     attrs: A,
     out: readonly Spec[],
   ): readonly Float64Array[];
+  /** @internal How it is computed. */
   readonly lowering: Lowering<A>;
   /** Of a leaf: what there is to see of its value, as it is printed behind the spec. */
   readonly describe?: (attrs: A, spec: Spec) => string;
@@ -118,10 +122,15 @@ export interface Op<A = unknown> {
 
 /** One application of an op. */
 export interface Node<A = unknown> {
+  /** @internal Its place on the tape. */
   readonly id: number;
+  /** What is applied. */
   readonly op: Op<A>;
+  /** What it is applied to. */
   readonly inputs: readonly Tensor[];
+  /** Static attributes. */
   readonly attrs: A;
+  /** What it gives. */
   readonly outputs: readonly Tensor[];
 }
 

@@ -43,8 +43,11 @@ export const wrapped = (y: Float64Array, dtype: DType): Float64Array =>
   dtype === "u32" ? y.map((v) => v >>> 0) : dtype === "i32" ? y.map((v) => v | 0) : y;
 
 /** Makes and registers an elementwise op. */
-export function defineMap<A = undefined>(r: MapRecord<A>): Op<A> {
-  return defineOp<A>({
+export const defineMap = <A = undefined>(r: MapRecord<A>): Op<A> => defineOp(mapOp(r));
+
+/** An elementwise op. */
+export function mapOp<A>(r: MapRecord<A>): Op<A> {
+  return {
     name: r.name,
     shape(inputs, attrs) {
       const same = inputs.filter((_, i) => !r.free?.includes(i));
@@ -97,5 +100,5 @@ export function defineMap<A = undefined>(r: MapRecord<A>): Op<A> {
       return [wrapped(y, out.dtype)];
     },
     lowering: { kind: "map", expression: r.expression },
-  });
+  };
 }
