@@ -77,6 +77,7 @@ export {
   defineOp,
   type ManyOut,
   type OneOut,
+  type OwnArguments,
   type OwnAttrs,
   type OwnMap,
   type OwnOp,

@@ -23,7 +23,7 @@ const own = new Map<string, number>();
  */
 export function ownName(name: string): string {
   if (known.has(name)) {
-    throw new TypeError(`an op of the library is called "${name}": take another name`);
+    throw new TypeError(`an op of the library is called "${name}" already: take another name`);
   }
   const count = (own.get(name) ?? 0) + 1;
   own.set(name, count);

@@ -3,7 +3,7 @@ import { expectTensor, type Tensor } from "../../tensor/tensor.ts";
 import { sameShape, ShapeError, show, sizeOf, type Spec } from "../../tensor/shape.ts";
 import { BYTES } from "../../tensor/dtype.ts";
 import { what } from "../../tensor/what.ts";
-import { MissingRule, type Op, ownName } from "../../tensor/op.ts";
+import { MissingRule, type Op } from "../../tensor/op.ts";
 import { expectName } from "./kernel.ts";
 
 /** A record's name, as the op is known by. */
@@ -11,7 +11,7 @@ export function nameOf(who: string, { name }: { readonly name: unknown }): strin
   if (typeof name !== "string" || !name.trim() || /[\n\r]/.test(name)) {
     throw new TypeError(`${who}: its name is ${what(name)}, not one line of text`);
   }
-  return ownName(name.trim());
+  return name.trim();
 }
 
 /** Names of a record's arrays. */

@@ -7,7 +7,7 @@ import { expectFunction, expectOptions } from "../../tensor/arguments.ts";
 import { alike } from "../../tensor/batch.ts";
 import type { Spec } from "../../tensor/shape.ts";
 import { what } from "../../tensor/what.ts";
-import { MissingRule, type Op, type Tools } from "../../tensor/op.ts";
+import { MissingRule, type Op, ownName, type Tools, type Wgsl } from "../../tensor/op.ts";
 import { mapOp, type MapRecord } from "../elementwise/define.ts";
 import { applyMap, type Operand } from "../elementwise/map.ts";
 import {
@@ -74,21 +74,23 @@ export interface OwnMap<A = undefined> {
    * WGSL of one step of values: a number, or a vector of four, so constants are written `w.number(2)`. `w.let(value)` names what
    * is used more than once. Floats are computed in f32.
    */
-  readonly expression: MapRecord<A>["expression"];
+  readonly expression: (args: readonly string[], attrs: A, w: Wgsl) => string;
   /** Cotangent of each operand given the result's, the operands and the result; `null` where zero. Left out, to differentiate is an error. */
-  readonly vjp?: MapRecord<A>["vjp"];
+  readonly vjp?:
+    readonly (((g: Tensor, x: readonly Tensor[], y: Tensor, attrs: A) => Tensor) | null)[];
   /** Element types that it takes beside floats: `signed` has i32, `integers` i32 and u32. Default none. */
-  readonly takes?: MapRecord<A>["takes"];
+  readonly takes?: "signed" | "integers";
   /** The same in float64. */
-  readonly reference?: MapRecord<A>["reference"];
+  readonly reference?: (args: readonly number[], attrs: A) => number;
 }
 
-type Args<T, A> = A extends undefined ? T[] : [...T[], A];
+/** Arguments of an op of your own: inputs, and attributes behind them where it has any. */
+export type OwnArguments<T, A> = A extends undefined ? T[] : [...T[], A];
 
 /** An op of your own: its inputs, then its attributes where it has any. */
-export type OneOut<A> = (...args: Args<Tensor, A>) => Tensor;
+export type OneOut<A = undefined> = (...args: OwnArguments<Tensor, A>) => Tensor;
 /** An op of your own with several outputs. */
-export type ManyOut<A> = (...args: Args<Tensor, A>) => Tensor[];
+export type ManyOut<A = undefined> = (...args: OwnArguments<Tensor, A>) => Tensor[];
 
 /**
  * An op with a kernel of your own.
@@ -114,7 +116,7 @@ export function defineOp<A extends OwnAttrs = undefined>(
 export function defineOp<A extends OwnAttrs = undefined>(record: OwnOp<A>): OneOut<A>;
 export function defineOp<A extends OwnAttrs = undefined>(
   record: OwnOp<A>,
-): (...args: Args<Tensor, A>) => Tensor | Tensor[] {
+): (...args: OwnArguments<Tensor, A>) => Tensor | Tensor[] {
   expectOptions("defineOp", 0, record, {
     name: "any",
     inputs: "any",
@@ -128,7 +130,7 @@ export function defineOp<A extends OwnAttrs = undefined>(
     reference: "function",
   });
   const name = nameOf("defineOp", record);
-  const who = `defineOp of "${record.name}"`;
+  const who = `defineOp of "${name}"`;
   const names = {
     inputs: namesOf(who, "inputs", record.inputs),
     outputs: record.outputs === undefined ? ["out"] : namesOf(who, "outputs", record.outputs),
@@ -149,7 +151,7 @@ export function defineOp<A extends OwnAttrs = undefined>(
   if (vjp) expectFunction(who, 0, "vjp", vjp);
   if (batch !== undefined && batch !== "alike") expectFunction(who, 0, "batch", batch);
   const op: Op<A> = {
-    name,
+    name: ownName(name),
     shape: (inputs, attrs) => specsOf(name, names.outputs, record.shape(inputs, attrs)),
     vjp: vjpOf(name, vjp),
     batch: (b: Batch<A>) => {
@@ -175,7 +177,7 @@ export function defineOp<A extends OwnAttrs = undefined>(
           : planOfPasses(name, names, kernel!(ctx), ctx),
     },
   };
-  return (...args: Args<Tensor, A>) => {
+  return (...args: OwnArguments<Tensor, A>) => {
     const [inputs, attrs] = split(name, names.inputs, args as readonly unknown[]);
     const results = apply(op, inputs as Tensor[], attrs as A);
     return record.outputs === undefined ? results[0] : results;
@@ -200,7 +202,7 @@ export function defineOp<A extends OwnAttrs = undefined>(
  */
 export function defineMap<A extends OwnAttrs = undefined>(
   record: OwnMap<A>,
-): (...args: Args<Operand, A>) => Tensor {
+): (...args: OwnArguments<Operand, A>) => Tensor {
   expectOptions("defineMap", 0, record, {
     name: "any",
     arity: "number",
@@ -210,7 +212,7 @@ export function defineMap<A extends OwnAttrs = undefined>(
     reference: "function",
   });
   const name = nameOf("defineMap", record);
-  const who = `defineMap of "${record.name}"`;
+  const who = `defineMap of "${name}"`;
   const { arity, vjp, takes, reference } = record;
   if (!Number.isInteger(arity) || arity < 1) {
     throw new TypeError(`${who}: its arity is ${what(arity)}`);
@@ -227,7 +229,7 @@ export function defineMap<A extends OwnAttrs = undefined>(
   const refused = () => underived(name);
   const rules = vjp ?? Array.from({ length: arity }, () => refused);
   const op = mapOp<A>({
-    name,
+    name: ownName(name),
     arity,
     expression: (args, attrs, w) => {
       const text: unknown = record.expression(args, attrs, w);
@@ -246,7 +248,7 @@ export function defineMap<A extends OwnAttrs = undefined>(
     takes,
     reference: reference ?? (() => undefinedReference(name)),
   });
-  return (...args: Args<Operand, A>) => {
+  return (...args: OwnArguments<Operand, A>) => {
     const operands = Array.from({ length: arity }, (_, i) => `operand ${i + 1}`);
     const [inputs, attrs] = split(name, operands, args as readonly unknown[], true);
     return applyMap(op, inputs, attrs as A);
