@@ -218,7 +218,8 @@ Deno.test("a batch rule was driven for every op, with every input mapped alone w
   assertEquals(missing.map((op) => op.name), []);
   for (const [name, flags] of driven) {
     const inputs = [...flags][0].length;
-    if (name === "checkpoint") continue;
+    // These take what they repeat beside what it was made of.
+    if (/^(checkpoint|customVjp)$/.test(name)) continue;
     for (let i = 0; i < inputs; i++) {
       const alone = Array.from({ length: inputs }, (_, k) => Number(k === i)).join("");
       assert(flags.has(alone), `${name} with input ${i} alone`);

@@ -8,7 +8,7 @@ import { alike } from "../../tensor/batch.ts";
 import type { Spec } from "../../tensor/shape.ts";
 import { what } from "../../tensor/what.ts";
 import { MissingRule, type Op, ownName, type Tools, type Wgsl } from "../../tensor/op.ts";
-import { mapOp, type MapRecord } from "../elementwise/define.ts";
+import { mapOp } from "../elementwise/define.ts";
 import { applyMap, type Operand } from "../elementwise/map.ts";
 import {
   nameOf,

@@ -173,6 +173,7 @@ CASES = {
     "stopGradient": ([[4]], lambda x: x * x * x.detach()),
     "checkpoint": ([[4], [4]], lambda a, b: torch.exp(a * b) * (a + b * b)),
     "checkpoint of what depends": ([[4]], lambda x: x * torch.exp(x) + torch.exp(x) ** 2),
+    "customVjp": ([[4], [4]], lambda a, b: torch.exp(a * b) * b),
     "random": ([[2, 3]], normal_noise),
     "a use twice": ([[4]], lambda x: x * torch.sin(x) + torch.exp(x) / (x + 2)),
     "transformer": (

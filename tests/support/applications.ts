@@ -98,8 +98,8 @@ export function applications(): Node[] {
     );
     const results = [of.f(xs), ...first(own), ...second(own)];
     for (const node of tapeOf([...results, ...simplify(results)])) {
-      // What a checkpoint repeats is not free to be anything.
-      if (!node.inputs.length || node.op.name === "checkpoint") continue;
+      // What these repeat is not free to be anything.
+      if (!node.inputs.length || /^(checkpoint|customVjp)$/.test(node.op.name)) continue;
       const { op, inputs, attrs } = node;
       const key = `${op.name} ${inputs.map((t) => show(t.spec))} ${JSON.stringify(attrs)}`;
       if (!found.has(key)) found.set(key, node);

@@ -11,6 +11,7 @@ import { linear, matmul } from "../../ops/matmul.ts";
 import { conv2d } from "../../ops/conv.ts";
 import { attention } from "../../ops/attention.ts";
 import { embedding, replaceRows } from "../../ops/embedding/embedding.ts";
+import { customVjp } from "../../autograd/custom_vjp.ts";
 import { cutGradient, stopGradient, variable } from "../../ops/gradient.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -85,6 +86,14 @@ export const UNARY: Record<string, Unary> = {
   "not greater": { f: (x) => compare.where(compare.greaterEqual(x, 1), x, -Infinity) },
   where: { f: (x) => compare.where(x, x, 7), types: ALL, close: exactly, derivative: false },
   variable: { f: variable, types: ALL, close: exactly },
+  customVjp: {
+    f: customVjp((x: Tensor) => A.mul(x, 1), {
+      forward: (x) => [A.mul(x, 1), x] as const,
+      backward: (_x, g) => [A.mul(g, 2)],
+    }),
+    types: ALL,
+    close: exactly,
+  },
   cutGradient: { f: (x) => x.size ? cutGradient(x, 0, 0) : x, types: ALL, close: exactly },
   stopGradient: { f: stopGradient, types: ALL, close: exactly, derivative: false },
 };
