@@ -77,7 +77,7 @@ const pullOfBatch = (pull: Pull): Pull => (args, g) =>
  *   value than `fn`, `backward` not one cotangent for each argument, or one of another shape or type than its argument, and when
  *   `fn` reads a tensor that is differentiated and not among its arguments
  */
-export function customVjp<A extends Tree<Tensor>[], R extends Tree<Tensor>, S>(
+export function customVjp<A extends unknown[], R, S>(
   fn: (...args: A) => R,
   rule: VjpRule<A, R, S>,
 ): (...args: A) => R {
@@ -89,11 +89,12 @@ export function customVjp<A extends Tree<Tensor>[], R extends Tree<Tensor>, S>(
   }
   const name = fn.name || "the function";
   return (...args) => {
-    const leaves = tensorsOf("argument", args);
-    const out = fn(...refill(args, leaves.map(([, t]) => stopGradient(t))) as A);
+    const given = args as Tree<Tensor>[];
+    const leaves = tensorsOf("argument", given);
+    const out = fn(...refill(given, leaves.map(([, t]) => stopGradient(t))) as A) as Tree<Tensor>;
     const results = tensorsOf("result", out);
     const pull: Pull = (xs, g) => {
-      const made: unknown = rule.forward(...refill(args, xs) as A);
+      const made: unknown = rule.forward(...refill(given, xs) as A);
       if (!Array.isArray(made) || made.length !== 2) {
         throw new TypeError(`customVjp: forward gave ${what(made)}, not [value, residuals]`);
       }
@@ -106,7 +107,7 @@ export function customVjp<A extends Tree<Tensor>[], R extends Tree<Tensor>, S>(
           }, not a list of ${args.length}, a cotangent for each argument`,
         );
       }
-      return args.flatMap((arg, k) => cotangentsOf(arg, back[k], k));
+      return given.flatMap((arg, k) => cotangentsOf(arg, back[k], k));
     };
     const inputs = [...results, ...leaves].map(([, t]) => t);
     const nodes = apply(customOp, inputs, { results: results.length, name, pull });

@@ -28,7 +28,7 @@ export interface ValueAndTangent<R> {
  * @throws TypeError when an argument, a tangent or a result is no tensor; ShapeError when a tangent is not like its argument,
  *   or the argument holds integers, which have no direction: leave it to a closure
  */
-export function jvp<A extends Tree<Tensor>[], R extends Tree<Tensor>>(
+export function jvp<A extends unknown[], R>(
   fn: (...args: A) => R,
   primals: A,
   tangents: A,
@@ -36,8 +36,8 @@ export function jvp<A extends Tree<Tensor>[], R extends Tree<Tensor>>(
   expectFunction("jvp", 0, "fn", fn);
   expectArray("jvp", 1, "primals", primals, "[x]");
   expectArray("jvp", 2, "tangents", tangents, "[dx]");
-  const given = new Map(flatten<Tensor>(tangents));
-  const known = flatten<Tensor>(primals);
+  const given = new Map(flatten<Tensor>(tangents as Tree<Tensor>[]));
+  const known = flatten<Tensor>(primals as Tree<Tensor>[]);
   for (const [path, x] of known) {
     expectTensor("jvp", `primal "${path}"`, x);
     const t = given.get(path);
@@ -60,14 +60,17 @@ export function jvp<A extends Tree<Tensor>[], R extends Tree<Tensor>>(
   }
   const since = mark();
   const own = known.map(([, x]) => variable(x));
-  const value = fn(...refill(primals, own) as A);
-  const results = flatten<Tensor>(value);
+  const value = fn(...refill(primals as Tree<Tensor>[], own) as A);
+  const results = flatten<Tensor>(value as Tree<Tensor>);
   results.forEach(([path, t]) =>
     expectTensor("jvp", path ? `the result "${path}"` : "the result", t)
   );
   const now = new Map(own.map((x, i) => [x, given.get(known[i][0])!]));
   forward(results.map(([, t]) => t), since, now, TOOLS);
-  const tangent = mapTree<Tensor, Tensor>(value, (t) => now.get(t) ?? TOOLS.zeros(t.spec)) as R;
+  const tangent = mapTree<Tensor, Tensor>(
+    value as Tree<Tensor>,
+    (t) => now.get(t) ?? TOOLS.zeros(t.spec),
+  ) as R;
   return { value, tangent };
 }
 

@@ -35,7 +35,7 @@ export interface VmapOptions {
  *   ShapeError when there is no such axis or extents differ, and TypeError when an argument or a result is no tensor
  * @throws TypeError when `fn` is no function, or an option is none
  */
-export function vmap<A extends Tree<Tensor>[], R extends Tree<Tensor>>(
+export function vmap<A extends unknown[], R>(
   fn: (...args: A) => R,
   options: VmapOptions = {},
 ): (...args: A) => R {
@@ -43,9 +43,10 @@ export function vmap<A extends Tree<Tensor>[], R extends Tree<Tensor>>(
   expectOptions("vmap", 1, options, { inAxes: "any", outAxes: "any" });
   const { inAxes = 0, outAxes = 0 } = options;
   return (...args) => {
-    const leaves = flatten<Tensor>(args);
+    const given = args as Tree<Tensor>[];
+    const leaves = flatten<Tensor>(given);
     leaves.forEach(([path, t]) => expectTensor("vmap", placeOf(path), t));
-    const axes = spread("inAxes", inAxes, args, leaves, "the arguments");
+    const axes = spread("inAxes", inAxes, given, leaves, "the arguments");
     const size = sizeAlong(leaves, axes);
     const since = mark();
     const now = new Map<Tensor, Tensor>();
@@ -56,7 +57,7 @@ export function vmap<A extends Tree<Tensor>[], R extends Tree<Tensor>>(
       now.set(hole, moveAxis(t, axis, 0));
       return hole;
     });
-    const out = fn(...refill(args, one) as A);
+    const out = fn(...refill(given, one) as A) as Tree<Tensor>;
     const results = flatten<Tensor>(out);
     results.forEach(([path, t]) =>
       expectTensor("vmap", path ? `the result "${path}"` : "the result", t)
