@@ -54,7 +54,7 @@ export interface ValueAndGrad<T> {
  *   a parameter, is no tensor
  * @throws TypeError when `loss` is no function
  */
-export function valueAndGrad<T extends Tree<Tensor>, A extends unknown[]>(
+export function valueAndGrad<T extends Tree<Tensor>, A extends unknown[] = []>(
   loss: (params: T, ...rest: A) => Tensor,
 ): (params: T, ...rest: A) => ValueAndGrad<T> {
   expectFunction("valueAndGrad", 0, "loss", loss);
@@ -89,7 +89,7 @@ export function valueAndGrad<T extends Tree<Tensor>, A extends unknown[]>(
 }
 
 /** The gradient alone: see {@linkcode valueAndGrad}. */
-export function grad<T extends Tree<Tensor>, A extends unknown[]>(
+export function grad<T extends Tree<Tensor>, A extends unknown[] = []>(
   loss: (params: T, ...rest: A) => Tensor,
 ): (params: T, ...rest: A) => T {
   const both = valueAndGrad(loss);
