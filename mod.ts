@@ -85,6 +85,10 @@ export {
 export type { ElementCode, OwnContext, OwnPass, PassesKernel } from "./ops/own/kernel.ts";
 export { type Batch, MissingRule, type Node, type Op, type Tools, type Wgsl } from "./tensor/op.ts";
 
+// Loops and choices.
+export { cond, whileLoop, type WhileOptions } from "./autograd/choice.ts";
+export { scan, type ScanOptions } from "./autograd/scan.ts";
+
 // One function for many examples.
 export { type Axes, vmap, type VmapOptions } from "./autograd/vmap.ts";
 

@@ -3,47 +3,13 @@
  * backward pass gets there. On the tape it is one node that repeats the results of `fn` and remembers how they were
  * made; its derivative clones that region behind a barrier, so that the copy is not merged with the original.
  */
-import {
-  append,
-  apply,
-  expectTensor,
-  mark,
-  type Node,
-  tapeOf,
-  type Tensor,
-} from "../tensor/tensor.ts";
+import { apply, expectTensor, mark, type Tensor } from "../tensor/tensor.ts";
 import { alike } from "../tensor/batch.ts";
 import { expectFunction } from "../tensor/arguments.ts";
 import { flatten, refill, type Tree } from "../tensor/tree.ts";
 import { defineOp } from "../tensor/op.ts";
+import { Region } from "../tensor/region.ts";
 import { vjp } from "./grad.ts";
-
-/** How some results were made: nodes in order, what they read from outside, and which tensors they give. */
-class Region {
-  readonly nodes: readonly Node[];
-  readonly boundary: readonly Tensor[];
-  constructor(readonly results: readonly Tensor[], since: number) {
-    this.nodes = tapeOf(results, since);
-    const inside = new Set(this.nodes);
-    const outside = this.nodes.flatMap((n) => n.inputs).filter((t) => !inside.has(t.node));
-    this.boundary = [...new Set([...outside, ...results.filter((t) => !inside.has(t.node))])];
-  }
-
-  /** The region computed again from other inputs. */
-  clone(inputs: readonly Tensor[]): Tensor[] {
-    const now = new Map(this.boundary.map((t, i) => [t, inputs[i]]));
-    for (const node of this.nodes) {
-      const outputs = append(
-        node.op,
-        node.inputs.map((t) => now.get(t)!),
-        node.attrs,
-        node.outputs.map((t) => t.spec),
-      );
-      node.outputs.forEach((t, i) => now.set(t, outputs[i]));
-    }
-    return this.results.map((t) => now.get(t)!);
-  }
-}
 
 let barriers = 0;
 
@@ -110,6 +76,6 @@ export function checkpoint<A extends unknown[], R extends Tree<Tensor>>(
 
 /** The results, to be computed again in the backward pass from what lies before `since`. */
 function again(results: readonly Tensor[], since: number): Tensor[] {
-  const region = new Region(results, since);
+  const region = Region.since(results, since);
   return apply(checkpointOp, [...region.results, ...region.boundary], { region });
 }

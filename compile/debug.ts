@@ -10,6 +10,7 @@ import { show } from "../tensor/shape.ts";
 import type { Compiled } from "./compile.ts";
 import { opsOf, TensorNames } from "./explain.ts";
 import { readsOf, type Step } from "./fuse.ts";
+import { replayed } from "./loop.ts";
 import { interpret } from "./interpret.ts";
 import type { Program } from "./program.ts";
 import { encodeAlone, type Recorded, rehearse } from "./one_by_one.ts";
@@ -71,7 +72,8 @@ export async function debugRun<A extends unknown[]>(
   options: DebugOptions = {},
 ): Promise<DebugReport> {
   expectOptions("debugRun", 2, options, { tolerance: "number", reference: "true or false" });
-  return await rehearse(compiled, args, async (program, dispatches) => {
+  return await rehearse(compiled, args, async (program, recorded) => {
+    const dispatches = replayed(recorded, ({ dispatch }) => dispatch);
     const names = new TensorNames(program.blueprint.tape);
     const last = lastWrites(dispatches);
     let worst = { error: 0, label: "" };
@@ -94,8 +96,9 @@ export async function debugRun<A extends unknown[]>(
         }): ${what}`,
       });
       // What a step reads may be overwritten from its last dispatch on, so it is read before its first.
-      if (dispatch.step !== step) {
-        step = dispatch.step;
+      const of = dispatch.within ?? dispatch.step;
+      if (of !== step) {
+        step = of;
         expected = options.reference === false ? new Map() : await reference(program, step);
       }
       const refusal = await runAlone(program, r);

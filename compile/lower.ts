@@ -1,10 +1,11 @@
 /** Fused steps → dispatches with WGSL, ready to be planned: every buffer is a tensor or a piece of scratch. */
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import type { AdapterProfile, BufferUse, Dispatch, Keeps, Window } from "../tensor/kernel.ts";
 import { epilogueOf, mapKernel, type TensorUse } from "./elementwise.ts";
 import { reduceKernel } from "./reduce.ts";
 import { operationsOf } from "./expr.ts";
 import type { Step } from "./fuse.ts";
+import { lowerLoop, type Turns } from "./loop.ts";
 import { packed } from "./packed.ts";
 
 /** Scratch memory that one step's dispatches share. */
@@ -37,6 +38,10 @@ export interface LoweredDispatch {
   readonly flops: number;
   /** Runs need it only where its input is not that of the run before: what it writes is kept. */
   readonly once?: boolean;
+  /** The loops that it lies in, outermost first. */
+  readonly loops?: readonly Turns[];
+  /** The outermost loop that it is part of, be it as what comes before the turns. */
+  readonly within?: Step;
 }
 
 /**
@@ -51,14 +56,32 @@ export function lowerAll(
 ): LoweredDispatch[] {
   let left = KEPT;
   const fixed = (t: Tensor) => t.node.op.lowering.kind === "leaf" && !given.has(t);
-  const dispatches = steps.flatMap((step) =>
-    lower(step, profile, (input, bytes) => {
-      if (step.kind !== "kernel" || !fixed(step.inputs[input]) || bytes > left) return false;
+  /** @param outside what tensors of a loop's body stand for; what is not there has another value at each turn */
+  const lowered = (step: Step, outside?: ReadonlyMap<Tensor, Tensor>): LoweredDispatch[] => {
+    if (step.kind === "loop") {
+      const within = (t: Tensor) => outside?.get(t) ?? t;
+      const whole = { ...step, inputs: step.inputs.map(within) };
+      return lowerLoop(whole, profile, (body, own) => {
+        // The carries of a loop are values of the program: no leaf, so that nothing of them is kept.
+        return body.flatMap((s) => lowered(s, own).map((d) => renamed(d, own)));
+      });
+    }
+    return lower(step, profile, (input, bytes) => {
+      if (step.kind !== "kernel" || bytes > left) return false;
+      const t = step.inputs[input];
+      const value = outside ? outside.get(t) : t;
+      if (!value || !fixed(value)) return false;
       left -= bytes;
       return true;
-    })
-  );
-  return sharing(dispatches);
+    });
+  };
+  return sharing(steps.flatMap((step) => lowered(step)));
+}
+
+/** A dispatch of a loop's body, with what its tensors stand for outside. */
+function renamed(d: LoweredDispatch, outside: ReadonlyMap<Tensor, Tensor>): LoweredDispatch {
+  const memory = (m: Tensor | Scratch) => m instanceof Tensor ? outside.get(m) ?? m : m;
+  return { ...d, buffers: d.buffers.map((b) => ({ ...b, memory: memory(b.memory) })) };
 }
 
 /** Of several dispatches that lay out one weight in the same way the first is left, and all use what it keeps. */
@@ -143,6 +166,7 @@ function lowerStep(step: Step, profile: AdapterProfile, keeps: Keeps): LoweredDi
       flops: 0,
     }));
   }
+  if (step.kind === "loop") throw new Error("a loop is lowered with the program it is part of");
   const { node } = step;
   const { lowering } = node.op;
   if (lowering.kind !== "kernel") throw new Error(`${node.op.name} has no kernel`);

@@ -43,7 +43,9 @@ export function simplify(results: readonly Tensor[]): Tensor[] {
         : append(node.op, inputs, node.attrs, node.outputs.map((o) => o.spec));
       known.set(key, outputs);
     }
-    node.outputs.forEach((t, i) => now.set(t, outputs[i]));
+    node.outputs.forEach((t, i) =>
+      now.set(t, t.size || !ofSeveral(node) ? outputs[i] : emptyLike(t))
+    );
   }
   return results.map((t) => now.get(t)!);
 }
@@ -60,8 +62,9 @@ function constantKey({ op, attrs, outputs: [{ spec, size }] }: Node): string | u
  * What a node computes where an operand or a result is empty: constants, by its own definition (a sum of nothing is 0), which
  * no other operand changes. No kernel is ever built for an empty tensor.
  */
-function ofNothing({ op, inputs, attrs, outputs }: Node): Tensor[] | undefined {
-  if (op.lowering.kind === "leaf") return undefined;
+function ofNothing(node: Node): Tensor[] | undefined {
+  const { op, inputs, attrs, outputs } = node;
+  if (op.lowering.kind === "leaf" || ofSeveral(node)) return undefined;
   if (outputs.every((t) => t.size > 0) && inputs.every((t) => t.size > 0)) return undefined;
   const nothing = outputs.every((t) => t.size === 0);
   const values = nothing ? outputs.map(() => new Float64Array()) : op.reference(
@@ -76,6 +79,13 @@ function ofNothing({ op, inputs, attrs, outputs }: Node): Tensor[] | undefined {
     return constantTensor(data, spec);
   });
 }
+
+/** Whether a node is of more than what happens to be empty among its inputs: a loop, or what repeats several tensors. */
+const ofSeveral = ({ op: { lowering: { kind } }, inputs }: Node): boolean =>
+  kind === "loop" || (kind === "alias" && inputs.length > 1);
+
+const emptyLike = ({ spec }: Tensor): Tensor =>
+  constantTensor(viewBytes(spec.dtype, new ArrayBuffer(0), 0), spec);
 
 /** The input that a node merely repeats, if it does. */
 function identityOf(node: Node, inputs: readonly Tensor[]): Tensor | undefined {

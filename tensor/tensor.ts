@@ -27,12 +27,30 @@ export type Lowering<A> =
   }
   /** A sum or maximum over axes; reads its input through a fused expression. */
   | { readonly kind: "reduce" }
+  /** A part of the tape that is run some number of times. */
+  | { readonly kind: "loop"; readonly loop: (attrs: A) => Loop }
   /** Kernels of its own. With `epilogue`, elementwise work on output 0 is done where the value is stored. */
   | {
     readonly kind: "kernel";
     readonly epilogue: boolean;
     readonly build: (ctx: KernelContext<A>) => KernelPlan;
   };
+
+/**
+ * A loop: `body` computes, from carries, an element of each of some stacks, and whatever else it reads, the next carries and an
+ * element of each result. The op's inputs are the first carries, the stacks, and the rest of the body's inputs in their order; its outputs the
+ * last carries, the results' stacks, and a stack of each carry as it was before every turn.
+ */
+export interface Loop {
+  /** What is read from outside, the carries and an element of each stack first, and what is given. */
+  readonly body: { readonly boundary: readonly Tensor[]; readonly results: readonly Tensor[] };
+  readonly turns: number;
+  /** How many carries and stacks there are. */
+  readonly carries: number;
+  readonly stacks: number;
+  /** Whether the stacks are walked from their ends. */
+  readonly reverse: boolean;
+}
 
 /** Names of WGSL types at the vector width in use, for `map` expressions. */
 export interface Wgsl {
