@@ -174,7 +174,8 @@ for (const [name, loop] of Object.entries(LOOPS)) {
         if (n === 4) continue;
         const along = inputs(loop, n);
         const [c, d] = [true, false].map((way) => m.hvp(loss(way), all, along));
-        await same(`Hessian of ${n} turns`, c, d, 5e-3);
+        if (n === 5) await same(`Hessian of ${n} turns`, c, d, 5e-3);
+        c.forEach((t, i) => near(interpret([t])[0], interpret([d[i]])[0], 1e-7));
         const [e, f] = [true, false].map((way) =>
           grad((x: Tensor[]) => total(grad(loss(way))(x)))(all)
         );

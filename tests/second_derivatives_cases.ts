@@ -153,6 +153,14 @@ export const CASES: Readonly<Record<string, (x: Tensor[]) => Tensor>> = {
   "checkpoint of what depends": ([x]) =>
     m.checkpoint((a: Tensor, b: Tensor) => add(mul(a, b), square(b)))(x, m.exp(x)),
   "customVjp": ([a, b]) => expTimes(a, b),
+  "scan": ([xs, h, w]) => {
+    const step = (c: Tensor, x: Tensor) => {
+      const next = m.tanh(add(m.cast(m.sum(mul(w, c), [1]), c.dtype), m.cast(x, c.dtype)));
+      return [next, square(next)] as const;
+    };
+    const [last, squares] = m.scan(step, h, xs);
+    return add(twice(last), m.sum(squares, [0]));
+  },
   "random": ([x]) => noise(x),
   "a use twice": ([x]) => add(mul(x, m.sin(x)), m.div(m.exp(x), add(x, 2))),
   "transformer": transformer,

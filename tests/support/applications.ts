@@ -101,7 +101,9 @@ export function applications(): Node[] {
       // What these repeat is not free to be anything.
       if (!node.inputs.length || /^(checkpoint|customVjp)$/.test(node.op.name)) continue;
       const { op, inputs, attrs } = node;
-      const key = `${op.name} ${inputs.map((t) => show(t.spec))} ${JSON.stringify(attrs)}`;
+      const key = `${op.name} ${inputs.map((t) => show(t.spec))} ${
+        op.name === "scan" ? "" : JSON.stringify(attrs)
+      }`;
       if (!found.has(key)) found.set(key, node);
     }
   }
