@@ -91,7 +91,7 @@ const LOOPS: Record<string, Loop> = {
     ws: [[4, 4], [3, 4]],
   },
   "carries that change places": {
-    f: ([a, b, c], [x], []) => [[b, c, m.add(a, x)], [m.mul(a, b), c]],
+    f: ([a, b, c], [x]) => [[b, c, m.add(a, x)], [m.mul(a, b), c]],
     init: [[3], [3], [3]],
     xs: [[3]],
     ws: [],
@@ -115,7 +115,7 @@ const LOOPS: Record<string, Loop> = {
     ws: [[6]],
   },
   "no carry": {
-    f: ([], [x], [w]) => [[], [m.sin(m.mul(x, w))]],
+    f: (_none, [x], [w]) => [[], [m.sin(m.mul(x, w))]],
     init: [],
     xs: [[2, 3]],
     ws: [[3]],
