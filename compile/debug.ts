@@ -10,7 +10,7 @@ import { show } from "../tensor/shape.ts";
 import type { Compiled } from "./compile.ts";
 import { opsOf, TensorNames } from "./explain.ts";
 import { readsOf, type Step } from "./fuse.ts";
-import { replayed } from "./loop.ts";
+import { replayed } from "./loops/turns.ts";
 import { interpret } from "./interpret.ts";
 import type { Program } from "./program.ts";
 import { encodeAlone, type Recorded, rehearse } from "./one_by_one.ts";

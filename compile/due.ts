@@ -1,5 +1,5 @@
 /** Which dispatches a run needs: those that lay out an argument (`once`) only where it is not the one they laid out last. */
-import { replayed, type Turns } from "./loop.ts";
+import { replayed, type Turns } from "./loops/turns.ts";
 import type { DeviceStorage } from "../device/buffers.ts";
 
 interface Dispatched {

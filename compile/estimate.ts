@@ -10,7 +10,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import type { Tree } from "../tensor/tree.ts";
 import { flatten } from "../tensor/tree.ts";
 import { type CompileOptions, traceCall } from "./compile.ts";
-import { turnsOf } from "./loop.ts";
+import { turnsOf } from "./loops/turns.ts";
 import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
 

@@ -6,7 +6,7 @@
 import { Tensor } from "../tensor/tensor.ts";
 import { byteSize, show } from "../tensor/shape.ts";
 import { loadsOf } from "./expr.ts";
-import type { Turns } from "./loop.ts";
+import type { Turns } from "./loops/turns.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
 
 /** Where a value lies. */

@@ -14,7 +14,7 @@ import { byteSize } from "../tensor/shape.ts";
 import type { Compiled } from "./compile.ts";
 import { loadsOf, operationsOf } from "./expr.ts";
 import { alignColumns, clip, LABEL_WIDTH, opsOf } from "./explain.ts";
-import { turnsOf } from "./loop.ts";
+import { turnsOf } from "./loops/turns.ts";
 import type { LoweredDispatch } from "./lower.ts";
 import { bytesOf } from "./plan.ts";
 import { encodeAlone, type Recorded, rehearse } from "./one_by_one.ts";

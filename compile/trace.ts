@@ -3,7 +3,8 @@ import { type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
 import type { Spec } from "../tensor/shape.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { fuse } from "./fuse.ts";
-import { lowerAll, type LoweredDispatch } from "./lower.ts";
+import type { LoweredDispatch } from "./lower.ts";
+import { lowerAll } from "./lower_all.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { simplify } from "./simplify.ts";
 
