@@ -87,61 +87,27 @@ export { type Batch, MissingRule, type Node, type Op, type Tools, type Wgsl } fr
 
 // Loops and choices.
 export { cond, whileLoop, type WhileOptions } from "./autograd/choice.ts";
-export { scan, type ScanOptions } from "./autograd/scan.ts";
+export { type LoopOptions, scan } from "./autograd/scan.ts";
 
 // One function for many examples.
 export { type Axes, vmap, type VmapOptions } from "./autograd/vmap.ts";
 
 // Ops.
-export { erf, gelu, quickGelu, relu, sigmoid, silu, tanh } from "./ops/elementwise/activation.ts";
-export { geglu } from "./ops/elementwise/geglu.ts";
+export * from "./ops/mod.ts";
+
+// Linear algebra of small matrices, on the host in float64.
 export {
-  abs,
-  add,
-  clamp,
-  div,
-  exp,
-  floor,
-  log,
-  maximum,
-  minimum,
-  mul,
-  neg,
-  pow,
-  rsqrt,
-  sqrt,
-  square,
-  sub,
-} from "./ops/elementwise/arithmetic.ts";
-export { cos, sin } from "./ops/elementwise/trigonometry.ts";
-export { attention, type AttentionOptions } from "./ops/attention.ts";
-export { cast } from "./ops/elementwise/cast.ts";
-export { equal, greaterEqual, less, where } from "./ops/elementwise/compare.ts";
-export { conv2d, type ConvOptions, type Padding } from "./ops/conv.ts";
-export { embedding, replaceRows } from "./ops/embedding/embedding.ts";
-export { stopGradient } from "./ops/gradient.ts";
-export { scalar, tensor } from "./ops/leaf.ts";
-export type { Operand } from "./ops/elementwise/map.ts";
-export { linear, matmul, type MatmulOptions } from "./ops/matmul.ts";
-export { expand, type ReduceOptions, sum } from "./ops/broadcast.ts";
-export { concat, upsampleNearest } from "./ops/concat.ts";
-export { pad, permute, reshape, slice, transpose } from "./ops/movement.ts";
-export {
-  groupNorm,
-  type GroupNormOptions,
-  layerNorm,
-  type LayerNormOptions,
-} from "./ops/norm/norm.ts";
-export {
-  type DrawOptions,
-  foldIn,
-  type Key,
-  keyFromSeed,
-  randomNormal,
-  randomUniform,
-} from "./ops/random.ts";
-export { max, mean } from "./ops/reduce.ts";
-export { logSoftmax, logSumExp, softmax } from "./ops/softmax.ts";
+  cholesky,
+  det,
+  eigh,
+  inverse,
+  qr,
+  solve,
+  type TriangularOptions,
+  triangularSolve,
+} from "./numerics/dense.ts";
+export type { Matrix } from "./numerics/matrix.ts";
+export { type Svd, svd } from "./numerics/svd.ts";
 
 // Diffusion models.
 export {
@@ -218,7 +184,6 @@ export * from "./concepts/deltas/mod.ts";
 export * from "./concepts/merge/mod.ts";
 // Whether this machine computes a model as PyTorch does.
 export * from "./concepts/verify/mod.ts";
-export { type Svd, svd } from "./numerics/svd.ts";
 
 // Evaluation: how well pictures show what they should.
 export type { Features } from "./evaluate/features.ts";

@@ -38,7 +38,7 @@ const stacked = (t: { readonly spec: Spec }, turns: number): Spec => ({
 });
 
 const scanOp: Op<ScanAttrs> = defineOp<ScanAttrs>({
-  name: "scan",
+  name: "loop",
   shape: (_inputs, { body: { boundary, results }, turns, carries }) => [
     ...results.slice(0, carries).map((t) => t.spec),
     ...results.slice(carries).map((t) => stacked(t, turns)),

@@ -8,7 +8,7 @@ import { what } from "../tensor/what.ts";
 import { loop } from "./loop.ts";
 
 /** Options of {@linkcode scan}. */
-export interface ScanOptions {
+export interface LoopOptions {
   /** How many turns there are. Default: the leading extent of `xs`; needed where there are none. */
   readonly length?: number;
   /** Walk from the end to the beginning; results lie where what they were made of lies. Default false. */
@@ -38,7 +38,7 @@ export function scan<C, X, Y>(
   fn: (carry: C, x: X) => readonly [C, Y],
   init: C,
   xs: X,
-  options: ScanOptions = {},
+  options: LoopOptions = {},
 ): [carry: C, results: Y] {
   expectFunction("scan", 0, "fn", fn);
   expectOptions("scan", 3, options, { length: "number", reverse: "true or false" });

@@ -2,6 +2,7 @@
  * What is measured: the operations and their sizes, operands that every library gets alike, and sampled values of the
  * right result in double precision, so that no fast but wrong answer enters the table.
  */
+import { type ModelCase, modelOperands } from "./model_cases.ts";
 
 /** A square matrix product. Operands `a`, `b` `[n, n]`. */
 export interface MatmulCase {
@@ -48,7 +49,7 @@ export interface MlpCase {
 }
 
 export type Case =
-  & (MatmulCase | ConvCase | SoftmaxCase | LayerNormCase | MlpCase)
+  & (MatmulCase | ConvCase | SoftmaxCase | LayerNormCase | MlpCase | ModelCase)
   & {
     /** Name for `--cases`. */
     readonly name: string;
@@ -57,6 +58,21 @@ export type Case =
     /** Arithmetic operations (2 per multiply-add) of products; undefined where memory decides. */
     readonly flops?: number;
   };
+
+/** Whether a case takes the miniature: its rivals are PyTorch and diffusers. */
+export const isModelCase = (c: Case): c is Case & ModelCase =>
+  c.kind === "step" || c.kind === "sample";
+
+const PROMPTS = ["a red mug", "photo of a mug in the snow", "a blue car", "two mugs on a table"];
+
+const sample = (pictures: number): Case => ({
+  kind: "sample",
+  prompts: PROMPTS.slice(0, pictures),
+  steps: 20,
+  guidance: 4,
+  name: `sample-${pictures}`,
+  title: `20 steps of sampling, ${pictures === 1 ? "a picture" : `${pictures} pictures`}`,
+});
 
 const matmul = (n: number): Case => ({
   kind: "matmul",
@@ -94,6 +110,9 @@ export const CASES: readonly Case[] = [
     // Forward: two products. Backward: w1's and w2's gradients, and the hidden layer's.
     flops: 2 * 64 * (2 * 256 * 512 + 3 * 512 * 256),
   },
+  { kind: "step", batch: 8, name: "step", title: "training step of the miniature, batch 8" },
+  sample(1),
+  sample(4),
 ];
 
 /** Operands by name, flat and row-major. */
@@ -141,6 +160,9 @@ export function operandsOf(c: Case): Operands {
         w2: uniform(c.hidden * c.outputs, 13, 0.1),
         b2: uniform(c.outputs, 14, 0.1),
       };
+    case "step":
+    case "sample":
+      return modelOperands(c);
   }
 }
 
@@ -163,7 +185,7 @@ export function permuted(
 }
 
 /**
- * Compares results with a double precision reference at 64 places of each output.
+ * Compares results with a double precision reference at 64 places of each output, or all of a smaller one.
  *
  * @param got every output of the case, flat
  * @returns the largest error, relative to the largest sampled value of that output
@@ -178,7 +200,10 @@ export function deviation(
     if (got[i]?.length !== size) {
       throw new Error(`output ${i} has ${got[i]?.length} elements, expected ${size}`);
     }
-    const places = Array.from({ length: 64 }, () => Math.floor(next() * size));
+    const places = Array.from(
+      { length: Math.min(size, 64) },
+      (_, i) => size <= 64 ? i : Math.floor(next() * size),
+    );
     const right = places.map(at);
     const largest = Math.max(...right.map(Math.abs));
     return Math.max(...places.map((k, j) => Math.abs(got[i][k] - right[j]))) / largest;

@@ -1,9 +1,12 @@
 /**
- * How one library is timed in a process of its own: many operations are issued, then one wait for the queue.
+ * How one library is timed in a process of its own: many operations are issued, then one wait for the queue. The process
+ * makes a case ready, says how good its answer is, and then times a batch whenever it is told to, so that libraries can
+ * take turns batch by batch.
  *
  * Why many: a single wait costs over 10 ms in Deno 2.9, which sleeps between two looks at the queue, whatever the
  * adapter. Batches are grown until they are long against that, and the empty wait is taken off.
  */
+import { answer, asked } from "./child.ts";
 import { type Case, CASES, deviation, type Operands, operandsOf } from "./cases.ts";
 import { expectedOf } from "./reference.ts";
 import { figures } from "../numerics/quantities.ts";
@@ -12,7 +15,7 @@ import { figures } from "../numerics/quantities.ts";
 export interface Prepared<T> {
   /** Issues the operation once; need not wait for it. */
   issue(): T | Promise<T>;
-  /** Returns when all that was issued has run. Needed where the library holds work back; else {@linkcode fence} does. */
+  /** Returns when all that was issued has run. Needed where the library holds work back or no GPU does it. */
   finish?(results: readonly T[]): Promise<void>;
   /** Every output, flat and in the case's layout. */
   read(result: T): Promise<ArrayLike<number>[]>;
@@ -20,19 +23,23 @@ export interface Prepared<T> {
   release?(result: T): void;
   /** Results must be kept until the queue ran; else they are released as soon as they are issued. */
   readonly keep?: boolean;
+  /** Issues so many operations, waits for them and says how many milliseconds that took: another process does it all. */
+  batch?(n: number): Promise<number>;
 }
 
 /** A library under measurement. */
 export interface Peer {
-  readonly name: string;
-  /** Opens the adapter; returns how a case is prepared (undefined: the library has no such operation). */
+  /** Its name and version, and what it computes with: "@tensorflow/tfjs 4.22.0, 2 threads". */
+  readonly library: string;
+  /** Opens the device; returns how a case is prepared (undefined: the library has no such operation). */
   start(): Promise<(c: Case, operands: Operands) => Promise<Prepared<unknown> | undefined>>;
 }
 
-/** What a process says about one case, as one line of JSON. */
+/** What is known of one library and case. */
 export interface Outcome {
   readonly peer: string;
   readonly case: string;
+  readonly library?: string;
   /** Milliseconds per operation, for each batch. Missing where the library lacks the operation or failed. */
   readonly ms?: readonly number[];
   /** Operations in a batch. */
@@ -44,17 +51,17 @@ export interface Outcome {
   readonly adapter?: string;
 }
 
+/** What a library's process says first; batches follow when it is told to time them. */
+export type Ready = Omit<Outcome, "peer" | "case" | "ms">;
+
 /** Results further from the reference than this are not measured. */
 const TOLERANCE = 1e-4;
-const BATCHES = 5;
-/** Aimed length of a batch in milliseconds. */
+/** Aimed length of a batch in milliseconds: on a GPU long against the wait for it. */
 const BATCH_MS = 300;
+const CPU_BATCH_MS = 100;
 /** Most operations in a batch; fewer where results have to be kept. */
 const MOST = 5000;
 const MOST_KEPT = 64;
-
-/** Marks the line of an {@linkcode Outcome} among whatever a library prints. */
-export const MARK = "outcome ";
 
 export const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1];
@@ -109,6 +116,7 @@ async function emptyFence(): Promise<number> {
 
 /** Milliseconds from issuing `n` operations until all of them have run. */
 async function batch<T>(prepared: Prepared<T>, n: number): Promise<number> {
+  if (prepared.batch) return await prepared.batch(n);
   const results: T[] = [];
   const start = performance.now();
   for (let i = 0; i < n; i++) {
@@ -122,50 +130,57 @@ async function batch<T>(prepared: Prepared<T>, n: number): Promise<number> {
   return ms;
 }
 
-/** Grows the batch until it is long enough (which warms everything up), then times it. */
-async function time<T>(prepared: Prepared<T>): Promise<{ ms: number[]; issued: number }> {
-  const idle = await emptyFence();
+/** Grows the batch until it is long enough, which warms everything up; then times one whenever it is told to. */
+async function timed<T>(prepared: Prepared<T>) {
+  const idle = onCpu() ? 0 : await emptyFence();
+  const enough = onCpu() ? CPU_BATCH_MS : BATCH_MS;
   const most = prepared.keep ? MOST_KEPT : MOST;
   let n = 1;
-  for (let busy = 0; busy < 0.7 * BATCH_MS;) {
+  for (let busy = 0; busy < 0.7 * enough;) {
     busy = await batch(prepared, n) - idle;
-    if (n === most || busy >= 0.7 * BATCH_MS) break;
-    n = Math.min(most, Math.ceil(n * Math.min(8, Math.max(1.5, BATCH_MS / Math.max(1, busy)))));
+    if (n === most || busy >= 0.7 * enough) break;
+    n = Math.min(most, Math.ceil(n * Math.min(8, Math.max(1.5, enough / Math.max(1, busy)))));
   }
   await batch(prepared, n);
-  const ms: number[] = [];
-  for (let i = 0; i < BATCHES; i++) ms.push((await batch(prepared, n) - idle) / n);
-  return { ms, issued: n };
+  return { issued: n, again: async () => (await batch(prepared, n) - idle) / n };
 }
 
-async function measure(
-  prepare: Awaited<ReturnType<Peer["start"]>>,
-  c: Case,
-): Promise<Omit<Outcome, "peer" | "case">> {
+/** Makes a case ready; nothing to time where the library lacks it or is wrong. */
+async function ready(peer: Peer, c: Case): Promise<Ready & { again?: () => Promise<number> }> {
   const operands = operandsOf(c);
+  const prepare = await peer.start();
   const prepared = await prepare(c, operands);
-  if (!prepared) return {};
+  // Some know their version or their threads only now.
+  const about = { library: peer.library, ...(!onCpu() && { adapter: adapterName }) };
+  if (!prepared) return about;
   const first = await prepared.issue();
   await prepared.finish?.([first]);
   const error = deviation(await prepared.read(first), expectedOf(c, operands));
   prepared.release?.(first);
-  if (!(error < TOLERANCE)) return { error, failure: `wrong by ${figures(error)}` };
-  return { error, ...await time(prepared) };
+  if (!(error < TOLERANCE)) return { ...about, error, failure: `wrong by ${figures(error)}` };
+  return { ...about, error, ...await timed(prepared) };
 }
 
-/** The main function of a library's process: measures the cases named as arguments (all without any). */
+/** The main function of a library's process: makes the case named first ready, and times a batch for each line it is sent. */
 export async function runPeer(peer: Peer): Promise<never> {
-  const chosen = Deno.args.length ? CASES.filter((c) => Deno.args.includes(c.name)) : CASES;
-  const say = (c: Case, outcome: Omit<Outcome, "peer" | "case">) =>
-    console.log(MARK + JSON.stringify({ peer: peer.name, case: c.name, ...outcome }));
+  const c = CASES.find(({ name }) => name === Deno.args[0]);
+  if (!c) throw new Error(`"${Deno.args[0]}" is no case`);
   try {
-    const prepare = await peer.start();
-    for (const c of chosen) {
-      say(c, { ...await measure(prepare, c), adapter: adapterName });
-    }
+    const { again, ...said } = await ready(peer, c);
+    answer(said satisfies Ready);
+    if (again) { for await (const _ of asked()) answer(await again()); }
   } catch (e) {
-    for (const c of chosen) say(c, { failure: e instanceof Error ? e.message : String(e) });
+    answer({ failure: e instanceof Error ? e.message : String(e) } satisfies Ready);
   }
   // Some libraries keep workers or timers alive.
   Deno.exit(0);
 }
+
+/** What follows `--name=` on a library's command line. */
+export function option(name: string): string | undefined {
+  const prefix = `--${name}=`;
+  return Deno.args.find((arg) => arg.startsWith(prefix))?.slice(prefix.length);
+}
+
+/** Where a library is to compute: its process is told so by `--device=`. */
+export const onCpu = (): boolean => option("device") === "cpu";

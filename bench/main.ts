@@ -1,92 +1,75 @@
 /**
- * moongate beside the other WebGPU libraries, on the same adapter in one run. Each library runs in a child process; for
- * every case the processes take turns in rounds, so that the ratios mean something on a busy machine too.
+ * moongate beside other libraries on the same device in one run. Each library has a process of its own; for every case the
+ * processes are made ready one after the other and then take turns, a batch each (A B C … A B C …), so that the ratios
+ * mean something on a busy machine too.
  *
- * Usage: `deno task bench [--cases=softmax,…] [--peers=moongate,tfjs,…] [--rounds=3] [--write]`
+ *     deno task bench --python=PYTHON       # WebAssembly on the CPU, with native libraries beside it
+ *     deno task bench:webgpu                # WebGPU, on the adapter that answers
+ *
+ * `bench/options.ts` has the flags.
  */
-import { type Case, CASES } from "./cases.ts";
-import { MARK, type Outcome } from "./harness.ts";
-import { circumstances, page, type Run, table } from "./report.ts";
+import { type Case, isModelCase } from "./cases.ts";
+import { Child } from "./child.ts";
+import type { Contender } from "./contenders.ts";
+import { median, type Outcome, type Ready } from "./harness.ts";
+import { missing, type Options, options, USAGE, whole } from "./options.ts";
+import { circumstances, joined, page, type Run, section, table } from "./report.ts";
+import { machine } from "./machine.ts";
 import { figures } from "../numerics/quantities.ts";
 
-/** Which file measures a library, and with which arguments. */
-interface Contender {
-  readonly name: string;
-  readonly file: string;
-  readonly args?: readonly string[];
-}
-
-const CONTENDERS: readonly Contender[] = [
-  { name: "moongate", file: "moongate.ts" },
-  { name: "jax-js", file: "peers/jax.ts" },
-  { name: "jax-js jit", file: "peers/jax.ts", args: ["--jit"] },
-  { name: "tfjs", file: "peers/tfjs.ts" },
-  { name: "onnxruntime-web", file: "peers/onnxruntime.ts" },
-];
-
-/** One process may take this long; a library that hangs must not hold up the others. */
+/** An answer may take this long: a library that hangs must not hold up the others. */
 const LIMIT_MS = 180_000;
+/** Between two batches: threads of a library wait for more work for some milliseconds before they sleep. */
+const PAUSE_MS = 30;
 
-interface Options {
-  readonly cases: readonly Case[];
-  readonly peers: readonly Contender[];
-  readonly rounds: number;
-  readonly write: boolean;
+/** Starts the process of a library for a case. Libraries are fetched on first use, and kept out of the lock file. */
+function start({ file, device, args = [] }: Contender, c: Case, python?: string): Child {
+  const path = new URL(file, import.meta.url).href;
+  const own = [`--device=${device}`, ...args, ...(python ? [`--python=${python}`] : [])];
+  const run = ["run", "-A", "--no-lock", "--no-check", path, c.name, ...own];
+  return new Child(Deno.execPath(), run, LIMIT_MS);
 }
 
-/** Reads the command line. @throws Error with what is allowed */
-export function options(args: readonly string[]): Options {
-  const given = new Map(args.map((arg) => {
-    const found = /^--(cases|peers|rounds|write)(?:=(.+))?$/.exec(arg);
-    if (!found) {
-      throw new Error(`unknown option ${arg}; there are --cases, --peers, --rounds, --write`);
+/** Measures one case: all libraries in turn, so many times. */
+async function measure(c: Case, { peers, rounds, python }: Options): Promise<Outcome[]> {
+  const contestants: { child: Child; ms: number[]; outcome: Outcome }[] = [];
+  for (const peer of peers.filter((peer) => peer.models || !isModelCase(c))) {
+    const child = start(peer, c, python);
+    const about = { peer: peer.name, case: c.name };
+    const outcome = { ...about, ...await child.ask<Ready>().catch(failure) };
+    contestants.push({ child, ms: [], outcome });
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const one of contestants) {
+      const { child, ms, outcome } = one;
+      if (outcome.issued === undefined || outcome.failure) continue;
+      await new Promise((done) => setTimeout(done, PAUSE_MS));
+      try {
+        ms.push(await child.ask<number>("again"));
+      } catch (e) {
+        one.outcome = { ...outcome, ...failure(e) };
+      }
     }
-    return [found[1], found[2] ?? ""];
-  }));
-  const chosen = <T extends { readonly name: string }>(
-    option: string,
-    all: readonly T[],
-  ): readonly T[] => {
-    const names = given.get(option)?.split(",");
-    const unknown = names?.find((name) => !all.some((one) => one.name === name));
-    if (unknown !== undefined) {
-      throw new Error(
-        `--${option}: "${unknown}" is none of ${all.map((one) => one.name).join(", ")}`,
-      );
-    }
-    return names ? all.filter((one) => names.includes(one.name)) : all;
-  };
-  const rounds = Number(given.get("rounds") ?? 3);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds takes a positive integer");
-  const write = given.has("write");
-  const result = {
-    cases: chosen("cases", CASES),
-    peers: chosen("peers", CONTENDERS),
-    rounds,
-    write,
-  };
-  const whole = result.cases.length === CASES.length && result.peers.length === CONTENDERS.length;
-  if (write && !whole) throw new Error("--write is for a run of all cases and libraries");
-  return result;
+  }
+  for (const { child } of contestants) child.end();
+  return contestants.map(({ outcome, ms }) => ms.length ? { ...outcome, ms } : outcome);
 }
 
-/** Measures one case in a process of its own. Libraries are fetched on first use, and kept out of the lock file. */
-async function measure(peer: Contender, c: Case): Promise<Outcome> {
-  const file = new URL(peer.file, import.meta.url);
-  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-lock", "--no-check", file.href, c.name, ...peer.args ?? []],
-    stdin: "null",
-    signal: AbortSignal.timeout(LIMIT_MS),
-  }).output();
-  const line = new TextDecoder().decode(stdout).split("\n").find((l) => l.startsWith(MARK));
-  if (line) return JSON.parse(line.slice(MARK.length));
-  const last = new TextDecoder().decode(stderr).trim().split("\n").at(-1);
-  return { peer: peer.name, case: c.name, failure: last || `no result in ${LIMIT_MS / 1000} s` };
-}
+const failure = (e: unknown) => ({ failure: (e as Error).message });
 
 function describe({ peer, failure, ms }: Outcome): string {
   if (failure) return `${peer}: ${failure}`;
-  return ms ? `${peer} ${figures(Math.min(...ms))}` : `${peer} –`;
+  return ms ? `${peer} ${figures(median(ms))}` : `${peer} –`;
+}
+
+/** What a file keeps of runs before; nothing where there is none yet. */
+async function kept(path: string): Promise<Run | undefined> {
+  try {
+    return JSON.parse(await Deno.readTextFile(path));
+  } catch (e) {
+    if (e instanceof Deno.errors.NotFound) return undefined;
+    throw e;
+  }
 }
 
 if (import.meta.main) {
@@ -94,23 +77,35 @@ if (import.meta.main) {
   try {
     chosen = options(Deno.args);
   } catch (e) {
-    console.error((e as Error).message);
+    console.error(`${(e as Error).message}\n${USAGE}`);
     Deno.exit(2);
   }
-  const { cases, peers, rounds, write } = chosen;
-  const outcomes: Outcome[] = [];
-  for (const c of cases) {
-    for (let round = 1; round <= rounds; round++) {
-      const said: string[] = [];
-      for (const peer of peers) {
-        const outcome = await measure(peer, c);
-        outcomes.push(outcome);
-        said.push(describe(outcome));
-      }
-      console.error(`${c.name}, round ${round}, fastest batch in ms: ${said.join("; ")}`);
+  const { device, cases, into, write } = chosen;
+  const before = into ? await kept(into) : undefined;
+  if (write) {
+    const names = (of: "case" | "peer") => (before?.outcomes ?? []).map((o) => o[of]);
+    const left = missing(
+      whole(device),
+      [...names("case"), ...cases.map(({ name }) => name)],
+      [...names("peer"), ...chosen.peers.map(({ name }) => name)],
+    );
+    if (left.length) {
+      console.error(`--write is for all cases and libraries; missing: ${left.join(", ")}`);
+      Deno.exit(2);
     }
   }
-  const run: Run = { cases, peers: peers.map((p) => p.name), outcomes, rounds };
+  const machines = [await machine()];
+  const outcomes: Outcome[] = [];
+  for (const c of cases) {
+    const found = await measure(c, chosen);
+    outcomes.push(...found);
+    console.error(`${c.name}, ms: ${found.map(describe).join("; ")}`);
+  }
+  const run = joined(before, { device, machines, outcomes });
+  if (into) await Deno.writeTextFile(into, JSON.stringify(run));
   console.log(`${circumstances(run)}\n\n${table(run)}`);
-  if (write) Deno.writeTextFileSync(new URL("../docs/benchmarks.md", import.meta.url), page(run));
+  if (write) {
+    const path = new URL("../docs/benchmarks.md", import.meta.url);
+    await Deno.writeTextFile(path, page(await Deno.readTextFile(path), device, section(run)));
+  }
 }

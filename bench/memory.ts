@@ -37,7 +37,7 @@ export const GPU: AdapterProfile = {
 export const NEW_TOKEN = 49408;
 
 /** A named Stable Diffusion that knows one new token. */
-export function taught(name: "sd15" | "sdxl"): PipelineConfig {
+export function taught(name: "sd15" | "sd21" | "sdxl"): PipelineConfig {
   const config = architectureNamed(name) as unknown as PipelineConfig;
   const vocabulary = NEW_TOKEN + 1;
   const { text_encoder: one, text_encoder_2: other } = config;
@@ -52,7 +52,7 @@ export function taught(name: "sd15" | "sdxl"): PipelineConfig {
 export function customDiffusion(
   batch: number,
   size: number,
-  name: "sd15" | "sdxl" = "sd15",
+  name: "sd15" | "sd21" | "sdxl" = "sd15",
 ): TrainingShape {
   const config = taught(name);
   return {

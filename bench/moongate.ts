@@ -11,8 +11,10 @@ import { compile } from "../compile/compile.ts";
 import { gpu } from "../device/adapter.ts";
 import type { Device } from "../device/device.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type Case, type Operands, permuted } from "./cases.ts";
-import { type Peer, type Prepared, runPeer } from "./harness.ts";
+import { type Case, isModelCase, type Operands, permuted } from "./cases.ts";
+import { onCpu, type Peer, type Prepared, runPeer } from "./harness.ts";
+import type { ModelCase } from "./model_cases.ts";
+import { prepareModel } from "./moongate_models.ts";
 
 type Layer = { w1: Tensor; b1: Tensor; w2: Tensor; b2: Tensor };
 
@@ -23,7 +25,11 @@ function mlpGradient(parameters: Layer, x: Tensor, y: Tensor): Layer {
   })(parameters);
 }
 
-function prepare(device: Device, c: Case, operands: Operands): Prepared<Tensor[]> {
+function prepare(
+  device: Device,
+  c: Exclude<Case, ModelCase>,
+  operands: Operands,
+): Prepared<Tensor[]> {
   const upload = (name: string, ...shape: number[]) => device.upload(operands[name], shape, "f32");
   const one = (f: (...xs: Tensor[]) => Tensor, ...args: Tensor[]): Prepared<Tensor[]> => {
     const step = compile(device, f);
@@ -53,7 +59,7 @@ function prepare(device: Device, c: Case, operands: Operands): Prepared<Tensor[]
       };
     }
     case "softmax":
-      return one(softmax, upload("x", c.rows, c.columns));
+      return one((x) => softmax(x), upload("x", c.rows, c.columns));
     case "layernorm":
       return one(
         (x, g, b) => layerNorm(x, g, b),
@@ -83,11 +89,18 @@ function prepare(device: Device, c: Case, operands: Operands): Prepared<Tensor[]
   }
 }
 
-const moongate: Peer = {
-  name: "moongate",
+const cpu = onCpu();
+const moongate: Peer & { library: string } = {
+  library: "moongate",
   async start() {
-    const device = await gpu();
-    return (c, operands) => Promise.resolve(prepare(device, c, operands));
+    const device = await gpu({ backend: cpu ? "cpu" : "webgpu" });
+    moongate.library += `, ${device.facts.description}`;
+    // The harness waits for GPUs itself.
+    const finish = cpu ? () => device.finished() : undefined;
+    return async (c, operands) =>
+      isModelCase(c)
+        ? await prepareModel(device, c, operands)
+        : { finish, ...prepare(device, c, operands) };
   },
 };
 

@@ -34,8 +34,8 @@ const image: Shape = [8, 16, 16, 64];
 const large: Shape = [2, 64, 64, 320];
 const CASES: Case[] = [
   { name: "exp 4096×256", shapes: [rows], f: (x) => mul(exp(x), 2) },
-  ...both("softmax 4096×256", [rows], softmax),
-  ...both("softmax 512×77", [[512, 77]], softmax),
+  ...both("softmax 4096×256", [rows], (x) => softmax(x)),
+  ...both("softmax 512×77", [[512, 77]], (x) => softmax(x)),
   { name: "logSumExp 4096×256", shapes: [rows], f: (x) => logSumExp(x) },
   ...both("layerNorm 4096×256", [rows, [256], [256]], (x, g, b) => layerNorm(x, g, b)),
   ...both("layerNorm 2048×64", [[2048, 64], [64], [64]], (x, g, b) => layerNorm(x, g, b)),

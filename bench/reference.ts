@@ -1,5 +1,6 @@
-/** The right results of the cases in double precision, computed only where they are asked for. */
+/** The right results of the cases in double precision; those of operations are computed only where they are asked for. */
 import type { Case, ConvCase, Expected, MlpCase, Operands } from "./cases.ts";
+import { modelResults } from "./model_cases.ts";
 
 /** The outputs of a case, in the order that its type documents. */
 export function expectedOf(c: Case, operands: Operands): Expected[] {
@@ -33,6 +34,9 @@ export function expectedOf(c: Case, operands: Operands): Expected[] {
       }];
     case "mlp-grad":
       return mlpGradient(c, operands);
+    case "step":
+    case "sample":
+      return modelResults(c.name);
   }
 }
 

@@ -97,16 +97,16 @@ export function epilogueOf(
     })),
     { name: "y", ref: { output: 0 }, access: "write", type: storageType(target.dtype, width) },
   ];
-  let count = 0;
   return {
     width,
+    plain: !fused && target.dtype !== "f16",
     reads: reads.map(([t]) => t),
     buffers,
-    store(index, value) {
+    store(index, value, place) {
       const at = width === 4 ? "(e >> 2u)" : "e";
       if (!fused) return `{ let e = ${index}; y[${at}] = ${stored(value, target, width)}; }`;
-      const emit = new Emitter(fused.shape, width, names, "h", `ep${count++}_`);
-      emit.load([fused.expr], "e");
+      const emit = new Emitter(fused.shape, width, names, "h", "ep_");
+      emit.load([fused.expr], "e", place);
       const result = emit.value(fused.expr);
       const type = vector(arithmetic(output.dtype), width);
       return `{ let e = ${index}; let h: ${type} = ${value};

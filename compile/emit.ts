@@ -5,7 +5,7 @@
 import type { DType } from "../tensor/dtype.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { View } from "../tensor/view.ts";
-import { f32 } from "../tensor/kernel.ts";
+import { number, type Place, size } from "../tensor/kernel.ts";
 import type { Wgsl } from "../tensor/op.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Expr, type Load, loadsOf } from "./expr.ts";
@@ -16,14 +16,6 @@ export const arithmetic = (d: DType): Arithmetic => d === "f16" ? "f32" : d;
 
 /** WGSL type of one step of values. */
 export const vector = (t: string, width: 1 | 4): string => width === 4 ? `vec4<${t}>` : t;
-
-/** A number as WGSL source that keeps every bit of it. */
-export function number(value: number, t: Arithmetic): string {
-  if (t === "u32") return `${value}u`;
-  // The smallest i32 is no literal of WGSL: its digits alone would be too large.
-  if (t === "i32") return value === -2147483648 ? "(-2147483647 - 1)" : `i32(${value})`;
-  return f32(value);
-}
 
 /** How each buffer is declared and named inside one dispatch. */
 export class BufferNames {
@@ -99,9 +91,6 @@ export function readMode(v: View): "vector" | "splat" | "gather" {
   return "gather";
 }
 
-/** u32 source of a number that may be negative (index arithmetic wraps). */
-const u = (n: number): string => `${n >>> 0}u`;
-
 /** Emits statements that evaluate expressions at flat element index `e` (a multiple of `width`). */
 export class Emitter {
   readonly lines: string[] = [];
@@ -114,6 +103,7 @@ export class Emitter {
    * @param shape index space; `loads` all share it
    * @param width elements per step; with 4 the innermost extent must be a multiple of 4
    * @param hole name of the value that an epilogue receives
+   * @param prefix of what is declared
    */
   constructor(
     readonly shape: Shape,
@@ -125,28 +115,39 @@ export class Emitter {
     this.#prefix = prefix;
   }
 
-  /** Prepares coordinates and loads for these roots. `e` names the flat element index. */
-  load(roots: readonly Expr[], e: string): void {
+  /** Prepares coordinates and loads for these roots. `e` names the flat element index, which may be known as a place. */
+  load(roots: readonly Expr[], e: string, place?: Place): void {
     const loads = loadsOf(roots);
     const { shape, views } = collapse(this.shape, loads.map((l) => l.view));
-    const coords = this.#coordinates(shape, views, e);
+    const coords = this.#coordinates(shape, views, e, place);
     loads.forEach((l, i) => this.#load(l, views[i], coords));
   }
 
-  #coordinates(shape: readonly number[], views: readonly View[], e: string): string[] {
+  #coordinates(
+    shape: readonly number[],
+    views: readonly View[],
+    e: string,
+    place: Place | undefined,
+  ): string[] {
     // A single axis needs no division: its coordinate is the index itself.
     if (shape.length <= 1) return [e];
     const needed = shape.map((_, d) => views.some((v) => v.strides[d] !== 0 || v.guards[d]));
     const coords = shape.map((_, d) => `${this.#prefix}c${d}`);
+    const extent = (d: number) => size(shape[d], `${this.#prefix}n${d}`);
     let rest = e;
     const first = needed.indexOf(true);
-    for (let d = shape.length - 1; d >= 0 && first >= 0 && d >= first; d--) {
+    let innermost = shape.length - 1;
+    if (place?.inner === shape[innermost]) {
+      coords[innermost--] = `(${place.column})`;
+      rest = `(${place.row})`;
+    }
+    for (let d = innermost; d >= 0 && first >= 0 && d >= first; d--) {
       const last = d === 0;
       if (needed[d]) {
-        this.lines.push(`let ${coords[d]} = ${last ? rest : `${rest} % ${shape[d]}u`};`);
+        this.lines.push(`let ${coords[d]} = ${last ? rest : `${rest} % ${extent(d)}`};`);
       }
       if (!last && d > first) {
-        this.lines.push(`let ${this.#prefix}r${d} = ${rest} / ${shape[d]}u;`);
+        this.lines.push(`let ${this.#prefix}r${d} = ${rest} / ${extent(d)};`);
         rest = `${this.#prefix}r${d}`;
       }
     }
@@ -157,10 +158,13 @@ export class Emitter {
     const t = arithmetic(load.tensor.dtype);
     const type = vector(t, this.width);
     const buffer = this.names.name(load.tensor);
+    const name = `${this.#prefix}${this.#values.size}`;
+    const lanes = (k: number, stride: number) =>
+      stride === 1 ? `${k}u` : `${k}u * ${size(stride, `${name}s`)}`;
     const terms = v.strides.flatMap((s, d) =>
-      s === 0 ? [] : [s === 1 ? coords[d] : `${coords[d]} * ${u(s)}`]
+      s === 0 ? [] : [s === 1 ? coords[d] : `${coords[d]} * ${size(s, `${name}s${d}`)}`]
     );
-    if (v.offset !== 0) terms.push(u(v.offset));
+    if (v.offset !== 0) terms.push(size(v.offset, `${name}o`));
     const at = terms.length ? terms.join(" + ") : "0u";
     const mode = this.width === 1 ? "vector" : readMode(v);
     const scalar = this.width === 1 || this.names.isScalar(load.tensor);
@@ -173,18 +177,20 @@ export class Emitter {
     } else if (mode === "vector" && !scalar) value = `${type}(${buffer}[(${at}) >> 2u])`;
     else {
       const stride = v.strides.at(-1)!;
-      const lane = (k: number) => `${t}(${buffer}[${at} + ${u(k * stride)}])`;
+      const lane = (k: number) => `${t}(${buffer}[${at} + ${lanes(k, stride)}])`;
       value = `${type}(${[0, 1, 2, 3].map(lane).join(", ")})`;
     }
-    const name = `${this.#prefix}${this.#values.size}`;
     this.#values.set(load, name);
     const guards = v.guards.flatMap((g, d) => g ? guard(coords[d], g, v.shape[d]) : []);
+    const fill = v.fill ? `${type}(${number(v.fill, t)})` : `${type}()`;
     if (!guards.length) this.lines.push(`let ${name} = ${value};`);
     else if (this.width === 4 && mode === "gather" && v.guards.at(-1)) {
-      this.#gatherGuarded(name, v, coords, at, buffer, t, type);
-    } else {this.lines.push(
-        `var ${name} = ${type}(); if (${guards.join(" && ")}) { ${name} = ${value}; }`,
-      );}
+      this.#gatherGuarded(name, v, coords, at, buffer, t, fill, lanes);
+    } else {
+      this.lines.push(
+        `var ${name} = ${fill}; if (${guards.join(" & ")}) { ${name} = ${value}; }`,
+      );
+    }
   }
 
   /** A splat from a buffer that other loads read as vectors. */
@@ -200,18 +206,19 @@ export class Emitter {
     at: string,
     buffer: string,
     t: string,
-    type: string,
+    fill: string,
+    lanes: (k: number, stride: number) => string,
   ): void {
     const last = v.shape.length - 1;
     const outer = v.guards.flatMap((g, d) =>
       g && d !== last ? guard(coords[d], g, v.shape[d]) : []
     );
-    this.lines.push(`var ${name} = ${type}();`);
+    this.lines.push(`var ${name} = ${fill};`);
     for (let k = 0; k < 4; k++) {
       const c = coords.length > 1 || coords[0] ? `(${coords[last]} + ${k}u)` : `${k}u`;
-      const test = [...outer, ...guard(c, v.guards[last]!, v.shape[last] + 4)].join(" && ");
+      const test = [...outer, ...guard(c, v.guards[last]!, v.shape[last] + 4)].join(" & ");
       this.lines.push(
-        `if (${test}) { ${name}[${k}] = ${t}(${buffer}[${at} + ${u(k * v.strides[last])}]); }`,
+        `if (${test}) { ${name}[${k}] = ${t}(${buffer}[${at} + ${lanes(k, v.strides[last])}]); }`,
       );
     }
   }
@@ -256,7 +263,10 @@ export class Emitter {
 const literalOf = (e: Expr): number | undefined => e.kind === "literal" ? e.value : undefined;
 
 function guard(c: string, [lo, hi]: readonly [number, number], extent: number): string[] {
-  return [...(lo > 0 ? [`${c} >= ${lo}u`] : []), ...(hi < extent ? [`${c} < ${hi}u`] : [])];
+  return [
+    ...(lo > 0 ? [`(${c} >= ${size(lo)})`] : []),
+    ...(hi < extent ? [`(${c} < ${size(hi)})`] : []),
+  ];
 }
 
 /** Marks the buffers that some load must read element by element; width 4 stays possible for the rest. */

@@ -10,6 +10,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import type { Tree } from "../tensor/tree.ts";
 import { flatten } from "../tensor/tree.ts";
 import { type CompileOptions, traceCall } from "./compile.ts";
+import { sizesBytes } from "./kernels.ts";
 import { turnsOf } from "./loops/turns.ts";
 import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
@@ -22,7 +23,7 @@ export interface ProgramBytes {
   readonly scratch: number;
   /** What the slabs hold beyond both: gaps that no value fits into. */
   readonly gaps: number;
-  /** Data uploaded at each call, and constants. */
+  /** Data uploaded at each call, constants, and the kernels' numbers. */
   readonly data: number;
   /** All of it: what is allocated. */
   readonly total: number;
@@ -34,8 +35,18 @@ export interface DraftOptions extends CompileOptions {
   readonly hosted?: readonly number[];
 }
 
+/** A program, planned: what it holds, and the multiplications and additions of its products. */
+export interface Draft {
+  /** @internal What would run. */
+  readonly blueprint: Blueprint;
+  /** What it holds beside its arguments. */
+  readonly bytes: ProgramBytes;
+  /** Multiplications and additions of its products. */
+  readonly flops: number;
+}
+
 /**
- * Plans the program of a function: what it holds, and the multiplications and additions of its products.
+ * Plans the program of a function.
  *
  * @param args as for the compiled function; what they hold is never looked at, so symbolic tensors will do
  * @throws ShapeError, BindingError as compiling would
@@ -45,7 +56,7 @@ export function draft<A extends unknown[], R>(
   fn: (...args: A) => R,
   args: A,
   options: DraftOptions = {},
-): { readonly blueprint: Blueprint; readonly bytes: ProgramBytes; readonly flops: number } {
+): Draft {
   const { blueprint } = traceCall(
     profile,
     fn as unknown as (...args: Tree<Tensor>[]) => Tree<Tensor>,
@@ -53,7 +64,8 @@ export function draft<A extends unknown[], R>(
     { ...options, hosted: options.hosted ?? [] },
   );
   const hosted = (options.hosted ?? []).flatMap((k) => flatten<Tensor>(args[k] as Tree<Tensor>));
-  const bytes = programBytes(blueprint, hosted.map(([, t]) => byteSize(t.spec)));
+  const uploads = hosted.map(([, t]) => byteSize(t.spec));
+  const bytes = programBytes(blueprint, profile, uploads);
   return {
     blueprint,
     bytes,
@@ -62,14 +74,18 @@ export function draft<A extends unknown[], R>(
 }
 
 /** What a planned program holds, given the bytes of each argument that is uploaded at every call. */
-export function programBytes(blueprint: Blueprint, uploads: readonly number[]): ProgramBytes {
+export function programBytes(
+  blueprint: Blueprint,
+  profile: AdapterProfile,
+  uploads: readonly number[],
+): ProgramBytes {
   const { memory } = blueprint;
   const aligned = (bytes: number) => Math.ceil(bytes / 256) * 256;
   const constants = blueprint.constants.map((n) =>
     bufferSize((n.attrs as { data: HostArray }).data.byteLength)
   );
   const sum = (each: readonly number[]) => each.reduce((a, b) => a + b, 0);
-  const data = sum(uploads.map(aligned)) + sum(constants);
+  const data = sum(uploads.map(aligned)) + sum(constants) + sizesBytes(blueprint, profile);
   const slabs = sum(memory.slabs);
   const { activations, scratch } = busiest(blueprint);
   return {

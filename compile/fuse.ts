@@ -88,6 +88,9 @@ export function fuse(
  */
 const LONGEST = 256;
 
+/** Ops whose result is not computed of its input everywhere: padding must not be computed with. */
+const PADDING = ["pad", "padWith"];
+
 class Fuser {
   /** In execution order. */
   readonly #steps = new Map<Step, number>();
@@ -144,7 +147,7 @@ class Fuser {
         const e = this.#exprs.get(x)!;
         // Repeating a computed value would compute it once per copy; padding must not be computed with.
         const direct = e.kind === "load" ||
-          (node.op.name !== "pad" &&
+          (!PADDING.includes(node.op.name) &&
             (e.kind === "literal" || sizeOf(out.shape) <= sizeOf(x.shape)));
         this.#exprs.set(out, (direct ? change(e) : undefined) ?? change(this.#write(x))!);
         break;

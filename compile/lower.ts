@@ -76,8 +76,10 @@ function lowerStep(step: Step, profile: AdapterProfile, keeps: Keeps): LoweredDi
   }
   if (step.kind === "reduce") {
     const { node } = step;
+    const { lowering } = node.op;
+    if (lowering.kind !== "reduce") throw new Error(`${node.op.name} folds nothing`);
     const k = reduceKernel(
-      node.op.name,
+      lowering.join,
       node.inputs[0].shape,
       node.attrs.axes,
       step.expr,
@@ -149,49 +151,4 @@ export function labelOf(step: Step): string {
   if (step.kind !== "map") return step.node.op.name;
   const names = operationsOf(step.exprs).map((e) => e.node.op.name);
   return names.length ? names.join("·") : "copy";
-}
-
-/** A call of a function is no constant expression, so that a compiler takes the bits of infinity and NaN as they are. */
-const FROM_BITS = "fn from_bits(bits: u32) -> f32 { return bitcast<f32>(bits); }";
-
-/**
- * The complete WGSL of a dispatch; buffers that share memory become one binding.
- *
- * @param f16 whether shaders may use f16; otherwise it is read and written as halves of words
- */
-export function wgslOf(
-  d: LoweredDispatch,
-  same: (a: LoweredUse, b: LoweredUse) => boolean,
-  { f16 }: Pick<AdapterProfile, "f16">,
-): { code: string; bindings: LoweredUse[] } {
-  const bindings: LoweredUse[] = [];
-  let body = d.body;
-  for (const use of d.buffers) {
-    const i = bindings.findIndex((b) =>
-      same(b, use) && b.type === use.type && b.window?.offset === use.window?.offset
-    );
-    if (i < 0) {
-      // Read in two ways, one memory takes two bindings; WebGPU only forbids that where one of them writes.
-      const other = bindings.find((b) => same(b, use));
-      if (other && (other.access === "write" || use.access === "write")) {
-        throw new Error(`${d.label}: one buffer is used as ${other.type} and as ${use.type}`);
-      }
-      bindings.push(use);
-      continue;
-    }
-    if (use.access === "write") bindings[i] = { ...bindings[i], access: "write" };
-    body = body.replace(new RegExp(`\\b${use.name}\\b`, "g"), bindings[i].name);
-  }
-  if (/\bfrom_bits\(/.test(body)) body = `${FROM_BITS}\n${body}`;
-  const uses16 = /\bf16\b/.test(bindings.map((b) => b.type).join() + body);
-  const words = uses16 && !f16 ? packed(d.label, bindings, body) : undefined;
-  const header = bindings.map((b, i) =>
-    `@group(0) @binding(${i}) var<storage, ${
-      b.access === "write" ? "read_write" : "read"
-    }> ${b.name}: array<${words?.types[i] ?? b.type}>;`
-  ).join("\n");
-  const code = words
-    ? `${header}\n${words.helpers}\n${words.body}\n`
-    : `${uses16 ? "enable f16;\n" : ""}${header}\n${body}\n`;
-  return { code, bindings };
 }

@@ -2,7 +2,7 @@
  * A compiled program on a device: its memory, its bind groups, and the replay. Running it writes one upload, encodes
  * the recorded dispatches and submits; it never waits for the GPU.
  */
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { byteSize, show, type Spec } from "../tensor/shape.ts";
 import type { HostArray } from "../tensor/dtype.ts";
 import { arrayTensor } from "../ops/leaf.ts";
@@ -12,9 +12,9 @@ import { DeviceError } from "../device/errors.ts";
 import { checkAll, Health, unproven } from "../device/health.ts";
 import type { Pipeline } from "../device/pipelines.ts";
 import { Due } from "./due.ts";
-import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
-import { type LoweredDispatch, type LoweredUse, type Scratch, wgslOf } from "./lower.ts";
+import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
+import { asked, bindingSize, DispatchSizes, kernelsOf, rootOf } from "./kernels.ts";
 
 /** One argument of a call: memory on the device, or host data to upload. */
 export type Argument = DeviceStorage | HostArray;
@@ -36,13 +36,12 @@ interface Recorded {
   readonly dispatch: LoweredDispatch;
   readonly pipeline: Pipeline;
   readonly bindings: readonly LoweredUse[];
+  /** Its place among the dispatches. */
+  readonly number: number;
   group: GPUBindGroup | undefined;
   /** Arguments that the bind group depends on. */
   readonly positions: readonly number[];
 }
-
-/** Bytes of a binding for so many. */
-const bindingSize = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
 
 /** Replays a blueprint. Made by `compile()`. */
 export class Program {
@@ -53,6 +52,8 @@ export class Program {
     readonly buffer?: GPUBuffer;
   };
   readonly #constants = new Map<Tensor, DeviceStorage>();
+  /** Numbers that dispatches are given, as kernels read them. */
+  readonly #sizes: DispatchSizes;
   readonly #bound: (DeviceStorage | undefined)[];
   readonly #recorded: Recorded[];
   readonly #due: Due<Recorded>;
@@ -106,24 +107,16 @@ export class Program {
       this.#constants.set(out, storage);
     }
     this.#bound = new Array(inputs.length).fill(undefined);
-    const same = (a: LoweredUse, b: LoweredUse) => this.#root(a.memory) === this.#root(b.memory);
-    const written = blueprint.dispatches.map((d) => wgslOf(d, same, device.profile));
-    const pipelines = device.pipelines.all(written.map(({ code, bindings }, i) => ({
-      code,
-      access: bindings.map((b) => b.access),
-      label: blueprint.dispatches[i].label,
-      use: {
-        grid: blueprint.dispatches[i].grid,
-        sizes: bindings.map((b) => bindingSize(b.window?.bytes ?? bytesOf(b.memory))),
-      },
-    })));
+    const written = kernelsOf(blueprint, device.profile);
+    this.#sizes = new DispatchSizes(device, blueprint.dispatches, written);
+    const pipelines = device.pipelines.all(asked(blueprint, written));
     this.#recorded = blueprint.dispatches.map((dispatch, i) => {
       const { bindings } = written[i];
       const positions = bindings.flatMap((b) => {
         const p = this.inputs.indexOf(this.#root(b.memory) as Tensor);
         return p >= 0 ? [p] : [];
       });
-      return { dispatch, pipeline: pipelines[i], bindings, group: undefined, positions };
+      return { dispatch, pipeline: pipelines[i], bindings, number: i, group: undefined, positions };
     });
     this.#due = new Due(this.#recorded);
     this.#kernels = unproven(this.#recorded.map((r) => r.pipeline.health));
@@ -136,7 +129,7 @@ export class Program {
       0,
     );
     return this.#slabs.reduce((n, b) => n + b.size, 0) + (this.#uploads.buffer?.size ?? 0) +
-      constants;
+      constants + this.#sizes.bytes;
   }
 
   /** Runs once. Results are valid until the next run, except those in donated memory, which stay. */
@@ -172,6 +165,7 @@ export class Program {
     this.#generation++;
     this.#slabs.forEach((b) => this.device.buffers.destroy(b));
     if (this.#uploads.buffer) this.device.buffers.destroy(this.#uploads.buffer);
+    this.#sizes.free();
     for (const s of [...this.#constants.values(), ...this.#private.values()]) {
       this.device.buffers.free(s);
     }
@@ -191,9 +185,8 @@ export class Program {
     }));
   }
 
-  /** The tensor whose memory a value lies in, following in-place results. */
   #root(m: Tensor | Scratch): Tensor | Scratch {
-    return m instanceof Tensor ? this.blueprint.memory.inPlace.get(m) ?? m : m;
+    return rootOf(this.blueprint, m);
   }
 
   #bind(args: readonly Argument[]): void {
@@ -293,18 +286,21 @@ export class Program {
       () =>
         this.device.gpu.createBindGroup({
           layout: r.pipeline.layout,
-          entries: r.bindings.map((b, binding) => {
-            const { buffer, offset, bytes } = this.#range(this.#root(b.memory));
-            const { offset: from, bytes: length } = b.window ?? { offset: 0, bytes };
-            return {
-              binding,
-              resource: {
-                buffer,
-                offset: offset + from,
-                size: bindingSize(length),
-              },
-            };
-          }),
+          entries: [
+            ...r.bindings.map((b, binding) => {
+              const { buffer, offset, bytes } = this.#range(this.#root(b.memory));
+              const { offset: from, bytes: length } = b.window ?? { offset: 0, bytes };
+              return {
+                binding,
+                resource: {
+                  buffer,
+                  offset: offset + from,
+                  size: bindingSize(length),
+                },
+              };
+            }),
+            ...this.#sizes.entries(r.number, r.bindings.length),
+          ],
         }),
       this.#health,
     );

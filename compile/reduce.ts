@@ -1,23 +1,28 @@
 /**
- * Sum and max over axes, reading their input through a fused expression. One invocation folds one chunk of one output
+ * Folds over axes (sum, product, extremes), reading their input through a fused expression. One invocation folds one chunk of one output
  * element; partial results go through scratch, so the order of additions is fixed and no invocation loops for long.
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import { sizeOf, stridesOf } from "../tensor/shape.ts";
-import { assertIterations, perItem, storageType, sumLoop, sumTurns } from "../tensor/kernel.ts";
 import {
-  arithmetic,
-  BufferNames,
-  chooseScalars,
-  Emitter,
-  innermost,
+  assertIterations,
   number,
-  vector,
-} from "./emit.ts";
+  perItem,
+  size,
+  storageType,
+  sumLoop,
+  sumTurns,
+} from "../tensor/kernel.ts";
+import { arithmetic, BufferNames, chooseScalars, Emitter, innermost, vector } from "./emit.ts";
 import { joinExtreme } from "../ops/elementwise/nan.ts";
-import { leastOf } from "../tensor/element.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { leastOf, mostOf } from "../tensor/element.ts";
 import type { Expr } from "./expr.ts";
 import type { TensorUse } from "./elementwise.ts";
+
+/** What a fold begins with: what changes nothing that it is joined with. */
+const startOf = (op: string, dtype: DType): number =>
+  op === "sum" ? 0 : op === "prod" ? 1 : op === "max" ? leastOf(dtype) : mostOf(dtype);
 
 /** A reduction lowered to one or two dispatches; scratch buffers are named `part`. */
 export interface ReduceKernel {
@@ -37,9 +42,9 @@ export interface ReduceKernel {
 /** Longest run that one invocation folds before the reduction is split into chunks. */
 const CHUNK = 512;
 
-/** Lowers `op` ("sum" | "max") of `expr` over `shape`, reducing `axes`, into `output`. */
+/** Lowers a fold of `expr` over `shape`, reducing `axes`, into `output`. */
 export function reduceKernel(
-  op: string,
+  op: "sum" | "prod" | "max" | "min",
   shape: readonly number[],
   axes: readonly number[],
   expr: Expr,
@@ -62,13 +67,13 @@ export function reduceKernel(
 
   const t = arithmetic(output.dtype);
   const type = vector(t, width);
-  const start = op === "sum" ? `${type}()` : `${type}(${number(leastOf(output.dtype), t)})`;
+  const start = `${type}(${number(startOf(op, output.dtype), t)})`;
   const joinAs = (a: string, b: string, width: 1 | 4) =>
-    op === "sum"
-      ? `${a} + ${b}`
+    op === "sum" || op === "prod"
+      ? `${a} ${op === "sum" ? "+" : "*"} ${b}`
       : t === "f32"
-      ? joinExtreme("max", a, b, vector("u32", width))
-      : `max(${a}, ${b})`;
+      ? joinExtreme(op, a, b, vector("u32", width))
+      : `${op}(${a}, ${b})`;
   const collapseLanes = (v: string) =>
     width === 1 || innerKept
       ? v
@@ -116,10 +121,10 @@ export function reduceKernel(
     });
   const first = perItem(
     { count: lanes * chunks, name: "g" },
-    `let o = g % ${lanes}u;
-  let chunk = g / ${lanes}u;
-  let from_ = chunk * ${per}u;
-  let to_ = min(from_ + ${per}u, ${steps}u);
+    `let o = g % ${size(lanes, "lanes")};
+  let chunk = g / ${size(lanes, "lanes")};
+  let from_ = chunk * ${size(per, "per")};
+  let to_ = min(from_ + ${size(per, "per")}, ${size(steps)});
   ${baseIndex(shape, axes, innerKept ? width : 1)}
   var acc = ${start};
   ${
@@ -204,10 +209,12 @@ function unravel(
     const extent = r.extent / step;
     const c = n === runs.length - 1 ? rest : `${to}${n}`;
     if (n < runs.length - 1) {
-      lines.push(`let ${c} = ${rest} % ${extent}u;`, `let ${to}r${n} = ${rest} / ${extent}u;`);
+      const by = size(extent, `${to}n${n}`);
+      lines.push(`let ${c} = ${rest} % ${by};`, `let ${to}r${n} = ${rest} / ${by};`);
       rest = `${to}r${n}`;
     }
-    terms.push(`${c} * ${r.stride * step}u`);
+    const stride = r.stride * step;
+    terms.push(stride === 1 ? c : `${c} * ${size(stride, `${to}s${n}`)}`);
   });
   return `${lines.join(" ")} let ${to} = ${terms.join(" + ")};`;
 }

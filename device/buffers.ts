@@ -72,7 +72,8 @@ export class Buffers {
       );
     }
     const size = bufferSize(bytes);
-    const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
+    const usage = BufferUsage.STORAGE | BufferUsage.UNIFORM | BufferUsage.COPY_SRC |
+      BufferUsage.COPY_DST;
     const buffer = this.device.guarded(
       `allocating ${size} bytes for ${label}`,
       () => gpu.createBuffer({ label, size, usage }),

@@ -21,7 +21,7 @@ export interface CpuOptions extends CpuThreads {
 export async function openCpu(options: CpuOptions): Promise<Device> {
   if (!cpuAnswers()) throw new AdapterError("this runtime has no WebAssembly with SIMD");
   const cpu = await CpuDevice.open(options);
-  const { limits, features, threads, memory } = cpu;
+  const { limits, features, threads } = cpu;
   const f16 = options.f16 ?? true;
   const profile: AdapterProfile = {
     software: true,
@@ -38,7 +38,7 @@ export async function openCpu(options: CpuOptions): Promise<Device> {
   return new Device(cpu as unknown as GPUDevice, profile, {
     vendor: "moongate",
     description: `CPU (WebAssembly, ${n} ${n === 1 ? "thread" : "threads"}${
-      memory.shared ? "" : ", no shared memory"
+      typeof SharedArrayBuffer === "undefined" ? ", no shared memory" : ""
     })`,
     features: [...features].filter((f) => f16 || f !== "shader-f16"),
   });

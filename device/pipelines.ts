@@ -16,12 +16,17 @@ export interface Pipeline {
   readonly health: Health;
 }
 
+/** What a binding is for: tensors, or the numbers that a dispatch is given (uniform). */
+export type Access = "read" | "write" | "sizes";
+
+const BINDING_TYPES = { read: "read-only-storage", write: "storage", sizes: "uniform" } as const;
+
 /** A kernel that a program needs. */
 export interface Kernel {
   /** Its WGSL. */
   readonly code: string;
-  /** For each binding, whether it is read only. */
-  readonly access: readonly ("read" | "write")[];
+  /** What each binding is for. */
+  readonly access: readonly Access[];
   /** What it is, for errors. */
   readonly label: string;
   /** How it will be called, for a device that compiles for that. */
@@ -115,7 +120,7 @@ export class Pipelines {
     gpu.pushErrorScope("validation");
     const buffers = Array.from(
       { length: bindings },
-      () => gpu.createBuffer({ size: SOME, usage: BufferUsage.STORAGE }),
+      () => gpu.createBuffer({ size: SOME, usage: BufferUsage.STORAGE | BufferUsage.UNIFORM }),
     );
     const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
     const group = gpu.createBindGroup({ layout, entries });
@@ -130,7 +135,7 @@ export class Pipelines {
     gpu.popErrorScope().catch(() => {});
   }
 
-  #layout(access: readonly ("read" | "write")[]) {
+  #layout(access: readonly Access[]) {
     const key = access.join();
     const known = this.#layouts.get(key);
     if (known) return known;
@@ -140,7 +145,7 @@ export class Pipelines {
         entries: access.map((a, binding) => ({
           binding,
           visibility: COMPUTE_STAGE,
-          buffer: { type: a === "write" ? "storage" : "read-only-storage" },
+          buffer: { type: BINDING_TYPES[a] },
         })),
       });
       return { group, pipeline: gpu.createPipelineLayout({ bindGroupLayouts: [group] }) };

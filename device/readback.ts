@@ -11,9 +11,11 @@ const READ = 1; // GPUMapMode.READ
 /** Staging buffers and the fast path of one device. */
 export class Readback {
   readonly #staging = new Map<number, GPUBuffer>();
-  readonly #fast = eagerMapping();
+  readonly #fast: boolean;
   #queue: Promise<unknown> = Promise.resolve();
-  constructor(readonly device: Guard) {}
+  constructor(readonly device: Guard) {
+    this.#fast = !device.profile.cpu && eagerMapping();
+  }
 
   /** Copies bytes `offset … offset + bytes` of a buffer to the host, after all work submitted so far. */
   read(buffer: GPUBuffer, offset: number, bytes: number): Promise<ArrayBuffer> {

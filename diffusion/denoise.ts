@@ -5,6 +5,7 @@
  */
 import { compile, type Compiled } from "../compile/compile.ts";
 import type { Device } from "../device/device.ts";
+import { turn } from "../device/turn.ts";
 import { add, mul, sub } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
 import { expand } from "../ops/broadcast.ts";
@@ -139,7 +140,7 @@ export class Denoiser {
         owned = [state.x, ...state.slots, ...state.recorded];
         await walk.onStep?.(i + 1, path.steps.length, state.x);
         // Lets signals and timers through; the GPU works on meanwhile.
-        await new Promise((resolve) => setTimeout(resolve));
+        await turn();
       }
     } catch (error) {
       this.device.free(...owned);

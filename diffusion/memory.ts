@@ -1,5 +1,5 @@
 /** How much GPU memory sampling takes, planned from shapes, and how many pictures at once fit into a budget. */
-import { draft } from "../compile/estimate.ts";
+import { type Draft, draft } from "../compile/estimate.ts";
 import { BindingError } from "../compile/plan.ts";
 import { bufferSize, MemoryError } from "../device/memory.ts";
 import { SIZE_NUMBERS, unet } from "../models/unet/unet.ts";
@@ -60,12 +60,30 @@ export interface SamplingMemory {
 /** Samplers remember up to this many earlier answers. */
 const SLOTS = 4;
 
-/** What sampling would take. @throws BindingError where the adapter cannot bind it */
-export function samplingMemory(
+/** The programs that sample, planned. */
+export interface SamplingDrafts {
+  /** Encodes the prompts. */
+  readonly text: Draft;
+  /** A step of the walk; two where some steps do something with attention and others do not. */
+  readonly denoisers: readonly Draft[];
+  /** Makes one picture of its latent. */
+  readonly decoder: Draft;
+  /** Encodes the picture that is started from, where there is one. */
+  readonly encoder?: Draft;
+}
+
+/** A model, as far as plans look at it. */
+interface Planned {
+  readonly config: PipelineConfig;
+  readonly params: PipelineParams;
+}
+
+/** Plans the programs that sample. @throws BindingError where the adapter cannot bind them */
+export function samplingDrafts(
   profile: AdapterProfile,
-  { config, params }: { readonly config: PipelineConfig; readonly params: PipelineParams },
-  { batch, cells: [h, w], guided, image, deltas = 0, attention }: SamplingShape,
-): SamplingMemory {
+  { config, params }: Planned,
+  { batch, cells: [h, w], guided, image, attention }: SamplingShape,
+): SamplingDrafts {
   const { unet: { inChannels, contextWidth, added }, vae } = config;
   const some = (shape: Shape, dtype: DType = "f32") => input({ shape, dtype }, 0);
   const asked = guided ? 2 * batch : batch;
@@ -103,15 +121,27 @@ export function samplingMemory(
   );
   const decoder = planned(decoding(config), [params.vae, some([1, h, w, inChannels])]);
   const text = planned(encoding(config), [encodersOf(params), some(ids, "u32"), some([asked, 1])]);
+  const encoder = image
+    ? planned(starting(config), [params.vae, some([1, h * side, w * side, vae.inChannels])])
+    : undefined;
+  return { text, denoisers, decoder, encoder };
+}
+
+/** What sampling would take. @throws BindingError where the adapter cannot bind it */
+export function samplingMemory(
+  profile: AdapterProfile,
+  model: Planned,
+  shape: SamplingShape,
+): SamplingMemory {
+  const { text, denoisers, decoder, encoder } = samplingDrafts(profile, model, shape);
   const programs = {
     text: text.bytes.total,
     denoiser: denoisers.reduce((sum, { bytes }) => sum + bytes.total, 0),
     decoder: decoder.bytes.total,
-    encoder: image
-      ? planned(starting(config), [params.vae, some([1, h * side, w * side, vae.inChannels])])
-        .bytes.total
-      : 0,
+    encoder: encoder?.bytes.total ?? 0,
   };
+  const { batch, cells: [h, w], deltas = 0 } = shape;
+  const { inChannels } = model.config.unet;
   const held = (1 + SLOTS) * 4 * batch * h * w * inChannels + deltas;
   const total = Object.values(programs).reduce((a, b) => a + b, held);
   const work = { step: denoisers[0].flops, picture: decoder.flops };
@@ -126,7 +156,7 @@ export function samplingMemory(
  */
 export function fitSampling(
   profile: AdapterProfile,
-  model: { readonly config: PipelineConfig; readonly params: PipelineParams },
+  model: Planned,
   shape: SamplingShape,
   room = Infinity,
 ): SamplingMemory {

@@ -11,6 +11,8 @@ import { mul, sub } from "./elementwise/arithmetic.ts";
 import { cast } from "./elementwise/cast.ts";
 import { expand, sum } from "./broadcast.ts";
 import { literal } from "./leaf.ts";
+import { pad, reshape, slice } from "./movement.ts";
+import { ShapeError, show } from "../tensor/shape.ts";
 import {
   type AttentionAttrs,
   type AttentionGradAttrs,
@@ -22,6 +24,7 @@ import { attentionGradReference, attentionReference } from "./attention/referenc
 import { attentionGradVjp } from "./attention/second.ts";
 import { flashFits, flashForward, flashGrad } from "./attention/flash.ts";
 import { streamingForward, streamingGrad } from "./attention/streaming.ts";
+import { maskedAttention } from "./attention/masked.ts";
 import { batchedFits, batchedForward, batchedGrad } from "./attention/batched.ts";
 
 /** Rows are query positions in the order of the result, so the log-sum-exp has its shape without the last axis. */
@@ -88,25 +91,87 @@ export interface AttentionOptions {
   readonly causal?: boolean;
   /** Factor on the scores. Default 1/√D. */
   readonly scale?: number;
+  /** Which keys a query sees: not 0. Integers that broadcast to [B, H, T, S]. */
+  readonly mask?: Tensor;
+  /** Added to the scores before the softmax. Floats that broadcast to [B, H, T, S]. */
+  readonly bias?: Tensor;
+  /** How many keys before and behind its own place a query sees: one number for both, or [before, behind]. */
+  readonly window?: number | readonly [before: number, behind: number];
+  /** Scores become cap · tanh(score / cap), before bias and masks. */
+  readonly softCap?: number;
+  /** The place of query 0 among the keys, for `causal` and `window`: how many keys are of the past. Default 0. */
+  readonly offset?: number;
 }
 
 /**
  * softmax(scale · q·kᵀ) · v for every head.
  *
  * Heads are interleaved as a linear layer of width H·D gives them: reshape its output to [B, T, H, D], nothing needs to
- * be transposed. Storage may be f32 or f16 for each operand; arithmetic is f32. The result has q's dtype.
+ * be transposed. Storage may be f32 or f16 for each operand; arithmetic is f32. The result has q's dtype. Keys and values may
+ * have fewer heads than queries, each of them then serving H/G neighbouring ones (grouped queries).
+ *
+ * Masks, biases, windows, caps and offsets are computed with the scores of every head in memory; without them they never are.
+ * A query that sees no key gives 0.
  *
  * @param q queries [B, T, H, D]
- * @param k keys [B, S, H, D]
- * @param v values [B, S, H, D]
- * @returns [B, T, H, D]
+ * @param k keys [B, S, G, D], H a multiple of G
+ * @param v values [B, S, G, E]
+ * @returns [B, T, H, E]
  * @throws ShapeError when the shapes do not agree
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   expectTensors("attention", { q, k, v });
-  expectOptions("attention", 3, options, { causal: "true or false", scale: "number" });
+  expectOptions("attention", 3, options, {
+    causal: "true or false",
+    scale: "number",
+    mask: "any",
+    bias: "any",
+    window: "any",
+    softCap: "number",
+    offset: "number",
+  });
+  const { causal = false, mask, bias, window, softCap, offset = 0 } = options;
   const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1) || 1);
-  const [y] = apply(attentionOp, [q, k, v], { causal: options.causal ?? false, scale });
+  const [keys, values] = checkHeads(q, k, v);
+  if (mask || bias || window !== undefined || softCap || offset) {
+    if (mask) expectTensors("attention", { q, k, v, "options.mask": mask });
+    if (bias) expectTensors("attention", { q, k, v, "options.bias": bias });
+    const sides = typeof window === "number" ? [window, window] as const : window;
+    if (sides && (sides.length !== 2 || !sides.every((n) => n >= 0))) {
+      throw new ShapeError("attention", `a window of [${sides}] is no two numbers of at least 0`);
+    }
+    return maskedAttention(q, k, v, { causal, scale, mask, bias, window: sides, softCap, offset });
+  }
+  // Narrower values, or keys, are filled up with zeros, which change no score.
+  const width = Math.max(q.shape[3], v.shape[3]);
+  const wide = (t: Tensor) => pad(t, [[0, 0], [0, 0], [0, 0], [0, width - t.shape[3]]]);
+  const [y] = apply(attentionOp, [q, keys, values].map(wide), { causal, scale });
+  const out = slice(y, 3, 0, v.shape[3]);
   // Without keys a row is a sum of nothing, whatever its query is.
-  return k.size || !q.size ? y : expand(literal(0, q.dtype), q.shape);
+  return k.size || !q.size ? out : expand(literal(0, q.dtype), out.shape);
+}
+
+/** Keys and values with as many heads as queries have. */
+function checkHeads(q: Tensor, k: Tensor, v: Tensor): [Tensor, Tensor] {
+  const given = `q is ${show(q.spec)}, k is ${show(k.spec)}, v is ${show(v.spec)}`;
+  if ([q, k, v].some((t) => t.shape.length !== 4)) {
+    throw new ShapeError("attention", `expected q [B,T,H,D], k and v [B,S,H,D]; ${given}`);
+  }
+  if (k.shape.slice(0, 3).join() !== v.shape.slice(0, 3).join()) {
+    throw new ShapeError("attention", `k and v must have one shape but for their widths; ${given}`);
+  }
+  const [b, , h, d] = q.shape;
+  const [kb, s, groups, kd] = k.shape;
+  if (b !== kb || d !== kd || (groups ? h % groups : h)) {
+    throw new ShapeError(
+      "attention",
+      `q and k must agree in batch and width, and q's heads be a multiple of k's; ${given}`,
+    );
+  }
+  const shared = (t: Tensor) =>
+    groups === h ? t : reshape(
+      expand(reshape(t, [b, s, groups, 1, t.shape[3]]), [b, s, groups, h / groups, t.shape[3]]),
+      [b, s, h, t.shape[3]],
+    );
+  return [shared(k), shared(v)];
 }

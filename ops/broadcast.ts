@@ -67,7 +67,7 @@ export const sumOp = defineOp<ReduceAttrs>({
   batch: reduceEach,
   jvp: linear,
   reference: fold(() => 0, (a, x) => a + x),
-  lowering: { kind: "reduce" },
+  lowering: { kind: "reduce", join: "sum" },
 });
 
 const expandOp = defineOp<{ readonly shape: Shape }>({

@@ -6,12 +6,13 @@ import { sameShape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.
 import { multilinear } from "../tensor/forward.ts";
 import { defineOp } from "../tensor/op.ts";
 import { batchedMatmul } from "./batch/matmul.ts";
+import { size } from "../tensor/kernel.ts";
 import { matrix } from "./gemm/operands.ts";
 import { planGemm } from "./gemm/plan.ts";
 import { add } from "./elementwise/arithmetic.ts";
 import { cast } from "./elementwise/cast.ts";
 import { reshape, transpose } from "./movement.ts";
-import { sum } from "./broadcast.ts";
+import { expand, sum } from "./broadcast.ts";
 
 /** Which operands of {@linkcode matmul} are taken transposed, and what it gives. */
 export interface MatmulOptions {
@@ -134,7 +135,7 @@ const matmulOp = defineOp<MatmulAttrs>({
         length: k,
         a: matrix("lhs", 0, ctx.inputs[0], strides(m, !ta, m * k)),
         b: matrix("rhs", 1, ctx.inputs[1], strides(n, tb, shared ? 0 : n * k)),
-        index: (i: string, j: string, z: string) => `(${z} * ${m}u + ${i}) * ${n}u + ${j}`,
+        row: (i: string, z: string) => batch === 1 ? i : `${z} * ${size(m, "m")} + ${i}`,
       };
       return planGemm([gemm], batch * m * n, ctx);
     },
@@ -142,10 +143,11 @@ const matmulOp = defineOp<MatmulAttrs>({
 });
 
 /**
- * Matrix product `a · b` with f32 accumulation.
+ * Matrix product `a · b` with f32 accumulation. Leading axes broadcast; an operand with one axis is a row as a, a column as b,
+ * and the result has no axis for it.
  *
- * @param a `[…, M, K]` (`[…, K, M]` with `transposeA`)
- * @param b `[…, K, N]` (`[…, N, K]` with `transposeB`) with the same leading axes, or two axes for all batches
+ * @param a `[…, M, K]` (`[…, K, M]` with `transposeA`), or `[K]`
+ * @param b `[…, K, N]` (`[…, N, K]` with `transposeB`), or `[K]`
  * @returns `[…, M, N]`
  * @throws ShapeError when the leading or inner extents do not fit
  */
@@ -161,7 +163,13 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     transposeB: options.transposeB ?? false,
     dtype: options.dtype ?? (a.dtype === "f16" && b.dtype === "f16" ? "f16" : "f32"),
   };
-  const lead = a.shape.slice(0, -2);
+  if (a.shape.length === 1 || b.shape.length === 1) return ofVectors(a, b, attrs);
+  const [lead, other] = [a, b].map((t) => t.shape.slice(0, -2));
+  if (other.length && !sameShape(lead, other)) {
+    const shape = leading(a, b);
+    const wide = (t: Tensor) => expand(t, [...shape, ...t.shape.slice(-2)]);
+    return apply(matmulOp, [wide(a), wide(b)], attrs)[0];
+  }
   if (b.shape.length !== 2 || attrs.transposeA || !lead.length) {
     return apply(matmulOp, [a, b], attrs)[0];
   }
@@ -169,6 +177,39 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const rows = sizeOf(a.shape.slice(0, -1));
   const y = apply(matmulOp, [reshape(a, [rows, a.shape.at(-1)!]), b], attrs)[0];
   return reshape(y, [...lead, a.shape.at(-2)!, y.shape[1]]);
+}
+
+/** The leading axes of a product. */
+function leading(a: Tensor, b: Tensor): number[] {
+  const [x, y] = [a, b].map((t) => t.shape.slice(0, -2));
+  const rank = Math.max(x.length, y.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const [d, e] = [x, y].map((s) => s[i - rank + s.length] ?? 1);
+    if (d === e || d === 1 || e === 1) return d === 1 ? e : d;
+    throw new ShapeError(
+      "matmul",
+      `${show(a.spec)} × ${show(b.spec)}: the leading axes must be equal, or 1, or left out`,
+    );
+  });
+}
+
+/** A product with a row on the left, a column on the right, or both: vectors are not transposed. */
+function ofVectors(a: Tensor, b: Tensor, attrs: MatmulAttrs): Tensor {
+  const [row, column] = [a.shape.length === 1, b.shape.length === 1];
+  const y = matmul(
+    row ? reshape(a, [1, a.size]) : a,
+    column ? reshape(b, [b.size, 1]) : b,
+    {
+      ...attrs,
+      transposeA: attrs.transposeA && !row,
+      transposeB: attrs.transposeB && !column,
+    },
+  );
+  const axes = y.shape.length;
+  return reshape(
+    y,
+    y.shape.filter((_, i) => !(row && i === axes - 2) && !(column && i === axes - 1)),
+  );
 }
 
 /**

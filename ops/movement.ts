@@ -30,7 +30,7 @@ export function gather(x: Float64Array, v: View): Float64Array {
       if (g && (c < g[0] || c >= g[1])) inside = false;
       at += c * v.strides[d];
     }
-    if (inside) y[i] = x[at];
+    y[i] = inside ? x[at] : v.fill ?? 0;
   }
   return y;
 }
@@ -109,7 +109,7 @@ const padOp = defineOp<{ readonly before: readonly number[]; readonly shape: Sha
     [x],
     [s],
     { before, shape },
-  ) => [gather(x, padView(contiguous(s.shape), before, shape))],
+  ) => [gather(x, padView(contiguous(s.shape), before, shape)!)],
   lowering: { kind: "view", view: (v, { before, shape }) => padView(v, before, shape) },
 });
 

@@ -1,8 +1,8 @@
-/** Reductions beside the sum: the maximum, and the mean. */
+/** Folds over axes beside the sum: the extremes, the product, and the mean. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
-import { defineOp } from "../tensor/op.ts";
-import { isFloat } from "../tensor/dtype.ts";
-import { leastOf } from "../tensor/element.ts";
+import { defineOp, type Op } from "../tensor/op.ts";
+import { type DType, isFloat } from "../tensor/dtype.ts";
+import { leastOf, mostOf } from "../tensor/element.ts";
 import { ShapeError, show } from "../tensor/shape.ts";
 import { div, mul } from "./elementwise/arithmetic.ts";
 import {
@@ -20,22 +20,24 @@ import {
 import { cast } from "./elementwise/cast.ts";
 import { equal } from "./elementwise/compare.ts";
 
-/** Registered as `max`. */
-export const maxOp = defineOp<ReduceAttrs>({
-  name: "max",
-  shape: ([x], { axes }) => [{ shape: reducedShape(x.shape, axes), dtype: x.dtype }],
-  vjp: ([g], node) => {
-    if (!g) return [undefined];
-    // The gradient is shared equally among the places that attain the maximum.
-    const [x] = node.inputs;
-    const hit = cast(equal(x, expand(node.outputs[0], x.shape)), x.dtype);
-    const share = div(g, cast(apply(sumOp, [hit], node.attrs)[0], g.dtype));
-    return [mul(hit, expand(share, x.shape))];
-  },
-  batch: reduceEach,
-  reference: fold(leastOf, Math.max),
-  lowering: { kind: "reduce" },
-});
+/** The largest or the smallest of each row. The gradient is shared equally among the places that attain it. */
+const extremeOp = (name: "max" | "min", nothing: (dtype: DType) => number): Op<ReduceAttrs> =>
+  defineOp<ReduceAttrs>({
+    name,
+    shape: ([x], { axes }) => [{ shape: reducedShape(x.shape, axes), dtype: x.dtype }],
+    vjp: ([g], node) => {
+      if (!g) return [undefined];
+      const [x] = node.inputs;
+      const hit = cast(equal(x, expand(node.outputs[0], x.shape)), x.dtype);
+      const share = div(g, cast(apply(sumOp, [hit], node.attrs)[0], g.dtype));
+      return [mul(hit, expand(share, x.shape))];
+    },
+    batch: reduceEach,
+    reference: fold(nothing, Math[name]),
+    lowering: { kind: "reduce", join: name },
+  });
+const maxOp = extremeOp("max", leastOf);
+const minOp = extremeOp("min", mostOf);
 
 /**
  * Maximum over `axes` (all of them when left out), NaN where there is one. Of nothing it is −∞, or the least number of an
@@ -44,6 +46,15 @@ export const maxOp = defineOp<ReduceAttrs>({
 export function max(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
   expectReduction("max", x, axes, options);
   return reduce(maxOp, x, axes, options.keep ?? false);
+}
+
+/**
+ * Minimum over `axes` (all of them when left out), NaN where there is one. Of nothing it is ∞, or the largest number of an
+ * integer type.
+ */
+export function min(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
+  expectReduction("min", x, axes, options);
+  return reduce(minOp, x, axes, options.keep ?? false);
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   flatGroup,
   foldGrid,
   perItem,
+  size,
   storageType,
   sumLoop,
   sumTurns,
@@ -82,7 +83,7 @@ export function rowKernel(spec: RowKernel, profile: AdapterProfile): Dispatch {
   const passes = spec.phases.length + (spec.map ? 1 : 0);
   const solo = profile.cpu || (profile.software && steps * passes <= 30_000);
   const { body, grid } = solo
-    ? soloBody(spec, steps, keepsIn(spec, profile))
+    ? soloBody(spec, steps, keepsIn(spec, profile), profile.cpu)
     : sharedBody(spec, steps, passes);
   const width = rowWidth(spec.length);
   return {
@@ -108,7 +109,7 @@ const names = (spec: RowKernel, suffix = ""): string[] =>
 /** Statements that read step `k` of the row into variables. */
 const reads = (spec: RowKernel, steps: number, to: readonly string[], k: string): string =>
   spec.operands.map((o, i) =>
-    `var ${to[i]} = ${rowType(spec.length)}(${o.name}[row * ${steps}u + ${k}]);`
+    `var ${to[i]} = ${rowType(spec.length)}(${o.name}[row * ${size(steps, "steps")} + ${k}]);`
   ).join(" ");
 
 const updates = (phases: readonly RowPhase[], v: readonly string[], k: string): string =>
@@ -120,10 +121,14 @@ const updates = (phases: readonly RowPhase[], v: readonly string[], k: string): 
 /** Names of accumulators, which are others within {@linkcode sumLoop}. */
 type Into = (name: string) => string;
 
-const folding = (f: RowFold, v: readonly string[], k: string, into: Into = (name) => name) =>
+/** Joins some values to an accumulator. */
+const folding = (f: RowFold, values: readonly string[], into: Into = (name) => name): string =>
   f.join === "add"
-    ? `${into(`${f.name}_`)} += ${f.value(v, k)};`
-    : `${f.name}_ = max(${f.name}_, ${f.value(v, k)});`;
+    ? `${into(`${f.name}_`)} += ${inPairs(values, joiner(f))};`
+    : `${f.name}_ = max(${f.name}_, ${inPairs(values, joiner(f))});`;
+
+const joiner = ({ join }: RowFold) => (a: string, b: string): string =>
+  join === "add" ? `(${a} + ${b})` : `max(${a}, ${b})`;
 
 /** The accumulators of a phase that are sums. */
 const sumsOf = (spec: RowKernel, phase: RowPhase): Record<string, string> =>
@@ -142,11 +147,15 @@ function collapse(f: RowFold, v: string, width: 1 | 4): string {
     : `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))`;
 }
 
-const storing = (spec: RowKernel, steps: number, v: readonly string[], k: string): string =>
-  spec.map!.epilogue.store(
-    `(row * ${steps}u + ${k}) * ${rowWidth(spec.length)}u`,
+const storing = (spec: RowKernel, v: readonly string[], k: string): string => {
+  const width = rowWidth(spec.length);
+  const steps = size(spec.length / width, "steps");
+  return spec.map!.epilogue.store(
+    `(row * ${steps} + ${k}) * ${width}u`,
     spec.map!.value(v, k),
+    { inner: spec.length, row: "row", column: `${k} * ${width}u` },
   );
+};
 
 /** Joins neighbours, then neighbours of these: as few joins one after the other as there can be. */
 function inPairs(parts: readonly string[], join: (a: string, b: string) => string): string {
@@ -162,44 +171,55 @@ function keepsIn({ phases, operands, map, length }: RowKernel, { cpu }: AdapterP
   return cpu && fits && phases.at(-1)?.costly ? only?.name : undefined;
 }
 
+/** Steps of a row that a turn of a loop takes on the CPU, where the turn itself costs as much as a step. */
+const TOGETHER = 4;
+
 /** One invocation for each row. */
-function soloBody(spec: RowKernel, steps: number, kept: string | undefined) {
+function soloBody(spec: RowKernel, steps: number, kept: string | undefined, cpu = false) {
   const width = rowWidth(spec.length);
   // Few rows still have to occupy every core.
   const workgroup = spec.rows < 1024 ? 8 : 64;
-  const v = names(spec);
-  const loop = (done: number, body: (into: Into) => string, sums: Record<string, string> = {}) =>
-    sumLoop({
+  const last = spec.phases.at(-1);
+  const at = (k: string) => `row * ${size(steps, "steps")} + ${k}`;
+  const recomputed = (done: number) => (v: readonly string[], k: string) =>
+    `${reads(spec, steps, v, k)} ${updates(spec.phases.slice(0, done), v, k)}`;
+  /** A walk along the row: `get` names the values of a step, `put` does something with them, folds join those of a turn. */
+  const walk = (
+    get: (v: readonly string[], k: string) => string,
+    put: (v: readonly string[], k: string) => string,
+    phase?: RowPhase,
+  ) => {
+    const together = cpu && !phase?.costly && steps % TOGETHER === 0 ? TOGETHER : 1;
+    const turn = Array.from({ length: together }, (_, i) => ({
+      v: names(spec, together === 1 ? "" : `_${i}`),
+      k: i ? `k + ${i}u` : "k",
+    }));
+    return sumLoop({
       index: "k",
       from: "0u",
-      to: `${steps}u`,
-      most: steps,
-      sums,
+      to: size(steps, "steps"),
+      step: together,
+      most: steps / together,
+      sums: phase ? sumsOf(spec, phase) : {},
       turn: (into) =>
-        `${reads(spec, steps, v, "k")} ${updates(spec.phases.slice(0, done), v, "k")} ${
-          body(into)
-        }`,
+        [
+          ...turn.map(({ v, k }) => `${get(v, k)} ${put(v, k)}`),
+          ...phase?.folds.map((f) => folding(f, turn.map(({ v, k }) => f.value(v, k)), into)) ?? [],
+        ].join(" "),
     });
+  };
   const phases = spec.phases.map((p, i) =>
     [
       declare(spec, p),
-      loop(
-        i + 1,
-        (into) =>
-          (kept && i === spec.phases.length - 1 ? `${kept}[row * ${steps}u + k] = ${v[0]}; ` : "") +
-          p.folds.map((f) => folding(f, v, "k", into)).join(" "),
-        sumsOf(spec, p),
-      ),
+      walk(recomputed(i + 1), ([v], k) => kept && p === last ? `${kept}[${at(k)}] = ${v};` : "", p),
       ...p.folds.map((f) => `let ${f.name} = ${collapse(f, `${f.name}_`, width)};`),
       p.then ?? "",
     ].join("\n  ")
   );
-  const mapping = spec.map &&
-    (kept
-      ? `for (var k = 0u; k < ${steps}u; k++) { let ${v[0]} = ${kept}[row * ${steps}u + k]; ${
-        storing(spec, steps, v, "k")
-      } }`
-      : loop(spec.phases.length, () => storing(spec, steps, v, "k")));
+  const mapping = spec.map && walk(
+    kept ? ([v], k) => `let ${v} = ${kept}[${at(k)}];` : recomputed(spec.phases.length),
+    (v, k) => storing(spec, v, k),
+  );
   return perItem(
     { count: spec.rows, name: "row", workgroup },
     `${spec.prologue ?? ""}
@@ -219,7 +239,7 @@ function sharedBody(spec: RowKernel, steps: number, passes: number) {
   const grid = foldGrid(Math.ceil(spec.rows / rows));
   const ragged = steps % lanes !== 0;
   const guarded = (test: boolean, k: string, body: string) =>
-    test ? `if (${k} < ${steps}u) { ${body} }` : body;
+    test ? `if (${k} < ${size(steps, "steps")}) { ${body} }` : body;
 
   /** Emits `body` for every step of this lane: unrolled over registers, or as a loop that reads again. */
   const walk = (
@@ -233,7 +253,7 @@ function sharedBody(spec: RowKernel, steps: number, passes: number) {
       return sumLoop({
         index: "k",
         from: "lane",
-        to: `${steps}u`,
+        to: size(steps, "steps"),
         step: lanes,
         most: each,
         sums: phase ? sumsOf(spec, phase) : {},
@@ -257,7 +277,7 @@ function sharedBody(spec: RowKernel, steps: number, passes: number) {
   const load = each > REGISTERS ? "" : Array.from({ length: each }, (_, s) => {
     const last = ragged && s === each - 1;
     // A lane past the end of the row reads the row's last step and does nothing with it.
-    const at = last ? `min(k${s}, ${steps - 1}u)` : `k${s}`;
+    const at = last ? `min(k${s}, ${size(steps - 1, "lastStep")})` : `k${s}`;
     return `let k${s} = lane + ${s * lanes}u; ${reads(spec, steps, names(spec, `_${s}`), at)}`;
   }).join("\n  ");
 
@@ -268,12 +288,16 @@ function sharedBody(spec: RowKernel, steps: number, passes: number) {
     );
     const joined = (f: RowFold) => {
       const parts = Array.from({ length: lanes / 4 }, (_, j) => `${f.name}_w[at + ${j}u]`);
-      const sum = inPairs(parts, (a, b) => f.join === "add" ? `(${a} + ${b})` : `max(${a}, ${b})`);
+      const sum = inPairs(parts, joiner(f));
       return `let ${f.name}_4 = ${sum}; let ${f.name} = ${collapse(f, `${f.name}_4`, 4)};`;
     };
     return [
       declare(spec, p),
-      walk(i + 1, (v, k, into) => p.folds.map((f) => folding(f, v, k, into)).join(" "), p),
+      walk(
+        i + 1,
+        (v, k, into) => p.folds.map((f) => folding(f, [f.value(v, k)], into)).join(" "),
+        p,
+      ),
       ...p.folds.map((f) =>
         `${f.name}_w[lid >> 2u][lid & 3u] = ${collapse(f, `${f.name}_`, width)};`
       ),
@@ -288,14 +312,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let lane = lid % ${lanes}u;
   let at = (lid / ${lanes}u) * ${lanes / 4}u;
   let wanted = ${flatGroup(grid)} * ${rows}u + lid / ${lanes}u;
-  let mine = wanted < ${spec.rows}u;
+  let mine = wanted < ${size(spec.rows)};
   // Rows past the end are computed again and not stored, so that every lane meets every barrier.
-  let row = min(wanted, ${spec.rows - 1}u);
+  let row = min(wanted, ${size(spec.rows - 1)});
   ${spec.prologue ?? ""}
   ${load}
   ${phases.join("\n  ")}
   ${spec.finish ? `if (mine && lane == 0u) { ${spec.finish} }` : ""}
-  ${spec.map ? walk(spec.phases.length, (v, k) => storing(spec, steps, v, k)) : ""}
+  ${spec.map ? walk(spec.phases.length, (v, k) => storing(spec, v, k)) : ""}
 }`;
   return { body, grid };
 }

@@ -1,14 +1,14 @@
-/** Softmax and log-sum-exp over the last axis; other axes by `permute`. Computed in f32, the maximum taken off first. */
+/** Softmax and log-sum-exp: kernels over the last axis, which others are brought to. Computed in f32, the maximum taken off first. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
-import { expectOptions, expectTensors } from "../tensor/arguments.ts";
-import { type Shape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
+import { expectList, expectNumber, expectOptions, expectTensors } from "../tensor/arguments.ts";
+import { axisOf, type Shape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { alike } from "../tensor/batch.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 import { exp, mul, sub } from "./elementwise/arithmetic.ts";
 import { cast } from "./elementwise/cast.ts";
 import { expand, sum } from "./broadcast.ts";
-import { reshape } from "./movement.ts";
+import { permute, reshape } from "./movement.ts";
 import type { KernelContext, KernelPlan } from "../tensor/kernel.ts";
 import { type RowKernel, rowKernel, type RowPhase, rowType } from "./rows.ts";
 
@@ -231,33 +231,58 @@ const logSoftmaxOp = defineOp<undefined>({
   },
 });
 
-/**
- * eˣ / Σ eˣ over the last axis.
- *
- * @param x `[..., n]`; a row that is −∞ throughout gives NaN
- */
-export const softmax = (x: Tensor): Tensor => apply(softmaxOp, [x], undefined)[0];
+/** Applies what is defined over the last axis over another one. */
+function over(op: Op<undefined>, x: Tensor, axis: number): Tensor {
+  expectTensors(op.name, { x });
+  expectNumber(op.name, 1, "axis", axis);
+  const rank = x.shape.length;
+  if (axis === -1 || axis === rank - 1) return apply(op, [x], undefined)[0];
+  const a = axisOf(op.name, axis, rank);
+  const to = [...x.shape.keys()].toSpliced(a, 1).concat(a);
+  return permute(apply(op, [permute(x, to)], undefined)[0], to.map((_, i) => to.indexOf(i)));
+}
 
 /**
- * log Σ eˣ over the last axis, in f32.
+ * eˣ / Σ eˣ over an axis.
  *
- * @param x `[..., n]`
- * @param options `keep`: leave the axis as extent 1
- * @returns `[...]`, or `[..., 1]`
+ * @param x `[…]`; a row that is −∞ throughout gives NaN
+ * @param axis default the last
  */
-export function logSumExp(x: Tensor, options: { readonly keep?: boolean } = {}): Tensor {
+export const softmax = (x: Tensor, axis = -1): Tensor => over(softmaxOp, x, axis);
+
+/**
+ * log Σ eˣ over an axis, or several, in f32.
+ *
+ * @param x `[…]`
+ * @param options `axes`: default the last; `keep`: leave them as extents of 1
+ */
+export function logSumExp(
+  x: Tensor,
+  options: { readonly keep?: boolean; readonly axes?: readonly number[] } = {},
+): Tensor {
   expectTensors("logSumExp", { x });
-  expectOptions("logSumExp", 1, options, { keep: "true or false" });
-  const y = apply(logSumExpOp, [x], undefined)[0];
-  return options.keep ? y : reshape(y, x.shape.slice(0, -1));
+  expectOptions("logSumExp", 1, options, { keep: "true or false", axes: "a number or a list" });
+  check("logSumExp", x.spec);
+  const rank = x.shape.length;
+  const { axes = [-1], keep } = options;
+  expectList("logSumExp", 1, "options.axes", axes, "[0, 1]");
+  const gone = new Set(axes.map((a) => axisOf("logSumExp", a, rank)));
+  const others = [...x.shape.keys()].filter((i) => !gone.has(i));
+  const rows = others.map((i) => x.shape[i]);
+  const flat = gone.size === 1 && gone.has(rank - 1)
+    ? x
+    : reshape(permute(x, [...others, ...gone]), [
+      ...rows,
+      sizeOf([...gone].map((i) => x.shape[i])),
+    ]);
+  const y = apply(logSumExpOp, [flat], undefined)[0];
+  return reshape(y, keep ? x.shape.map((d, i) => gone.has(i) ? 1 : d) : rows);
 }
 
 /**
  * Logarithm of {@linkcode softmax}, in f32, without the cancellation of taking it afterwards.
  *
- * @param x `[..., n]`
+ * @param x `[…]`
+ * @param axis default the last
  */
-export function logSoftmax(x: Tensor): Tensor {
-  expectTensors("logSoftmax", { x });
-  return apply(logSoftmaxOp, [x], undefined)[0];
-}
+export const logSoftmax = (x: Tensor, axis = -1): Tensor => over(logSoftmaxOp, x, axis);

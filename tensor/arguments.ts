@@ -76,10 +76,18 @@ export function expectDType(op: string, dtype: unknown): void {
 }
 
 /** What an option is; `any` where the function that has it looks for itself. */
-export type OptionKind = "number" | "true or false" | "f32 or f16" | "function" | "any";
+export type OptionKind =
+  | "number"
+  | "a number or a list"
+  | "true or false"
+  | "f32 or f16"
+  | "function"
+  | "any";
 
 const FITS: Readonly<Record<OptionKind, (x: unknown) => boolean>> = {
   "number": (x) => typeof x === "number",
+  "a number or a list": (x) =>
+    typeof x === "number" || (Array.isArray(x) && x.flat().every((v) => typeof v === "number")),
   "true or false": (x) => typeof x === "boolean",
   "f32 or f16": (x) => x === "f32" || x === "f16",
   "function": (x) => typeof x === "function",

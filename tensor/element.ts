@@ -13,6 +13,10 @@ export const RANGE = { i32: [-2147483648, 2147483647], u32: [0, 4294967295] } as
 export const leastOf = (dtype: DType): number =>
   dtype === "i32" || dtype === "u32" ? RANGE[dtype][0] : -Infinity;
 
+/** What is above every number of the type: the minimum of nothing. */
+export const mostOf = (dtype: DType): number =>
+  dtype === "i32" || dtype === "u32" ? RANGE[dtype][1] : Infinity;
+
 /**
  * The number, if a tensor of this element type can be computed with it: for floats any number that f32 holds, ±∞ and NaN
  * among them (f16 is computed in f32); for integers the whole numbers of the type.

@@ -45,7 +45,7 @@ function agree({ op }: Node, tangent: Tensor, t: Tensor): void {
  * Tangents of any op: its vjp is linear in the cotangents g, and the transpose of a transpose is the map itself. What g is
  * doesn't matter, so it is nothing.
  */
-function transposed(given: Tangents, node: Node, tools: Tools): Tangents {
+export function transposed<A>(given: Tangents, node: Node<A>, tools: Tools): Tangents {
   const since = mark();
   const g = node.outputs.map((t) => isFloat(t.dtype) ? tools.hole(t.spec) : undefined);
   const wanted = given.map((t) => t !== undefined);

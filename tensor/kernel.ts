@@ -3,6 +3,11 @@
  * Binding numbers, buffer offsets and barriers are the compiler's business.
  */
 import type { Spec } from "./shape.ts";
+import { size } from "./sizes.ts";
+
+import { f32 } from "./f32.ts";
+export { f32 };
+export { realSize, size } from "./sizes.ts";
 
 /** The facts about an adapter that choose kernels. */
 export interface AdapterProfile {
@@ -79,13 +84,24 @@ export interface KernelPlan {
 export interface Epilogue {
   /** Elements per store: 4 where the innermost extent of output 0 is a multiple of 4, else 1. */
   readonly width: 1 | 4;
+  /** Whether values are stored as they are: nothing is fused, nothing converted. */
+  readonly plain: boolean;
   /** Extra buffers that the fused expression reads; to be listed in the storing dispatch. */
   readonly buffers: readonly BufferUse[];
   /**
    * WGSL statements that take `value` (f32, or vec4<f32> with width 4) for flat element index `index` of output 0 and
-   * store the fused result. `index` is a u32 expression; with width 4 it must be a multiple of 4.
+   * store the fused result. `index` is a u32 expression; with width 4 it must be a multiple of 4. Whoever knows the place
+   * along the innermost axis says so, and spares a division.
    */
-  store(index: string, value: string): string;
+  store(index: string, value: string, place?: Place): string;
+}
+
+/** A flat index as `row * inner + column`, u32 expressions. */
+export interface Place {
+  /** Extent of output 0 along its innermost axis. */
+  readonly inner: number;
+  readonly row: string;
+  readonly column: string;
 }
 
 /** What `build` gets. */
@@ -123,9 +139,9 @@ export function foldGrid(groups: number): [number, number, number] {
   return [Math.ceil(groups / y), y, 1];
 }
 
-/** WGSL for the flat workgroup number under {@linkcode foldGrid}. */
+/** WGSL for the flat workgroup number under {@linkcode foldGrid}, folded or not: one text does for both. */
 export const flatGroup = (grid: readonly [number, number, number]): string =>
-  grid[1] === 1 ? "wid.x" : `(wid.y * ${grid[0]}u + wid.x)`;
+  `(wid.y * ${size(grid[0])} + wid.x)`;
 
 /** Numbers that one accumulator takes one after the other before it is added to the next. */
 const RADIX = 16;
@@ -186,17 +202,12 @@ export function sumLoop(
 /** Turns of all the loops that {@linkcode sumLoop} makes, for {@linkcode assertIterations}. */
 export const sumTurns = (most: number): number => Math.ceil(most * RADIX / (RADIX - 1)) + 8;
 
-/**
- * An f32 as WGSL source, to the last bit. WGSL has no constant that is infinite or NaN, and compilers differ on −0: those go by
- * their bits (`from_bits`, see `compile/lower.ts`).
- */
-export function f32(value: number): string {
-  const f = Math.fround(value);
-  if (!Number.isFinite(f) || Object.is(f, -0)) {
-    return `from_bits(${new Uint32Array(Float32Array.of(f).buffer)[0]}u)`;
-  }
-  const s = String(f);
-  return /[.e]/.test(s) ? s : `${s}.0`;
+/** A number of any type of arithmetic as WGSL source that keeps every bit of it. */
+export function number(value: number, type: "f32" | "i32" | "u32"): string {
+  if (type === "u32") return `${value}u`;
+  // The smallest i32 is no literal of WGSL: its digits alone would be too large.
+  if (type === "i32") return value === -2147483648 ? "(-2147483647 - 1)" : `i32(${value})`;
+  return f32(value);
 }
 
 /** How {@linkcode perItem} lays out its invocations. */
@@ -222,7 +233,7 @@ export function perItem(
     body: `${declarations}@compute @workgroup_size(${workgroup})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let ${name} = ${flatGroup(grid)} * ${workgroup}u + lid;
-  if (${name} >= ${count}u) { return; }
+  if (${name} >= ${size(count)}) { return; }
   ${work}
 }`,
   };

@@ -25,8 +25,8 @@ export type Lowering<A> =
     readonly kind: "map";
     readonly expression: (args: readonly string[], attrs: A, w: Wgsl) => string;
   }
-  /** A sum or maximum over axes; reads its input through a fused expression. */
-  | { readonly kind: "reduce" }
+  /** A fold over axes, which stay at extent 1; reads its input through a fused expression. */
+  | { readonly kind: "reduce"; readonly join: "sum" | "prod" | "max" | "min" }
   /** A part of the tape that is run some number of times. */
   | { readonly kind: "loop"; readonly loop: (attrs: A) => Loop }
   /** Kernels of its own. With `epilogue`, elementwise work on output 0 is done where the value is stored. */

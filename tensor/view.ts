@@ -5,13 +5,15 @@
  */
 import { type Shape, sizeOf, stridesOf } from "./shape.ts";
 
-/** Element at coordinates `i` is at `offset + Σ i·strides`, or zero where a guard excludes a coordinate. */
+/** Element at coordinates `i` is at `offset + Σ i·strides`, or the fill where a guard excludes a coordinate. */
 export interface View {
   readonly shape: Shape;
   readonly strides: readonly number[];
   readonly offset: number;
-  /** Per axis, the half-open range of coordinates that exist; outside it the value is 0 (padding). */
+  /** Per axis, the half-open range of coordinates that exist; outside it is padding. */
   readonly guards: readonly (readonly [number, number] | undefined)[];
+  /** What padding holds. Default 0. */
+  readonly fill?: number;
 }
 
 /** The whole of a contiguous tensor. */
@@ -35,6 +37,7 @@ export function permuteView(v: View, axes: readonly number[]): View {
     strides: axes.map((a) => v.strides[a]),
     guards: axes.map((a) => v.guards[a]),
     offset: v.offset,
+    fill: v.fill,
   };
 }
 
@@ -42,6 +45,7 @@ export function permuteView(v: View, axes: readonly number[]): View {
 export function sliceView(v: View, starts: readonly number[], shape: Shape): View {
   return {
     shape,
+    fill: v.fill,
     strides: v.strides,
     offset: v.offset + v.strides.reduce((sum, s, i) => sum + s * starts[i], 0),
     guards: v.guards.map((g, i) => {
@@ -53,10 +57,17 @@ export function sliceView(v: View, starts: readonly number[], shape: Shape): Vie
   };
 }
 
-/** Zero padding by `before[i]` and up to the new `shape`. */
-export function padView(v: View, before: readonly number[], shape: Shape): View {
+/** Padding by `before[i]` and up to the new `shape`, with one number; a view that has padding of another one takes none. */
+export function padView(
+  v: View,
+  before: readonly number[],
+  shape: Shape,
+  fill = 0,
+): View | undefined {
+  if (!isUnguarded(v) && !Object.is(v.fill ?? 0, fill)) return undefined;
   return {
     shape,
+    fill,
     strides: v.strides,
     offset: v.offset - v.strides.reduce((sum, s, i) => sum + s * before[i], 0),
     guards: v.guards.map((g, i) => {
@@ -71,6 +82,47 @@ export function padView(v: View, before: readonly number[], shape: Shape): View 
 export function expandView(v: View, shape: Shape): View | undefined {
   if (v.shape.some((d, i) => d !== shape[i] && v.guards[i])) return undefined;
   return { ...v, shape, strides: v.strides.map((s, i) => v.shape[i] === shape[i] ? s : 0) };
+}
+
+/** The axes read from their ends. */
+export function flipView(v: View, axes: readonly number[]): View {
+  const turned = (i: number) => axes.includes(i) && v.shape[i] > 1;
+  return {
+    ...v,
+    strides: v.strides.map((s, i) => turned(i) ? -s : s),
+    offset: v.strides.reduce((at, s, i) => turned(i) ? at + s * (v.shape[i] - 1) : at, v.offset),
+    guards: v.guards.map((g, i) => g && turned(i) ? [v.shape[i] - g[1], v.shape[i] - g[0]] : g),
+  };
+}
+
+/** How windows lie along some axes: how long each is, from one to the next, and from one of its elements to the next. */
+export interface Windows {
+  readonly axes: readonly number[];
+  readonly size: readonly number[];
+  readonly stride: readonly number[];
+  readonly dilation: readonly number[];
+}
+
+/** How many windows there are along each axis of a shape. */
+export const windowsAlong = (shape: Shape, w: Windows): number[] =>
+  shape.map((d, i) => {
+    const k = w.axes.indexOf(i);
+    return k < 0 ? d : Math.floor((d - (w.size[k] - 1) * w.dilation[k] - 1) / w.stride[k]) + 1;
+  });
+
+/** Every window: places within it first, then the windows. A guarded axis has none. */
+export function windowView(v: View, w: Windows): View | undefined {
+  if (w.axes.some((a) => v.guards[a])) return undefined;
+  const at = (i: number) => w.axes.indexOf(i);
+  return {
+    ...v,
+    shape: [...w.size, ...windowsAlong(v.shape, w)],
+    strides: [
+      ...w.axes.map((a, k) => v.strides[a] * w.dilation[k]),
+      ...v.strides.map((s, i) => at(i) < 0 ? s : s * w.stride[at(i)]),
+    ],
+    guards: [...w.axes.map(() => undefined), ...v.guards],
+  };
 }
 
 /** The same elements in order under another shape, where strides allow it; otherwise undefined. */

@@ -186,9 +186,13 @@ Deno.test("of long sequences no scores are stored on a GPU, and at most one head
 
 Deno.test("attention says what is wrong with shapes", () => {
   const [q, k, v] = leaves(...specs(1, 8, 6, 2, 8));
-  const [other] = leaves({ shape: [1, 6, 2, 4], dtype: "f32" });
-  assertThrows(() => attention(q, k, other), ShapeError, "k and v must have one shape");
-  assertThrows(() => attention(other, k, v), ShapeError, "agree in batch, heads and width");
+  const [other, odd] = leaves({ shape: [1, 6, 2, 4], dtype: "f32" }, {
+    shape: [1, 8, 3, 8],
+    dtype: "f32",
+  });
+  assertThrows(() => attention(q, k, q), ShapeError, "k and v must have one shape");
+  assertThrows(() => attention(other, k, v), ShapeError, "agree in batch and width");
+  assertThrows(() => attention(odd, k, v), ShapeError, "q's heads be a multiple of k's");
   assertThrows(() => attention(sum(q), k, v), ShapeError, "expected q [B,T,H,D]");
 });
 

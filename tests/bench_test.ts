@@ -1,5 +1,5 @@
 // The benchmark's own arithmetic: a table that compares wrong results, or divides the wrong way round, is worse than none.
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   type Case,
   CASES,
@@ -9,8 +9,10 @@ import {
   permuted,
 } from "../bench/cases.ts";
 import { expectedOf } from "../bench/reference.ts";
-import { table } from "../bench/report.ts";
-import { options } from "../bench/main.ts";
+import { Child } from "../bench/child.ts";
+import { DEVICES } from "../bench/contenders.ts";
+import { missing, options, whole } from "../bench/options.ts";
+import { circumstances, joined, page, type Run, table } from "../bench/report.ts";
 
 const softmax = CASES.find((c) => c.kind === "softmax") as Case;
 
@@ -65,26 +67,62 @@ Deno.test("an MLP's gradient is the slope of its loss", () => {
   });
 });
 
-Deno.test("the ratio is the best other library's time over ours; wrong results do not count", () => {
-  const outcome = (peer: string, ...ms: number[]) => ({ peer, case: "softmax", ms });
-  const run = {
-    cases: [softmax],
-    peers: ["moongate", "slow", "fast", "liar", "poor"],
-    outcomes: [
-      outcome("moongate", 2, 1, 3),
-      outcome("moongate", 4, 4, 4),
-      outcome("moongate", 2, 2, 2),
-      outcome("slow", 9, 9, 9),
-      outcome("fast", 5, 5, 4),
-      { peer: "liar", case: "softmax", failure: "wrong by 1" },
-      { peer: "poor", case: "softmax" },
-    ],
-    rounds: 3,
-  };
+const outcome = (peer: string, ...ms: number[]) => ({ peer, case: "softmax", ms });
+const ran: Run = {
+  device: "cpu",
+  machines: [{ name: "a machine", busy: 0.25 }, { name: "a machine", busy: 0.01 }],
+  outcomes: [
+    { ...outcome("PyTorch", 1, 1, 1), library: "PyTorch 2" },
+    outcome("jax-js jit", 5, 4, 6),
+    outcome("moongate", 2, 1, 3, 2, 4),
+    outcome("jax-js", 9, 9, 9),
+    { peer: "tfjs", case: "softmax", failure: "wrong by 1" },
+    { peer: "onnxruntime-web", case: "softmax" },
+  ],
+};
+
+Deno.test("the ratio is the best peer's time over ours; neither wrong results nor native libraries are peers", () => {
   assertEquals(
-    table(run).split("\n").at(-1),
-    "| softmax 4096×256 | 2.00 | 9.00 | 5.00 | wrong | – | **2.50×** | 4.00× |",
+    table(ran).split("\n").at(-1),
+    "| softmax 4096×256 | 2.00 | 9.00 | 5.00 | wrong | – | **2.50×** | 4.00× | 1.00 | 0.500× |",
   );
+  const said = circumstances(ran);
+  for (
+    const part of [
+      "Machine: a machine; other work took at most 25.0 %",
+      "Batches: 3 of each",
+      "PyTorch 2",
+    ]
+  ) {
+    assert(said.includes(part), said);
+  }
+});
+
+Deno.test("a section takes the place of its device's alone", () => {
+  const mark = (device: string) => `<!-- deno task bench, ${device} -->`;
+  const before = `a\n${mark("cpu")}\nold\n<!-- end -->\nb\n${mark("webgpu")}\nold\n<!-- end -->\n`;
+  const cpu = page(before, "cpu", "new");
+  assertEquals(cpu, before.replace("old\n", "\nnew\n\n"));
+  assertEquals(page(cpu, "cpu", "new"), cpu);
+  const both = page(cpu, "webgpu", "new");
+  assertEquals(both.split("new").length, 3);
+  assertThrows(() => page("a", "cpu", "new"), Error, 'no "<!-- deno');
+  const kept = Deno.readTextFileSync(new URL("../docs/benchmarks.md", import.meta.url));
+  for (const device of DEVICES) assert(page(kept, device, "new").includes("\nnew\n"));
+});
+
+Deno.test("what was measured before is kept with what is measured now, which takes its place", () => {
+  const now: Run = {
+    ...ran,
+    machines: [{ name: "b", busy: 0 }],
+    outcomes: [outcome("moongate", 7)],
+  };
+  const both = joined(ran, now);
+  assertEquals(both.outcomes.length, ran.outcomes.length);
+  assertEquals(both.outcomes.filter((o) => o.peer === "moongate"), [outcome("moongate", 7)]);
+  assertEquals(both.machines.length, 3);
+  assertEquals(joined(undefined, now), now);
+  assertThrows(() => joined({ ...ran, device: "webgpu" }, now), Error, "webgpu");
 });
 
 Deno.test("axes are permuted as in numpy.transpose", () => {
@@ -95,6 +133,37 @@ Deno.test("the command line takes known names only, and writes the page for whol
   assertEquals(options(["--cases=softmax", "--rounds=2"]).cases, [softmax]);
   assertThrows(() => options(["--cases=soft"]), Error, "none of");
   assertThrows(() => options(["--rounds=0"]), Error, "positive");
-  assertThrows(() => options(["--quick"]), Error, "unknown option");
-  assertThrows(() => options(["--write", "--cases=softmax"]), Error, "all cases");
+  assertThrows(() => options(["--quick"]), Error, "Unknown option");
+  assertThrows(() => options(["--device=gpu"]), Error, "none of cpu, webgpu");
+  assertThrows(() => options(["--peers=PyTorch"]), Error, "--python=PATH");
+  const { peers, cases } = options(["--write", "--python=p"]);
+  const names = (of: readonly { name: string }[]) => of.map(({ name }) => name);
+  assertEquals(names(cases), names(CASES));
+  assertEquals([peers[0].name, peers.at(-1)!.name], ["moongate", "PyTorch"]);
+  assertEquals(missing(whole("cpu"), names(cases), names(peers)), []);
+  assertEquals(
+    missing(whole("cpu"), ["softmax"], ["moongate"]).slice(0, 2),
+    ["matmul-512", "matmul-1024"],
+  );
+  assertEquals(missing(whole("cpu"), names(cases), names(peers.slice(0, -1))), ["PyTorch"]);
+  assertEquals(missing(whole("webgpu"), names(cases.slice(0, 6)), names(peers)), []);
+});
+
+Deno.test("a process that answers is asked; one that dies or is silent says why", async () => {
+  const child = (code: string, limit = 20_000) => new Child(Deno.execPath(), ["eval", code], limit);
+  const echo = child(
+    `console.log("noise"); console.log('outcome {"ready":true}');
+    for await (const chunk of Deno.stdin.readable) console.log("outcome " + chunk.length);`,
+  );
+  assertEquals(await echo.ask(), { ready: true });
+  assertEquals(await echo.ask("four"), 5);
+  echo.end();
+  await assertRejects(() => child("throw new Error('no luck')").ask(), Error, "no luck");
+  await assertRejects(
+    () => child("setTimeout(() => {}, 1e5)", 1000).ask(),
+    Error,
+    "no answer in 1 s",
+  );
+  const missing = new Child("/nowhere/python", [], 20_000);
+  await assertRejects(() => missing.ask(), Error, "/nowhere/python");
 });

@@ -292,6 +292,20 @@ Deno.test("laws of the choice: above the threshold, nearest first, none left out
   );
 });
 
+Deno.test("no caption is nearer to a prompt than the prompt itself, whatever its length and rounding", async () => {
+  const one = fc.float({ min: -10, max: 10, noNaN: true }).filter((v) => Math.abs(v) > 1e-3);
+  const rows = fc.array(one, { minLength: 3, maxLength: 64 });
+  await fc.assert(
+    fc.asyncProperty(rows, fc.double({ min: 0.01, max: 9, noNaN: true }), async (row, scale) => {
+      const data = Float64Array.from([...row, ...row.map((v) => v * scale)]);
+      const encoder = { prompts: () => Promise.resolve({ size: row.length, data }) };
+      const [{ similarity }] = await rankCaptions(encoder, "dog", ["dog"]);
+      assert(similarity <= 1 && similarity > 1 - 1e-12, `${similarity}`);
+    }),
+    { numRuns: 300 },
+  );
+});
+
 Deno.test("of equal captions the earlier goes first; a broken picture's place goes to the next; none read is an error", async () => {
   assertEquals(
     (await rankCaptions(angles, "dog", ["0.5", "0.9", "0.5"])).map(({ index }) => index),

@@ -10,33 +10,35 @@ import { matmul } from "../ops/matmul.ts";
 import { mean } from "../ops/reduce.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
-Deno.test("compiling is told kernel by kernel, once, and ends however it ends", async () => {
-  const seen: CompileProgress[] = [];
-  using device = await gpu({ onCompile: (at) => seen.push(at) });
-  const step = compile(device, (x: Tensor) => mean(exp(matmul(x, x))));
-  const x = tensor(new Float32Array(64 * 64).fill(0.01), [64, 64]);
-  step(x);
-  const kernels = device.pipelines.count;
-  assert(kernels >= 2);
-  const begin = { done: 0, total: 0, ready: false }, end = { done: 0, total: 0, ready: true };
-  const each = Array.from(
-    { length: kernels },
-    (_, done) => ({ done, total: kernels, ready: false }),
-  );
-  assertEquals(seen, [begin, end, begin, ...each, end]);
-  seen.length = 0;
-  step(x);
-  assertEquals(seen, [], "what is known is not compiled again");
-  const bad = compile(device, (x: Tensor) => matmul(x, tensor([1, 2, 3])));
-  assertThrows(() => bad(x));
-  assertEquals(seen, [begin, end]);
-  seen.length = 0;
-  step(tensor(new Float32Array(64 * 64), [64, 64]));
-  step(tensor(new Float32Array(32 * 32), [32, 32]));
-  assertEquals(seen.at(-1), end, "another shape is another program");
-  device.onCompile = undefined;
-  step(tensor(new Float32Array(16 * 16), [16, 16]));
-});
+for (const backend of ["cpu", "webgpu"] as const) {
+  Deno.test(`compiling is told kernel by kernel, once, and ends however it ends (${backend})`, async () => {
+    const seen: CompileProgress[] = [];
+    using device = await gpu({ backend, onCompile: (at) => seen.push(at) });
+    const step = compile(device, (x: Tensor) => mean(exp(matmul(x, x))));
+    const x = tensor(new Float32Array(64 * 64).fill(0.01), [64, 64]);
+    step(x);
+    const kernels = device.pipelines.count;
+    assert(kernels >= 2);
+    const begin = { done: 0, total: 0, ready: false }, end = { done: 0, total: 0, ready: true };
+    const each = Array.from(
+      { length: kernels },
+      (_, done) => ({ done, total: kernels, ready: false }),
+    );
+    assertEquals(seen, [begin, end, begin, ...each, end]);
+    seen.length = 0;
+    step(x);
+    assertEquals(seen, [], "what is known is not compiled again");
+    const bad = compile(device, (x: Tensor) => matmul(x, tensor([1, 2, 3])));
+    assertThrows(() => bad(x));
+    assertEquals(seen, [begin, end]);
+    seen.length = 0;
+    step(tensor(new Float32Array(64 * 64), [64, 64]));
+    step(tensor(new Float32Array(32 * 32), [32, 32]));
+    assertEquals(seen.at(-1), end, "another shape is another program");
+    device.onCompile = undefined;
+    step(tensor(new Float32Array(16 * 16), [16, 16]));
+  });
+}
 
 Deno.test("a program whose kernels are compiled runs at once: no driver compiles at the first dispatch", async () => {
   const code = `

@@ -3,8 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { evaluate } from "../compile/compile.ts";
 import { gpu } from "../device/adapter.ts";
 import { CpuDevice } from "../device/cpu/device.ts";
-import { LinearMemory } from "../device/cpu/memory.ts";
-import { AdapterError, DeviceError, OutOfMemoryError } from "../device/errors.ts";
+import { AdapterError } from "../device/errors.ts";
 import { BufferUsage } from "../device/usage.ts";
 import { exp, mul } from "../ops/elementwise/arithmetic.ts";
 import { attention } from "../ops/attention.ts";
@@ -20,7 +19,7 @@ import { vjp } from "../autograd/grad.ts";
 import type { Device } from "../device/device.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { uniform } from "./support/check.ts";
-import { cpuDevice, declared, each, refusal, runKernel } from "./support/cpu.ts";
+import { cpuDevice, declared, dynamic, each, refusal, script } from "./support/cpu.ts";
 
 const usage = BufferUsage.STORAGE | BufferUsage.COPY_DST | BufferUsage.COPY_SRC;
 const values = (seed: number, ...shape: number[]): Tensor => {
@@ -82,23 +81,7 @@ Deno.test("any number of threads gives the same bits, and so does a second run",
   for (const run of runs) assertEquals(run, runs[0]);
 });
 
-Deno.test("memory is given out again, whole and as zeros, and moves to addresses of 64 bits", async () => {
-  const memory = new LinearMemory(false, 512);
-  const places = [1, 300, 5000, 256].map((n) => memory.allocate(n)!);
-  assertEquals(new Set(places.map((p) => p % 256)), new Set([0]));
-  memory.bytes.fill(7, places[0], places[3] + 256);
-  for (const [i, n] of [[1, 300], [0, 1], [2, 5000]]) memory.free(places[i], n);
-  // The three lie beside each other: joined, they have room for one as large.
-  const again = memory.allocate(256 + 512 + 5120)!;
-  assertEquals(again, places[0]);
-  assert(memory.bytes.subarray(again, again + 5888).every((b) => b === 0));
-  assertEquals(memory.bytes[places[3]], 7);
-  assertEquals(memory.kind.wide, false);
-  const large = memory.allocate(40 << 20)!;
-  assertEquals(memory.kind.wide, true);
-  assertEquals(memory.bytes[places[3]], 7);
-  memory.bytes[large + (40 << 20) - 1] = 1;
-  assertEquals(memory.allocate(2 ** 40), undefined);
+Deno.test("addresses of 64 bits give the same bits as those of 32", async () => {
   for (const threads of [1, 2]) {
     using device = await gpu({ backend: "cpu", threads, narrow: 160 });
     const before = await program(device);
@@ -106,15 +89,6 @@ Deno.test("memory is given out again, whole and as zeros, and moves to addresses
     assertEquals(await program(device), before);
     device.free(filler);
   }
-});
-
-Deno.test("what does not fit is refused by name, and the device goes on", async () => {
-  using device = await gpu({ backend: "cpu", threads: 1 });
-  const much = 15 * 2 ** 30;
-  device.buffers.allocate(much, "first");
-  device.buffers.allocate(much, "second");
-  await assertRejects(() => device.settled(), OutOfMemoryError, "second");
-  assertEquals(await device.item(evaluate(device, sum(tensor([1, 2])))), 3);
 });
 
 const COPY = each(8, declared(["f32"], "f32"), "y[i] = x0[i];");
@@ -199,46 +173,6 @@ Deno.test("an error that no scope asks for is an event", async () => {
   device.destroy();
 });
 
-Deno.test("a kernel that never ends is a lost device, and so is a thread that dies", async () => {
-  const code = declared([], "u32") +
-    each(64, "", "var k = 1u; while k != 0u { k = y[i] + 1u; } y[i] = k;");
-  for (const threads of [1, 2]) {
-    const device = await CpuDevice.open({ threads });
-    await runKernel(device, code, [new Uint32Array(64)], [64]).catch(() => {});
-    const { reason, message } = await device.lost;
-    assertEquals([reason, message.includes("kernel failed")], ["unknown", true], message);
-    device.destroy();
-  }
-  using device = await gpu({ backend: "cpu", threads: 2 });
-  const x = tensor([1]);
-  assertEquals(await device.item(evaluate(device, x)), 1);
-  const { threads } = device.gpu as unknown as CpuDevice;
-  threads.kill();
-  await device.gpu.lost;
-  await assertRejects(() => device.settled(), DeviceError, "thread");
-});
-
-/** Runs a script in a process of its own, without permissions; its output. */
-async function script(text: string, flags: string[] = []): Promise<string> {
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  const root = new URL("..", import.meta.url).href;
-  try {
-    await Deno.writeTextFile(file, text.replaceAll("ROOT/", root));
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-check", "--no-prompt", ...flags, file],
-      stdout: "piped",
-      stderr: "piped",
-      signal: AbortSignal.timeout(60_000),
-    });
-    const { code, stdout, stderr } = await child.output();
-    const said = new TextDecoder().decode(stdout);
-    assertEquals(code, 0, said + new TextDecoder().decode(stderr));
-    return said.trim();
-  } finally {
-    await Deno.remove(file);
-  }
-}
-
 const SCRIPT = `import { gpu } from "ROOT/device/adapter.ts";
 import { evaluate } from "ROOT/compile/compile.ts";
 import { matmul } from "ROOT/ops/matmul.ts";
@@ -282,6 +216,16 @@ device.destroy();`);
   checkSaid(browser, "CPU (WebAssembly, 2 threads)");
 });
 
-/** Imports that come after what stands before them. */
-const dynamic = (text: string): string =>
-  text.replace(/^import (\{[^}]*\}) from ("[^"]*");/gm, "const $1 = await import($2);");
+Deno.test("in a Worker the device has threads of its own, and ends with it", async () => {
+  const said = await script(
+    `if (typeof WorkerGlobalScope === "undefined") {
+  const worker = new Worker(import.meta.url, { type: "module" });
+  worker.onmessage = ({ data }) => (console.log(data), worker.terminate());
+} else {
+  const console = { log: (...said) => postMessage(said.join(" ")) };
+  ${dynamic(SCRIPT)}
+}`,
+    ["--allow-read"],
+  );
+  checkSaid(said, "CPU (WebAssembly, 2 threads)");
+});

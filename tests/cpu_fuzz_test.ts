@@ -1,7 +1,7 @@
 // Mutated kernels on the CPU device: each gives an error or runs; none crashes, hangs, or writes outside its buffers.
 // `MOONGATE_FUZZ` says how many are tried, `MOONGATE_FUZZ_SEED` where to begin.
 import { assert, assertEquals } from "@std/assert";
-import { wgslOf } from "../compile/lower.ts";
+import { wgslOf } from "../compile/kernels.ts";
 import { bytesOf } from "../compile/plan.ts";
 import { blueprint } from "../compile/trace.ts";
 import { CpuDevice } from "../device/cpu/device.ts";

@@ -2,14 +2,16 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Device } from "../device/device.ts";
 import { gpu } from "../device/adapter.ts";
+import { compile } from "../compile/compile.ts";
 import { attention } from "../ops/attention.ts";
 import { conv2d } from "../ops/conv.ts";
 import { chooseCpu, type CpuChoice, cpuTiles } from "../ops/gemm/cpu_kernel.ts";
 import { planOnCpu } from "../ops/gemm/cpu_plan.ts";
 import { matrix } from "../ops/gemm/operands.ts";
 import type { Gemm } from "../ops/gemm/problem.ts";
+import { tensor } from "../ops/leaf.ts";
 import { matmul } from "../ops/matmul.ts";
-import { apply } from "../tensor/tensor.ts";
+import { apply, type Tensor } from "../tensor/tensor.ts";
 import { alike } from "../tensor/batch.ts";
 import { defineOp } from "../tensor/op.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -56,7 +58,7 @@ const product = (m: number, n: number, k: number, a: Operand, b: Operand): Gemm 
   length: k,
   a: matrix("lhs", 0, a, { batch: 0, row: k, k: 1 }),
   b: matrix("rhs", 1, b, { batch: 0, row: 1, k: n }),
-  index: (i, j) => `${i} * ${n}u + ${j}`,
+  row: (i) => i,
 });
 
 Deno.test("every tile of the CPU device is right inside and at its edges, whatever the stack and the splits", async () => {
@@ -124,7 +126,23 @@ Deno.test("convolutions on the CPU device are right with padding on any side, st
       device,
       scale: 0.5,
     });
+    await checkOp([spec(image, "f16"), spec(weight)], (x, w) => conv2d(x, w, options), {
+      device,
+      wrt: [1],
+      scale: 0.5,
+    });
   }
+});
+
+Deno.test("f16 on the left of a product is converted once, and not for every column", async () => {
+  const device = await cpu();
+  const dispatches = (dtype: DType) =>
+    compile(device, (a: Tensor, b: Tensor) => matmul(a, b)).plan(
+      tensor(new Array(63).fill(1), [9, 7], dtype),
+      tensor(new Array(350).fill(1), [7, 50]),
+    ).dispatches.map((d) => d.label);
+  assertEquals(dispatches("f32"), ["matmul (pack)", "matmul"]);
+  assertEquals(dispatches("f16"), ["matmul (widen)", "matmul (pack)", "matmul"]);
 });
 
 Deno.test("attention on the CPU device is right for any extents, causal or not, with all its gradients", async () => {
@@ -137,6 +155,12 @@ Deno.test("attention on the CPU device is right for any extents, causal or not, 
         [spec([b, t, h, d]), spec([b, s, h, d]), spec([b, s, h, d])],
         (q, k, v) => attention(q, k, v, { causal }),
         { device },
+      );
+      const halves = (n: number) => spec([b, n, h, d], "f16");
+      await checkOp(
+        [halves(t), halves(s), halves(s)],
+        (q, k, v) => attention(q, k, v, { causal }),
+        { device, forwardOnly: true },
       );
     }
   }

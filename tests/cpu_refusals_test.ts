@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { checked } from "../device/cpu/wgsl/check.ts";
 import { WgslError } from "../device/cpu/wgsl/error.ts";
-import { cpuDevice, declared, refusal, runKernel } from "./support/cpu.ts";
+import { BufferUsage } from "../device/usage.ts";
+import { cpuDevice, declared, each, refusal, runKernel } from "./support/cpu.ts";
 
 const MAIN = "@compute @workgroup_size(1)\nfn main() {\n";
 const inside = (body: string) => `${MAIN}${body}\n}`;
@@ -100,4 +101,92 @@ Deno.test("a module without the entry point, and workgroups that are too large, 
   assertEquals(await pipeline(inside("")), undefined);
   const large = await pipeline("@compute @workgroup_size(64, 64) fn main() {}");
   assert(large?.includes("64 × 64 × 1 invocations is too large"), large);
+});
+
+const COPY = each(8, declared(["f32"], "f32"), "y[i] = x0[i];");
+
+Deno.test("what a dispatch lacks, and what is too much for it, is refused with the kernel's name", async () => {
+  const device = await cpuDevice();
+  const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC;
+  const buffers = [0, 1].map((i) => device.createBuffer({ label: `b${i}`, size: 256, usage }));
+  const module = device.createShaderModule({ code: COPY });
+  const pipeline = device.createComputePipeline({
+    label: "copier",
+    layout: "auto",
+    compute: { module },
+  });
+  const group = (used = buffers) =>
+    device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: used.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    });
+  const dispatch = (grid: [number, number, number], bound: boolean, wanted = pipeline) =>
+    refusal(device, () => {
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      pass.setPipeline(wanted);
+      if (bound) pass.setBindGroup(0, group());
+      pass.dispatchWorkgroups(...grid);
+      pass.end();
+      device.queue.submit([encoder.finish()]);
+    });
+  assertEquals(await dispatch([1, 1, 1], true), undefined);
+  assertEquals(await dispatch([0, 1, 1], true), undefined, "nothing is done, as on WebGPU");
+  for (const grid of [[65_536, 1, 1], [1, -1, 1], [1, 1, NaN]] as [number, number, number][]) {
+    assertEquals(
+      await dispatch(grid, true),
+      `kernel "copier": a grid of ${grid} workgroups`,
+    );
+  }
+  assertEquals(await dispatch([1, 1, 1], false), 'kernel "copier": no valid bind group is set');
+  const refused = { ...pipeline, kernel: undefined };
+  assertEquals(
+    await dispatch([1, 1, 1], true, refused),
+    'kernel "copier" was refused when it was compiled',
+  );
+});
+
+Deno.test("bindings of another kind than the kernel's, or too many, are refused with its name", async () => {
+  const device = await cpuDevice();
+  const create = (code: string, kinds: readonly string[]) =>
+    refusal(device, () => {
+      const entries = kinds.map((type, binding) => ({ binding, buffer: { type } }));
+      const layout = device.createPipelineLayout({
+        bindGroupLayouts: [device.createBindGroupLayout({ entries })],
+      });
+      const module = device.createShaderModule({ label: "k", code });
+      device.createComputePipeline({ label: "k", layout, compute: { module } });
+    });
+  const [read, write] = ["read-only-storage", "storage"];
+  assertEquals(await create(COPY, [read, write]), undefined);
+  assertEquals(
+    await create(COPY, [read, read]),
+    'kernel "k": binding 1 is storage, and read-only-storage in the layout',
+  );
+  assertEquals(
+    await create(COPY, [read]),
+    'kernel "k": binding 1 is storage, and missing in the layout',
+  );
+  assertEquals(
+    await create(COPY, ["uniform", write]),
+    "binding 0: the CPU device binds storage buffers only",
+  );
+  const many = declared(Array(16).fill("f32"), "f32") +
+    inside(`y[0] = ${Array.from({ length: 16 }, (_, i) => `x${i}[0]`).join(" + ")};`);
+  const message = await create(many, [...Array(16).fill(read), write]);
+  assertEquals(message, "17 buffers, at most 16 can be bound");
+});
+
+Deno.test("a buffer over the limit is refused by name and size, and so is one of no size", async () => {
+  const device = await cpuDevice();
+  const create = (size: number) =>
+    refusal(device, () => device.createBuffer({ label: "weights", size, usage: 128 }));
+  for (const size of [device.limits.maxBufferSize + 4, -4, NaN, Infinity]) {
+    const message = await create(size);
+    const most = device.limits.maxBufferSize;
+    assertEquals(
+      message,
+      `the buffer "weights" cannot have ${size} bytes: it may have 0 to ${most}`,
+    );
+  }
 });

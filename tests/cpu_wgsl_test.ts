@@ -54,6 +54,28 @@ const RESULTS: readonly (readonly [type: string, body: string, after: readonly n
   ],
   ["u32", "let t = 1u; { let t = 2u; y[0] = t; } y[1] = t;", [2, 1, 0, 0, 0, 0, 0, 0]],
   ["u32", "y[0] = twice(3u); y[1] = first(5u);", [6, 5, 0, 0, 0, 0, 0, 0]],
+  // An index that is counted in vectors is divided term by term, but not where it wrapped around before.
+  ["u32", "for (var k = 0u; k < 3u; k++) { let e = (k + 1u) * 4u; y[(e + 8u) >> 2u] = k + 1u; }", [
+    0,
+    0,
+    0,
+    1,
+    2,
+    3,
+    0,
+    0,
+  ]],
+  ["u32", "for (var k = 0u; k < 4u; k++) { let e = k * 6u; y[e / 4u] += k + 1u; }", [
+    1,
+    2,
+    0,
+    3,
+    4,
+    0,
+    0,
+    0,
+  ]],
+  ["u32", "y[7] = 5u; let z = y[7]; y[(z * 0x40000000u) >> 29u] = 9u;", [0, 0, 9, 0, 0, 0, 0, 5]],
   // A `let` keeps the value that it was given.
   ["u32", "var k = 0u; let t = k + 1u; for (; k < 4u; k++) { y[t] = k; }", [
     0,
@@ -309,6 +331,27 @@ for (var k = 2u; k < 9u; k++) { y[k] = x0[k + 1u]; }`,
       assertEquals([0, 1, 2, 3].map(row), expected, `${type} at ${index}`);
     }
   }
+});
+
+Deno.test("f16, components and indices below 0 keep the rule: reads give 0, writes vanish", async () => {
+  const device = await cpuDevice();
+  for (
+    const [type, make] of [["f16", "f16"], ["vec2<f16>", "vec2<f16>"], ["vec4<f16>", "vec4<f16>"]]
+  ) {
+    const lanes = Number(/vec(\d)/.exec(type)?.[1] ?? 1);
+    const code = "enable f16;\n" + declared([type, "i32"], type) + inside(
+      `y[1] = x0[x1[0]]; y[x1[0]] = ${make}(f16(7)); y[x1[1]] = ${make}(f16(7)); y[0] = x0[x1[2]]; y[2] = x0[x1[1]];`,
+    );
+    const ones = new Uint16Array(4 * lanes).fill(0x3c00);
+    const index = Int32Array.of(-1, 4, 3);
+    const y = (await runKernel(device, code, [ones, index, new Uint16Array(ones)]))[2];
+    const rows = [0, 1, 2, 3].map((k) => [...y.subarray(k * lanes, (k + 1) * lanes)]);
+    assertEquals(rows, [0x3c00, 0, 0, 0x3c00].map((v) => Array(lanes).fill(v)), type);
+  }
+  const code = declared(["i32"], "vec4<f32>") +
+    inside("y[x0[0]].y = 7.0; y[x0[1]][x0[2]] = 7.0; y[1].z = 5.0; y[1][x0[3]] = 4.0;");
+  const [, y] = await runKernel(device, code, [Int32Array.of(2, -5, 1, 0), new Float32Array(8)]);
+  assertEquals([...y], [0, 0, 0, 0, 4, 0, 5, 0]);
 });
 
 Deno.test("an index that is NaN as a number reads the first element", async () => {

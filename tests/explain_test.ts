@@ -16,7 +16,7 @@ import { debugRun } from "../compile/debug.ts";
 import { explain } from "../compile/explain.ts";
 import { interpret } from "../compile/interpret.ts";
 import { profile, profileTable } from "../compile/profile.ts";
-import { gpu } from "../device/adapter.ts";
+import { type Backend, gpu } from "../device/adapter.ts";
 import { DeviceError } from "../device/errors.ts";
 import { attention } from "../ops/attention.ts";
 import { add, div, mul, square, sub } from "../ops/elementwise/arithmetic.ts";
@@ -64,8 +64,8 @@ const faulty = (x: Tensor, at: number, wrong: string): Tensor =>
   apply(faultyOp, [x], { at, wrong })[0];
 
 /** A training step with attention, a donated state, fused elementwise work and a reduction. */
-async function trainingStep() {
-  const device = await testDevice();
+async function trainingStep(backend?: Backend) {
+  const device = backend ? await gpu({ backend }) : await testDevice();
   const step = compile(device, (state: AdamState, x: Tensor) => {
     const { value, grads } = valueAndGrad((p: AdamState["params"]) => {
       const h = sin(linear(x, p.w, p.b));
@@ -97,6 +97,23 @@ Deno.test("explain names tape, fused ops, every dispatch and every value's place
   assertEquals(new Set(places.map((l) => l.indexOf("#"))).size, 1, "lifetimes start in one column");
 });
 
+Deno.test("explain says the same of the CPU device as of an adapter: tape, dispatches and places", async () => {
+  const heads: string[][] = [];
+  for (const backend of ["cpu", "webgpu"] as const) {
+    const { device, step, state, x } = await trainingStep(backend);
+    const lines = explain(step.plan(state, x)).split("\n");
+    heads.push(
+      lines.filter((l) => /^\S/.test(l)).map((l) =>
+        l.replace(/ \(.* B\)$/, "").replaceAll(/\d[\d.]*/g, "0")
+      ),
+    );
+    const rows = lines.filter((l) => /^ {2}#\d/.test(l));
+    assert(rows.every((r) => / groups +.*→/.test(r)), rows[0]);
+    device.destroy();
+  }
+  assertEquals(heads[0], heads[1]);
+});
+
 Deno.test("explain shows a chain of elementwise ops as one dispatch", async () => {
   const step = compile(await testDevice(), (x: Tensor) => mul(square(add(x, 1)), 3));
   const text = explain(step.plan(random([4, 4], 1)));
@@ -104,36 +121,43 @@ Deno.test("explain shows a chain of elementwise ops as one dispatch", async () =
   assertMatch(text, /#0 +add·square·mul .* %0 → %\d+/);
 });
 
-Deno.test("profile measures every dispatch with either clock, and consumes no donated argument", async () => {
-  const { device, step, state, x } = await trainingStep();
-  const before = Array.from(await device.read(state.params.w), Number);
-  const allocated = device.buffers.allocated;
-  step.program(state, x);
-  const held = device.buffers.allocated - allocated;
-  for (const wall of [false, true]) {
-    const p = await profile(step, [state, x], { repeats: 2, wall });
-    assertEquals(p.dispatches.length, step.plan(state, x).dispatches.length);
-    const stamps = !wall && device.facts.features.includes("timestamp-query");
-    assertEquals(p.clock, stamps ? "timestamps" : "wall");
-    assert(p.milliseconds > 0 && p.dispatches.every((d) => d.milliseconds >= 0 && d.bytes > 0));
-    // 12×8 times 8×8, and nothing else in this program has that many operations of that kind.
-    assert(
-      p.dispatches.some((d) => d.flops === 2 * 12 * 8 * 8),
-      "the matrix product has its FLOPs",
+const COLUMNS = ["dispatch", "time", "share", "work", "bytes", "pace", "traffic", "fused from"];
+
+for (const backend of ["cpu", "webgpu"] as const) {
+  Deno.test(`profile measures every dispatch with either clock, and consumes no donated argument (${backend})`, async () => {
+    const { device, step, state, x } = await trainingStep(backend);
+    const before = Array.from(await device.read(state.params.w), Number);
+    const allocated = device.buffers.allocated;
+    step.program(state, x);
+    const held = device.buffers.allocated - allocated;
+    for (const wall of [false, true]) {
+      const p = await profile(step, [state, x], { repeats: 2, wall });
+      assertEquals(p.dispatches.length, step.plan(state, x).dispatches.length);
+      const stamps = !wall && device.facts.features.includes("timestamp-query");
+      assertEquals(p.clock, stamps ? "timestamps" : "wall");
+      assert(p.milliseconds > 0 && p.dispatches.every((d) => d.milliseconds >= 0 && d.bytes > 0));
+      // 12×8 times 8×8, and nothing else in this program has that many operations of that kind.
+      assert(
+        p.dispatches.some((d) => d.flops === 2 * 12 * 8 * 8),
+        "the matrix product has its FLOPs",
+      );
+      const table = profileTable(p, 3);
+      assertStringIncludes(table, `${p.dispatches.length - 3} more`);
+      assertMatch(table, /\d [kMG]?FLOP\/s +[\d.]+ [kMG]?B\/s/);
+      const columns = table.split("\n")[0].trim().split(/ {2,}/);
+      assertEquals(columns, COLUMNS);
+    }
+    assertEquals(Array.from(await device.read(state.params.w), Number), before);
+    assertEquals(
+      device.buffers.allocated - allocated,
+      held,
+      "all that profiling allocated was given back",
     );
-    const table = profileTable(p, 3);
-    assertStringIncludes(table, `${p.dispatches.length - 3} more`);
-    assertMatch(table, /\d [kMG]?FLOP\/s +[\d.]+ [kMG]?B\/s/);
-  }
-  assertEquals(Array.from(await device.read(state.params.w), Number), before);
-  assertEquals(
-    device.buffers.allocated - allocated,
-    held,
-    "all that profiling allocated was given back",
-  );
-  const { loss } = step(state, x);
-  assert(Number.isFinite(await device.item(loss)));
-});
+    const { loss } = step(state, x);
+    assert(Number.isFinite(await device.item(loss)));
+    device.destroy();
+  });
+}
 
 Deno.test("debugRun finds nothing wrong with a training step, and leaves its arguments usable", async () => {
   const { device, step, state, x } = await trainingStep();

@@ -156,10 +156,18 @@ Deno.test("workgroup kernels fit adapters with 16 KiB of workgroup memory, and a
     const result = matmul(input(f32(m, k), 0), input(f32(k, n), 1));
     for (const d of blueprint([result], [], { profile }).dispatches) {
       const arrays = [
-        ...d.body.matchAll(/var<workgroup> \w+: array<array<vec4<f32>, (\d+)>, (\d+)>/g),
+        ...d.body.matchAll(
+          /var<workgroup> \w+: array<array<array<vec4<f32>, (\d+)>, (\d+)>, (\d+)>/g,
+        ),
       ];
-      const bytes = arrays.reduce((sum, [, w, depth]) => sum + 16 * Number(w) * Number(depth), 0);
-      assert(bytes <= 16384, `${m}×${n}×${k} takes ${bytes} bytes`);
+      const bytes = arrays.reduce(
+        (sum, [, ...extents]) => sum + extents.reduce((n, d) => n * Number(d), 16),
+        0,
+      );
+      assert(
+        bytes <= 16384 && (bytes > 0 || d.label.includes("(join)")),
+        `${m}×${n}×${k} takes ${bytes} bytes`,
+      );
     }
   }
   const device = new Device(full.gpu, profile, full.facts);
@@ -187,7 +195,7 @@ function productWith(
     length: k,
     a: matrix("lhs", 0, f32(m, k), { batch: 0, row: k, k: 1 }),
     b: matrix("rhs", 1, f32(k, n), { batch: 0, row: 1, k: n }),
-    index: (i, j) => `${i} * ${n}u + ${j}`,
+    row: (i) => i,
   };
   const build = (ctx: KernelContext<unknown>) => planGemm([gemm], m * n, ctx, { tile, splits });
   const forced: Op<unknown> = { ...op, lowering: { kind: "kernel", epilogue: true, build } };
@@ -250,7 +258,7 @@ Deno.test("wrong shapes are named with what was expected", () => {
   const t = (...shape: number[]) => input(f32(...shape), 0);
   assertThrows(() => matmul(t(2, 3), t(4, 5)), ShapeError, "inner extents 3 and 4");
   assertThrows(() => matmul(t(2, 3, 4), t(3, 4, 5)), ShapeError, "leading axes");
-  assertThrows(() => matmul(t(3), t(3, 4)), ShapeError, "two axes");
+  assertThrows(() => matmul(t(), t(3, 4)), ShapeError, "two axes");
   assertThrows(() => linear(t(2, 3), t(4, 5)), ShapeError, "[out, in]");
   assertThrows(() => linear(t(2, 3), t(4, 3), t(3)), ShapeError, "[out]");
 });

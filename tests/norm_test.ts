@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { groupNorm, layerNorm } from "../ops/norm/norm.ts";
 import { silu } from "../ops/elementwise/activation.ts";
 import { add, mul } from "../ops/elementwise/arithmetic.ts";
-import { tensor } from "../ops/leaf.ts";
+import { input, tensor } from "../ops/leaf.ts";
 import { compile, evaluate } from "../compile/compile.ts";
+import { blueprint } from "../compile/trace.ts";
 import { interpret } from "../compile/interpret.ts";
 import { vjp } from "../autograd/grad.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
@@ -158,4 +159,16 @@ Deno.test("shapes that do not fit are refused by name", () => {
   assertThrows(() => groupNorm(p, p, p, { groups: 2 }), ShapeError, "groupNorm: needs floats");
   assertThrows(() => layerNorm(x, tensor([1]), p), ShapeError, "scale and shift must be [6]");
   assertThrows(() => layerNorm(x, p, p, { eps: NaN }), ShapeError, "eps is NaN");
+});
+
+Deno.test("groups of very many runs are folded again before they are joined, on a GPU", async () => {
+  const device = await deviceAs(false);
+  const f32 = (...shape: number[]) => ({ shape, dtype: "f32" as const });
+  const norm = (x: Tensor, g: Tensor, b: Tensor) => groupNorm(x, g, b, { groups: 2 });
+  const specs: Spec[] = [f32(2, 13, 41, 64), f32(64), f32(64)];
+  const plan = blueprint([norm(input(specs[0], 0), input(specs[1], 1), input(specs[2], 2))], [], {
+    profile: device.profile,
+  });
+  assert(plan.dispatches.some(({ label }) => label.includes("(again)")));
+  await checkOp(specs, norm, { device });
 });

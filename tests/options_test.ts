@@ -23,6 +23,7 @@ const key = tensor([0, 1], [2], "u32");
 const named = { w: vector };
 const device = await testDevice();
 
+const NUMBERS = "a number or a list";
 const FLAG = "true or false", NUMBER = "a number", FLOAT = "f32 or f16";
 /** Every option of the door's functions that has a kind: how to call with it, and the kind. */
 const OPTIONS: Record<string, [(options: Any) => unknown, Record<string, string>]> = {
@@ -31,13 +32,31 @@ const OPTIONS: Record<string, [(options: Any) => unknown, Record<string, string>
   max: [(o) => api.max(x, [0], o), { keep: FLAG }],
   logSumExp: [(o) => api.logSumExp(x, o), { keep: FLAG }],
   matmul: [(o) => api.matmul(x, x, o), { transposeA: FLAG, transposeB: FLAG, dtype: FLOAT }],
-  conv2d: [(o) => api.conv2d(image, weight, o), { stride: NUMBER, dtype: FLOAT }],
+  conv2d: [(o) => api.conv2d(image, weight, o), {
+    stride: NUMBERS,
+    dilation: NUMBERS,
+    groups: NUMBER,
+    dtype: FLOAT,
+  }],
+  maxPool: [(o) => api.maxPool(image, { window: 1, ...o }), {
+    window: NUMBERS,
+    stride: NUMBERS,
+    ceilMode: FLAG,
+  }],
+  resizeImage: [(o) => api.resizeImage(image, [1, 2, 2, 4], o), { antialias: FLAG, cubic: NUMBER }],
+  cumsum: [(o) => api.cumsum(x, 0, o), { reverse: FLAG, exclusive: FLAG }],
+  argmax: [(o) => api.argmax(x, 0, o), { keep: FLAG, last: FLAG }],
   layerNorm: [(o) => api.layerNorm(x, vector, vector, o), { eps: NUMBER }],
   groupNorm: [(o) => api.groupNorm(x, vector, vector, { groups: 1, ...o }), {
     groups: NUMBER,
     eps: NUMBER,
   }],
-  attention: [(o) => api.attention(heads, heads, heads, o), { causal: FLAG, scale: NUMBER }],
+  attention: [(o) => api.attention(heads, heads, heads, o), {
+    causal: FLAG,
+    scale: NUMBER,
+    softCap: NUMBER,
+    offset: NUMBER,
+  }],
   randomNormal: [(o) => api.randomNormal(key, [2], o), { stream: NUMBER }],
   randomUniform: [(o) => api.randomUniform(key, [2], o), { stream: NUMBER }],
   compile: [(o) => api.compile(device, () => x, o), { fuse: FLAG }],
@@ -54,6 +73,7 @@ const OPTIONS: Record<string, [(options: Any) => unknown, Record<string, string>
 const RIGHT: Record<string, (v: unknown) => boolean> = {
   [FLAG]: (v) => typeof v === "boolean",
   [NUMBER]: (v) => typeof v === "number",
+  [NUMBERS]: (v) => typeof v === "number" || Array.isArray(v),
   [FLOAT]: (v) => v === "f32" || v === "f16",
   "a function": (v) => typeof v === "function",
 };
@@ -120,7 +140,10 @@ Deno.test("strides and padding that kernels cannot count are refused by conv2d",
       assert(/stride|padding/.test(error.message), error.message);
     }
   }
-  for (const padding of [null, "1", {}, [0, 0]]) {
+  for (const padding of [null, "1", {}, ["1"]]) {
+    assertThrows(() => api.conv2d(image, weight, { padding }), TypeError, "options.padding is");
+  }
+  for (const padding of [[], [0, 0]]) {
     assertThrows(() => api.conv2d(image, weight, { padding }), library.ShapeError, "padding");
   }
 });

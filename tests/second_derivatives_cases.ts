@@ -5,6 +5,7 @@
 import * as m from "../mod.ts";
 import type { Tensor } from "../mod.ts";
 import { cutGradient } from "../ops/gradient.ts";
+import { moreCases } from "./second_derivatives_more.ts";
 import { randomBits } from "../ops/random.ts";
 
 const { add, mul, sub, square, layerNorm, groupNorm, matmul, reshape, linear, silu, conv2d } = m;
@@ -165,6 +166,7 @@ export const CASES: Readonly<Record<string, (x: Tensor[]) => Tensor>> = {
   "a use twice": ([x]) => add(mul(x, m.sin(x)), m.div(m.exp(x), add(x, 2))),
   "transformer": transformer,
   "resnet": resnet,
+  ...moreCases(fill),
 };
 
 /** The functions of the golden file's `edges`: first and second derivatives where there is more than one answer. */

@@ -66,7 +66,30 @@ const distance = (actual: ArrayLike<number>[], expected: number[][]): number =>
 // Ops that differentiate nothing: they have no inputs, or none that is a number with a derivative.
 const CONSTANT = ["input", "constant", "literal", "array", "stopGradient"];
 // Nothing flows to the inputs of these: what they give is whole numbers, or drawn.
-const STEPS = ["less", "greaterEqual", "equal", "randomBits", "randomUniform", "randomNormal"];
+const STEPS = [
+  ...[
+    "less",
+    "greaterEqual",
+    "equal",
+    "greater",
+    "lessEqual",
+    "notEqual",
+    "argsort",
+    "isNan",
+    "isFinite",
+  ],
+  ...[
+    "bitwiseAnd",
+    "bitwiseOr",
+    "bitwiseXor",
+    "bitwiseNot",
+    "bitwiseCount",
+    "bitcastConvertType",
+    "leftShift",
+    "rightShift",
+  ],
+  ...["randomBits", "randomUniform", "randomNormal"],
+];
 const differentiated = new Set<string>();
 for (const op of registered()) {
   const { vjp } = op;

@@ -117,3 +117,43 @@ Deno.test("the bundle, from a plain static server: one request, no permission, a
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+/** XOR's sum, and what becomes of f16, said by a program that takes the bundle at `door` where `Float16Array` is missing. */
+const older = (door: string) => `
+delete globalThis.Float16Array;
+const m = await import("${door}");
+const device = await m.gpu({ backend: "cpu", threads: 2 });
+const half = m.evaluate(device, m.cast(m.tensor([1.5, 2]), "f16"));
+const sum = await device.item(m.evaluate(device, m.sum(m.cast(half, "f32"))));
+const refused = await device.read(half).then(() => "read", (e) => e.name + ": " + e.message);
+device[Symbol.dispose ?? Symbol.for("Symbol.dispose")]();
+console.log(JSON.stringify({ sum, refused, threads: device.facts.description }));
+`;
+
+Deno.test("the bundle computes where Float16Array is missing, and in Node where there is one; nothing keeps them running", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await bundle(folder);
+    const main = `${folder}/main.mjs`;
+    await Deno.writeTextFile(main, older("./mod.js"));
+    const runs = [[Deno.execPath(), "run", "--no-lock", "--no-prompt", "--allow-read", main], [
+      "node",
+      main,
+    ]];
+    for (const [command, ...args] of runs) {
+      const signal = AbortSignal.timeout(60_000);
+      const run = await new Deno.Command(command, { args, signal }).output().catch((error) => {
+        if (error instanceof Deno.errors.NotFound) return undefined;
+        throw error;
+      });
+      if (!run) continue;
+      const [out, err] = [run.stdout, run.stderr].map((bytes) => new TextDecoder().decode(bytes));
+      assertEquals(run.code, 0, `${command}: ${err}`);
+      const { sum, refused, threads } = JSON.parse(out);
+      assertEquals([sum, threads], [3.5, "CPU (WebAssembly, 2 threads)"], command);
+      assertMatch(refused, /^TypeError: this runtime has no Float16Array, .*cast to f32/);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

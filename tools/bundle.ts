@@ -13,6 +13,8 @@ import { bytes } from "../numerics/quantities.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const DOOR = `${ROOT}mod.ts`;
+/** Names that older runtimes lack. */
+const OLDER = `${ROOT}tools/older.ts`;
 /** Not `.d.ts`: what ends in `.ts` is a video to many servers. */
 const TYPES = "mod.d.mts";
 
@@ -36,7 +38,8 @@ async function code(): Promise<string> {
       write: false,
       format: "esm",
       platform: "neutral",
-      target: "esnext",
+      target: "es2022",
+      inject: [OLDER],
       external: ["npm:*", "node:*"],
       banner: { js: `// @ts-self-types="./${TYPES}"` },
       logLevel: "error",

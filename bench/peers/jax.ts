@@ -1,9 +1,9 @@
 /**
- * `@jax-js/jax` on WebGPU; with `--jit` under its compiler. Its arrays are counted by hand: using one gives it away, `ref`
+ * `@jax-js/jax` on WebGPU or WebAssembly; with `--jit` under its compiler. Its arrays are counted by hand: using one gives it away, `ref`
  * keeps it. Operations wait in a list until their results are asked for, so results are kept until the queue has run.
  */
 import type { Case, Operands } from "../cases.ts";
-import { openedDevice, type Peer, type Prepared, runPeer } from "../harness.ts";
+import { onCpu, openedDevice, type Peer, type Prepared, runPeer } from "../harness.ts";
 
 interface JaxArray {
   readonly ref: JaxArray;
@@ -41,12 +41,18 @@ interface Jax {
 }
 
 // In a variable, so that checking this repository does not fetch the libraries it is compared with.
-const specifier = "npm:@jax-js/jax@0.1.25";
+const VERSION = "0.1.25";
+const specifier = `npm:@jax-js/jax@${VERSION}`;
 
 const leaves = (tree: Tree): JaxArray[] =>
   "dispose" in tree ? [tree as JaxArray] : Object.values(tree as { [name: string]: JaxArray });
 
-function prepare(jax: Jax, jit: boolean, c: Case, operands: Operands): Prepared<Tree> {
+function prepare(
+  jax: Jax,
+  jit: boolean,
+  c: Case,
+  operands: Operands,
+): Prepared<Tree> | undefined {
   const { numpy: np, nn, lax } = jax;
   const array = (name: string, ...shape: number[]) => np.array(operands[name]).reshape(shape);
   const compiled = <F extends Fn>(f: F): F => jit ? jax.jit(f) : f;
@@ -106,18 +112,21 @@ function prepare(jax: Jax, jit: boolean, c: Case, operands: Operands): Prepared<
         return { w1: dw1, b1: db1, w2: dw2, b2: db2 };
       });
     }
+    case "step":
+    case "sample":
+      return undefined;
   }
 }
 
 if (import.meta.main) {
   const jit = Deno.args.includes("--jit");
   const peer: Peer = {
-    name: jit ? "jax-js jit" : "jax-js",
+    library: `@jax-js/jax ${VERSION}`,
     async start() {
       const jax = await import(specifier) as Jax;
       await jax.init();
-      jax.defaultDevice("webgpu");
-      openedDevice();
+      jax.defaultDevice(onCpu() ? "wasm" : "webgpu");
+      if (!onCpu()) openedDevice();
       return (c, operands) => Promise.resolve(prepare(jax, jit, c, operands));
     },
   };

@@ -1,6 +1,10 @@
-/** `@tensorflow/tfjs` on WebGPU. Images are channels-last; layer normalization is composed, as there is no op for it. */
+/**
+ * `@tensorflow/tfjs` on WebGPU or WebAssembly. Images are channels-last; layer normalization is composed, as there is no op
+ * for it.
+ */
 import { type Case, type Operands, permuted } from "../cases.ts";
-import { fence, type Peer, type Prepared, runPeer } from "../harness.ts";
+import { fence, onCpu, type Peer, type Prepared, runPeer } from "../harness.ts";
+import { allowThreads } from "./tfjs_threads.ts";
 
 interface TfTensor {
   data(): Promise<Float32Array>;
@@ -11,8 +15,10 @@ interface TfTensor {
 interface Tf {
   setBackend(name: string): Promise<boolean>;
   ready(): Promise<void>;
+  env(): { set(flag: string, value: boolean): void };
   backend(): {
-    readonly commandEncoder: GPUCommandEncoder | null;
+    /** WebGPU's alone, as what follows. */
+    readonly commandEncoder?: GPUCommandEncoder | null;
     endComputePassEncoder(): void;
     submitQueue(): void;
   };
@@ -32,15 +38,24 @@ interface Tf {
   grads(f: (...xs: TfTensor[]) => TfTensor): (xs: TfTensor[]) => TfTensor[];
 }
 
-// In variables, so that checking this repository does not fetch the libraries it is compared with.
-const specifier = "npm:@tensorflow/tfjs@4.22.0"; // The whole of it: its core has no gradients.
-const backend = "npm:@tensorflow/tfjs-backend-webgpu@4.22.0";
+/** What is called of the WebAssembly backend's module. */
+interface TfWasm {
+  setThreadsCount(threads: number): void;
+  getThreadsCount(): number;
+}
 
-function prepare(tf: Tf, c: Case, operands: Operands): Prepared<TfTensor[]> {
+// In variables, so that checking this repository does not fetch the libraries it is compared with.
+const VERSION = "4.22.0";
+const specifier = `npm:@tensorflow/tfjs@${VERSION}`; // The whole of it: its core has no gradients.
+const cpu = onCpu();
+const backend = `npm:@tensorflow/tfjs-backend-${cpu ? "wasm" : "webgpu"}@${VERSION}`;
+
+function prepare(tf: Tf, c: Case, operands: Operands): Prepared<TfTensor[]> | undefined {
   const tensor = (name: string, ...shape: number[]) => tf.tensor(operands[name], shape, "float32");
   const issuing = (issue: () => TfTensor[]): Prepared<TfTensor[]> => ({
     issue,
     finish() {
+      if (cpu) return Promise.resolve(); // WebAssembly's operations are done when they return.
       // Up to 15 dispatches are held back.
       const backend = tf.backend();
       if (backend.commandEncoder) {
@@ -102,17 +117,37 @@ function prepare(tf: Tf, c: Case, operands: Operands): Prepared<TfTensor[]> {
       });
       return issuing(() => gradient(parameters));
     }
+    case "step":
+    case "sample":
+      return undefined;
   }
 }
 
-const tfjs: Peer = {
-  name: "tfjs",
+const tfjs: Peer & { library: string } = {
+  library: `@tensorflow/tfjs ${VERSION}`,
   async start() {
+    const threaded = Deno.args.includes("--threads");
+    const wanted = threaded
+      ? allowThreads(() =>
+        import.meta.resolve(`${backend}/wasm-out/tfjs-backend-wasm-threaded-simd.js`)
+      )
+      : 1;
     const module = await import(specifier);
     const tf: Tf = module.default ?? module;
-    await import(backend);
-    if (!await tf.setBackend("webgpu")) throw new Error("the WebGPU backend does not start");
+    const added = await import(backend);
+    const wasm: TfWasm = added.default ?? added;
+    if (threaded) {
+      tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", true);
+      wasm.setThreadsCount(wanted);
+    }
+    const name = cpu ? "wasm" : "webgpu";
+    if (!await tf.setBackend(name)) throw new Error(`the backend ${name} does not start`);
     await tf.ready();
+    if (cpu) {
+      const got = wasm.getThreadsCount();
+      if (got !== wanted) throw new Error(`${wanted} threads were asked for, ${got} started`);
+      tfjs.library += `, ${got === 1 ? "1 thread" : `${got} threads`}`;
+    }
     return (c, operands) => Promise.resolve(prepare(tf, c, operands));
   },
 };

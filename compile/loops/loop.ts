@@ -71,21 +71,21 @@ export function lowerLoop(
   const moves = { turns, reverse, step, most: Math.min(profile.maxStorageBuffers, 12) };
   const counters: [Scratch, Scratch] = [{ bytes: 4 }, { bytes: 4 }];
   const start = copies(finals.map((to, i) => ({ from: inputs[i], to, spec: to.spec })), moves, {
-    label: "scan (start)",
+    label: "loop (start)",
     write: counters[0],
     value: "0u",
   });
   const head = copies([...before, ...elements], moves, {
-    label: "scan (turn)",
+    label: "loop (turn)",
     read: counters[0],
     write: counters[1],
     value: "turn + 1u",
   });
   // What goes into stacks is at the turn's place, which the second number has already left.
   const tail = [
-    ...copies(aside, moves, { label: "scan (aside)" }),
+    ...copies(aside, moves, { label: "loop (aside)" }),
     ...copies([...given, ...next], moves, {
-      label: "scan (next)",
+      label: "loop (next)",
       read: counters[1],
       write: counters[0],
       value: "turn",

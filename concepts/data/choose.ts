@@ -71,8 +71,9 @@ export async function rankCaptions(
   const wanted = row(0), length = Math.sqrt(dot(wanted, wanted));
   return captions.map((_, index) => {
     const one = row(index + 1);
-    const similarity = dot(wanted, one) / (length * Math.sqrt(dot(one, one)));
-    return { index, similarity };
+    const cosine = dot(wanted, one) / (length * Math.sqrt(dot(one, one)));
+    // Rounding must not put a caption above the prompt itself.
+    return { index, similarity: Math.min(1, cosine) };
   }).sort((a, b) => b.similarity - a.similarity || a.index - b.index);
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Mask } from "../../autograd/mask.ts";
 import type { AdamState } from "../../autograd/optimizer.ts";
-import { draft, type ProgramBytes } from "../../compile/estimate.ts";
+import { type Draft, draft, type ProgramBytes } from "../../compile/estimate.ts";
 import { BindingError } from "../../compile/plan.ts";
 import { MemoryError } from "../../device/memory.ts";
 import { encodersOf, idsShape } from "../../diffusion/conditions.ts";
@@ -64,15 +64,25 @@ export interface StepMemory {
   readonly work: number;
 }
 
-/** What the step would take in one layout. @throws BindingError where the adapter cannot bind it */
-export function stepMemory(
+/** The programs of a step, planned. */
+export interface StepDrafts {
+  /** Trained parameters, moments and sums of gradients in bytes. */
+  readonly trained: number;
+  /** What runs at each step, the batch's gradients first. */
+  readonly step: readonly Draft[];
+  /** What runs before the first step and is gone then. */
+  readonly before: readonly Draft[];
+}
+
+/** Plans the programs of a step in one layout. @throws BindingError where the adapter cannot bind it */
+export function stepDrafts(
   profile: AdapterProfile,
   model: StepModel,
   trainable: Mask,
   shape: StepShape,
   layout: StepLayout,
-): StepMemory {
-  const { batch, targets, size, latentsKnown = false, encoded = batch, held = 0 } = shape;
+): StepDrafts {
+  const { batch, targets, size, latentsKnown = false, encoded = batch } = shape;
   const { cutStartToken, accumulate = 1, clip } = shape;
   const { config, params } = model, { vae } = config;
   const cells = size / vaeFactor(vae);
@@ -101,7 +111,7 @@ export function stepMemory(
   const state: AdamState = { params: named(), m: named(), v: named(), corrections };
   const options = { ...layout, cutStartToken, accumulate, clip };
   let trained = weightBytes({ ...state });
-  const step: { readonly bytes: ProgramBytes; readonly flops: number }[] = [];
+  const step: Draft[] = [];
   if (accumulate > 1) {
     const sum = { value: some([]), grads: named() };
     const { gather, update } = piecewiseStep(model, trainable, 0.01, options, PLANNED_PARTS);
@@ -114,7 +124,6 @@ export function stepMemory(
     const one = stepFunction(model, trainable, 0.01, options, PLANNED_PARTS);
     step.push(draft(profile, one, [state, data, some([])], { donate: [0], hosted: [1, 2] }));
   }
-  const running = step.reduce((sum, { bytes }) => sum + bytes.total, trained);
   // What is known is encoded before there is a state; those programs are gone when training begins.
   const before = [
     ...known
@@ -128,10 +137,24 @@ export function stepMemory(
     ...encoded < batch
       ? [draft(profile, featuresOf(config), [encodersOf(params), ids(1)], { hosted: [1] })]
       : [],
-  ].map(({ bytes }) => bytes.total);
-  const { parts = 1 } = layout;
+  ];
+  return { trained, step, before };
+}
+
+/** What the step would take in one layout. @throws BindingError where the adapter cannot bind it */
+export function stepMemory(
+  profile: AdapterProfile,
+  model: StepModel,
+  trainable: Mask,
+  shape: StepShape,
+  layout: StepLayout,
+): StepMemory {
+  const { trained, step, before } = stepDrafts(profile, model, trainable, shape, layout);
+  const { accumulate = 1, held = 0 } = shape, { parts = 1 } = layout;
+  const running = step.reduce((sum, { bytes }) => sum + bytes.total, trained);
+  const most = Math.max(running, ...before.map(({ bytes }) => bytes.total));
   const work = accumulate * step[0].flops * parts / Math.min(parts, PLANNED_PARTS);
-  return { layout, trained, step: step[0].bytes, total: held + Math.max(running, ...before), work };
+  return { layout, trained, step: step[0].bytes, total: held + most, work };
 }
 
 /**

@@ -12,6 +12,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { type Pipeline, textWindow } from "../../diffusion/pipeline.ts";
 import { MemoryError, memorySize } from "../../device/memory.ts";
 import { StepReports } from "../../device/step_reports.ts";
+import { turn } from "../../device/turn.ts";
 import { checkTexts, type OnWarning } from "../../models/text_window.ts";
 import { vaeFactor } from "../../models/vae/vae.ts";
 import {
@@ -172,7 +173,7 @@ export async function trainConcepts(base: Pipeline, options: TrainOptions): Prom
     state = result.state;
     reports.handed(++done, steps);
     // Lets Ctrl-C and timers through; the GPU works on meanwhile.
-    await new Promise((resolve) => setTimeout(resolve));
+    await turn();
     if (done % reportEvery !== 0 && done !== steps && !options.signal?.aborted) continue;
     const loss = await device.item(result.loss);
     if (!Number.isFinite(loss)) throw new TrainingError(done, loss);

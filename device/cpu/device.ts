@@ -36,6 +36,16 @@ export interface CpuThreads {
 /** Where `WebAssembly` has vectors, so that a CPU device can be opened. */
 export const cpuAnswers = (): boolean => typeof WebAssembly === "object" && features().simd;
 
+/** Cores of this machine, which Node up to 20 says elsewhere than browsers do. */
+async function cores(): Promise<number> {
+  const { navigator, process } = globalThis as {
+    navigator?: { hardwareConcurrency?: number };
+    process?: { versions?: { node?: string } };
+  };
+  if (navigator?.hardwareConcurrency) return navigator.hardwareConcurrency;
+  return process?.versions?.node ? (await import("node:os")).availableParallelism() : 1;
+}
+
 /** The CPU as a `GPUDevice`, as far as the engine uses one. */
 export class CpuDevice implements Owner {
   readonly label = "CPU";
@@ -53,6 +63,7 @@ export class CpuDevice implements Owner {
   ) {
     this.#scopes = scopes;
     this.queue = new Queue(memory, threads, scopes);
+    memory.whenIdle = (f) => this.queue.after(f);
     this.features = new Set(["shader-f16", ...threads.waits ? ["timestamp-query"] : []]);
     const most = capacity();
     this.limits = {
@@ -71,9 +82,7 @@ export class CpuDevice implements Owner {
 
   /** Opens one. */
   static async open(options: CpuThreads = {}): Promise<CpuDevice> {
-    const cores = (globalThis as { navigator?: { hardwareConcurrency?: number } }).navigator
-      ?.hardwareConcurrency ?? 1;
-    const count = options.threads ?? cores;
+    const count = options.threads ?? await cores();
     if (!Number.isInteger(count) || count < 1) {
       throw new RangeError(`threads must be a whole number of at least 1, not ${count}`);
     }
@@ -103,7 +112,8 @@ export class CpuDevice implements Owner {
     const { label = "", size, usage, mappedAtCreation = false } = d;
     let address: number | undefined;
     if (!(size >= 0) || size > this.limits.maxBufferSize) {
-      this.invalid(`the buffer "${label}" of ${size} bytes is larger than the device allows`);
+      const most = this.limits.maxBufferSize;
+      this.invalid(`the buffer "${label}" cannot have ${size} bytes: it may have 0 to ${most}`);
     } else {
       address = this.memory.allocate(size);
       if (address === undefined) {
@@ -167,7 +177,7 @@ export class CpuDevice implements Owner {
         throw new Error(`${own.size} buffers, at most ${BUFFERS} can be bound`);
       }
       const how = { features: features(), careful: this.careful };
-      const kernel = new Kernel(label, program, entry, how, (m) => this.threads.add(m));
+      const kernel = new Kernel(label, program, entry, how, (m) => this.threads.add(m, label));
       if (d.use) {
         const { grid, sizes } = d.use;
         const lengths = program.buffers.map((b) => kernel.lengthOf(b.slot, sizes[b.binding]));

@@ -26,9 +26,13 @@ export const HEAD = {
   run: 0,
   /** Threads at work on it. */
   inside: 1,
-  /** Set when a kernel failed. */
+  /** Set when a kernel failed, and when it did so since a loop of it went on and on. */
   failed: 2,
   count: 3,
+  endless: 4,
+  /** Threads that look for the next submit; kernels that one must know to take part in this. */
+  waiting: 5,
+  kernels: 6,
   words: 16,
 } as const;
 
@@ -36,23 +40,24 @@ export const HEAD = {
 export type Main = (args: number | bigint, from: number, to: number) => void;
 
 /**
- * Works through the list at word `base` till every job is complete, or, with `leave`, till there is nothing left to take.
- * Everything that it uses is its own, since workers get it as text.
+ * Works through the list at word `base` till every job is complete. Everything that it uses is its own, since workers get
+ * it as text. It may be called again for a list that it has left.
  *
- * @param stuck milliseconds without any progress after which it throws
+ * @param patience milliseconds of waiting for others without any progress after which it leaves
+ * @returns whether every job is complete
  */
 export function runJobs(
   words: Int32Array<ArrayBufferLike>,
   base: number,
   kernelOf: (id: number) => Main,
   wide: boolean,
-  stuck: number,
-): void {
+  patience: number,
+): boolean {
   const SPINS = 4000;
   const pause = (Atomics as unknown as { pause?: () => void }).pause ?? (() => {});
   const count = words[base + 3];
   let complete = 0;
-  const waitTill = (wanted: number) => {
+  const waitTill = (wanted: number): boolean => {
     let spins = 0;
     let since = 0;
     while (complete < wanted) {
@@ -69,15 +74,14 @@ export function runJobs(
         Atomics.wait(words, job + 32, done, 0.2);
         since ||= performance.now();
         if (Atomics.load(words, job + 32) !== done) since = 0;
-        else if (performance.now() - since > stuck) {
-          throw new Error("a thread has stopped in the middle of its work");
-        }
+        else if (performance.now() - since > patience) return false;
       }
     }
+    return true;
   };
   for (let d = 0; d < count; d++) {
     const job = base + 16 + d * 48;
-    waitTill(words[job + 4]);
+    if (!waitTill(words[job + 4])) return false;
     const groups = words[job + 2];
     const chunk = words[job + 3];
     let main: Main | undefined;
@@ -89,6 +93,8 @@ export function runJobs(
         main ??= kernelOf(words[job]);
         main(wide ? BigInt(words[job + 1]) : words[job + 1], from, to);
       } catch (error) {
+        // Kernels trap nowhere else.
+        if ((error as Error).message === "unreachable") Atomics.store(words, base + 4, 1);
         Atomics.store(words, base + 2, words[job] + 1);
         throw error;
       } finally {
@@ -98,5 +104,5 @@ export function runJobs(
       }
     }
   }
-  waitTill(count);
+  return waitTill(count);
 }

@@ -32,10 +32,14 @@ export class LinearMemory {
   /** Bytes that the memory has, and from where on nothing was ever used. */
   #size: number;
   #used: number = RESERVED.end;
+  /** What grows: the memory, or the one that everything moves to when what is under way is over. */
+  #top: readonly [memory: WebAssembly.Memory, kind: MemoryKind];
+  /** Runs something when nothing uses the memory. */
+  whenIdle: (f: () => void) => void = (f) => f();
 
   /** @param narrow pages up to which addresses have 32 bits. For tests, which have no 4 GiB to spend */
   constructor(readonly shared: boolean, readonly narrow: number = PAGES.narrow) {
-    [this.#memory, this.#kind] = create(shared, false, RESERVED.end / PAGE);
+    [this.#memory, this.#kind] = this.#top = create(shared, false, RESERVED.end / PAGE);
     this.#bytes = bytesOf(this.#memory);
     this.#size = RESERVED.end;
   }
@@ -98,15 +102,17 @@ export class LinearMemory {
   /** Grows to at least so many bytes. */
   #reach(end: number): boolean {
     if (end <= this.#size) return true;
-    const most = this.#kind.wide ? this.#kind.pages : Math.min(this.narrow, this.#kind.pages);
+    const [, { wide, pages }] = this.#top;
+    const most = wide ? pages : Math.min(this.narrow, pages);
     if (end > most * PAGE && !this.#widen()) return false;
+    const [memory, kind] = this.#top;
     // Growing costs a system call and new views: it is done in large steps, and in small ones near the end.
     for (const wanted of [Math.max(end, this.#size * 1.25), end]) {
-      const pages = Math.min(Math.ceil(wanted / PAGE), this.#kind.pages);
+      const pages = Math.min(Math.ceil(wanted / PAGE), kind.pages);
       if (pages * PAGE < end) continue;
       const more = pages - this.#size / PAGE;
       try {
-        this.#memory.grow((this.#kind.wide ? BigInt(more) : more) as number);
+        memory.grow((kind.wide ? BigInt(more) : more) as number);
       } catch {
         continue;
       }
@@ -116,13 +122,15 @@ export class LinearMemory {
     return false;
   }
 
-  /** Moves everything to a memory with addresses of 64 bits. */
+  /** Moves everything to a memory with addresses of 64 bits: at once, or when threads have done what they are at. */
   #widen(): boolean {
-    if (this.#kind.wide || !features().wide) return false;
+    if (this.#top[1].wide || !features().wide) return false;
     try {
-      const [memory, kind] = create(this.shared, true, this.#size / PAGE);
-      bytesOf(memory).set(this.bytes);
-      [this.#memory, this.#kind] = [memory, kind];
+      const top = this.#top = create(this.shared, true, this.#size / PAGE);
+      this.whenIdle(() => {
+        bytesOf(top[0]).set(this.bytes);
+        [this.#memory, this.#kind] = top;
+      });
       return true;
     } catch {
       return false;

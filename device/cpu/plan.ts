@@ -61,7 +61,8 @@ function problemOfCopy({ from, fromOffset, to, toOffset, bytes }: Copy): string 
 }
 
 function problemOfDispatch({ pipeline, group, grid }: Dispatch): string | undefined {
-  if (!pipeline?.kernel) return "a dispatch without a valid pipeline";
+  if (!pipeline) return "a dispatch without a pipeline";
+  if (!pipeline.kernel) return `kernel "${pipeline.label}" was refused when it was compiled`;
   const call = group?.calls.get(pipeline);
   if (call && sameGrid(call.grid, grid)) return call.buffers.find((b) => b.problem)?.problem;
   const { kernel, layout } = pipeline;
@@ -158,7 +159,7 @@ export class Copies {
   add(jobs: Jobs, { from, fromOffset, to, toOffset, bytes }: Copy, memory: MemoryKind): void {
     let number = this.#numbers.get(memory.wide);
     if (number === undefined) {
-      number = this.threads.add(new WebAssembly.Module(copyBytes(memory)));
+      number = this.threads.add(new WebAssembly.Module(copyBytes(memory)), "copy");
       this.#numbers.set(memory.wide, number);
     }
     for (let done = 0; done < bytes; done += COPY_MOST) {

@@ -105,7 +105,7 @@ export class Queue {
   /** A kernel that failed leaves memory in an unknown state. */
   #lose(error: unknown): void {
     this.#gone = true;
-    this.scopes.lose("unknown", `a kernel failed: ${(error as Error).message}`);
+    this.scopes.lose("unknown", (error as Error).message);
   }
 
   #execute(commands: readonly Command[]): void | Promise<void> {

@@ -38,8 +38,12 @@ const BASE = RESERVED.jobs / 4;
 const LIMIT = RESERVED.end / 4;
 /** Chunks of a job for each thread: more even out the load, fewer cost less. */
 const SHARES = { heavy: 12, light: 3 } as const;
-/** Milliseconds without progress after which a worker counts as dead. */
-const STUCK = 300_000;
+/** More kernels than anyone knows. */
+const MESSAGES_ONLY = 0x7fffffff;
+/** Looks at a thread that is leaving before this one waits for it. */
+const LOOKS = 1000;
+/** Milliseconds of waiting after which this thread looks whether the others are alive: it hears of that between tasks only. */
+const PATIENCE = 500;
 
 /** Whether this thread may wait: a browser's main thread must not. */
 export function mayWait(): boolean {
@@ -55,13 +59,19 @@ export function mayWait(): boolean {
 /** Workers and the list of jobs. */
 export class Threads {
   readonly #workers: Worker[] = [];
-  readonly #modules: WebAssembly.Module[] = [];
+  readonly #modules: { readonly module: WebAssembly.Module; readonly label: string }[] = [];
   readonly #mains = new Map<number, Main>();
   readonly #waits = mayWait();
   #bound: WebAssembly.Memory | undefined;
   #sent = 0;
   #number = 0;
-  #over: ((failure: string | undefined) => void) | undefined;
+  /** Hears that a worker has come to the end of the list, where this thread does not wait. */
+  #over: (() => void) | undefined;
+  /** Ends what is under way, and why nothing runs any more. */
+  #stop: ((why: Error) => void) | undefined;
+  #dead: Error | undefined;
+  /** What a worker said of a kernel that failed. */
+  #failure: string | undefined;
 
   /** @param lost is told when a worker dies */
   private constructor(readonly memory: LinearMemory, readonly lost: (why: string) => void) {}
@@ -89,8 +99,8 @@ export class Threads {
   }
 
   /** Registers a kernel; its number. */
-  add(module: WebAssembly.Module): number {
-    return this.#modules.push(module) - 1;
+  add(module: WebAssembly.Module, label: string): number {
+    return this.#modules.push({ module, label }) - 1;
   }
 
   /** Makes a kernel ready on this thread. */
@@ -116,24 +126,31 @@ export class Threads {
     return lists;
   }
 
-  /** Runs lists, one after the other. */
+  /**
+   * Runs lists, one after the other. What this thread waits for is over when it returns, unless the other threads took very
+   * long.
+   */
   run(lists: readonly JobList[]): void | Promise<void> {
-    if (this.waits) return lists.forEach((list) => this.#run(list));
-    return lists.reduce(
-      (before, list) => before.then(() => this.#run(list)),
-      Promise.resolve(),
+    return lists.reduce<void | Promise<void>>(
+      (before, list) => before ? before.then(() => this.#run(list)) : this.#run(list),
+      undefined,
     );
   }
 
-  /** Ends the workers. */
+  /** Ends the workers, and what is under way. */
   destroy(): void {
-    for (const w of this.#workers) w.terminate();
-    this.#workers.length = 0;
+    this.#end(new Error("the device was destroyed"));
+    for (const w of this.#workers.splice(0)) w.terminate();
   }
 
-  /** Ends the workers behind the device's back. For tests. */
-  kill(): void {
-    for (const w of this.#workers) w.terminate();
+  #end(why: Error): void {
+    this.#dead ??= why;
+    this.#stop?.(this.#dead);
+  }
+
+  /** Ends the workers behind the device's back, or has them fail. For tests. */
+  kill(how: "end" | "fail" = "end"): void {
+    for (const w of this.#workers) how === "end" ? w.terminate() : w.postMessage(undefined);
   }
 
   #compose(jobs: readonly Job[], skipped: number): JobList {
@@ -158,57 +175,89 @@ export class Threads {
   }
 
   #run({ words: list, count, widest }: JobList): void | Promise<void> {
+    if (this.#dead) throw this.#dead;
     const words = new Int32Array(this.memory.memory.buffer);
     words.set(list, BASE + HEAD.words);
     words[BASE + HEAD.count] = count;
-    words[BASE + HEAD.failed] = 0;
+    words[BASE + HEAD.failed] = words[BASE + HEAD.endless] = 0;
+    this.#failure = undefined;
     this.#number = this.#number % 0x3fffffff + 1;
+    // Where this thread does not wait, it is told by messages when a submit is over.
+    words[BASE + HEAD.kernels] = this.waits ? this.#modules.length : MESSAGES_ONLY;
     Atomics.store(words, BASE + HEAD.run, this.#number);
     if (!this.waits) return this.#watch(words);
+    const awake = this.#sent === this.#modules.length &&
+      Atomics.load(words, BASE + HEAD.waiting) === this.#workers.length;
     // A list of single workgroups is over before anyone has woken up.
-    if (widest > 1) this.#call(false);
+    if (widest > 1 && !awake) this.#call(false);
+    return this.#take(words);
+  }
+
+  /** Takes part in a list till it is over; where that takes long, this thread's other tasks have a turn between. */
+  #take(words: Int32Array): void | Promise<void> {
+    if (this.#dead) throw this.#dead;
+    let over = true;
     let failure: unknown;
     try {
-      runJobs(words, BASE, (id) => this.#main(id), this.memory.kind.wide, STUCK);
+      over = runJobs(words, BASE, (id) => this.#main(id), this.memory.kind.wide, PATIENCE);
     } catch (error) {
       failure = error;
     }
-    const failed = this.#close(words);
-    if (failure) throw failure;
-    if (failed) throw new Error(`kernel number ${failed - 1} failed on another thread`);
+    if (over && this.#close(words)) return this.#judge(words, failure);
+    return new Promise<void>((resolve) => setTimeout(resolve)).then(() => this.#take(words));
+  }
+
+  /** Throws when a kernel failed, and says which. */
+  #judge(words: Int32Array, failure: unknown): void {
+    const failed = Atomics.load(words, BASE + HEAD.failed);
+    if (!failed) {
+      if (failure) throw failure;
+      return;
+    }
+    const why = Atomics.load(words, BASE + HEAD.endless)
+      ? "a loop in it does not end"
+      : failure instanceof Error
+      ? failure.message
+      : failure ?? "on another thread";
+    throw new Error(`kernel "${this.#modules[failed - 1].label}" failed: ${why}`);
   }
 
   #call(tell: boolean): void {
-    const kernels = this.#modules.slice(this.#sent).map((m, i) => [this.#sent + i, m] as const);
+    const kernels = this.#modules.slice(this.#sent).map(({ module }, i) =>
+      [this.#sent + i, module] as const
+    );
     this.#sent = this.#modules.length;
     const { memory, kind: { wide } } = this.memory;
     const message: Run = { run: this.#number, memory, wide, base: BASE, kernels, tell };
     for (const w of this.#workers) w.postMessage(message);
   }
 
-  /** Waits till no worker looks at the list any more; the number of a kernel that failed and 1, or 0. */
-  #close(words: Int32Array): number {
+  /** Waits till no worker looks at the list any more; whether that is so before patience ends. */
+  #close(words: Int32Array): boolean {
     Atomics.store(words, BASE + HEAD.run, 0);
-    for (;;) {
+    const since = performance.now();
+    for (let looks = 0;; looks++) {
       const inside = Atomics.load(words, BASE + HEAD.inside);
-      if (!inside) break;
+      if (!inside) return true;
+      // Whoever is still inside is about to leave; being woken takes longer.
+      if (looks < LOOKS) continue;
+      if (performance.now() - since > PATIENCE) return false;
       if (this.memory.shared) Atomics.wait(words, BASE + HEAD.inside, inside, 1);
     }
-    return Atomics.load(words, BASE + HEAD.failed);
   }
 
   /** Where this thread must not wait, the first worker to find the list at its end tells. */
   #watch(words: Int32Array): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       let open = this.#workers.length;
-      this.#over = (failure) => {
-        if (failure) reject(new Error(failure));
+      this.#stop = reject;
+      this.#over = () => {
         if (--open) return;
         Atomics.store(words, BASE + HEAD.run, 0);
         resolve();
       };
       this.#call(true);
-    });
+    }).then(() => this.#judge(words, this.#failure));
   }
 
   #main(id: number): Main {
@@ -219,8 +268,7 @@ export class Threads {
     }
     let main = this.#mains.get(id);
     if (!main) {
-      const h = { sin: Math.sin, cos: Math.cos, tan: Math.tan, pow: Math.pow };
-      const { exports } = new WebAssembly.Instance(this.#modules[id], { d: { memory }, h });
+      const { exports } = new WebAssembly.Instance(this.#modules[id].module, { d: { memory } });
       this.#mains.set(id, main = exports.main as Main);
     }
     return main;
@@ -228,16 +276,22 @@ export class Threads {
 
   async #start(): Promise<Worker> {
     const text = workerText(runJobs);
-    const died = (why: unknown) => this.lost(`a thread of the CPU device died: ${why}`);
+    const died = (why: unknown) => {
+      if (this.#dead) return;
+      this.#end(new Error(`a thread of the CPU device died: ${why}`));
+      this.lost(this.#dead!.message);
+    };
     const heard = (m: { run: number; failure?: string }) => {
-      if (m.run === this.#number) this.#over?.(m.failure);
+      if (m.run !== this.#number) return;
+      this.#failure ??= m.failure;
+      this.#over?.();
     };
     const { process } = globalThis as { process?: { versions?: { node?: string } } };
     if (process?.versions?.node) {
       const { Worker } = await import("node:worker_threads");
       const w = new Worker(text, { eval: true });
       w.on("error", died);
-      w.on("exit", (code) => this.#workers.includes(w) && died(`it exited with ${code}`));
+      w.on("exit", (code) => died(`it exited with ${code}`));
       w.on("message", heard);
       // An open device does not keep a script alive.
       w.unref();
@@ -245,7 +299,11 @@ export class Threads {
     }
     const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
     const w = new Worker(url, { type: "module" });
-    w.onerror = (e) => died(e.message);
+    w.onerror = (e) => {
+      // The device is lost; the page, or the script, need not be.
+      e.preventDefault();
+      died(e.message);
+    };
     w.onmessage = (e) => heard(e.data);
     return w;
   }

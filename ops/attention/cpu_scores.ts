@@ -44,7 +44,7 @@ function products(p: Part, ctx: Context, label: string, left: InputName, right: 
     length: p.D,
     a: operand(left, p.T),
     b: operand(right, p.S),
-    index: () => "",
+    row: () => "",
   };
 }
 
@@ -74,6 +74,8 @@ fn put(m: u32, n: u32, z: u32, split: u32, value: vec4<f32>) {
   let at = (z * TP + m) * SV + (n >> 2u);
   ${store}
 }`;
+  // Converting an f16 costs as much as converting four.
+  const left = g.a.buffer.type === "vec4<f16>" ? g.a : g.a.narrow;
   return [
     {
       label: `${g.label} (pack)`,
@@ -82,8 +84,8 @@ fn put(m: u32, n: u32, z: u32, split: u32, value: vec4<f32>) {
     },
     {
       label: g.label,
-      buffers: [g.a.narrow.buffer, packedUse, ...buffers],
-      ...cpuKernel(g, choice, put),
+      buffers: [left.buffer, packedUse, ...buffers],
+      ...cpuKernel(g, choice, put, left),
       flops: flopsOf(g),
     },
   ];

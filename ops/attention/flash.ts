@@ -9,6 +9,8 @@ import {
   f32,
   type KernelContext,
   type KernelPlan,
+  perItem,
+  size,
   storageType,
 } from "../../tensor/kernel.ts";
 import {
@@ -22,7 +24,7 @@ import {
   repeat,
   stored,
 } from "./problem.ts";
-import { chooseTiling, type FlashKind, tileRows, type Tiling } from "./tiles.ts";
+import { chooseTiling, type FlashKind, tileColumns, tileRows, type Tiling } from "./tiles.ts";
 import { COLUMNS_OF_THREAD, FlashWriter } from "./flash_writer.ts";
 
 /** Whether the flash kernels take this problem on this adapter. */
@@ -105,8 +107,21 @@ export function flashGrad(p: Problem, ctx: KernelContext<AttentionGradAttrs>): K
   const { wanted } = ctx.attrs;
   const dispatches: Dispatch[] = [];
   if (wanted.includes("q")) dispatches.push(queryGrad(p, ctx));
-  if (wanted.includes("k") || wanted.includes("v")) dispatches.push(keyValueGrad(p, ctx));
-  return { dispatches };
+  if (!wanted.includes("k") && !wanted.includes("v")) return { dispatches };
+  const keyValue = keyValueGrad(p, ctx);
+  return { ...keyValue, dispatches: [...dispatches, ...keyValue.dispatches] };
+}
+
+/** Workgroups that keep a large GPU busy. */
+const BUSY = 256;
+
+/** Into how many parts the columns are cut: few rows (of keys, in cross-attention) may meet very many columns. */
+function splitsOf(p: Problem, t: Tiling): number {
+  const groups = Math.ceil(p.S / tileRows(t)) * p.B * p.H;
+  const most = Math.ceil(p.T / tileColumns(t));
+  const wanted = Math.min(Math.ceil(BUSY / groups), most);
+  // As many as are not empty.
+  return Math.ceil(most / Math.ceil(most / wanted));
 }
 
 function queryGrad(p: Problem, ctx: KernelContext<AttentionGradAttrs>): Dispatch {
@@ -140,15 +155,16 @@ let lse${i} = LSE[at${i}] * ${f32(Math.LOG2E)}; let delta${i} = DELTA[at${i}];`)
   return w.dispatch("flash attention dq", 6, [...reads, outputUse(ctx, output, "OUT")]);
 }
 
-function keyValueGrad(p: Problem, ctx: KernelContext<AttentionGradAttrs>): Dispatch {
+function keyValueGrad(p: Problem, ctx: KernelContext<AttentionGradAttrs>): KernelPlan {
   const t = tilingOf("keyValueGrad", p, ctx)!;
   const { RM, NJ, TX } = t;
+  const splits = splitsOf(p, t);
   const [dk, dv] = (["k", "v"] as const).map((n) => ctx.attrs.wanted.indexOf(n));
   const w = new FlashWriter(p, t, {
     rows: "k",
     rowMatrices: ["K", "V"],
     columnMatrices: ["Q", "G"],
-  });
+  }, splits);
   const statistics = COLUMNS_OF_THREAD * TX;
   w.shared("LSES", `array<f32, ${statistics}>`, statistics * 4);
   w.shared("DELTAS", `array<f32, ${statistics}>`, statistics * 4);
@@ -174,22 +190,48 @@ function keyValueGrad(p: Problem, ctx: KernelContext<AttentionGradAttrs>): Dispa
       w.accumulate("a", "Q");
     }
   });
-  if (dk >= 0) {
-    w.storeRows((i, j, at) =>
-      `DK[${at}] = ${stored(`a${i}_${j} * ${f32(p.scale)}`, ctx.outputs[dk].dtype, 4)};`
-    );
-  }
-  if (dv >= 0) {
-    w.storeRows((i, j, at) => `DV[${at}] = ${stored(`b${i}_${j}`, ctx.outputs[dv].dtype, 4)};`);
+  const results = [dk, dv].flatMap((output, k) =>
+    output < 0 ? [] : [{ output, name: "DK DV".split(" ")[k], sum: "ab"[k] }]
+  );
+  for (const { output, name, sum } of results) {
+    const scale = name === "DK" ? ` * ${f32(p.scale)}` : "";
+    const dtype = splits > 1 ? "f32" : ctx.outputs[output].dtype;
+    w.storeRows((i, j, at) => `${name}[${at}] = ${stored(`${sum}${i}_${j}${scale}`, dtype, 4)};`);
   }
   const reads: InputName[] = dk >= 0
     ? ["q", "k", "v", "g", "lse", "delta"]
     : ["q", "k", "g", "lse"];
-  return w.dispatch("flash attention dk, dv", 2 + 2 * Number(dv >= 0) + 4 * Number(dk >= 0), [
+  const parts = results.map(({ name }, scratch): BufferUse => ({
+    name,
+    ref: { scratch },
+    access: "write",
+    type: "vec4<f32>",
+  }));
+  const label = "flash attention dk, dv";
+  const main = w.dispatch(label, 2 + 2 * Number(dv >= 0) + 4 * Number(dk >= 0), [
     ...inputsOf(reads, ctx),
-    ...(dk >= 0 ? [outputUse(ctx, dk, "DK")] : []),
-    ...(dv >= 0 ? [outputUse(ctx, dv, "DV")] : []),
+    ...splits > 1 ? parts : results.map(({ output, name }) => outputUse(ctx, output, name)),
   ]);
+  if (splits === 1) return { dispatches: [main] };
+  const count = p.B * p.S * p.H * p.D / 4;
+  const join: Dispatch = {
+    label: `${label} (join)`,
+    buffers: [
+      ...parts.map((part): BufferUse => ({ ...part, access: "read" })),
+      ...results.map(({ output, name }) => outputUse(ctx, output, `${name}OUT`)),
+    ],
+    ...perItem(
+      { count, name: "i" },
+      results.map(({ output, name }) =>
+        `var ${name}sum = ${name}[i];
+for (var s = 1u; s < ${size(splits, "splits")}; s++) { ${name}sum += ${name}[s * ${
+          size(count, "all")
+        } + i]; }
+${name}OUT[i] = ${stored(`${name}sum`, ctx.outputs[output].dtype, 4)};`
+      ).join("\n"),
+    ),
+  };
+  return { dispatches: [main, join], scratch: parts.map(() => splits * count * 16) };
 }
 
 const inputsOf = (names: readonly InputName[], ctx: KernelContext<AttentionAttrs>): BufferUse[] =>

@@ -4,7 +4,7 @@
  * accumulates vectors tx + TX·j of the width. The writer knows at every point which piece of which matrix each tile of
  * workgroup memory holds, so it loads only what is missing and puts barriers only where data changes hands.
  */
-import type { BufferUse, Dispatch } from "../../tensor/kernel.ts";
+import { type BufferUse, type Dispatch, size } from "../../tensor/kernel.ts";
 import { entry, type Problem, repeat } from "./problem.ts";
 import { COLUMNS, pitch, tileColumns, tileRows, type Tiling, TY } from "./tiles.ts";
 
@@ -28,6 +28,16 @@ interface Piece {
   readonly rows: boolean;
 }
 
+/**
+ * Vectors of the width up to which products are written out: their places in tiles are literals then, and half of the
+ * instructions go. Of wider rows kernels would be so large that drivers take minutes.
+ */
+const UNROLLED = 20;
+
+/** A u32 literal, or a variable, and some more. */
+const plus = (c: string, more: number): string =>
+  /^\d+u$/.test(c) ? `${parseInt(c) + more}u` : `${c} + ${more}u`;
+
 /** Accumulates the body of one kernel. */
 export class FlashWriter {
   readonly #lines: string[] = [];
@@ -40,7 +50,15 @@ export class FlashWriter {
   #written = false;
   #bytes = 0;
 
-  constructor(readonly p: Problem, readonly t: Tiling, readonly sides: Sides) {
+  /**
+   * @param splits parts into which the columns are cut, a workgroup for each, where they may be cut: it accumulates a part
+   */
+  constructor(
+    readonly p: Problem,
+    readonly t: Tiling,
+    readonly sides: Sides,
+    readonly splits?: number,
+  ) {
     const own = t.chunks === 1;
     const columnTiles = t.ownColumns ? sides.columnMatrices : sides.columnMatrices.slice(0, 1);
     for (const m of own ? sides.rowMatrices : sides.rowMatrices.slice(0, 1)) {
@@ -86,13 +104,16 @@ export class FlashWriter {
   /** The loop over tiles of columns. */
   overColumns(body: () => void): void {
     const { p, t, sides } = this;
-    const columns = sides.rows === "q" ? p.S : p.T;
     const step = tileColumns(t);
     // Causal: queries meet keys up to the last of their tile, keys meet queries from their own tile on.
-    const from = p.causal && sides.rows === "k" ? `row0 / ${step}u * ${step}u` : "0u";
-    const to = p.causal && sides.rows === "q"
-      ? `min(${columns}u, row0 + ${tileRows(t)}u)`
-      : `${columns}u`;
+    let from = p.causal && sides.rows === "k" ? `row0 / ${step}u * ${step}u` : "0u";
+    let to = p.causal && sides.rows === "q" ? `min(OTHERS, row0 + ${tileRows(t)}u)` : "OTHERS";
+    if (this.splits !== undefined) {
+      const columns = sides.rows === "q" ? p.S : p.T;
+      const per = Math.ceil(columns / this.splits / step) * step;
+      this.#lines.push(`let part = wid.z * ${size(per, "per")};`);
+      [from, to] = [`max(${from}, part)`, `min(${to}, part + ${size(per, "per")})`];
+    }
     this.#lines.push(`for (var column0 = ${from}; column0 < ${to}; column0 += ${step}u) {`);
     // Columns change with every turn, and slower threads may still be in the turn before.
     for (const tile of this.#held.keys()) {
@@ -136,11 +157,11 @@ export class FlashWriter {
     const count = rows ? tileRows(t) : tileColumns(t);
     const [start, extent] = rows ? ["row0", "ROWS"] : ["column0", "OTHERS"];
     const vectors = p.D / 4;
-    const inside = t.chunk * t.chunks > vectors ? ` && ${from} + d < ${vectors}u` : "";
+    const inside = t.chunk * t.chunks > vectors ? ` & (${from} + d < ${vectors}u)` : "";
     this.write(`for (var e = lid; e < ${count * t.chunk}u; e += ${t.TX * TY}u) {
   let r = e / ${t.chunk}u; let d = e % ${t.chunk}u;
   var x = vec4<f32>();
-  if (${start} + r < ${extent}${inside}) {
+  if ((${start} + r < ${extent})${inside}) {
     x = vec4<f32>(${matrix}[((b * ${extent} + ${start} + r) * H + h) * ${vectors}u + ${from} + d]);
   }
   ${tile}[r][d] = x;
@@ -156,7 +177,7 @@ export class FlashWriter {
     this.each(t.RM, (i) => repeat(COLUMNS, (j) => `var ${name}${i}_${j} = 0.0;`, " "));
     if (t.chunks === 1) {
       this.#need([left, right]);
-      this.#multiply(name, left, right, `${vectors}u`);
+      this.#multiply(name, left, right, vectors);
     } else {
       // A loop rather than a chunk after the other: the wider the rows, the longer drivers would take to compile.
       this.#lines.push(`for (var from_ = 0u; from_ < ${vectors}u; from_ += ${t.chunk}u) {`);
@@ -164,7 +185,8 @@ export class FlashWriter {
       this.#load(left, "from_");
       this.#load(right, "from_");
       this.barrier();
-      this.#multiply(name, left, right, `min(${t.chunk}u, ${vectors}u - from_)`);
+      const inChunk = vectors % t.chunk ? `min(${t.chunk}u, ${vectors}u - from_)` : t.chunk;
+      this.#multiply(name, left, right, inChunk);
       this.#lines.push("}");
       this.#held.delete(left.tile);
       this.#held.delete(right.tile);
@@ -172,20 +194,39 @@ export class FlashWriter {
     this.#read.add(left.tile).add(right.tile);
   }
 
-  #multiply(name: string, left: Piece, right: Piece, vectors: string): void {
-    this.#lines.push(`for (var d = 0u; d < ${vectors}; d++) {
-  ${repeat(COLUMNS, (j) => `let c${j} = ${right.tile}[cx${j}][d];`, " ")}
+  #multiply(name: string, left: Piece, right: Piece, vectors: number | string): void {
+    this.#along(
+      "d",
+      vectors,
+      (d) =>
+        `${repeat(COLUMNS, (j) => `let c${j} = ${right.tile}[cx${j}][${d}];`, " ")}
 ${
-      repeat(this.t.RM, (i) =>
-        `  { let r = ${left.tile}[ry${i}][d];\n${
-          repeat(COLUMNS, (j) => {
-            const x = `${name}${i}_${j}`;
-            const c = `c${j}`;
-            return `    ${x} = fma(r.x, ${c}.x, fma(r.y, ${c}.y, fma(r.z, ${c}.z, fma(r.w, ${c}.w, ${x}))));`;
-          })
-        } }`)
+          repeat(this.t.RM, (i) =>
+            `{ let r = ${left.tile}[ry${i}][${d}];\n${
+              repeat(COLUMNS, (j) => {
+                const x = `${name}${i}_${j}`;
+                const c = `c${j}`;
+                return `${x} = fma(r.x, ${c}.x, fma(r.y, ${c}.y, fma(r.z, ${c}.z, fma(r.w, ${c}.w, ${x}))));`;
+              })
+            } }`)
+        }`,
+    );
+  }
+
+  /**
+   * `body` for 0 … count − 1: written out where that is short, since the places in tiles are literals then, else a loop.
+   *
+   * @param count a number, or a WGSL expression
+   * @param work vectors that a turn reads of the width
+   */
+  #along(index: string, count: number | string, body: (i: string) => string, work = 1): void {
+    if (typeof count === "number" && Math.max(count * work, this.p.D / 4) <= UNROLLED) {
+      for (let i = 0; i < count; i++) this.#lines.push(`{\n${body(`${i}u`)}\n}`);
+      return;
     }
-}`);
+    const end = typeof count === "number" ? `${count}u` : count;
+    const loop = `for (var ${index} = 0u; ${index} < ${end}; ${index}++)`;
+    this.#lines.push(`${loop} {\n${body(index)}\n}`);
   }
 
   /** Statements for every score; `ok` tests whether it exists and is allowed (undefined where all do). */
@@ -195,10 +236,12 @@ ${
     const test = (i: number, j: number) => {
       const [row, column] = [`row0 + ry${i}`, `column0 + cx${j}`];
       const tests = [
-        ...(columns % tileColumns(t) ? [`${column} < OTHERS`] : []),
-        ...(p.causal ? [sides.rows === "q" ? `${column} <= ${row}` : `${row} <= ${column}`] : []),
+        ...(columns % tileColumns(t) ? [`(${column} < OTHERS)`] : []),
+        ...(p.causal
+          ? [sides.rows === "q" ? `(${column} <= ${row})` : `(${row} <= ${column})`]
+          : []),
       ];
-      return tests.length ? tests.join(" && ") : undefined;
+      return tests.length ? tests.join(" & ") : undefined;
     };
     this.each(t.RM, (i) => repeat(COLUMNS, (j) => make(i, j, test(i, j))));
   }
@@ -219,24 +262,32 @@ ${
       this.#need([piece]);
       this.#read.add(piece.tile).add("WEIGHTS");
       const n = Math.min(perChunk, t.NJ - chunk * perChunk);
-      this.#lines.push(`for (var c = 0u; c < ${t.TX}u; c++) {
+      this.#along(
+        "c",
+        t.TX,
+        (c) =>
+          `${
+            repeat(
+              COLUMNS,
+              (q) =>
+                repeat(
+                  n,
+                  (j) => `let v${q}_${j} = ${piece.tile}[${plus(c, q * t.TX)}][tx + ${j * t.TX}u];`,
+                  " ",
+                ),
+            )
+          }
 ${
-        repeat(COLUMNS, (q) =>
-          `  ${
-            repeat(n, (j) =>
-              `let v${q}_${j} = ${piece.tile}[c + ${q * t.TX}u][tx + ${j * t.TX}u];`, " ")
-          }`)
-      }
-${
-        repeat(t.RM, (i) =>
-          `  { let w = WEIGHTS[ry${i}][c];\n${
-            repeat(n, (j) => {
-              const x = `${name}${i}_${chunk * perChunk + j}`;
-              return `    ${x} = fma(w.xxxx, v0_${j}, fma(w.yyyy, v1_${j}, fma(w.zzzz, v2_${j}, fma(w.wwww, v3_${j}, ${x}))));`;
-            })
-          } }`)
-      }
-}`);
+            repeat(t.RM, (i) =>
+              `{ let w = WEIGHTS[ry${i}][${c}];\n${
+                repeat(n, (j) => {
+                  const x = `${name}${i}_${chunk * perChunk + j}`;
+                  return `${x} = fma(w.xxxx, v0_${j}, fma(w.yyyy, v1_${j}, fma(w.zzzz, v2_${j}, fma(w.wwww, v3_${j}, ${x}))));`;
+                })
+              } }`)
+          }`,
+        n,
+      );
     }
   }
 
@@ -246,7 +297,11 @@ ${
     const vectors = p.D / 4;
     this.each(t.RM, (i) =>
       `if (row0 + ry${i} < ROWS) {
-  let out = ((b * ROWS + row0 + ry${i}) * H + h) * ${vectors}u + tx;
+  let out = ${
+        this.splits !== undefined
+          ? `wid.z * ${size(p.B * (this.sides.rows === "q" ? p.T : p.S) * p.H * vectors, "all")} + `
+          : ""
+      }((b * ROWS + row0 + ry${i}) * H + h) * ${vectors}u + tx;
   ${
         repeat(t.NJ, (j) => {
           const store = make(i, j, `out + ${j * t.TX}u`);
@@ -268,15 +323,19 @@ ${
     }
     const [rows, others] = sides.rows === "q" ? [p.T, p.S] : [p.S, p.T];
     const body = `${this.#shared.join("\n")}
-const T = ${p.T}u; const H = ${p.H}u; const ROWS = ${rows}u; const OTHERS = ${others}u;
 ${entry(t.TX * TY)}
+let T = ${size(p.T)}; let H = ${size(p.H)}; let ROWS = ${size(rows)}; let OTHERS = ${size(others)};
 let tx = lid % ${t.TX}u; let ty = lid / ${t.TX}u;
 let row0 = wid.x * ${tileRows(t)}u; let b = wid.y / H; let h = wid.y % H;
 ${repeat(t.RM, (i) => `let ry${i} = ty + ${TY * i}u;`, " ")}
 ${repeat(COLUMNS, (j) => `let cx${j} = tx + ${t.TX * j}u;`, " ")}
 ${this.#lines.join("\n")}
 }`;
-    const grid: [number, number, number] = [Math.ceil(rows / tileRows(t)), p.B * p.H, 1];
+    const grid: [number, number, number] = [
+      Math.ceil(rows / tileRows(t)),
+      p.B * p.H,
+      this.splits ?? 1,
+    ];
     return { label, buffers, body, grid, flops: operations * p.B * p.H * p.T * p.S * p.D };
   }
 }

@@ -11,6 +11,7 @@ import {
   type KernelContext,
   type KernelPlan,
   perItem,
+  size,
   storageType,
 } from "../../tensor/kernel.ts";
 import * as shared from "./problem.ts";
@@ -138,30 +139,32 @@ function stream(
   const chunks = Math.ceil(steps / chunk);
   const total = p.B * p.H * chunks * rows;
   const allowed = (c: number) => {
-    const exists = `j + ${c}u < ${others}u`;
+    const exists = `(j + ${c}u < ${size(others, "others")})`;
     if (!p.causal) return exists;
-    return mine === "q" ? `${exists} && j + ${c}u <= row` : `${exists} && row <= j + ${c}u`;
+    return `${exists} & (${mine === "q" ? `j + ${c}u <= row` : `row <= j + ${c}u`})`;
   };
   // Causal: a query meets keys up to itself, a key meets queries from itself on.
   const from = p.causal && mine === "k" ? `row / ${BLOCK}u * ${BLOCK}u` : "0u";
-  const to = p.causal && mine === "q" ? `min(${others}u, row + 1u)` : `${others}u`;
+  const to = p.causal && mine === "q"
+    ? `min(${size(others, "others")}, row + 1u)`
+    : size(others, "others");
   const guard = (i: number) => steps % chunk ? `if (first + ${i}u < ${steps}u) ` : "";
-  const declarations = `const T = ${p.T}u; const H = ${p.H}u; const ROW = ${p.H * steps}u;\n`;
   return perItem(
-    { count: total, name: "flat", workgroup: WORKGROUP, declarations },
-    `let row = flat % ${rows}u;
-  let part = flat / ${rows}u % ${chunks}u;
-  let h = flat / ${rows * chunks}u % H;
-  let b = flat / ${rows * chunks * p.H}u;
+    { count: total, name: "flat", workgroup: WORKGROUP },
+    `let T = ${size(p.T)}; let H = ${size(p.H)}; let ROW = ${size(p.H * steps)};
+  let row = flat % ${size(rows, "rows")};
+  let part = flat / ${size(rows, "rows")} % ${chunks}u;
+  let h = flat / ${size(rows * chunks)} % H;
+  let b = flat / ${size(rows * chunks * p.H)};
   let first = part * ${chunk}u;
-  let own = b * ${rows}u * ROW + h * ${steps}u + row * ROW;
-  let others = b * ${others}u * ROW + h * ${steps}u;
+  let own = b * ${size(rows, "rows")} * ROW + h * ${steps}u + row * ROW;
+  let others = b * ${size(others, "others")} * ROW + h * ${steps}u;
   ${shared.repeat(chunk, (i) => `var acc${i} = ${shared.valueType(width)}();`, " ")}
   ${parts.before}
   for (var j = ${from}; j < ${to}; j += ${BLOCK}u) {
   ${
       shared.repeat(BLOCK, (c) =>
-        `let i${c} = min(j + ${c}u, ${others - 1}u); let ok${c} = ${
+        `let i${c} = min(j + ${c}u, ${size(others - 1, "lastOther")}); let ok${c} = ${
           allowed(c)
         }; let r${c} = others + i${c} * ROW;`)
     }

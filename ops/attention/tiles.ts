@@ -46,6 +46,9 @@ const MATRICES: Readonly<
   keyValueGrad: { rows: 2, columns: 2, sums: 2, products: 4 },
 };
 
+/** Workgroup memory of a unit, threads that it needs to hide what they wait for, and most that it runs with so many registers. */
+const UNIT = { bytes: 98_304, hiding: 320, threads: 480 } as const;
+
 /** Vectors of accumulators per thread beyond which a kernel would spill registers. */
 const MAX_ACCUMULATORS = 20;
 
@@ -117,5 +120,11 @@ function costOf(kind: FlashKind, vectors: number, t: Tiling): number {
   const loads = 16 * t.chunk * t.chunks * (columnLoads * COLUMNS * t.TX + rowLoads * TY * t.RM) /
     threads;
   const barriers = 40 * (2 * products * t.chunks + 2);
-  return spill * (dots * dot + sums * sum + loads + barriers) / (t.RM * COLUMNS);
+  // Workgroups that a unit runs at once: one that is alone leaves it idle at every barrier.
+  const resident = Math.max(
+    1,
+    Math.min(Math.floor(UNIT.bytes / t.bytes), Math.floor(UNIT.threads / threads)),
+  );
+  const idle = Math.max(1, (UNIT.hiding / (resident * threads)) ** 0.5);
+  return idle * spill * (dots * dot + sums * sum + loads + barriers) / (t.RM * COLUMNS);
 }

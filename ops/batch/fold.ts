@@ -2,7 +2,7 @@
  * Moving the examples' axis in and out of an op's own axes: most kernels have one that takes many examples as well as many
  * of what they were made for (images, rows, channels), so that a batch is one larger kernel and no op needs another.
  */
-import type { Tensor } from "../../tensor/tensor.ts";
+import { apply, type Batch, type Tensor } from "../../tensor/tensor.ts";
 import { permute, reshape } from "../movement.ts";
 
 /** The axes of a rank with `from` taken out and put before `to`. */
@@ -24,6 +24,13 @@ export const moveAxis = (x: Tensor, from: number, to: number): Tensor =>
 export function foldInto(x: Tensor, axis: number): Tensor {
   const [n, ...rest] = x.shape;
   return reshape(moveAxis(x, 0, axis), rest.with(axis, n * rest[axis]));
+}
+
+/** The batch rule of ops whose first axis holds problems that do not see one another: examples are more of them. */
+export function moreRows<A>(b: Batch<A>): Tensor[] {
+  const { node: { op, attrs, outputs }, size } = b;
+  const results = apply(op, b.all().map((t) => foldInto(t, 0)), attrs);
+  return results.map((t, i) => reshape(t, [size, ...outputs[i].shape]));
 }
 
 /** The inverse of {@linkcode foldInto}: `[…, n·d, …]` becomes `[n, …, d, …]`. */

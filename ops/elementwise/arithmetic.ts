@@ -9,7 +9,7 @@ import { applyMap, type Operand } from "./map.ts";
 import { elementOf } from "../../tensor/element.ts";
 import type { Wgsl } from "../../tensor/op.ts";
 import { equal, less, where } from "./compare.ts";
-import { extreme, INFINITE, isNan, isNotFinite, NOT_A_NUMBER } from "./nan.ts";
+import { extreme, isNan, isNotFinite } from "./nan.ts";
 
 /**
  * 0, or NaN where `test` holds: what some compilers take for 0 everywhere when they see x − x, x · 0, x / 0 or 0 / x. The
@@ -159,44 +159,6 @@ const clampOp = defineMap<{ readonly lo: number; readonly hi: number }>({
     return hi === Infinity ? above : where(less(a, hi), above, 0);
   }],
 });
-const powOp = defineMap<{ readonly exponent: number }>({
-  name: "pow",
-  arity: 1,
-  expression: ([a], { exponent }, w) => power(a, exponent, w),
-  reference: ([a], { exponent }) => Math.pow(a, exponent),
-  vjp: [(g, [a], _y, { exponent: n }) => mul(g, n === 0 ? 0 : mul(pow(a, n - 1), n))],
-});
-
-/**
- * Small whole powers as products; others by WGSL's `pow` of what it is defined for, and what IEEE says of the rest: of
- * 0, ±∞, NaN and numbers below zero.
- */
-function power(a: string, n: number, w: Wgsl): string {
-  const type = w.type("f32");
-  if (!Number.isInteger(n) || Math.abs(n) > 16) {
-    const size = w.let(`abs(${a})`);
-    const [zero, infinite] = [`${type}(0.0)`, `${type}(${INFINITE})`];
-    const ends = n < 0 ? [infinite, zero] : [zero, infinite];
-    const inside = `pow(${size}, ${w.number(n)})`;
-    const atZero = `select(${inside}, ${ends[0]}, ${size} == ${zero})`;
-    const value = w.let(`select(${atZero}, ${ends[1]}, ${size} == ${infinite})`);
-    const words = w.type("u32");
-    if (!Number.isInteger(n)) {
-      const outside = `((${a} < ${zero}) & (${size} != ${infinite}))`;
-      return `select(${value}, ${type}(${NOT_A_NUMBER}), ${outside} | ${isNan(a, words)})`;
-    }
-    const signed = n % 2
-      ? `select(${value}, -${value}, bitcast<${words}>(${a}) > ${words}(0x7fffffffu))`
-      : value;
-    return `select(${signed}, ${a}, ${isNan(a, words)})`;
-  }
-  if (n < 0) return `(${type}(1.0) / ${power(a, -n, w)})`;
-  if (n === 0) return `${type}(1.0)`;
-  if (n % 2) return n === 1 ? a : `(${a} * ${power(a, n - 1, w)})`;
-  const root = w.let(power(a, n / 2, w));
-  return `(${root} * ${root})`;
-}
-
 /** `a + b`. */
 export const add = (a: Operand, b: Operand): Tensor => applyMap(addOp, [a, b], undefined);
 /** `a − b`. */
@@ -241,16 +203,4 @@ export function clamp(a: Tensor, lo: number, hi: number): Tensor {
     if (Math.abs(bound) !== Infinity) elementOf("clamp", bound, a.dtype);
   }
   return applyMap(clampOp, [a], { lo, hi });
-}
-/**
- * `aⁿ` for a fixed exponent. A number below zero to a power that is a fraction is NaN.
- *
- * @throws RangeError when the exponent is not finite
- */
-export function pow(a: Tensor, exponent: number): Tensor {
-  expectNumber("pow", 1, "exponent", exponent);
-  if (!Number.isFinite(Math.fround(exponent))) {
-    throw new RangeError(`pow: the exponent must be a finite f32, not ${exponent}`);
-  }
-  return applyMap(powOp, [a], { exponent });
 }

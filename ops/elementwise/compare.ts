@@ -19,6 +19,20 @@ function comparison(name: string, operator: string, test: (a: number, b: number)
 const lessOp = comparison("less", "<", (a, b) => a < b);
 const greaterEqualOp = comparison("greaterEqual", ">=", (a, b) => a >= b);
 const equalOp = comparison("equal", "==", (a, b) => a === b);
+const greaterOp = comparison("greater", ">", (a, b) => a > b);
+const lessEqualOp = comparison("lessEqual", "<=", (a, b) => a <= b);
+
+const notEqualOp = defineMap({
+  name: "notEqual",
+  arity: 2,
+  // Not by "!=": compilers that assume that there is no NaN take x != x for false.
+  expression: ([a, b], _attrs, w) =>
+    `select(${w.type("u32")}(1u), ${w.type("u32")}(0u), ${a} == ${b})`,
+  reference: ([a, b]) => Number(a !== b),
+  vjp: [null, null],
+  dtype: () => "u32",
+  takes: "integers",
+});
 
 const whereOp = defineMap({
   name: "where",
@@ -37,6 +51,13 @@ export const greaterEqual = (a: Operand, b: Operand): Tensor =>
   applyMap(greaterEqualOp, [a, b], undefined);
 /** 1 where `a = b`. */
 export const equal = (a: Operand, b: Operand): Tensor => applyMap(equalOp, [a, b], undefined);
+/** 1 where `a > b`. */
+export const greater = (a: Operand, b: Operand): Tensor => applyMap(greaterOp, [a, b], undefined);
+/** 1 where `a ≤ b`. */
+export const lessEqual = (a: Operand, b: Operand): Tensor =>
+  applyMap(lessEqualOp, [a, b], undefined);
+/** 1 where `a ≠ b`; NaN is not itself. */
+export const notEqual = (a: Operand, b: Operand): Tensor => applyMap(notEqualOp, [a, b], undefined);
 
 /**
  * `a` where the condition is not zero, else `b`. The gradient follows the choice.

@@ -19,8 +19,8 @@ export interface MapRecord<A> {
   readonly reference: (args: readonly number[], attrs: A) => number;
   /** The same for integers, where it is not that of floats cut to 32 bits. */
   readonly integers?: (args: readonly number[], attrs: A) => number;
-  /** Element types that it takes beside floats. Default none. */
-  readonly takes?: "signed" | "integers";
+  /** Element types that it takes beside floats, or instead of them ("only integers"). Default none. */
+  readonly takes?: "signed" | "integers" | "only integers";
   /** Cotangent of each input given the output's, or `null` where the derivative is zero everywhere. */
   readonly vjp:
     readonly (((g: Tensor, x: readonly Tensor[], y: Tensor, attrs: A) => Tensor) | null)[];
@@ -36,6 +36,7 @@ const TAKES: Record<string, readonly DType[]> = {
   floats: ["f32", "f16"],
   signed: ["f32", "f16", "i32"],
   integers: ["f32", "f16", "i32", "u32"],
+  "only integers": ["i32", "u32"],
 };
 
 /** Whole numbers as 32 bits hold them; floats as they are. */
@@ -56,7 +57,7 @@ export function mapOp<A>(r: MapRecord<A>): Op<A> {
       if (refused) {
         throw new ShapeError(
           r.name,
-          `takes ${taken.join(", ")}, not ${show(refused)}; cast it to f32 first`,
+          `takes ${taken.join(", ")}, not ${show(refused)}; cast it to ${taken[0]} first`,
         );
       }
       for (const s of same) {

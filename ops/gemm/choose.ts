@@ -76,8 +76,18 @@ export function chooseRegisterTile(g: Gemm, lanes: Lanes): Choice<RegisterTile> 
  */
 const SMALL = 2 ** 20;
 
-/** Workgroups that keep a large GPU busy. */
-const ENOUGH = 256;
+/** Units (multiprocessors, cores) of GPUs from small to large: nobody says how many an adapter has, so all count alike. */
+const UNITS = [20, 38, 58, 84, 132];
+
+/** Invocations with 64 accumulators that a unit runs at once. */
+const RESIDENT = 512;
+
+/** Turns of the loop that loading the first tile and storing the last results take the time of. */
+const ENDS = 48;
+
+/** Multiply-adds in the time of moving a byte of a part, which caches hold, and in that of another dispatch. */
+const BYTE = 4;
+const DISPATCH = 3e7;
 
 /** Workgroup tiles to choose from. */
 export const WORKGROUP_TILES: readonly WorkgroupTile[] = [
@@ -89,7 +99,22 @@ export const WORKGROUP_TILES: readonly WorkgroupTile[] = [
   { m: 32, n: 32, k: 16, t: 4, double: true },
 ];
 
-/** The workgroup tile with the least work among those that the adapter can hold, counting waste and idle units. */
+/**
+ * Time that workgroups of one length take, as multiply-adds of all units: units work through full waves, and in the last
+ * one some have fewer workgroups than others, and too few to hide what they wait for.
+ */
+export function timeOfWaves(groups: number, invocations: number, each: number): number {
+  const resident = Math.max(1, Math.floor(RESIDENT / invocations));
+  const times = UNITS.map((units) => {
+    const full = Math.floor(groups / (units * resident));
+    const last = Math.ceil((groups - full * units * resident) / units);
+    const alone = 1 + 0.3 * (1 - last / resident);
+    return (full * resident + last * alone) * units * each;
+  });
+  return times.reduce((a, b) => a + b) / times.length;
+}
+
+/** The workgroup tile and the splits of K that take the least time, among the tiles that the adapter can hold. */
 export function chooseWorkgroupTile(g: Gemm, profile: AdapterProfile): Choice<WorkgroupTile> {
   const total = g.segments * g.length;
   let best: Choice<WorkgroupTile> | undefined;
@@ -98,18 +123,22 @@ export function chooseWorkgroupTile(g: Gemm, profile: AdapterProfile): Choice<Wo
   const small = g.m * g.n * g.batch * total < SMALL;
   for (const each of WORKGROUP_TILES) {
     const tile = byElement || small ? { ...each, k: 8, double: false } : each;
-    if (
-      storageOf(tile) > profile.workgroupStorage || invocationsOf(tile) > profile.maxInvocations
-    ) continue;
+    const invocations = invocationsOf(tile);
+    if (storageOf(tile) > profile.workgroupStorage || invocations > profile.maxInvocations) {
+      continue;
+    }
     const groups = Math.ceil(g.m / tile.m) * Math.ceil(g.n / tile.n) * g.batch;
-    // At least 256 products per part: a shorter part would spend its time on storing and joining.
-    const splits = Math.max(1, Math.min(Math.ceil(ENOUGH / groups), Math.floor(total / 256), 32));
-    const idle = Math.max(1, ENOUGH / (groups * splits));
     // Smaller tiles load more per multiplication; 16 registers per invocation hide less latency than 64.
     const intensity = 1 + 16 / tile.m + 16 / tile.n + (tile.t === 4 ? 0.5 : 0) +
       (tile.k === 8 ? 0.1 : 0);
-    const time = groups * tile.m * tile.n * intensity * idle * (splits > 1 ? 1.1 : 1);
-    if (time < least) [best, least] = [{ tile, splits }, time];
+    // At least 256 products per part: a shorter part would spend its time on storing and joining.
+    for (let splits = 1; splits <= Math.max(1, Math.min(32, Math.floor(total / 256))); splits++) {
+      const turns = Math.ceil(total / splits / tile.k) * tile.k + ENDS;
+      const parts = splits > 1 ? DISPATCH + 8 * BYTE * splits * g.m * g.n * g.batch : 0;
+      const time = parts +
+        timeOfWaves(groups * splits, invocations, turns * tile.m * tile.n * intensity);
+      if (time < least) [best, least] = [{ tile, splits }, time];
+    }
   }
   if (!best) {
     throw new Error(

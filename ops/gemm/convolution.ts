@@ -1,5 +1,5 @@
 /** The three passes of a convolution as products: what plays m, n and k in each, and where operands and results lie. */
-import type { KernelContext, KernelPlan } from "../../tensor/kernel.ts";
+import { type KernelContext, type KernelPlan, size } from "../../tensor/kernel.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
 import { matrix, pixels, sliding } from "./operands.ts";
@@ -9,77 +9,101 @@ import type { Gemm } from "./problem.ts";
 
 /** Attributes of all three convolution ops: the whole geometry, so that each op knows the shapes of the others. */
 export interface ConvAttrs {
-  readonly stride: number;
+  readonly stride: readonly [y: number, x: number];
+  readonly dilation: readonly [y: number, x: number];
   readonly pad: readonly [top: number, bottom: number, left: number, right: number];
   /** Shape of the image, `[B, H, W, Cin]`. */
   readonly image: Shape;
   /** Shape of the weight, `[KH, KW, Cin, Cout]`. */
   readonly weight: Shape;
+  /** How many convolutions of this form there are. More than one lie along an axis in front of all three tensors. */
+  readonly batch: number;
   /** Element type of the op's result. */
   readonly dtype: DType;
 }
 
-/** Shape of the convolution's output, `[B, OH, OW, Cout]`. */
+/** Shape of one convolution's output, `[B, OH, OW, Cout]`. */
 export function outputShape(
-  { stride, pad, image, weight }: ConvAttrs,
+  { stride, dilation, pad, image, weight }: ConvAttrs,
 ): [number, number, number, number] {
-  const extent = (i: number) =>
-    Math.floor((image[1 + i] + pad[2 * i] + pad[2 * i + 1] - weight[i]) / stride) + 1;
+  const extent = (i: number) => {
+    const room = image[1 + i] + pad[2 * i] + pad[2 * i + 1] - (weight[i] - 1) * dilation[i] - 1;
+    return Math.floor(room / stride[i]) + 1;
+  };
   return [image[0], extent(0), extent(1), weight[3]];
 }
 
+/** The shape of a tensor of one convolution, for all that there are. */
+export const forAll = ({ batch }: ConvAttrs, shape: Shape): Shape =>
+  batch > 1 ? [batch, ...shape] : shape;
+
 /** A window of one pixel moved by one pixel, without padding: a plain matrix product over all pixels. */
 const isPointwise = ({ stride, pad, weight }: ConvAttrs): boolean =>
-  stride === 1 && weight[0] === 1 && weight[1] === 1 && pad.every((p) => p === 0);
+  stride.every((s) => s === 1) && weight[0] === 1 && weight[1] === 1 && pad.every((p) => p === 0);
 
 /** Whether windows are 3×3 and move pixel by pixel. */
-const isSmooth = ({ stride, weight: [kh, kw] }: ConvAttrs): boolean =>
-  stride === 1 && kh === 3 && kw === 3;
+const isSmooth = ({ batch, stride, dilation, weight: [kh, kw] }: ConvAttrs): boolean =>
+  batch === 1 && kh === 3 && kw === 3 && [...stride, ...dilation].every((s) => s === 1);
+
+/** How far one product's numbers are from the next one's, where there are several. */
+const each = (batch: number, size: number): number => batch > 1 ? size : 0;
+
+/** Where the numbers of product z begin. */
+const start = (batch: number, size: number, z: string): string =>
+  batch > 1 ? `${z} * ${size}u + ` : "";
 
 /** Forward: m = output pixel, n = output channel, k = (tap, input channel). */
 export function planConv(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const { attrs, inputs: [x, w] } = ctx;
-  const { stride, pad, image: [, height, width, ci], weight: [kh, kw, , co] } = attrs;
-  const [batch, oh, ow] = outputShape(attrs);
+  const { batch, stride, pad, image: [images, height, width, ci], weight: [kh, kw, , co] } = attrs;
+  const [, oh, ow] = outputShape(attrs);
   const fast = ctx.profile.cpu && isSmooth(attrs) && planWinograd({
     label: "conv2d",
     image: x,
-    output: [batch, oh, ow, co],
+    output: [images, oh, ow, co],
     origin: [-pad[0], -pad[2]],
     weight: w,
     turned: false,
   }, ctx);
   if (fast) return fast;
-  const m = batch * oh * ow;
+  const m = images * oh * ow;
   const gemm: Gemm = {
     label: "conv2d",
     m,
     n: co,
-    batch: 1,
+    batch,
     segments: kh * kw,
     length: ci,
     a: isPointwise(attrs)
-      ? matrix("lhs", 0, x, { batch: 0, row: ci, k: 1 })
+      ? matrix("lhs", 0, x, { batch: each(batch, m * ci), row: ci, k: 1 })
       : sliding("lhs", 0, x, {
         height,
         width,
         channels: ci,
         rows: [oh, ow],
+        images,
+        batch,
         step: stride,
+        apart: attrs.dilation,
         origin: [-pad[0], -pad[2]],
-        taps: kw,
+        taps: `${kw}u`,
         direction: 1,
       }),
-    b: matrix("rhs", 1, w, { batch: 0, row: 1, k: co, segment: (s) => `(${s}) * ${ci * co}u` }),
-    index: (i, j) => `${i} * ${co}u + ${j}`,
+    b: matrix("rhs", 1, w, {
+      batch: each(batch, kh * kw * ci * co),
+      row: 1,
+      k: co,
+      segment: (s) => `(${s}) * ${size(ci * co)}`,
+    }),
+    row: (i, z) => `${start(batch, m, z)}${i}`,
   };
-  return planGemm([gemm], m * co, ctx);
+  return planGemm([gemm], batch * m * co, ctx);
 }
 
 /**
  * Input gradient: m = input pixel, n = input channel, k = (tap, output channel). With stride s only every s-th tap
- * meets a given pixel, and which ones depends on the pixel's coordinates modulo s: one product per such class, none of
- * which multiplies by a zero that is known beforehand.
+ * (fewer, where taps lie apart) meets a given pixel, so the pixels are taken apart by their position modulo s into s × s
+ * products, none of which multiplies by a zero that is known beforehand.
  */
 export function planInputGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const { attrs, inputs: [g, w] } = ctx;
@@ -93,21 +117,33 @@ export function planInputGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
   }, ctx);
   if (fast) return fast;
   const gemms: Gemm[] = [];
-  for (let y = 0; y < Math.min(attrs.stride, attrs.image[1]); y++) {
-    for (let x = 0; x < Math.min(attrs.stride, attrs.image[2]); x++) {
+  for (let y = 0; y < Math.min(attrs.stride[0], attrs.image[1]); y++) {
+    for (let x = 0; x < Math.min(attrs.stride[1], attrs.image[2]); x++) {
       gemms.push(inputGradClass(ctx, y, x));
     }
   }
-  return planGemm(gemms, sizeOf(attrs.image), ctx);
+  return planGemm(gemms, attrs.batch * sizeOf(attrs.image), ctx);
 }
 
-/** The taps that meet pixels `phase`, `phase + stride`, … of one axis, and the output pixel that the first one came from. */
-function meeting(phase: number, stride: number, pad: number, taps: number) {
-  const first = (phase + pad) % stride;
+const greatestCommonDivisor = (a: number, b: number): number =>
+  b ? greatestCommonDivisor(b, a % b) : a;
+
+/**
+ * The taps that meet pixels `phase`, `phase + stride`, … of one axis: the first of them, how many taps further the next one is,
+ * the output pixel that the first one came from, and how many pixels before it that of the next is.
+ */
+function meeting(phase: number, stride: number, dilation: number, pad: number, taps: number) {
+  const common = greatestCommonDivisor(stride, dilation);
+  const every = stride / common;
+  let first = 0;
+  while (first < every && (phase + pad - first * dilation) % stride) first++;
+  const count = first < every && first < taps ? Math.ceil((taps - first) / every) : 0;
   return {
     first,
-    count: first < taps ? Math.ceil((taps - first) / stride) : 0,
-    origin: (phase + pad - first) / stride,
+    every,
+    count,
+    origin: count ? (phase + pad - first * dilation) / stride : 0,
+    apart: dilation / common,
   };
 }
 
@@ -116,46 +152,62 @@ function inputGradClass(
   y: number,
   x: number,
 ): Gemm {
-  const { stride, pad, image: [batch, height, width, ci], weight: [kh, kw, , co] } = attrs;
+  const { batch, stride, dilation, pad, image, weight: [kh, kw, , co] } = attrs;
+  const [images, height, width, ci] = image;
   const [, oh, ow] = outputShape(attrs);
-  const down = meeting(y, stride, pad[0], kh);
-  const across = meeting(x, stride, pad[2], kw);
-  const rows = [Math.ceil((height - y) / stride), Math.ceil((width - x) / stride)] as const;
+  const down = meeting(y, stride[0], dilation[0], pad[0], kh);
+  const across = meeting(x, stride[1], dilation[1], pad[2], kw);
+  const rows = [
+    Math.ceil((height - y) / stride[0]),
+    Math.ceil((width - x) / stride[1]),
+  ] as const;
+  const whole = stride[0] === 1 && stride[1] === 1;
+  // Windows of another form in each class, of which one kernel does for all; those of one class are known.
+  const taps = whole ? `${kw}u` : size(Math.max(1, across.count), "taps");
   const tap = (s: string) =>
-    stride === 1 || across.count === 0
+    whole || across.count === 0
       ? s
-      : `(((${s}) / ${across.count}u) * ${stride}u + ${down.first}u) * ${kw}u + ((${s}) % ${across.count}u) * ${stride}u + ${across.first}u`;
+      : `(((${s}) / ${taps}) * ${down.every}u + ${
+        size(down.first, "firstY")
+      }) * ${kw}u + ((${s}) % ${taps}) * ${across.every}u + ${size(across.first, "firstX")}`;
   return {
     label: "conv2dInputGrad",
-    m: batch * rows[0] * rows[1],
+    m: images * rows[0] * rows[1],
     n: ci,
-    batch: 1,
+    batch,
     segments: down.count * across.count,
     length: co,
     a: isPointwise(attrs)
-      ? matrix("lhs", 0, g, { batch: 0, row: co, k: 1 })
+      ? matrix("lhs", 0, g, { batch: each(batch, images * oh * ow * co), row: co, k: 1 })
       : sliding("lhs", 0, g, {
         height: oh,
         width: ow,
         channels: co,
         rows,
-        step: 1,
+        images,
+        batch,
+        step: [1, 1],
+        apart: [down.apart, across.apart],
         origin: [down.origin, across.origin],
-        taps: Math.max(1, across.count),
+        taps,
         direction: -1,
       }),
     b: matrix("rhs", 1, w, {
-      batch: 0,
+      batch: each(batch, kh * kw * ci * co),
       row: co,
       k: 1,
-      segment: (s) => `(${tap(s)}) * ${ci * co}u`,
+      segment: (s) => `(${tap(s)}) * ${size(ci * co, "tap")}`,
     }),
-    index: (i, j) => {
-      if (stride === 1) return `${i} * ${ci}u + ${j}`;
-      const line = `((${i} / ${rows[0] * rows[1]}u) * ${height}u + ((${i} / ${rows[1]}u) % ${
-        rows[0]
-      }u) * ${stride}u + ${y}u)`;
-      return `(${line} * ${width}u + (${i} % ${rows[1]}u) * ${stride}u + ${x}u) * ${ci}u + ${j}`;
+    row: (i, z) => {
+      const first = start(batch, images * height * width, z);
+      if (whole) return `${first}${i}`;
+      const across = size(rows[1], "acrossOut");
+      const line = `((${i} / ${size(rows[0] * rows[1])}) * ${
+        size(height)
+      } + ((${i} / ${across}) % ${size(rows[0])}) * ${stride[0]}u + ${size(y, "phaseY")})`;
+      return `${first}${line} * ${size(width)} + (${i} % ${across}) * ${stride[1]}u + ${
+        size(x, "phaseX")
+      }`;
     },
   };
 }
@@ -163,27 +215,40 @@ function inputGradClass(
 /** Weight gradient: z = tap, m = input channel, n = output channel, k = output pixel, line by line. */
 export function planWeightGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const { attrs, inputs: [x, g] } = ctx;
-  const { stride, pad, image: [, height, width, ci], weight: [kh, kw, , co] } = attrs;
-  const [batch, oh, ow] = outputShape(attrs);
+  const { batch, pad, image: [images, height, width, ci], weight: [kh, kw, , co] } = attrs;
+  const [, oh, ow] = outputShape(attrs);
   const flat = isPointwise(attrs);
+  const window = kh * kw;
+  const all = images * oh * ow * co;
   const gemm: Gemm = {
     label: "conv2dWeightGrad",
     m: ci,
     n: co,
-    batch: kh * kw,
-    segments: flat ? 1 : batch * oh,
-    length: flat ? batch * oh * ow : ow,
-    a: flat ? matrix("lhs", 0, x, { batch: 0, row: 1, k: ci }) : pixels("lhs", 0, x, {
-      height,
-      width,
-      channels: ci,
-      lines: oh,
-      step: stride,
-      pad: [pad[0], pad[2]],
-      taps: kw,
+    batch: batch * window,
+    segments: flat ? 1 : images * oh,
+    length: flat ? images * oh * ow : ow,
+    a: flat
+      ? matrix("lhs", 0, x, { batch: each(batch, images * height * width * ci), row: 1, k: ci })
+      : pixels("lhs", 0, x, {
+        height,
+        width,
+        channels: ci,
+        lines: oh,
+        images,
+        window,
+        batch,
+        step: attrs.stride,
+        apart: attrs.dilation,
+        pad: [pad[0], pad[2]],
+        taps: `${kw}u`,
+      }),
+    b: matrix("rhs", 1, g, {
+      batch: batch > 1 ? (z) => `${z} / ${window}u * ${all}u` : 0,
+      row: 1,
+      k: co,
+      segment: (s) => `(${s}) * ${size(ow * co)}`,
     }),
-    b: matrix("rhs", 1, g, { batch: 0, row: 1, k: co, segment: (s) => `(${s}) * ${ow * co}u` }),
-    index: (i, j, z) => `(${z} * ${ci}u + ${i}) * ${co}u + ${j}`,
+    row: (i, z) => `${z} * ${size(ci, "m")} + ${i}`,
   };
-  return planGemm([gemm], kh * kw * ci * co, ctx);
+  return planGemm([gemm], batch * window * ci * co, ctx);
 }

@@ -6,7 +6,7 @@
  */
 import { flatGroup, foldGrid } from "../../tensor/kernel.ts";
 import { type Block, Fragment } from "./fragment.ts";
-import type { Gemm } from "./problem.ts";
+import type { Gemm, Operand } from "./problem.ts";
 import type { GemmKernel } from "./register.ts";
 
 /** Rows of a tile, and vectors of four in each. */
@@ -153,10 +153,18 @@ class Panel implements Block {
   }
 }
 
-/** The product. `put` is a WGSL function that stores four columns and checks bounds. */
-export function cpuKernel(g: Gemm, choice: CpuChoice, put: string): GemmKernel {
+/**
+ * The product. `put` is a WGSL function that stores four columns and checks bounds.
+ *
+ * @param a how A is read: number by number, or along K four at a time
+ */
+export function cpuKernel(
+  g: Gemm,
+  choice: CpuChoice,
+  put: string,
+  a: Operand = g.a.narrow,
+): GemmKernel {
   const { tile: { rows, vectors }, splits, stack } = choice;
-  const a = g.a.narrow;
   const down = Math.ceil(g.m / rows);
   const blocks = Math.ceil(down / stack);
   const panels = panelsOf(g, choice.tile);
@@ -189,7 +197,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>) {
   let m0 = tile * ${rows}u;
   ${setup}
   ${cells.join("\n")}
-  ${summation(g, choice, b)}
+  ${summation(g, choice, a, b)}
   ${puts.join("\n")}
   }
 }`,
@@ -197,9 +205,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>) {
 }
 
 /** The loops over segments and along them. */
-function summation(g: Gemm, { tile: { rows, vectors }, splits }: CpuChoice, b: Block): string {
+function summation(
+  g: Gemm,
+  { tile: { rows, vectors }, splits }: CpuChoice,
+  a: Operand,
+  b: Block,
+): string {
   if (g.segments * g.length === 0) return "";
-  const a = g.a.narrow;
   const along = splits > 1 && g.segments === 1;
   const per = along
     ? Math.ceil(Math.ceil(g.length / splits) / 4) * 4
@@ -208,10 +220,15 @@ function summation(g: Gemm, { tile: { rows, vectors }, splits }: CpuChoice, b: B
   const whole = g.length - tail;
   const step = (places: number) => {
     const lines: string[] = [];
+    if (a.width === 4) {
+      for (let i = 0; i < rows; i++) lines.push(`let a${i} = ${a.load(`a${i}_s`, "k")};`);
+    }
     for (let kk = 0; kk < places; kk++) {
       lines.push("{", b.load("k", kk, kk + 1));
       for (let i = 0; i < rows; i++) {
-        const value = a.load(`a${i}_s`, kk ? `k + ${kk}u` : "k");
+        const value = a.width === 4
+          ? `a${i}.${"xyzw"[kk]}`
+          : a.load(`a${i}_s`, kk ? `k + ${kk}u` : "k");
         const sums = Array.from(
           { length: vectors },
           (_, j) => `c${i}_${j} += a * ${b.vector(j, kk)};`,

@@ -1,8 +1,15 @@
-/** From products to dispatches on the CPU device: a copy of the image where windows leave it, packing, the product, a join. */
+/** From products to dispatches on the CPU device: a copy of the left operand where that pays, packing, the product, a join. */
 import { type BufferUse, type Dispatch, type KernelPlan, perItem } from "../../tensor/kernel.ts";
 import { chooseCpu, type CpuChoice, cpuKernel, packedBytes, packKernel } from "./cpu_kernel.ts";
 import { flopsOf, type Gemm, type Operand } from "./problem.ts";
-import { exactSplits, type GemmContext, joinDispatch, partsOf, storeFunction } from "./store.ts";
+import {
+  exactSplits,
+  type GemmContext,
+  joinDispatch,
+  partsOf,
+  storeFunction,
+  targetsOf,
+} from "./store.ts";
 
 /** Plans products that together write one output of `size` elements. Tests force a choice. */
 export function planOnCpu(
@@ -15,16 +22,15 @@ export function planOnCpu(
   const splits = Math.max(...chosen.map((c) => c.splits), forced ? 1 : exactSplits(gemms, size));
   const scratch: number[] = splits > 1 ? [splits * size * 4] : [];
   const part = partsOf(ctx.epilogue);
-  const storing = splits > 1 ? [part] : ctx.epilogue.buffers;
+  const storing = targetsOf(splits, ctx.epilogue);
   const dispatches: Dispatch[] = [];
   const image = gemms[0].a.copy;
   const framed = image && scratch.push(image.bytes) - 1;
   if (image) dispatches.push(copyImage(gemms[0].label, image, framed!));
   gemms.forEach((g, i) => {
     const choice = { ...chosen[i], splits };
-    const a: BufferUse = framed === undefined
-      ? g.a.narrow.buffer
-      : { ...g.a.narrow.buffer, ref: { scratch: framed } };
+    const { buffer } = g.a.narrow;
+    const a: BufferUse = framed === undefined ? buffer : { ...buffer, ref: { scratch: framed } };
     let b = g.b.buffer;
     if (choice.packed) {
       b = { name: "panel", ref: { scratch: scratch.length }, access: "read", type: "vec4<f32>" };
@@ -50,9 +56,9 @@ export function planOnCpu(
 }
 
 function copyImage(label: string, image: NonNullable<Operand["copy"]>, scratch: number): Dispatch {
-  const { steps, type, body } = image.code;
+  const { name, steps, type, body } = image.code;
   return {
-    label: `${label} (frame)`,
+    label: `${label} (${name})`,
     buffers: [image.source, { name: "framed", ref: { scratch }, access: "write", type }],
     ...perItem({ count: steps, name: "i" }, body),
   };

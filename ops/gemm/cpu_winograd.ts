@@ -61,7 +61,7 @@ function products(w: Windows): Gemm {
     length: k,
     a: matrix("lhs", 0, matrices, { batch: m * k, row: k, k: 1 }, 1),
     b: matrix("panel", 1, { shape: [16, k, n], dtype: "f32" }, { batch: k * n, row: 1, k: n }),
-    index: (i, j, z) => `(${z} * ${m}u + ${i}) * ${n}u + ${j}`,
+    row: (i, z) => `${z} * ${m}u + ${i}`,
   };
 }
 
@@ -84,7 +84,7 @@ export function planWinograd(w: Windows, ctx: GemmContext): KernelPlan | undefin
   const read = (b: Omit<BufferUse, "access">): BufferUse => ({ ...b, access: "read" });
   const write = (b: Omit<BufferUse, "access">): BufferUse => ({ ...b, access: "write" });
   const sums = {
-    ...{ width: 4, buffers: [] } as const,
+    ...{ width: 4, plain: false, buffers: [] } as const,
     store: (index: string, value: string) => `sums[${index} >> 2u] = ${value};`,
   };
   const dispatches: Dispatch[] = [

@@ -2,6 +2,7 @@
  * WGSL for a block of a few rows of an operand held in registers: addresses, loads, and names of the elements. A block
  * belongs to one invocation, or is spread over the lanes of a subgroup that all need the same rows.
  */
+import { size } from "../../tensor/kernel.ts";
 import type { Operand } from "./problem.ts";
 
 const LANE = "xyzw";
@@ -48,7 +49,7 @@ export class Fragment implements Block {
   /** Statements to run once: addresses of the rows. */
   setup(): string {
     return this.#groups().map((q) => {
-      const r = `min(${this.base} + ${q * this.#step}u, ${this.rows - this.#step}u)`;
+      const r = `min(${this.base} + ${q * this.#step}u, ${size(this.rows - this.#step)})`;
       return this.operand.row(r, `${this.prefix}${q}`);
     }).join("\n");
   }
@@ -76,6 +77,20 @@ export class Fragment implements Block {
       }
     }
     return lines.join("\n");
+  }
+
+  /**
+   * The block's 16 elements at places k … k + 3 as they lie in memory, four vectors: one for each row where memory goes
+   * along K, else one for each place. With each, whether there is something (left out where there always is).
+   */
+  raws(k: string, tag = "s"): readonly { readonly value: string; readonly inside?: string }[] {
+    const { operand, prefix } = this;
+    return [0, 1, 2, 3].map((j) => {
+      const [id, at] = operand.along === "k"
+        ? [`${prefix}${j}${tag}`, k]
+        : [`${prefix}0${tag}`, j ? `${k} + ${j}u` : k];
+      return { value: operand.raw(id, at), inside: operand.inside?.(id, at) };
+    });
   }
 
   take(): string {

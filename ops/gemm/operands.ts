@@ -1,7 +1,7 @@
 /** The operands of {@link Gemm}: matrices and weights, windows over an image, and pixels as the summed index. */
-import { type BufferUse, storageType } from "../../tensor/kernel.ts";
+import { type BufferUse, size, storageType } from "../../tensor/kernel.ts";
 import type { Spec } from "../../tensor/shape.ts";
-import { type Operand, u32 } from "./problem.ts";
+import type { Operand } from "./problem.ts";
 
 /** An input of the op as a buffer, read in vectors where its innermost extent allows. */
 function inputBuffer(
@@ -33,8 +33,12 @@ export interface Strides {
   readonly segment?: (segment: string) => string;
 }
 
+/** A u32 expression times a number that moves with shapes. */
+const scaled = (i: string, by: number, name: string): string =>
+  by === 1 ? i : `${i} * ${size(by, name)}`;
+
 const batchOffset = (batch: Strides["batch"]): string =>
-  typeof batch === "function" ? `${batch("z")} + ` : batch ? `z * ${batch}u + ` : "";
+  typeof batch === "function" ? `${batch("z")} + ` : batch ? `z * ${size(batch)} + ` : "";
 
 /** A strided operand: a matrix in either orientation, or the weights of a convolution tap by tap. */
 export function matrix(
@@ -45,17 +49,22 @@ export function matrix(
   wanted?: 1 | 4,
 ): Operand {
   const { buffer, width } = inputBuffer(name, input, spec, wanted);
+  const copy = widened(buffer, spec, width);
+  const load = (id: string, k: string) =>
+    read(name, width, `${id}p`, s.k === 1 ? `(${k})` : `((${k}) * ${size(s.k, `${name}k`)})`);
   return {
     get narrow() {
-      return matrix(name, input, spec, s, 1);
+      return matrix(name, input, copy ? inF32(spec) : spec, s, 1);
     },
+    copy,
     buffer,
     width,
     along: s.k === 1 ? "k" : "row",
-    row: (r, id) => `let ${id}r = ${batchOffset(s.batch)}${r} * ${s.row}u;`,
+    row: (r, id) => `let ${id}r = ${batchOffset(s.batch)}${scaled(r, s.row, `${name}row`)};`,
     enter: (rowId, segment, id) =>
       `let ${id}p = ${rowId}r${s.segment ? ` + ${s.segment(segment)}` : ""};`,
-    load: (id, k) => read(name, width, `${id}p`, s.k === 1 ? `(${k})` : `((${k}) * ${s.k}u)`),
+    load,
+    raw: load,
   };
 }
 
@@ -67,12 +76,18 @@ export interface Sliding {
   readonly channels: number;
   /** Extents of the grid of rows. */
   readonly rows: readonly [h: number, w: number];
+  /** Images of one product; those of product z begin at image z · images. */
+  readonly images: number;
+  /** How many products there are. */
+  readonly batch: number;
   /** Pixels between neighbouring rows. */
-  readonly step: number;
+  readonly step: readonly [y: number, x: number];
+  /** Pixels between neighbouring taps. */
+  readonly apart: readonly [y: number, x: number];
   /** Pixel that row (0, 0) reads at tap (0, 0); may lie outside. */
   readonly origin: readonly [y: number, x: number];
-  /** Taps in a row of the window. */
-  readonly taps: number;
+  /** Taps in a row of the window, a u32 expression. */
+  readonly taps: string;
   /** Whether taps move forwards (1) or backwards (−1) over the image. */
   readonly direction: 1 | -1;
 }
@@ -81,7 +96,7 @@ export interface Sliding {
 export function sliding(name: string, input: number, spec: Spec, w: Sliding): Operand {
   const { buffer, width } = inputBuffer(name, input, spec);
   const [h, wd] = w.rows;
-  const sign = w.direction === 1 ? "+" : "-";
+  const raw = (id: string, k: string) => read(name, width, `${id}p`, `(${k})`);
   return {
     get narrow() {
       return framed(name, this, w);
@@ -94,22 +109,39 @@ export function sliding(name: string, input: number, spec: Spec, w: Sliding): Op
     along: "k",
     row: (r, id) =>
       `let ${id}m = ${r};
-let ${id}y = ((${id}m / ${wd}u) % ${h}u) * ${w.step}u + ${u32(w.origin[0])};
-let ${id}x = (${id}m % ${wd}u) * ${w.step}u + ${u32(w.origin[1])};
-let ${id}b = (${id}m / ${h * wd}u) * ${w.height}u;`,
+let ${id}y = ((${id}m / ${size(wd, "across")}) % ${size(h, "down")}) * ${
+        size(w.step[0], "stepY")
+      } + ${size(w.origin[0], "originY")};
+let ${id}x = (${id}m % ${size(wd, "across")}) * ${size(w.step[1], "stepX")} + ${
+        size(w.origin[1], "originX")
+      };
+let ${id}b = (${id}m / ${size(h * wd, "pixels")}${w.batch > 1 ? ` + z * ${w.images}u` : ""}) * ${
+        size(w.height, "height")
+      };`,
     // Coordinates left of or above the image wrap to huge numbers, so one comparison tests both sides.
     enter: (rowId, segment, id) =>
-      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
-let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
-let ${id}ok = ${id}y < ${w.height}u && ${id}x < ${w.width}u;
-let ${id}p = ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u;`,
-    load: (id, k) => `select(${value(width)}(), ${read(name, width, `${id}p`, `(${k})`)}, ${id}ok)`,
+      `${tapOf(w, rowId, segment, id)}
+let ${id}ok = (${id}y < ${size(w.height, "height")}) & (${id}x < ${size(w.width, "width")});
+let ${id}p = ((${rowId}b + ${id}y) * ${size(w.width, "width")} + ${id}x) * ${
+        size(w.channels, "channels")
+      };`,
+    load: (id, k) => `select(${value(width)}(), ${raw(id, k)}, ${id}ok)`,
+    raw,
+    inside: (id) => `${id}ok`,
   };
+}
+
+/** The pixel that a row reads at a tap. */
+function tapOf({ taps, apart, direction }: Sliding, rowId: string, segment: string, id: string) {
+  const sign = direction === 1 ? "+" : "-";
+  const times = (n: number) => n === 1 ? "" : ` * ${n}u`;
+  return `let ${id}y = ${rowId}y ${sign} (${segment}) / ${taps}${times(apart[0])};
+let ${id}x = ${rowId}x ${sign} (${segment}) % ${taps}${times(apart[1])};`;
 }
 
 /** The same windows over a copy that has one pixel of zeros in front: what lies outside the image reads that one. */
 function framed(name: string, wide: Operand, w: Sliding): Operand {
-  const sign = w.direction === 1 ? "+" : "-";
+  const load = (id: string, k: string) => read(name, 1, `${id}p`, `(${k})`);
   const operand: Operand = {
     buffer: { name, ref: { scratch: 0 }, access: "read", type: "f32" },
     width: 1,
@@ -119,10 +151,10 @@ function framed(name: string, wide: Operand, w: Sliding): Operand {
     },
     row: wide.row,
     enter: (rowId, segment, id) =>
-      `let ${id}y = ${rowId}y ${sign} (${segment}) / ${w.taps}u;
-let ${id}x = ${rowId}x ${sign} (${segment}) % ${w.taps}u;
-let ${id}p = select(0u, ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u + ${w.channels}u, ${id}y < ${w.height}u && ${id}x < ${w.width}u);`,
-    load: (id, k) => read(name, 1, `${id}p`, `(${k})`),
+      `${tapOf(w, rowId, segment, id)}
+let ${id}p = select(0u, ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u + ${w.channels}u, (${id}y < ${w.height}u) & (${id}x < ${w.width}u));`,
+    load,
+    raw: load,
   };
   return operand;
 }
@@ -137,9 +169,29 @@ function framedCopy(source: BufferUse, spec: Spec, w: Sliding): Operand["copy"] 
     bytes: steps * width * 4,
     source,
     code: {
+      name: "frame",
       steps,
       type,
       body: `if (i < ${first}u) { framed[i] = ${type}(); } else { framed[i] = ${type}(${at}); }`,
+    },
+  };
+}
+
+const inF32 = (spec: Spec): Spec => ({ ...spec, dtype: "f32" });
+
+/** Of f16, a copy in f32. */
+function widened(source: BufferUse, spec: Spec, width: 1 | 4): Operand["copy"] {
+  if (spec.dtype !== "f16") return undefined;
+  const size = spec.shape.reduce((n, d) => n * d, 1);
+  const type = value(width);
+  return {
+    bytes: size * 4,
+    source,
+    code: {
+      name: "widen",
+      steps: size / width,
+      type,
+      body: `framed[i] = ${type}(${source.name}[i]);`,
     },
   };
 }
@@ -151,11 +203,18 @@ export interface Pixels {
   readonly channels: number;
   /** Lines of the output per image. */
   readonly lines: number;
-  readonly step: number;
+  /** Images of one product, and taps of a window: z counts the taps of the first product, then those of the next. */
+  readonly images: number;
+  readonly window: number;
+  /** How many products there are. */
+  readonly batch: number;
+  readonly step: readonly [y: number, x: number];
+  /** Pixels between neighbouring taps. */
+  readonly apart: readonly [y: number, x: number];
   /** Padding above and left of the image. */
   readonly pad: readonly [top: number, left: number];
-  /** Taps in a row of the window. */
-  readonly taps: number;
+  /** Taps in a row of the window, a u32 expression. */
+  readonly taps: string;
 }
 
 /** The image side of a weight gradient: the pixel that each output pixel saw through tap z. */
@@ -167,27 +226,33 @@ export function pixels(
   wanted?: 1 | 4,
 ): Operand {
   const { buffer, width } = inputBuffer(name, input, spec, wanted);
+  const copy = widened(buffer, spec, width);
+  const grouped = w.batch > 1;
+  const tap = grouped ? `(z % ${w.window}u)` : "z";
+  const across = (k: string) => `((${k}) * ${w.step[1]}u + ${name}x)`;
+  const raw = (id: string, k: string) =>
+    read(name, width, `${id}p`, `(${across(k)} * ${size(w.channels, "channels")})`);
+  const inside = (id: string, k: string) => `${id}ok & (${across(k)} < ${size(w.width, "width")})`;
   return {
     get narrow() {
-      return pixels(name, input, spec, w, 1);
+      return pixels(name, input, copy ? inF32(spec) : spec, w, 1);
     },
+    copy,
     buffer,
     width,
     along: "row",
-    prelude: `let ${name}y = z / ${w.taps}u - ${w.pad[0]}u; let ${name}x = z % ${w.taps}u - ${
-      w.pad[1]
-    }u;`,
+    prelude: `let ${name}y = ${tap} / ${w.taps} * ${w.apart[0]}u - ${w.pad[0]}u;
+let ${name}x = ${tap} % ${w.taps} * ${w.apart[1]}u - ${w.pad[1]}u;
+let ${name}b = ${grouped ? `z / ${w.window}u * ${w.images}u` : "0u"};`,
     row: (r, id) => `let ${id}r = ${r};`,
     enter: (rowId, segment, id) =>
-      `let ${id}y = ((${segment}) % ${w.lines}u) * ${w.step}u + ${name}y;
-let ${id}p = (((${segment}) / ${w.lines}u) * ${w.height}u + ${id}y) * ${
-        w.width * w.channels
-      }u + ${rowId}r;
-let ${id}ok = ${id}y < ${w.height}u;`,
-    load: (id, k) => {
-      const x = `((${k}) * ${w.step}u + ${name}x)`;
-      const at = read(name, width, `${id}p`, `(${x} * ${w.channels}u)`);
-      return `select(${value(width)}(), ${at}, ${id}ok && ${x} < ${w.width}u)`;
-    },
+      `let ${id}y = ((${segment}) % ${size(w.lines, "lines")}) * ${w.step[0]}u + ${name}y;
+let ${id}p = (((${segment}) / ${size(w.lines, "lines")} + ${name}b) * ${
+        size(w.height, "height")
+      } + ${id}y) * ${size(w.width * w.channels, "line")} + ${rowId}r;
+let ${id}ok = ${id}y < ${size(w.height, "height")};`,
+    load: (id, k) => `select(${value(width)}(), ${raw(id, k)}, ${inside(id, k)})`,
+    raw,
+    inside,
   };
 }

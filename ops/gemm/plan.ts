@@ -6,7 +6,14 @@ import { type Dispatch, type KernelPlan, MAX_ITERATIONS } from "../../tensor/ker
 import { flopsOf, type Gemm } from "./problem.ts";
 import { type GemmKernel, iterationsOf, registerKernel, type RegisterTile } from "./register.ts";
 import { workgroupKernel, type WorkgroupTile } from "./workgroup.ts";
-import { exactSplits, type GemmContext, joinDispatch, partsOf, storeFunction } from "./store.ts";
+import {
+  exactSplits,
+  type GemmContext,
+  joinDispatch,
+  partsOf,
+  storeFunction,
+  targetsOf,
+} from "./store.ts";
 import { planOnCpu } from "./cpu_plan.ts";
 import { type Choice, chooseRegisterTile, chooseWorkgroupTile, lanesOf } from "./choose.ts";
 
@@ -31,7 +38,7 @@ export function planGemm(
     while (gemms.some((g) => iterationsOf(g, splits) > MAX_ITERATIONS)) splits++;
   }
   const part = partsOf(ctx.epilogue);
-  const storing = splits > 1 ? [part] : ctx.epilogue.buffers;
+  const storing = targetsOf(splits, ctx.epilogue);
   const dispatches = gemms.map((g, i): Dispatch => {
     const put = storeFunction(g, splits, size, ctx.epilogue);
     const { tile } = choices[i];

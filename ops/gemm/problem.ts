@@ -26,14 +26,19 @@ export interface Operand {
   enter(rowId: string, segment: string, id: string): string;
   /** The element, or four of them as a vector, at place `k` of the segment; zero where there is nothing. */
   load(id: string, k: string): string;
+  /** The same with anything where there is nothing, so that nobody has to wait for it to tell. */
+  raw(id: string, k: string): string;
+  /** Whether there is something at place `k`, a bool; left out where there always is. */
+  readonly inside?: (id: string, k: string) => string;
   /** The same, read element by element. */
   readonly narrow: Operand;
-  /** Of windows that may lie outside the image: a copy of the image before it is read; {@linkcode narrow} reads that. */
+  /** A copy in f32 that pays, since windows leave the image or f16 would be read one by one: {@linkcode narrow} reads it. */
   readonly copy?: { readonly bytes: number; readonly source: BufferUse; readonly code: FramedCopy };
 }
 
 /** WGSL of a copy: how many steps it takes, and what each stores at `i` of the buffer `framed`. */
 export interface FramedCopy {
+  readonly name: string;
   readonly steps: number;
   readonly type: string;
   readonly body: string;
@@ -50,8 +55,8 @@ export interface Gemm {
   readonly length: number;
   readonly a: Operand;
   readonly b: Operand;
-  /** Flat index in the output of (m, n, z), as a u32 expression; n is adjacent in memory. */
-  index(m: string, n: string, z: string): string;
+  /** Which row of n numbers in the output (m, z) is, as a u32 expression. */
+  row(m: string, z: string): string;
 }
 
 /** Arithmetic operations of a product. */

@@ -15,54 +15,31 @@ import {
   type KernelContext,
   type KernelPlan,
   perItem,
+  realSize,
+  size,
   storageType,
   sumLoop,
   sumTurns,
 } from "../../tensor/kernel.ts";
-import { groupShape, type NormAttrs, type NormShape } from "./shape.ts";
+import { groupShape, type NormAttrs } from "./shape.ts";
+import {
+  AGAIN,
+  againDispatch,
+  FOLD,
+  foldBuffers,
+  foldBytes,
+  foldsAgain,
+  type Layout,
+  layoutOf,
+  MAP,
+  pixelsOf,
+  RUN,
+  runLength,
+  WORKGROUP,
+} from "./runs.ts";
 
-/** Longest run of pixels whose squares may be summed about its first value. */
-const RUN = 64;
-const WORKGROUP = 64;
 /** Few groups on few cores: as many invocations as a CPU's vector has lanes. */
 const SMALL = 8;
-/** Columns in flight that fill a large GPU. */
-const BUSY = 65_536;
-/** Bytes that stay in the first-level cache of a CPU. */
-const CACHE = 16_384;
-const FOLD = { longest: RUN, shortest: 4 };
-const MAP = { longest: 8, shortest: 1 };
-
-interface Layout extends NormShape {
-  /** All channels, the width of a step in elements, and steps per pixel. */
-  readonly total: number;
-  readonly width: 1 | 4;
-  readonly columns: number;
-  /** WGSL type of one step in arithmetic. */
-  readonly type: string;
-}
-
-function layoutOf(s: NormShape): Layout {
-  const total = s.groups * s.channels;
-  const width = total % 4 === 0 ? 4 : 1;
-  return { ...s, total, width, columns: total / width, type: storageType("f32", width) };
-}
-
-/**
- * Pixels that one invocation walks. A GPU wants enough runs to be busy. A CPU finishes the runs of eight neighbouring
- * columns before the next eight, so the pixels of a run, in all `tensors` that are walked, must stay in its cache.
- */
-function runLength(
-  l: Layout,
-  profile: AdapterProfile,
-  { tensors, longest, shortest }: { tensors: number; longest: number; shortest: number },
-): number {
-  const wanted = profile.software
-    ? Math.floor(CACHE / (tensors * l.total * 4))
-    : Math.ceil(l.images * l.pixels * l.columns / BUSY);
-  return Math.min(l.pixels, longest, Math.max(shortest, wanted));
-}
-
 /** A dispatch whose invocations each walk a run of pixels in one column; `i` counts elements in steps of `width`. */
 function columnDispatch(
   l: Layout,
@@ -79,20 +56,22 @@ function columnDispatch(
 ): Dispatch {
   const runs = Math.ceil(l.pixels / run);
   const invocations = l.images * runs * l.columns;
-  const work = `let column = t % ${l.columns}u;
-  let image = t / ${l.columns * runs}u;
-  let first = (t / ${l.columns}u) % ${runs}u * ${run}u;
-  let count = min(${run}u, ${l.pixels}u - first);
-  let base = (image * ${l.pixels}u + first) * ${l.columns}u + column;
+  const columns = size(l.columns, "columns");
+  const work = `let column = t % ${columns};
+  let image = t / ${size(l.columns * runs)};
+  let first = (t / ${columns}) % ${size(runs)} * ${size(run, "run")};
+  let count = min(${size(run, "run")}, ${size(l.pixels, "pixels")} - first);
+  let base = (image * ${size(l.pixels, "pixels")} + first) * ${columns} + column;
   ${part.before}
   ${
     sumLoop({
       index: "p",
       from: "0u",
       to: "count",
-      most: run,
+      // One form of the loop for every run that is folded.
+      most: part.sums ? RUN : run,
       sums: Object.fromEntries((part.sums ?? []).map((name) => [name, l.type])),
-      turn: (into) => `let i = base + p * ${l.columns}u; ${part.each(into)}`,
+      turn: (into) => `let i = base + p * ${columns}; ${part.each(into)}`,
     })
   }
   ${part.after ?? ""}`;
@@ -132,15 +111,15 @@ function joinDispatch(
     sumLoop({
       index: "item",
       from: "lane",
-      to: `${items}u`,
+      to: size(items, "items"),
       step: lanes,
       most: each,
       sums: { [name]: "f32" },
       turn: (into) =>
-        `let run = item / ${l.channels}u;
-    let c = channel + item % ${l.channels}u;
-    let j = (image * ${runs}u + run) * ${l.total}u + c;
-    let n = f32(min(${run}u, ${l.pixels}u - run * ${run}u));
+        `let run = item / ${size(l.channels, "channels")};
+    let c = channel + item % ${size(l.channels, "channels")};
+    let j = (image * ${size(runs, "runs")} + run) * ${size(l.total, "total")} + c;
+    let n = f32(min(${size(run, "run")}, ${size(l.pixels, "pixels")} - run * ${size(run, "run")}));
     ${into(name)} += ${value};`,
     })
   }
@@ -154,11 +133,11 @@ function joinDispatch(
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let lane = lid % ${lanes}u;
   let wanted = ${flatGroup(grid)} * ${perWorkgroup}u + lid / ${lanes}u;
-  let group = min(wanted, ${groups - 1}u);
+  let group = min(wanted, ${size(groups - 1)});
   let image = group / ${l.groups}u;
-  let channel = group % ${l.groups}u * ${l.channels}u;
+  let channel = group % ${l.groups}u * ${size(l.channels, "channels")};
   ${walks.join("")}
-  if (lane == 0u && wanted < ${groups}u) { ${part.store} }
+  if (lane == 0u && wanted < ${size(groups)}) { ${part.store} }
 }`;
   return { label: part.label, buffers: part.buffers, body, grid };
 }
@@ -176,7 +155,9 @@ function treeSum(name: string): string {
 /** The pair that belongs to each channel of a column, as `low` and `high` of the step's width. */
 function pairsOf(l: Layout, buffer: string, low: string, high: string): string {
   const at = (lane: number) =>
-    `${buffer}[image * ${l.groups}u + (column * ${l.width}u + ${lane}u) / ${l.channels}u]`;
+    `${buffer}[image * ${l.groups}u + (column * ${l.width}u + ${lane}u) / ${
+      size(l.channels, "channels")
+    }]`;
   if (l.width === 1 || l.channels % 4 === 0) {
     return `let ${low} = ${l.type}(${at(0)}.x); let ${high} = ${l.type}(${at(0)}.y);`;
   }
@@ -185,13 +166,6 @@ function pairsOf(l: Layout, buffer: string, low: string, high: string): string {
     `vec4<f32>(${[0, 1, 2, 3].map((k) => `${buffer}${k}.${c}`).join(", ")})`;
   return `${lanes} let ${low} = ${pick("x")}; let ${high} = ${pick("y")};`;
 }
-
-/** Both scratch buffers of folds: one value per image, run and channel. */
-const foldBuffers = (type: string, access: "read" | "write"): BufferUse[] =>
-  ["aa", "bb"].map((name, scratch) => ({ name, ref: { scratch }, access, type }));
-
-const foldBytes = (l: Layout, run: number): number =>
-  l.images * Math.ceil(l.pixels / run) * l.total * 4;
 
 /** Forward: y to output 0, (mean, 1/σ) of each group to output 1. */
 export function groupNormKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
@@ -228,15 +202,35 @@ export function groupNormKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
   aa[t] = pivot + share;
   bb[t] = max(q - s * share, ${type}());`,
   });
-  const join = joinDispatch(l, run, profile, {
+  const again = foldsAgain(l, run, profile);
+  const each = `at + k * ${size(l.columns, "columns")}`;
+  const fold = againDispatch(
+    l,
+    run,
+    2,
+    "groupNorm",
+    `var all = 0.0;
+  for (var k = 0u; k < count; k++) { let n = ${pixelsOf(l, run)}; all += n; a += n * aa[${each}]; }
+  a = a * (1.0 / all);
+  for (var k = 0u; k < count; k++) { let d = aa[${each}] - a; b += bb[${each}] + ${
+      pixelsOf(l, run)
+    } * d * d; }`,
+  );
+  const folded = again ? AGAIN * run : run;
+  const join = joinDispatch(l, folded, profile, {
     label: "groupNorm (join)",
-    buffers: [...foldBuffers("f32", "read"), stats("write")],
+    buffers: [...foldBuffers("f32", "read", ["aa", "bb"], again ? 2 : 0), stats("write")],
     sums: [
-      { name: "total", value: "n * aa[j]", then: `let mean = total / ${elements}.0;` },
+      {
+        name: "total",
+        value: "n * aa[j]",
+        then: `let mean = total / ${realSize(elements, "elements")};`,
+      },
       { name: "squares", value: "bb[j] + n * (aa[j] - mean) * (aa[j] - mean)", then: "" },
     ],
-    store:
-      `stats[group] = vec2<f32>(mean, inverseSqrt(squares / ${elements}.0 + f32(${attrs.eps})));`,
+    store: `stats[group] = vec2<f32>(mean, inverseSqrt(squares / ${
+      realSize(elements, "elements")
+    } + f32(${attrs.eps})));`,
   });
   const map = columnDispatch(l, runLength(l, profile, { tensors: 2, ...MAP }), {
     label: "groupNorm",
@@ -246,7 +240,8 @@ export function groupNormKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
   let beta = ${type}(betas[column]);`,
     each: () => epilogue.store(`i * ${l.width}u`, `(${type}(xs[i]) - mean) * gamma + beta`),
   });
-  return { dispatches: [moments, join, map], scratch: [foldBytes(l, run), foldBytes(l, run)] };
+  const scratch = [run, run, ...again ? [folded, folded] : []].map((r) => foldBytes(l, r));
+  return { dispatches: [moments, ...again ? [fold] : [], join, map], scratch };
 }
 
 /** The input's gradient. Inputs: x, γ, g, statistics. */
@@ -282,14 +277,28 @@ export function groupGradKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
       } += d * ((${type}(xs[i]) - mean) * scale);`,
     after: "aa[t] = s; bb[t] = q;",
   });
-  const join = joinDispatch(l, run, profile, {
+  const again = foldsAgain(l, run, profile);
+  const each = `at + k * ${size(l.columns, "columns")}`;
+  const fold = againDispatch(
+    l,
+    run,
+    3,
+    "groupNormGrad",
+    `for (var k = 0u; k < count; k++) { a += aa[${each}]; b += bb[${each}]; }`,
+  );
+  const folded = again ? AGAIN * run : run;
+  const join = joinDispatch(l, folded, profile, {
     label: "groupNormGrad (join)",
-    buffers: [...foldBuffers("f32", "read"), input("gammas", 1, gamma.dtype, 1), means("write")],
+    buffers: [
+      ...foldBuffers("f32", "read", ["aa", "bb"], again ? 3 : 0),
+      input("gammas", 1, gamma.dtype, 1),
+      means("write"),
+    ],
     sums: [
       { name: "level", value: "aa[j] * f32(gammas[c])", then: "" },
       { name: "slope", value: "bb[j] * f32(gammas[c])", then: "" },
     ],
-    store: `means[group] = vec2<f32>(level, slope) / ${elements}.0;`,
+    store: `means[group] = vec2<f32>(level, slope) / ${realSize(elements, "elements")};`,
   });
   const map = columnDispatch(l, runLength(l, profile, { tensors: 3, ...MAP }), {
     label: "groupNormGrad",
@@ -310,6 +319,9 @@ export function groupGradKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
         `scale * (${type}(gs[i]) * gamma - level - (${type}(xs[i]) - mean) * scale * slope)`,
       ),
   });
-  const scratch = [foldBytes(l, run), foldBytes(l, run), l.images * l.groups * 8];
-  return { dispatches: [sums, join, map], scratch };
+  const folds = (r: number) => foldBytes(l, r);
+  const scratch = [folds(run), folds(run), l.images * l.groups * 8].concat(
+    again ? [folds(folded), folds(folded)] : [],
+  );
+  return { dispatches: [sums, ...again ? [fold] : [], join, map], scratch };
 }

@@ -4,6 +4,7 @@ import {
   f32,
   type KernelContext,
   type KernelPlan,
+  realSize,
   storageType,
 } from "../../tensor/kernel.ts";
 import { layerShape, type NormAttrs } from "./shape.ts";
@@ -33,12 +34,14 @@ export function layerNormKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
     phases: [
       {
         folds: [{ name: "total", join: "add", value: ([x]) => x }],
-        then: `let mean = total * ${f32(1 / length)};`,
+        then: `let mean = total * ${realSize(1 / length, "share")};`,
       },
       {
         update: ([x]) => [`${x} - ${type}(mean)`],
         folds: [{ name: "squares", join: "add", value: ([x]) => `${x} * ${x}` }],
-        then: `let scale = inverseSqrt(squares * ${f32(1 / length)} + ${f32(ctx.attrs.eps)});`,
+        then: `let scale = inverseSqrt(squares * ${realSize(1 / length, "share")} + ${
+          f32(ctx.attrs.eps)
+        });`,
       },
     ],
     finish: "stats[row] = vec2<f32>(mean, scale);",
@@ -82,7 +85,9 @@ export function layerGradKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
         { name: "level", join: "add", value: ([, w]) => w },
         { name: "slope", join: "add", value: ([hat, w]) => `${w} * ${hat}` },
       ],
-      then: `let a = ${type}(level * ${f32(1 / length)}); let b = slope * ${f32(1 / length)};`,
+      then: `let a = ${type}(level * ${realSize(1 / length, "share")}); let b = slope * ${
+        realSize(1 / length, "share")
+      };`,
     }],
     map: {
       value: ([hat, w]) => `(${w} - a - ${hat} * b) * stat.y`,

@@ -193,6 +193,189 @@ CASES = {
 }
 
 
+# The wider surface: see `tests/second_derivatives_more.ts`.
+PLACES = torch.tensor([[1, 1, 0], [2, 3, 0], [1, 0, 2]])
+SPOTS = torch.tensor([[0, 1], [2, 0], [0, 1], [2, 1]])
+LABELS = torch.tensor([2, 0, 3])
+
+
+def linear_scan(a, b):
+    y, out = torch.zeros_like(a[..., 0]), []
+    for k in range(a.shape[-1]):
+        y = a[..., k] * y + b[..., k]
+        out.append(y)
+    return torch.stack(out, -1)
+
+
+def scatter_at(x, u, accumulate):
+    return x.index_put((SPOTS[:, 0], SPOTS[:, 1]), u, accumulate)
+
+
+def scatter_reduce(x, u, how):
+    return x.scatter_reduce(1, PLACES, u, how, include_self=True)
+
+
+def rms_norm(x, g):
+    y = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6) * g
+    torch.testing.assert_close(y, F.rms_norm(x, (x.shape[-1],), g, 1e-6))
+    return y
+
+
+def batch_norm(x, g, b):
+    y = norm(x, (0, 1), 1e-5) * g + b
+    torch.testing.assert_close(y, F.batch_norm(x.movedim(-1, 1), None, None, g, b, True).movedim(1, -1))
+    return y
+
+
+def masked_attention(q, k, v):
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+    k, v = k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
+    scores = 2 * torch.tanh(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) / 2)
+    i, j = torch.arange(3)[:, None], torch.arange(3)[None]
+    scores = scores.masked_fill((j > i) | (i - j > 1), -math.inf)
+    return (scores.softmax(-1) @ v).transpose(1, 2)
+
+
+def grouped_attention(q, k, v):
+    k, v = k.repeat_interleave(2, 2), v.repeat_interleave(2, 2)
+    return attend(q, k, v)
+
+
+def last(f):
+    """A function of NCHW images as one of NHWC."""
+    return lambda x: f(x.movedim(-1, 1)).movedim(1, -1)
+
+
+CASES.update({
+    "expm1": ([[4]], lambda a: torch.expm1(a * 2)),
+    "log1p": ([[4]], lambda a: torch.log1p(a * 0.9)),
+    "exp2": ([[4]], torch.exp2),
+    "log2": ([[4]], lambda a: torch.log2(a + 1.25)),
+    "log10": ([[4]], lambda a: torch.log10(a + 1.25)),
+    "cbrt": ([[4]], lambda a: torch.sign(a + 0.01) * (a + 0.01).abs() ** (1 / 3)),
+    "sinh": ([[4]], torch.sinh),
+    "cosh": ([[4]], torch.cosh),
+    "tan": ([[4]], torch.tan),
+    "asin": ([[4]], lambda a: 2 * torch.asin(a * 0.9)),
+    "acos": ([[4]], lambda a: torch.acos(a * 0.9)),
+    "atan": ([[4]], lambda a: torch.atan(a * 3)),
+    "atan2": ([[2, 3], [3]], lambda a, b: torch.atan2(a, b + 0.01)),
+    "asinh": ([[4]], lambda a: torch.asinh(a * 3)),
+    "acosh": ([[4]], lambda a: torch.acosh(a + 2.5)),
+    "atanh": ([[4]], lambda a: torch.atanh(a * 0.9)),
+    "logAddExp": ([[2, 3], [3]], torch.logaddexp),
+    "softplus": ([[6]], lambda a: F.softplus(a * 3)),
+    "logSigmoid": ([[6]], lambda a: F.logsigmoid(a * 3)),
+    "pow of tensors": ([[2, 3], [3]], lambda a, b: (a + 1.5) ** (b * 2)),
+    "steps": ([[4]], lambda a: a * (a * 3).ceil() + a * a * (a * 3).round() + a * torch.sign(a) * (a * 3).trunc()),
+    "remainder": ([[6], [6]], lambda a, b: torch.remainder(a * 5, b + 1.5)),
+    "fmod": ([[6], [6]], lambda a, b: torch.fmod(a * 5, b + 1.5)),
+    "leakyRelu": ([[6]], lambda a: F.leaky_relu(a * a - 0.25, 0.1)),
+    "elu": ([[6]], lambda a: F.elu(a * 2, 1.5)),
+    "celu": ([[6]], lambda a: F.celu(a * 2, 1.5)),
+    "selu": ([[6]], lambda a: F.selu(a * 2)),
+    "hardSwish": ([[6]], lambda a: a * 4 * ((a * 4) / 6 + 0.5).clamp(0, 1)),
+    "hardSigmoid": ([[6]], lambda a: ((a * 4) / 6 + 0.5).clamp(0, 1)),
+    "mish": ([[6]], lambda a: F.mish(a * 3)),
+    "softsign": ([[6]], lambda a: F.softsign(a * 3)),
+    "glu": ([[3, 4]], lambda a: F.glu(a, -1)),
+    "swiglu": ([[3, 4]], lambda a: a[:, :2] * F.silu(a[:, 2:])),
+    "min": ([[3, 4]], lambda a: torch.amin(a * a, 1)),
+    "prod": ([[3, 4]], lambda a: torch.prod(a * 2, 1)),
+    "prod of two axes": ([[2, 2, 3]], lambda a: torch.prod(torch.prod(a + 1.5, 2), 0)),
+    "prod with a zero": ([[2, 3]], lambda a: torch.prod(a - a.detach() + torch.tensor([[0, 2.0, 3], [1, 0, 0]]), 1)),
+    "variance": ([[3, 4]], lambda a: torch.var(a, 1, correction=1)),
+    "std": ([[3, 4]], lambda a: torch.std(a, (0, 1), correction=0)),
+    "norm": ([[3, 4]], lambda a: torch.linalg.vector_norm(a, 2, 1)),
+    "norm of order 3": ([[3, 4]], lambda a: torch.linalg.vector_norm(a, 3, 0)),
+    "largest norm": ([[3, 4]], lambda a: torch.amax(a.abs(), 1)),
+    "cumsum": ([[3, 4]], lambda a: torch.cumsum(a * a, 1)),
+    "cumsum from the end, of those before": ([[3, 4]], lambda a: torch.cumsum((a * a).flip(0), 0).flip(0) - a * a),
+    "cumprod": ([[3, 4]], lambda a: torch.cumprod(a * 2, 1)),
+    "cumprod with zeros": ([[2, 4]], lambda a: torch.cumprod(a - a.detach() + torch.tensor([[2.0, 0, 3, 2], [0, 1, 0, 2]]), 1)),
+    "cumprod from the end, of those before": (
+        [[4, 2]],
+        lambda a: torch.cat([torch.cumprod((a + 1.5).flip(0), 0).flip(0)[1:], torch.ones(1, 2)]),
+    ),
+    "cummax": ([[3, 5]], lambda a: torch.cummax(a * a, 1).values),
+    "cummin from the end": ([[5, 2]], lambda a: torch.cummin((a * a).flip(0), 0).values.flip(0)),
+    "linearScan": ([[2, 5], [2, 5]], linear_scan),
+    "sort": ([[3, 5]], lambda a: torch.sort(a * a, 1).values),
+    "sort descending": ([[5, 2]], lambda a: torch.sort(a * a, 0, descending=True).values),
+    "topK": ([[3, 5]], lambda a: torch.topk(torch.exp(a), 2).values),
+    "take": ([[4, 3]], lambda a: (a * a)[torch.tensor([[3, 0], [3, 1]])]),
+    "takeAlongAxis": ([[3, 4]], lambda a: torch.gather(a * a, 1, PLACES)),
+    "gather": ([[3, 2, 2]], lambda a: (a * a)[SPOTS[:, 0], SPOTS[:, 1]]),
+    "scatter add": ([[3, 2, 2], [4, 2]], lambda x, u: scatter_at(x * x, u * u, True)),
+    "scatter set": ([[3, 4], [3]], lambda x, u: (x * x).index_put((torch.arange(3), torch.arange(3)), u * u)),
+    "scatter max": ([[3, 4], [3, 3]], lambda x, u: scatter_reduce(x * x, u * u, "amax")),
+    "scatter min": ([[3, 4], [3, 3]], lambda x, u: scatter_reduce(x * x, u * u, "amin")),
+    "scatter mul": ([[3, 4]], lambda x: scatter_reduce(x * x, fill([3, 3], 30), "prod")),
+    "unique places": ([[3, 4], [3, 3]], lambda x, u: (x * x).scatter(1, torch.tensor([[1, 3, 0], [2, 0, 1], [3, 2, 0]]), u * u)),
+    "slice with steps": ([[5, 6]], lambda a: (a * a)[1::2, 1:5:3]),
+    "slice from the end": ([[5, 6]], lambda a: (a * a).flip(1)[:, 0:5:2]),
+    "flip": ([[3, 4]], lambda a: (a * a).flip(0, 1)),
+    "roll": ([[3, 4]], lambda a: torch.roll(a * a, 1, 1)),
+    "tile": ([[2, 3]], lambda a: torch.tile(a * a, (2, 2, 1))),
+    "repeat": ([[2, 3]], lambda a: torch.repeat_interleave(a * a, 3, 1)),
+    "stack": ([[2, 3], [2, 3]], lambda a, b: torch.stack([a, b * b, a], 1)),
+    "split": ([[2, 6]], lambda a: torch.split(a * a, 2, 1)[1]),
+    "squeeze": ([[2, 1, 3]], lambda a: (a * a).squeeze(1).unsqueeze(0)),
+    "diagonal": ([[2, 3, 4]], lambda a: torch.diagonal(a * a, 1, 1, 2)),
+    "tril": ([[3, 4]], lambda a: torch.tril(a * a, 1)),
+    "pad with a number": ([[2, 3]], lambda a: F.pad(a * a, (1, 0, 0, 2), value=2.0)),
+    "pad reflected": ([[3, 4]], lambda a: F.pad((a * a)[None], (2, 1), "reflect")[0]),
+    "pad at the edge": ([[3, 4]], lambda a: F.pad((a * a)[None], (2, 1), "replicate")[0]),
+    "windows": ([[7, 2]], lambda a: (a * a).unfold(0, 3, 2)),
+    "dot": ([[2, 3], [4, 3, 2]], lambda a, b: torch.einsum("ij,kjl->ikl", a, b)),
+    "outer": ([[3], [2]], torch.outer),
+    "tensordot": ([[2, 3, 4], [4, 2, 3]], lambda a, b: torch.tensordot(a, b, ([2, 0], [0, 1]))),
+    "matmul broadcast": ([[2, 1, 2, 3], [3, 3, 2]], lambda a, b: a @ b),
+    "matmul of a vector": ([[3], [2, 3, 2]], lambda a, b: a @ b),
+    "einsum": ([[2, 3], [3, 4, 2], [4, 2]], lambda a, b, c: torch.einsum("ij,jkl,kl->ki", a, b, c)),
+    "einsum of a diagonal": ([[3, 3], [3]], lambda a, b: torch.einsum("ii,i->i", a, b)),
+    "maxPool": ([[1, 5, 5, 2]], last(lambda x: F.max_pool2d(x * x, 3, 2, 1))),
+    "avgPool": ([[1, 5, 4, 2]], last(lambda x: F.avg_pool2d(x * x, 2, 2, 1, count_include_pad=False))),
+    "avgPool with its padding": ([[1, 5, 2]], last(lambda x: F.avg_pool1d(x * x, 3, 2, 1))),
+    "adaptiveAvgPool": ([[1, 5, 4, 1]], last(lambda x: F.adaptive_avg_pool2d(x * x, (3, 2)))),
+    "resize": ([[1, 3, 4, 2]], last(lambda x: F.interpolate(x * x, (5, 2), mode="bilinear", antialias=True))),
+    "resize cubic": ([[1, 4, 3, 1]], last(lambda x: F.interpolate(x * x, (5, 6), mode="bicubic", align_corners=True))),
+    "batchNorm": ([[3, 2, 2], [2], [2]], batch_norm),
+    "instanceNorm": ([[2, 4, 2], [2], [2]], lambda x, g, b: norm(x, (1,), 1e-5) * g + b),
+    "rmsNorm": ([[3, 4], [4]], rms_norm),
+    "normalize": ([[3, 4]], lambda x: F.normalize(x, dim=-1)),
+    "localResponseNorm": ([[1, 2, 6]], last(lambda x: F.local_response_norm(x, 3, 0.5))),
+    "attention of groups": ([[1, 3, 4, 2], [1, 2, 2, 2], [1, 2, 2, 2]], grouped_attention),
+    "attention of wider values": ([[1, 3, 1, 2], [1, 2, 1, 2], [1, 2, 1, 3]], attend),
+    "attention with a window and a cap": ([[1, 3, 4, 2], [1, 3, 2, 2], [1, 3, 2, 3]], masked_attention),
+    "mseLoss": ([[3, 4], [3, 4]], F.mse_loss),
+    "l1Loss": ([[3, 4], [3, 4]], F.l1_loss),
+    "huberLoss": ([[3, 4], [3, 4]], lambda a, b: F.huber_loss(a * 3, b, delta=0.7)),
+    "bceWithLogits": ([[3, 4]], lambda a: F.binary_cross_entropy_with_logits(a * 3, fill([3, 4], 31) ** 2, pos_weight=torch.tensor([2.0]))),
+    "crossEntropy": ([[3, 4]], lambda a: F.cross_entropy(a * 3, LABELS, torch.tensor([1, 2, 0.5, 1]), label_smoothing=0.1)),
+    "crossEntropy of probabilities": ([[3, 4], [3, 4]], lambda a, b: F.cross_entropy(a * 3, b.softmax(-1))),
+    "nllLoss": ([[3, 4]], lambda a: F.nll_loss(a.log_softmax(-1), LABELS, ignore_index=0, reduction="sum")),
+    "klDivergence": ([[3, 4], [3, 4]], lambda a, b: F.kl_div(a.log_softmax(-1), b.softmax(-1), reduction="sum")),
+    "cosineSimilarity": ([[3, 4], [3, 4]], F.cosine_similarity),
+    "dropout of nothing": ([[3, 4]], lambda a: a * a),
+    "conv of a row": ([[1, 2, 6], [2, 2, 3]], lambda x, w: F.conv1d(x, w, stride=2, dilation=2, padding=1)),
+    "conv in groups": (
+        [[1, 4, 5, 4], [3, 2, 2, 2]],
+        lambda x, w: last(lambda t: F.conv2d(t, w.permute(3, 2, 0, 1), stride=(2, 1), padding=1, groups=2))(x),
+    ),
+    "conv of each channel": (
+        [[1, 4, 4, 2], [3, 3, 1, 2]],
+        lambda x, w: last(lambda t: F.conv2d(t, w.permute(3, 2, 0, 1), padding=1, groups=2))(x),
+    ),
+    "conv in three dimensions": ([[1, 2, 3, 3, 2], [2, 2, 2, 2, 2]], lambda x, w: F.conv3d(x, w, stride=(1, 1, 1), padding=(1, 0, 0))),
+    "convTranspose": (
+        [[1, 2, 3, 2], [2, 2, 3, 2]],
+        lambda x, w: F.conv_transpose2d(x, w, stride=(2, 1), padding=(1, 0), dilation=(1, 2)),
+    ),
+    "convTranspose in groups": ([[1, 4, 3], [4, 1, 2]], lambda x, w: F.conv_transpose1d(x, w, stride=2, groups=2)),
+})
+
+
 def derivatives(shapes, f):
     xs = [fill(s, i + 1).requires_grad_() for i, s in enumerate(shapes)]
     y = f(*xs)

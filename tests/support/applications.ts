@@ -102,7 +102,7 @@ export function applications(): Node[] {
       if (!node.inputs.length || /^(checkpoint|customVjp)$/.test(node.op.name)) continue;
       const { op, inputs, attrs } = node;
       const key = `${op.name} ${inputs.map((t) => show(t.spec))} ${
-        op.name === "scan" ? "" : JSON.stringify(attrs)
+        op.name === "loop" ? "" : JSON.stringify(attrs)
       }`;
       if (!found.has(key)) found.set(key, node);
     }

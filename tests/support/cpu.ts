@@ -1,5 +1,6 @@
 /** Kernels on the CPU device by themselves: a text, buffers by binding, a grid. */
 import { CpuDevice } from "../../device/cpu/device.ts";
+import { assertEquals } from "@std/assert";
 import { BufferUsage } from "../../device/usage.ts";
 
 const devices = new Map<number, Promise<CpuDevice>>();
@@ -99,3 +100,28 @@ export function declared(reads: readonly string[], write: string): string {
   ]
     .join("\n");
 }
+
+/** Runs a script in a process of its own, without permissions; its output. */
+export async function script(text: string, flags: string[] = []): Promise<string> {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  const root = new URL("../..", import.meta.url).href;
+  try {
+    await Deno.writeTextFile(file, text.replaceAll("ROOT/", root));
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-check", "--no-prompt", ...flags, file],
+      stdout: "piped",
+      stderr: "piped",
+      signal: AbortSignal.timeout(60_000),
+    });
+    const { code, stdout, stderr } = await child.output();
+    const said = new TextDecoder().decode(stdout);
+    assertEquals(code, 0, said + new TextDecoder().decode(stderr));
+    return said.trim();
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+/** Imports that come after what stands before them. */
+export const dynamic = (text: string): string =>
+  text.replace(/^import (\{[^}]*\}) from ("[^"]*");/gm, "const $1 = await import($2);");

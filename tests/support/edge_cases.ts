@@ -14,21 +14,14 @@ import { embedding, replaceRows } from "../../ops/embedding/embedding.ts";
 import { scan } from "../../autograd/scan.ts";
 import { customVjp } from "../../autograd/custom_vjp.ts";
 import { cutGradient, stopGradient, variable } from "../../ops/gradient.ts";
-import type { DType } from "../../tensor/dtype.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Closeness } from "./edges.ts";
+import type { Kernel, Unary } from "./edges.ts";
+import { pow } from "../../ops/elementwise/power.ts";
+import { UNARY_MORE } from "./edge_maps.ts";
+import { KERNELS_MORE } from "./edge_kernels.ts";
 
 export const FLOATS = ["f32", "f16"] as const;
 export const ALL = ["f32", "f16", "i32", "u32"] as const;
-
-export interface Unary {
-  readonly f: (x: Tensor) => Tensor;
-  readonly types?: readonly DType[];
-  readonly close?: Closeness;
-  readonly keep?: (v: number) => boolean;
-  /** Whether the derivative is checked, too. Default yes. */
-  readonly derivative?: boolean;
-}
 
 export const SLOPE = { absolute: 3e-7 };
 export const exactly = { relative: 0, signedZero: true };
@@ -67,7 +60,7 @@ export const UNARY: Record<string, Unary> = {
   ...Object.fromEntries(
     [0, 1, 2, 3, -1, -2, 0.5, -0.5, 1.5, 17, -17, 18].map((n) => [
       `pow ${n}`,
-      { f: (x: Tensor) => A.add(A.pow(x, n), 0), derivative: false },
+      { f: (x: Tensor) => A.add(pow(x, n), 0), derivative: false },
     ]),
   ),
   // Compilers take x + 0 for x and x · −0 for 0: the sign of a zero that is computed is theirs.
@@ -97,18 +90,9 @@ export const UNARY: Record<string, Unary> = {
   },
   cutGradient: { f: (x) => x.size ? cutGradient(x, 0, 0) : x, types: ALL, close: exactly },
   stopGradient: { f: stopGradient, types: ALL, close: exactly, derivative: false },
+  ...UNARY_MORE,
 };
 
-/** Kernels of their own: each with one operand spoilt at each of a few places. */
-export interface Kernel {
-  readonly shapes: readonly number[][];
-  readonly f: (...xs: Tensor[]) => Tensor;
-  readonly close?: Closeness;
-  /** Operands that are spoilt. Default all. */
-  readonly spoil?: readonly number[];
-  /** Whether gradients of what is spoilt are checked. Default yes. */
-  readonly gradients?: boolean;
-}
 export const KERNELS: Record<string, Kernel> = {
   matmul: { shapes: [[5, 7], [7, 3]], f: (a, b) => matmul(a, b) },
   "matmul of whole tiles": { shapes: [[2, 16, 32], [2, 32, 16]], f: (a, b) => matmul(a, b) },
@@ -134,9 +118,9 @@ export const KERNELS: Record<string, Kernel> = {
     // An image's gradient is a convolution of a padded cotangent.
     gradients: false,
   },
-  softmax: { shapes: [[3, 5]], f: softmax },
-  "softmax of long rows": { shapes: [[2, 1200]], f: softmax },
-  logSoftmax: { shapes: [[3, 8]], f: logSoftmax },
+  softmax: { shapes: [[3, 5]], f: (x) => softmax(x) },
+  "softmax of long rows": { shapes: [[2, 1200]], f: (x) => softmax(x) },
+  logSoftmax: { shapes: [[3, 8]], f: (x) => logSoftmax(x) },
   logSumExp: { shapes: [[3, 5]], f: (x) => logSumExp(x) },
   layerNorm: { shapes: [[3, 12], [12], [12]], f: (x, g, b) => layerNorm(x, g, b) },
   groupNorm: { shapes: [[2, 9, 8], [8], [8]], f: (x, g, b) => groupNorm(x, g, b, { groups: 2 }) },
@@ -168,4 +152,5 @@ export const KERNELS: Record<string, Kernel> = {
     shapes: [[5, 4], [2, 4]],
     f: (t, r) => embedding(replaceRows(t, r, [3, 1]), tensor(Uint32Array.of(1, 3, 4, 1))),
   },
+  ...KERNELS_MORE,
 };

@@ -1,5 +1,6 @@
 /** The numbers at which arithmetic breaks, and what it means to be right there. */
 import type { DType } from "../../tensor/dtype.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 
 const TINY = 2 ** -126;
 const HUGE = 3.4028234663852886e38;
@@ -63,4 +64,25 @@ export function agrees(
   const relative = close.relative ?? (dtype === "f16" ? 2e-3 : 1e-5);
   const least = 2 * (dtype === "f16" ? 2 ** -14 : TINY);
   return Math.abs(actual - wanted) <= relative * Math.abs(wanted) + least + (close.absolute ?? 0);
+}
+
+/** A function of one argument. */
+export interface Unary {
+  readonly f: (x: Tensor) => Tensor;
+  readonly types?: readonly DType[];
+  readonly close?: Closeness;
+  readonly keep?: (v: number) => boolean;
+  /** Whether the derivative is checked, too. Default yes. */
+  readonly derivative?: boolean;
+}
+
+/** Kernels of their own: each with one operand spoilt at each of a few places. */
+export interface Kernel {
+  readonly shapes: readonly number[][];
+  readonly f: (...xs: Tensor[]) => Tensor;
+  readonly close?: Closeness;
+  /** Operands that are spoilt. Default all. */
+  readonly spoil?: readonly number[];
+  /** Whether gradients of what is spoilt are checked. Default yes. */
+  readonly gradients?: boolean;
 }

@@ -13,6 +13,7 @@ import { openMetrics } from "../../files/metrics/metrics.ts";
 import type { Progress } from "../../terminal/progress.ts";
 import { evaluate } from "../../compile/compile.ts";
 import type { Device } from "../../device/device.ts";
+import { turn } from "../../device/turn.ts";
 import type { Named } from "../../autograd/optimizer.ts";
 import { isFile } from "../../files/paths.ts";
 import { scalar } from "../../ops/leaf.ts";
@@ -106,7 +107,7 @@ export async function runStage<B extends Batch>(
       state = result.state;
       done++;
       // Lets Ctrl-C and timers through; the GPU works on meanwhile.
-      await new Promise((resolve) => setTimeout(resolve));
+      await turn();
       if (done % logEvery === 0 || done === steps || signal?.aborted) await report(result.losses);
       // Asked once, after everything that Ctrl-C may have come during: what ends here has been saved here.
       const stopping = signal?.aborted ?? false;

@@ -49,6 +49,8 @@ export interface AddressWriter {
   scale(by: number): void;
   /** Adds the two addresses on the stack. */
   add(): void;
+  /** Whether a division may be done term by term, where none leaves a rest. */
+  even(e: Expr): boolean;
 }
 
 /** Constants up to this many bytes are put into the instruction itself; all buffers lie above. */
@@ -161,6 +163,12 @@ export class Addresses {
         if (op === "<<" && right.kind === "const") {
           return visit(left, factor * 2 ** right.values[0]);
         }
+        const parts = this.#quotient(e);
+        if (parts) {
+          constant += factor * parts.constant;
+          terms.push(...parts.terms.map((t) => ({ factor: factor * t.factor, of: t.of })));
+          return;
+        }
       }
       terms.push({ factor, of: e });
     };
@@ -170,6 +178,22 @@ export class Addresses {
     const exact = Number.isSafeInteger(constant) && Math.abs(constant) < 2 ** 31 &&
       terms.every((t) => t.factor < 2 ** 31);
     return exact ? { terms, constant } : whole(e);
+  }
+
+  /** A division by a constant as a sum, where every term is a multiple of that: elements counted in vectors. */
+  #quotient(e: Expr): Sum | undefined {
+    if (e.kind !== "binary" || e.right.kind !== "const" || e.type.scalar !== "u32") {
+      return undefined;
+    }
+    if ((e.op !== ">>" && e.op !== "/") || !this.writer.even(e)) return undefined;
+    const by = e.op === "/" ? e.right.values[0] : 2 ** (e.right.values[0] & 31);
+    const { terms, constant } = this.#sum(e.left);
+    const factors = terms.map((t) => t.factor / by);
+    if (![...factors, constant / by].every(Number.isInteger)) return undefined;
+    return {
+      terms: terms.map(({ of }, i) => ({ factor: factors[i], of })),
+      constant: constant / by,
+    };
   }
 
   /** Whether a `let` may be written out where it is used: a sum of what has not changed since. */

@@ -69,17 +69,16 @@ function pack(w: Writer, { name, args: [a] }: Call, emit: Emit): void {
   const { code } = w;
   emit(a);
   if (name === "unpack2x16float") {
+    // Each half comes to the upper end of its lane.
     code.scratch("i32", (word) => {
       code.tee(word);
-      code.i32(0xffff);
-      code.op("i32.and");
+      code.i32(16);
+      code.op("i32.shl");
       code.op("i32x4.splat");
       code.get(word);
-      code.i32(16);
-      code.op("i32.shr_u");
       code.lane("i32x4.replace_lane", 1);
     });
-    return w.math("fromHalf");
+    return w.math("fromHighHalf");
   }
   w.math("toHalf");
   code.scratch("v128", (v) => {
@@ -114,46 +113,11 @@ function real(w: Writer, e: Call, emit: Emit, splat: Emit): void {
       code.op(`${f}.add`);
     });
   }
-  if (isHost(name)) return host(w, e, emit);
   const lanes = (a: Expr) => vector ? emit(a) : splat(a);
   args.forEach(lanes);
-  if (isHere(name)) w.math(name);
+  if (isHere(name)) w.math(name, type.width);
   else composed(w, name);
   if (!vector) code.lane("f32x4.extract_lane", 0);
-}
-
-const isHost = (name: string): boolean => ["sin", "cos", "tan", "pow"].includes(name);
-
-/** Functions that the host computes in f64, lane by lane: no kernel of ours is made of them. */
-function host(w: Writer, { name, args, type }: Call, emit: Emit): void {
-  const { code, target } = w;
-  const apply = () => {
-    code.call(target.hostIndex(name));
-    code.op("f32.demote_f64");
-  };
-  if (type.width === 1) {
-    for (const a of args) {
-      emit(a);
-      code.op("f64.promote_f32");
-    }
-    return apply();
-  }
-  const given = args.map((a) => {
-    const local = code.local("v128");
-    emit(a);
-    code.set(local);
-    return local;
-  });
-  code.get(given[0]);
-  for (let lane = 0; lane < type.width; lane++) {
-    for (const local of given) {
-      code.get(local);
-      code.lane("f32x4.extract_lane", lane);
-      code.op("f64.promote_f32");
-    }
-    apply();
-    code.lane("f32x4.replace_lane", lane);
-  }
 }
 
 /** Functions of vectors made of a few instructions; their arguments are on the stack. */

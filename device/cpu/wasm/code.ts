@@ -46,6 +46,10 @@ const PLAIN: Readonly<Record<string, number>> = {
   "i64.add": 0x7c,
   "i64.sub": 0x7d,
   "i64.mul": 0x7e,
+  "i64.and": 0x83,
+  "i64.or": 0x84,
+  "i64.shl": 0x86,
+  "i64.shr_u": 0x88,
   "f32.abs": 0x8b,
   "f32.neg": 0x8c,
   "f32.ceil": 0x8d,
@@ -57,12 +61,13 @@ const PLAIN: Readonly<Record<string, number>> = {
   "f32.sub": 0x93,
   "f32.mul": 0x94,
   "f32.div": 0x95,
+  "f64.mul": 0xa2,
   "i64.extend_i32_u": 0xad,
   "f32.convert_i32_s": 0xb2,
   "f32.convert_i32_u": 0xb3,
-  "f32.demote_f64": 0xb6,
-  "f64.promote_f32": 0xbb,
+  "f64.convert_i64_s": 0xb9,
   "i32.reinterpret_f32": 0xbc,
+  "i64.reinterpret_f64": 0xbd,
   "f32.reinterpret_i32": 0xbe,
 };
 
@@ -93,6 +98,8 @@ const VECTOR: Readonly<Record<string, number>> = {
   "f32x4.gt": 68,
   "f32x4.le": 69,
   "f32x4.ge": 70,
+  "f64x2.eq": 71,
+  "f64x2.lt": 73,
   "v128.not": 77,
   "v128.and": 78,
   "v128.andnot": 79,
@@ -100,6 +107,8 @@ const VECTOR: Readonly<Record<string, number>> = {
   "v128.xor": 81,
   "v128.bitselect": 82,
   "v128.any_true": 83,
+  "f32x4.demote_f64x2_zero": 94,
+  "f64x2.promote_low_f32x4": 95,
   "f32x4.ceil": 103,
   "f32x4.floor": 104,
   "f32x4.trunc": 105,
@@ -108,7 +117,7 @@ const VECTOR: Readonly<Record<string, number>> = {
   "i32x4.abs": 160,
   "i32x4.neg": 161,
   "i32x4.all_true": 163,
-  "i32x4.extend_low_i16x8_u": 169,
+  "i32x4.extend_low_i16x8_s": 167,
   "i32x4.shl": 171,
   "i32x4.shr_s": 172,
   "i32x4.shr_u": 173,
@@ -119,6 +128,12 @@ const VECTOR: Readonly<Record<string, number>> = {
   "i32x4.min_u": 183,
   "i32x4.max_s": 184,
   "i32x4.max_u": 185,
+  "i64x2.shl": 203,
+  "i64x2.shr_u": 205,
+  "i64x2.add": 206,
+  "i64x2.sub": 209,
+  "i64x2.eq": 214,
+  "i64x2.lt_s": 216,
   "f32x4.abs": 224,
   "f32x4.neg": 225,
   "f32x4.sqrt": 227,
@@ -128,12 +143,21 @@ const VECTOR: Readonly<Record<string, number>> = {
   "f32x4.div": 231,
   "f32x4.pmin": 234,
   "f32x4.pmax": 235,
+  "f64x2.abs": 236,
+  "f64x2.sqrt": 239,
+  "f64x2.add": 240,
+  "f64x2.sub": 241,
+  "f64x2.mul": 242,
+  "f64x2.div": 243,
+  "f64x2.pmin": 246,
+  "f64x2.pmax": 247,
   "i32x4.trunc_sat_f32x4_s": 248,
   "i32x4.trunc_sat_f32x4_u": 249,
   "f32x4.convert_i32x4_s": 250,
   "f32x4.convert_i32x4_u": 251,
   "f32x4.relaxed_madd": 0x105,
   "f32x4.relaxed_nmadd": 0x106,
+  "f64x2.relaxed_madd": 0x107,
 };
 
 /** Opcodes of loads and stores with the power of two of their natural alignment. */
@@ -141,12 +165,13 @@ const MEMORY: Readonly<Record<string, readonly [bytes: readonly number[], align:
   "i32.load": [[0x28], 2],
   "i64.load": [[0x29], 3],
   "f32.load": [[0x2a], 2],
-  "i32.load16_u": [[0x2f], 1],
+  "i32.load16_s": [[0x2e], 1],
   "i32.store": [[0x36], 2],
   "f32.store": [[0x38], 2],
   "i32.store16": [[0x3b], 1],
   "v128.load": [[0xfd, 0], 4],
-  "v128.load16x4_u": [[0xfd, 4], 3],
+  "v128.load16x4_s": [[0xfd, 3], 3],
+  "v128.load16_splat": [[0xfd, 8], 1],
   "v128.load32_splat": [[0xfd, 9], 2],
   "v128.store": [[0xfd, 11], 4],
   "v128.load32_zero": [[0xfd, 92], 2],
@@ -159,6 +184,7 @@ const LANE_STORES: Readonly<Record<string, readonly [code: number, align: number
 const LANES: Readonly<Record<string, number>> = {
   "i32x4.extract_lane": 27,
   "i32x4.replace_lane": 28,
+  "i64x2.replace_lane": 30,
   "f32x4.extract_lane": 31,
   "f32x4.replace_lane": 32,
 };
@@ -174,13 +200,14 @@ export function unsigned(value: number): number[] {
   return bytes;
 }
 
-/** A signed LEB128 number of at most 53 bits. */
-function signed(value: number): number[] {
+/** A signed LEB128 number of at most 64 bits. */
+function signed(number: number | bigint): number[] {
   const bytes: number[] = [];
+  let value = BigInt(number);
   for (;;) {
-    const low = ((value % 128) + 128) % 128;
-    value = Math.floor(value / 128);
-    const done = (value === 0 && low < 64) || (value === -1 && low >= 64);
+    const low = Number(value & 127n);
+    value >>= 7n;
+    const done = (value === 0n && low < 64) || (value === -1n && low >= 64);
     bytes.push(low | (done ? 0 : 0x80));
     if (done) return bytes;
   }
@@ -198,7 +225,16 @@ export class Code {
   readonly #free: Record<ValueType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   #depth = 0;
 
-  constructor(readonly parameters: readonly ValueType[], readonly results: readonly ValueType[]) {}
+  /**
+   * @param fused whether the engine multiplies and adds in one instruction
+   * @param narrow whether of the vectors that it takes and gives only the first two lanes count
+   */
+  constructor(
+    readonly parameters: readonly ValueType[],
+    readonly results: readonly ValueType[],
+    readonly fused = false,
+    readonly narrow = false,
+  ) {}
 
   /** A new local, 0 at first. */
   local(t: ValueType): number {
@@ -233,12 +269,16 @@ export class Code {
   i32(value: number): void {
     this.bytes.push(0x41, ...signed(value | 0));
   }
-  i64(value: number): void {
+  i64(value: number | bigint): void {
     this.bytes.push(0x42, ...signed(value));
   }
   f32(value: number): void {
     view.setFloat32(0, value, true);
     this.bytes.push(0x43, ...new Uint8Array(view.buffer, 0, 4));
+  }
+  f64(value: number): void {
+    view.setFloat64(0, value, true);
+    this.bytes.push(0x44, ...new Uint8Array(view.buffer, 0, 8));
   }
   /** A constant vector of floats; lanes that are not given are 0. */
   f32x4(values: readonly number[]): void {
@@ -248,6 +288,15 @@ export class Code {
   /** A constant vector of words. */
   i32x4(values: readonly number[]): void {
     for (let i = 0; i < 4; i++) view.setInt32(4 * i, values[i] ?? 0, true);
+    this.#vector();
+  }
+  f64x2(values: readonly number[]): void {
+    for (let i = 0; i < 2; i++) view.setFloat64(8 * i, values[i] ?? 0, true);
+    this.#vector();
+  }
+  /** The same long word in both lanes. */
+  i64x2(value: bigint): void {
+    for (let i = 0; i < 2; i++) view.setBigInt64(8 * i, value, true);
     this.#vector();
   }
   #vector(): void {

@@ -17,8 +17,8 @@ import { Expressions, resultOf } from "./expression.ts";
 import type { Features } from "./features.ts";
 import { Code as NewCode } from "./code.ts";
 import { isShort } from "./inline.ts";
-import { mathOf, needs } from "./math.ts";
-import { HOST, type MemoryKind, moduleBytes } from "./module.ts";
+import { mathOf, takes } from "./math.ts";
+import { type MemoryKind, moduleBytes } from "./module.ts";
 import type { Findings } from "./ranges.ts";
 import { valueType } from "./scalars.ts";
 import { Statements } from "./statement.ts";
@@ -41,25 +41,26 @@ export interface Build {
 /** Bytes of the module. */
 export function kernelBytes(build: Build): Uint8Array<ArrayBuffer> {
   const functions = reached(build.entry);
-  const math: string[] = [];
-  const mathIndex = (name: string): number => {
-    for (const n of needs(name)) mathIndex(n);
-    if (!math.includes(name)) math.push(name);
-    return HOST.length + functions.length + math.indexOf(name);
+  const math: { readonly name: string; readonly narrow: boolean }[] = [];
+  const mathIndex = (name: string, narrow: boolean): number => {
+    let i = math.findIndex((m) => m.name === name && m.narrow === narrow);
+    if (i < 0) i = math.push({ name, narrow }) - 1;
+    return functions.length + i;
   };
   const target: Target = {
     memory: build.memory,
     features: build.features,
     findings: build.findings,
     unsure: (a) => build.unsure.has(a),
-    indexOf: (f) => HOST.length + functions.indexOf(f),
+    indexOf: (f) => functions.indexOf(f),
     mathIndex,
-    hostIndex: (name) => (HOST as readonly string[]).indexOf(name),
   };
   const codes = functions.map((f) => f.entry ? entryCode(f, target) : functionCode(f, target));
-  for (let i = 0; i < math.length; i++) {
-    const code = new NewCode(["v128"], ["v128"]);
-    mathOf(math[i], code, 0, (name) => code.call(mathIndex(name)));
+  // Those that they call in turn are added meanwhile.
+  for (const { name, narrow } of math) {
+    const given = Array.from({ length: takes(name) }, (_, place) => place);
+    const code = new NewCode(given.map(() => "v128"), ["v128"], build.features.fused, narrow);
+    mathOf(name, code, given, (name) => code.call(mathIndex(name, narrow)));
     codes.push(code);
   }
   return moduleBytes(codes, functions.indexOf(build.entry), build.memory);

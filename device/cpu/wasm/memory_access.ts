@@ -1,13 +1,5 @@
 /** Loads and stores of buffers' elements. What lies past the end of a buffer reads as 0 and is not written. */
-import {
-  type Access,
-  type Expr,
-  same,
-  type Store,
-  strideOf,
-  type Type,
-  type,
-} from "../wgsl/tree.ts";
+import { type Access, type Expr, type Store, strideOf, type Type, type } from "../wgsl/tree.ts";
 import { floats, valueType } from "./scalars.ts";
 import type { Writer } from "./writer.ts";
 
@@ -21,15 +13,15 @@ export function emitLoad(w: Writer, a: Access, emit: (e: Expr) => void): void {
   loadAt(w, a.type, 0);
 }
 
-/** Pushes an f32 of a buffer in all lanes. Whether it could be done in one instruction. */
+/** Pushes a number of a buffer in all lanes. Whether one instruction could load it so. */
 export function emitSplatLoad(w: Writer, a: Access, emit: (e: Expr) => void): boolean {
-  if (!same(a.type, type("f32")) && !same(a.type, type("u32")) && !same(a.type, type("i32"))) {
-    return false;
-  }
+  if (a.type.width > 1 || a.type.scalar === "bool") return false;
   let offset = 0;
   if (w.target.unsure(a)) checkedAddress(w, a, emit);
   else offset = w.at(a);
-  w.code.memory("v128.load32_splat", offset);
+  const half = a.type.scalar === "f16";
+  w.code.memory(half ? "v128.load16_splat" : "v128.load32_splat", offset);
+  if (half) w.math("fromHighHalf");
   return true;
 }
 
@@ -70,36 +62,43 @@ function loadAt(w: Writer, t: Type, offset: number): void {
 function loadHalves(w: Writer, t: Type, offset: number): void {
   const { code } = w;
   if (t.width === 1) {
-    code.memory("i32.load16_u", offset);
+    code.memory("i32.load16_s", offset);
     code.op("i32x4.splat");
   } else if (t.width === 2) {
     code.memory("v128.load32_zero", offset);
-    code.op("i32x4.extend_low_i16x8_u");
-  } else code.memory("v128.load16x4_u", offset);
+    code.op("i32x4.extend_low_i16x8_s");
+  } else code.memory("v128.load16x4_s", offset);
   w.math("fromHalf");
   if (t.width === 1) code.lane("f32x4.extract_lane", 0);
 }
 
+/** What is stored: numbers become f16 by the store itself. */
+const given = ({ buffer, value }: Store): Expr =>
+  buffer.element.scalar === "f16" && value.kind === "convert" && value.of.type.scalar === "f32"
+    ? value.of
+    : value;
+
 /** Writes an element, or a component of one. */
 export function emitStore(w: Writer, s: Store, emit: (e: Expr) => void): void {
+  const stored = given(s);
   const { code } = w;
   if (!w.target.unsure(s)) {
     if (!s.lane) {
       const offset = w.at(s);
-      emit(s.value);
+      emit(stored);
       return storeAt(w, s.buffer.element, offset);
     }
     return code.scratch(w.address, (at) => {
       const offset = w.at(s);
       code.set(at);
-      storeLane(w, s, at, offset, emit, () => emit(s.value));
+      storeLane(w, s, at, offset, emit, () => emit(stored));
     });
   }
   code.scratch("i32", (index) =>
-    code.scratch(valueType(s.value.type), (value) => {
+    code.scratch(valueType(stored.type), (value) => {
       emit(s.index);
       code.set(index);
-      emit(s.value);
+      emit(stored);
       code.set(value);
       const put = () => code.get(value);
       inside(w, s, index);

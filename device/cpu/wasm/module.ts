@@ -11,9 +11,6 @@ export interface MemoryKind {
   readonly pages: number;
 }
 
-/** Functions of one number that the host gives, in the order of their indices. */
-export const HOST = ["sin", "cos", "tan", "pow"] as const;
-
 const text = (s: string): number[] => [...unsigned(s.length), ...new TextEncoder().encode(s)];
 const section = (id: number, items: readonly (readonly number[])[]): number[] => {
   const body = [...unsigned(items.length)];
@@ -36,21 +33,14 @@ export function moduleBytes(
   m: MemoryKind,
 ): Uint8Array<ArrayBuffer> {
   const limits = [(m.shared ? 3 : 0) | (m.wide ? 4 : 0), 1, ...m.shared ? unsigned(m.pages) : []];
-  const types = [
-    functionType(["f64"], ["f64"]),
-    functionType(["f64", "f64"], ["f64"]),
-    ...functions.map((f) => functionType(f.parameters, f.results)),
-  ];
-  const imports = [
-    [...text("d"), ...text("memory"), 2, ...limits],
-    ...HOST.map((name) => [...text("h"), ...text(name), 0, name === "pow" ? 1 : 0]),
-  ];
+  const types = functions.map((f) => functionType(f.parameters, f.results));
+  const imports = [[...text("d"), ...text("memory"), 2, ...limits]];
   const bodies = functions.map((f) => f.body());
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, types),
     ...section(2, imports),
-    ...section(3, functions.map((_, i) => unsigned(2 + i))),
-    ...section(7, [[...text("main"), 0, ...unsigned(HOST.length + entry)]]),
+    ...section(3, functions.map((_, i) => unsigned(i))),
+    ...section(7, [[...text("main"), 0, ...unsigned(entry)]]),
   ].concat(section(10, bodies)));
 }

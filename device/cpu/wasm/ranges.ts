@@ -30,6 +30,8 @@ export interface Findings {
   readonly indices: ReadonlyMap<Access | Store, Interval>;
   /** Loops that may run for very long, or for ever. */
   readonly endless: ReadonlySet<Loop>;
+  /** Divisions of what has not wrapped around on the way: where no term leaves a rest, each may be divided by itself. */
+  readonly even: ReadonlySet<Expr>;
 }
 
 /** Turns of loops in each other, beyond which an invocation counts them. */
@@ -53,6 +55,8 @@ const wholeScalar = (e: Expr): boolean =>
 class Looker implements Findings {
   readonly indices = new Map<Access | Store, Interval>();
   readonly endless = new Set<Loop>();
+  readonly even = new Set<Expr>();
+  readonly #uneven = new Set<Expr>();
   /** Vectors of numbers that the invocation is told. */
   readonly #told = new Map<Variable, readonly Interval[]>();
   #turns = 1;
@@ -102,6 +106,7 @@ class Looker implements Findings {
         }
         const a = this.#eval(e.left, env);
         const b = this.#eval(e.right, env);
+        if (e.op === ">>" || e.op === "/") this.#divided(e, a);
         return wholeScalar(e) ? operate(e.op, a, b, signed) : anything(signed);
       }
       case "call":
@@ -122,6 +127,12 @@ class Looker implements Findings {
         for (const part of partsOf(e)) this.#eval(part, env);
         return anything(signed);
     }
+  }
+
+  #divided(e: Expr, of: Interval): void {
+    if (of.wrapped) this.#uneven.add(e);
+    if (this.#uneven.has(e)) this.even.delete(e);
+    else this.even.add(e);
   }
 
   #call(e: Extract<Expr, { kind: "call" }>, env: Env): Interval {

@@ -11,7 +11,7 @@ import {
 import { Addresses } from "./addresses.ts";
 import { Code, type ValueType } from "./code.ts";
 import type { Features } from "./features.ts";
-import { mathOf } from "./math.ts";
+import { isLong, mathOf } from "./math.ts";
 import type { MemoryKind } from "./module.ts";
 import type { Findings } from "./ranges.ts";
 import { valueType } from "./scalars.ts";
@@ -25,10 +25,8 @@ export interface Target {
   unsure(a: Access | Store): boolean;
   /** Index of a function of this module. */
   indexOf(f: Func): number;
-  /** Index of a vector function of `math.ts`. */
-  mathIndex(name: string): number;
-  /** Index of a function of the host. */
-  hostIndex(name: string): number;
+  /** Index of a vector function of `math.ts`; `narrow` says that two lanes count. */
+  mathIndex(name: string, narrow: boolean): number;
 }
 
 /** Where the table of buffers lies in the arguments, and how long an entry is: address (8 bytes), elements (4). */
@@ -58,7 +56,7 @@ export class Writer {
     emit: (e: Expr) => void,
   ) {
     this.address = target.memory.wide ? "i64" : "i32";
-    this.code = new Code([this.address, ...parameters], results);
+    this.code = new Code([this.address, ...parameters], results, target.features.fused);
     const { code } = this;
     this.addresses = new Addresses({
       baseOf: (b) => this.#bases.get(b)!,
@@ -68,20 +66,27 @@ export class Writer {
       set: (l) => code.set(l),
       scale: (by) => this.scale(by),
       add: () => code.op(`${this.address}.add`),
+      even: (e) => target.findings.even.has(e),
     });
   }
 
-  /** Applies a function of `math.ts` to the vector on the stack: written out in place the first few times, then called. */
-  math(name: string): void {
+  /**
+   * Applies a function of `math.ts` to what is on the stack: short ones are written out the first few times, then called.
+   *
+   * @param width lanes that count
+   */
+  math(name: string, width = 4): void {
     const { code, target } = this;
-    if (this.#written >= INLINED) return code.call(target.mathIndex(name));
+    const call = (name: string) => code.call(target.mathIndex(name, false));
+    if (isLong(name)) return code.call(target.mathIndex(name, width <= 2));
+    if (this.#written >= INLINED) return call(name);
     const x = code.local("v128");
     code.set(x);
-    mathOf(name, code, x, (inner) => {
-      if (this.#written++ >= INLINED) return code.call(target.mathIndex(inner));
+    mathOf(name, code, [x], (inner) => {
+      if (this.#written++ >= INLINED) return call(inner);
       const y = code.local("v128");
       code.set(y);
-      mathOf(inner, code, y, (n) => code.call(target.mathIndex(n)));
+      mathOf(inner, code, [y], call);
     });
     this.#written++;
   }

@@ -1,0 +1,173 @@
+/**
+ * The order of each row, from which sorting, the largest few, and sums over equal ids are made. A merge sort on every
+ * device: short runs are sorted where they lie, and pairs of runs are merged until one is left, each invocation writing a
+ * piece of a merged run whose two ends it finds by bisection. No workgroup memory, and no two orders for one input.
+ */
+import { apply, type Tensor } from "../../tensor/tensor.ts";
+import {
+  type Dispatch,
+  type KernelContext,
+  type KernelPlan,
+  perItem,
+} from "../../tensor/kernel.ts";
+import { ShapeError, show, sizeOf } from "../../tensor/shape.ts";
+import { alike } from "../../tensor/batch.ts";
+import { defineOp } from "../../tensor/op.ts";
+
+interface ArgsortAttrs {
+  readonly descending: boolean;
+}
+
+/** Elements that are sorted one by one, and of a merged run those that one invocation writes. */
+const RUN = 8;
+const PIECE = 32;
+
+const argsortOp = defineOp<ArgsortAttrs>({
+  name: "argsort",
+  shape([x]) {
+    if (!x.shape.length) throw new ShapeError("argsort", `${show(x)} has no axis to sort along`);
+    return [{ shape: x.shape, dtype: "u32" }];
+  },
+  vjp: () => [undefined],
+  batch: alike,
+  reference([x], [{ shape }], { descending }) {
+    const n = shape.at(-1)!;
+    const y = new Float64Array(x.length);
+    // NaN is larger than all others, and the two zeros are the same.
+    const before = (a: number, b: number) =>
+      Number.isNaN(a) || Number.isNaN(b)
+        ? Number(Number.isNaN(a)) - Number(Number.isNaN(b))
+        : a - b;
+    for (let from = 0; from < x.length; from += n) {
+      const row = x.subarray(from, from + n);
+      const order = [...row.keys()].sort((i, j) => {
+        const d = row[i] === row[j] ? 0 : before(row[i], row[j]);
+        return descending ? -d : d;
+      });
+      y.set(order, from);
+    }
+    return [y];
+  },
+  lowering: { kind: "kernel", epilogue: false, build: argsortKernel },
+});
+
+/** WGSL of a u32 that is larger where the element is. */
+function keyOf(value: string, dtype: string, descending: boolean): string {
+  const bits = {
+    u32: value,
+    i32: `(bitcast<u32>(${value}) ^ 0x80000000u)`,
+    f32: `ordered(bitcast<u32>(f32(${value})))`,
+    f16: `ordered(bitcast<u32>(f32(${value})))`,
+  }[dtype]!;
+  return descending ? `~${bits}` : bits;
+}
+
+const ORDERED = `fn ordered(bits: u32) -> u32 {
+  let size = bits & 0x7fffffffu;
+  let key = select(bits | 0x80000000u, ~bits, bits > 0x80000000u);
+  return select(key, 0xffffffffu, size > 0x7f800000u);
+}
+`;
+
+function argsortKernel({ inputs: [x], attrs }: KernelContext<ArgsortAttrs>): KernelPlan {
+  const n = x.shape.at(-1)!;
+  const count = sizeOf(x.shape);
+  const rows = count / n;
+  const runs = Math.ceil(n / RUN);
+  const passes: number[] = [];
+  for (let width = RUN; width < n; width *= 2) passes.push(width);
+  // Pairs (key, place) go from one buffer to the other; the last pass writes places alone.
+  const pairs = (scratch: number, access: "read" | "write") => ({
+    name: access === "read" ? "from_" : "to_",
+    ref: { scratch },
+    access,
+    type: "u32",
+  } as const);
+  const order = { name: "order", ref: { output: 0 }, access: "write", type: "u32" } as const;
+  const xs = { name: "xs", ref: { input: 0 }, access: "read", type: x.dtype } as const;
+  const base = `let row = t / ${runs}u * ${n}u;
+  let start = t % ${runs}u * ${RUN}u;
+  let end = min(start + ${RUN}u, ${n}u);`;
+  const first: Dispatch = {
+    label: "argsort (runs)",
+    buffers: [xs, pairs(0, "write")],
+    ...perItem(
+      { count: rows * runs, name: "t", declarations: x.dtype.startsWith("f") ? ORDERED : "" },
+      `${base}
+  for (var i = start; i < end; i++) {
+    let key = ${keyOf("xs[row + i]", x.dtype, attrs.descending)};
+    var at = i;
+    for (var s = 0u; s < ${RUN}u; s++) {
+      if (at <= start) { break; }
+      let before = to_[(row + at - 1u) * 2u];
+      if (before <= key) { break; }
+      to_[(row + at) * 2u] = before;
+      to_[(row + at) * 2u + 1u] = to_[(row + at - 1u) * 2u + 1u];
+      at--;
+    }
+    to_[(row + at) * 2u] = key;
+    to_[(row + at) * 2u + 1u] = i;
+  }`,
+    ),
+  };
+  const pieces = Math.ceil(n / PIECE);
+  const merge = (width: number, pass: number): Dispatch => {
+    const last = pass === passes.length - 1;
+    const put = last
+      ? "order[row + d] = place;"
+      : "to_[(row + d) * 2u] = key; to_[(row + d) * 2u + 1u] = place;";
+    return {
+      label: "argsort (merge)",
+      buffers: [pairs(pass % 2, "read"), last ? order : pairs(1 - pass % 2, "write")],
+      ...perItem(
+        { count: rows * pieces, name: "t" },
+        `let row = t / ${pieces}u * ${n}u;
+  var d = t % ${pieces}u * ${PIECE}u;
+  let end = min(d + ${PIECE}u, ${n}u);
+  var i = 0u; var j = 0u; var left = 0u; var right = 0u; var stop = 0u;
+  for (var s = 0u; s < ${PIECE}u; s++) {
+    if (d >= end) { break; }
+    if (d >= stop) {
+      // The pair of runs that this place belongs to, and how many of the left one come before it.
+      left = d / ${2 * width}u * ${2 * width}u;
+      right = min(left + ${width}u, ${n}u);
+      stop = min(left + ${2 * width}u, ${n}u);
+      let into = d - left;
+      var low = select(0u, into - (stop - right), into > stop - right);
+      var high = min(into, right - left);
+      for (var b = 0u; b < 32u; b++) {
+        if (low >= high) { break; }
+        let mid = (low + high) / 2u;
+        if (from_[(row + left + mid) * 2u] <= from_[(row + right + into - 1u - mid) * 2u]) { low = mid + 1u; }
+        else { high = mid; }
+      }
+      i = left + low;
+      j = right + into - low;
+    }
+    var take_left = i < right;
+    if (take_left && j < stop) { take_left = from_[(row + i) * 2u] <= from_[(row + j) * 2u]; }
+    let at = select(j, i, take_left);
+    let key = from_[(row + at) * 2u];
+    let place = from_[(row + at) * 2u + 1u];
+    ${put}
+    if (take_left) { i++; } else { j++; }
+    d++;
+  }
+`,
+      ),
+    };
+  };
+  const only: Dispatch = {
+    label: "argsort (places)",
+    buffers: [pairs(0, "read"), order],
+    ...perItem({ count, name: "t" }, "order[t] = from_[t * 2u + 1u];"),
+  };
+  return {
+    dispatches: [first, ...passes.length ? passes.map(merge) : [only]],
+    scratch: passes.length > 1 ? [count * 8, count * 8] : [count * 8],
+  };
+}
+
+/** @internal The places of the elements of each row, from the smallest on; equal ones keep their order. */
+export const orderOf = (x: Tensor, descending = false): Tensor =>
+  apply(argsortOp, [x], { descending })[0];

@@ -1,0 +1,192 @@
+/** Norms that are made of others: of a batch, of each channel of each example, of sizes alone; and neighbours' channels. */
+import type { Tensor } from "../../tensor/tensor.ts";
+import { expectList, expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import { isFloat } from "../../tensor/dtype.ts";
+import { wholeNumber } from "../../tensor/element.ts";
+import { axisOf, sameShape, ShapeError, show } from "../../tensor/shape.ts";
+import { sum } from "../broadcast.ts";
+import { abs, add, div, maximum, mul, rsqrt, square, sub } from "../elementwise/arithmetic.ts";
+import { cast } from "../elementwise/cast.ts";
+import { pow } from "../elementwise/power.ts";
+import { pad, permute, reshape } from "../movement.ts";
+import { mean } from "../reduce.ts";
+import { windows } from "../shape/windows.ts";
+import { groupNorm } from "./norm.ts";
+
+function floats(op: string, x: Tensor): void {
+  if (!isFloat(x.dtype)) {
+    throw new ShapeError(op, `takes f32, f16, not ${show(x.spec)}; cast it to f32 first`);
+  }
+}
+
+/** A number for each channel, so that it broadcasts against x. */
+function perChannel(op: string, name: string, t: Tensor, x: Tensor, axis: number): Tensor {
+  if (!sameShape(t.shape, [x.shape[axis]])) {
+    throw new ShapeError(op, `${name} is ${show(t.spec)} for axis ${axis} of ${show(x.spec)}`);
+  }
+  return reshape(cast(t, "f32"), x.shape.map((d, i) => i === axis ? d : 1));
+}
+
+/**
+ * Mean and variance over axes, both in f32, of extent 1 there: what {@linkcode batchNorm} takes, and running averages are of.
+ *
+ * @returns `[mean, variance]`
+ */
+export function moments(x: Tensor, axes: readonly number[]): [mean: Tensor, variance: Tensor] {
+  expectTensors("moments", { x });
+  expectList("moments", 1, "axes", axes, "[0, 1]");
+  floats("moments", x);
+  const f = cast(x, "f32");
+  const mu = mean(f, axes, { keep: true });
+  return [mu, mean(square(sub(f, mu)), axes, { keep: true })];
+}
+
+/** Options of {@linkcode batchNorm}. */
+export interface BatchNormOptions {
+  /** The statistics of all data, `[C]` each; left out, those of this batch are taken, and gradients flow through them. */
+  readonly mean?: Tensor;
+  /** See `mean`; both or none. */
+  readonly variance?: Tensor;
+  /** The axis of the channels. Default the last. */
+  readonly axis?: number;
+  /** Added to the variance. Default 1e-5. */
+  readonly eps?: number;
+}
+
+/**
+ * (x − mean) / √(variance + ε) · γ + β for each channel over everything else.
+ *
+ * @param x `[…, C]`, f32 or f16, with channels at `axis`
+ * @param gamma `[C]`
+ * @param beta `[C]`
+ * @returns of x's shape and element type
+ */
+export function batchNorm(
+  x: Tensor,
+  gamma: Tensor,
+  beta: Tensor,
+  options: BatchNormOptions = {},
+): Tensor {
+  const op = "batchNorm";
+  expectTensors(op, { x, gamma, beta });
+  expectOptions(op, 3, options, { mean: "any", variance: "any", axis: "number", eps: "number" });
+  floats(op, x);
+  const a = axisOf(op, options.axis ?? -1, x.shape.length);
+  const { eps = 1e-5 } = options;
+  if ((options.mean === undefined) !== (options.variance === undefined)) {
+    throw new ShapeError(op, "mean and variance are given together or not at all");
+  }
+  if (options.mean) {
+    expectTensors(op, { x, gamma, beta, mean: options.mean, variance: options.variance });
+  }
+  const [g, b] = [perChannel(op, "gamma", gamma, x, a), perChannel(op, "beta", beta, x, a)];
+  const [mu, v] = options.mean
+    ? [
+      perChannel(op, "mean", options.mean, x, a),
+      perChannel(op, "variance", options.variance!, x, a),
+    ]
+    : moments(x, [...x.shape.keys()].filter((i) => i !== a));
+  const y = add(mul(mul(sub(cast(x, "f32"), mu), rsqrt(add(v, eps))), g), b);
+  return cast(y, x.dtype);
+}
+
+/**
+ * Each channel of each example by its own statistics.
+ *
+ * @param x `[B, …, C]`, or `[B, C, …]` with `channelsFirst`
+ * @param gamma `[C]`
+ * @param beta `[C]`
+ */
+export function instanceNorm(
+  x: Tensor,
+  gamma: Tensor,
+  beta: Tensor,
+  options: { readonly eps?: number; readonly channelsFirst?: boolean } = {},
+): Tensor {
+  expectTensors("instanceNorm", { x, gamma, beta });
+  expectOptions("instanceNorm", 3, options, { eps: "number", channelsFirst: "true or false" });
+  const rank = x.shape.length;
+  if (rank < 3) throw new ShapeError("instanceNorm", `${show(x.spec)} is no image of [B, …, C]`);
+  const { eps, channelsFirst } = options;
+  const last = [0, ...[...Array(rank).keys()].slice(2), 1];
+  const t = channelsFirst ? permute(x, last) : x;
+  const y = groupNorm(t, gamma, beta, { groups: t.shape.at(-1)!, eps });
+  return channelsFirst ? permute(y, last.map((_, i) => last.indexOf(i))) : y;
+}
+
+/**
+ * x / √(mean x² + ε) · γ over the last axes, as many as γ has; computed in f32.
+ *
+ * @param x `[…, d]`, f32 or f16
+ * @param gamma `[d]`, of x's element type or another float's
+ * @returns of x's shape and element type
+ */
+export function rmsNorm(x: Tensor, gamma: Tensor, options: { readonly eps?: number } = {}): Tensor {
+  expectTensors("rmsNorm", { x, gamma });
+  expectOptions("rmsNorm", 2, options, { eps: "number" });
+  floats("rmsNorm", x);
+  const n = gamma.shape.length;
+  if (!n || !sameShape(gamma.shape, x.shape.slice(-n))) {
+    throw new ShapeError("rmsNorm", `gamma is ${show(gamma.spec)} for ${show(x.spec)}`);
+  }
+  const f = cast(x, "f32");
+  const axes = gamma.shape.map((_, i) => i - n);
+  const scale = rsqrt(add(mean(square(f), axes, { keep: true }), options.eps ?? 1e-6));
+  return cast(mul(mul(f, scale), cast(gamma, "f32")), x.dtype);
+}
+
+/**
+ * Vectors along axes brought to length 1: x / max(‖x‖, ε).
+ *
+ * @param options `ord`: 2 by default, or 1; `eps`: default 1e-12
+ */
+export function normalize(
+  x: Tensor,
+  axes: readonly number[] = [-1],
+  options: { readonly ord?: 1 | 2; readonly eps?: number } = {},
+): Tensor {
+  expectTensors("normalize", { x });
+  expectOptions("normalize", 2, options, { ord: "number", eps: "number" });
+  floats("normalize", x);
+  expectList("normalize", 1, "axes", axes, "[-1]");
+  const { ord = 2, eps = 1e-12 } = options;
+  const f = cast(x, "f32");
+  if (ord === 1) return cast(div(f, maximum(sum(abs(f), axes, { keep: true }), eps)), x.dtype);
+  return cast(mul(f, rsqrt(maximum(sum(square(f), axes, { keep: true }), eps * eps))), x.dtype);
+}
+
+/** Options of {@linkcode localResponseNorm}. */
+export interface LocalResponseOptions {
+  /** Default 1e-4. */
+  readonly alpha?: number;
+  /** Default 0.75. */
+  readonly beta?: number;
+  /** Default 1. */
+  readonly k?: number;
+  /** The axis of the channels. Default the last. */
+  readonly axis?: number;
+}
+
+/** x / (k + α · mean of x² over `size` neighbouring channels)^β (Krizhevsky et al., 2012). */
+export function localResponseNorm(
+  x: Tensor,
+  size: number,
+  options: LocalResponseOptions = {},
+): Tensor {
+  const op = "localResponseNorm";
+  expectTensors(op, { x });
+  expectNumber(op, 1, "size", size);
+  expectOptions(op, 2, options, { alpha: "number", beta: "number", k: "number", axis: "number" });
+  floats(op, x);
+  wholeNumber(op, "the size", size, 1);
+  const { alpha = 1e-4, beta = 0.75, k = 1 } = options;
+  const a = axisOf(op, options.axis ?? -1, x.shape.length);
+  const before = Math.floor((size - 1) / 2);
+  const f = cast(x, "f32");
+  const wide = pad(
+    square(f),
+    x.shape.map((_, i) => i === a ? [before, size - 1 - before] : [0, 0]),
+  );
+  const near = sum(windows(wide, { axes: [a], size: [size], stride: [1], dilation: [1] }), [0]);
+  return cast(div(f, pow(add(mul(near, alpha / size), k), beta)), x.dtype);
+}

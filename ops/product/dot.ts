@@ -1,0 +1,74 @@
+/** Products of vectors and of chosen axes, each a matrix product underneath. */
+import type { Tensor } from "../../tensor/tensor.ts";
+import { expectArray, expectList, expectTensors } from "../../tensor/arguments.ts";
+import { axisOf, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
+import { mul } from "../elementwise/arithmetic.ts";
+import { matmul } from "../matmul.ts";
+import { permute, reshape } from "../movement.ts";
+
+/**
+ * Sum of products over axes of both: those of a that are named first, and those of b that they go with.
+ *
+ * @param axes a number n for the last n of a and the first n of b, or two lists of as many axes
+ * @returns the other axes of a, and then those of b
+ */
+export function tensordot(
+  a: Tensor,
+  b: Tensor,
+  axes: number | readonly [readonly number[], readonly number[]] = 2,
+): Tensor {
+  expectTensors("tensordot", { a, b });
+  return contracted("tensordot", a, b, axes);
+}
+
+function contracted(
+  op: string,
+  a: Tensor,
+  b: Tensor,
+  axes: number | readonly [readonly number[], readonly number[]],
+): Tensor {
+  const counted = typeof axes === "number";
+  if (!counted) {
+    expectArray(op, 2, "axes", axes, "[[1], [0]]");
+    axes.forEach((list) => expectList(op, 2, "an entry of axes", list, "[1]"));
+  }
+  const [ra, rb] = [a.shape.length, b.shape.length];
+  const left = counted
+    ? Array.from({ length: axes }, (_, i) => axisOf(op, ra - axes + i, ra))
+    : axes[0].map((i) => axisOf(op, i, ra));
+  const right = counted
+    ? Array.from({ length: axes }, (_, i) => axisOf(op, i, rb))
+    : axes[1].map((i) => axisOf(op, i, rb));
+  if (left.length !== right.length || left.some((l, i) => a.shape[l] !== b.shape[right[i]])) {
+    throw new ShapeError(
+      op,
+      `axes [${left}] of ${show(a.spec)} against [${right}] of ${show(b.spec)}`,
+    );
+  }
+  const free = (rank: number, used: readonly number[]) =>
+    Array.from({ length: rank }, (_, i) => i).filter((i) => !used.includes(i));
+  const [fa, fb] = [free(ra, left), free(rb, right)];
+  const k = sizeOf(left.map((i) => a.shape[i]));
+  const [sa, sb] = [fa.map((i) => a.shape[i]), fb.map((i) => b.shape[i])];
+  const y = matmul(
+    reshape(permute(a, [...fa, ...left]), [sizeOf(sa), k]),
+    reshape(permute(b, [...right, ...fb]), [k, sizeOf(sb)]),
+  );
+  return reshape(y, [...sa, ...sb]);
+}
+
+/**
+ * NumPy's dot product: of vectors their inner product, of a tensor and another the sum over the last axis of a and the last but
+ * one of b (its only one, of a vector); of a scalar the product.
+ */
+export function dot(a: Tensor, b: Tensor): Tensor {
+  expectTensors("dot", { a, b });
+  if (!a.shape.length || !b.shape.length) return mul(a, b);
+  return contracted("dot", a, b, [[-1], [Math.max(0, b.shape.length - 2)]]);
+}
+
+/** Every product of an element of a and one of b: `[a.size, b.size]`. */
+export function outer(a: Tensor, b: Tensor): Tensor {
+  expectTensors("outer", { a, b });
+  return mul(reshape(a, [a.size, 1]), reshape(b, [1, b.size]));
+}

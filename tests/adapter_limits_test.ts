@@ -1,0 +1,125 @@
+// Every kernel of the models that people use fits the adapters that people have: planned for the limits of each kind, with no
+// adapter there.
+import { assert, assertEquals } from "@std/assert";
+import { customDiffusion, GPU as NVIDIA } from "../bench/memory.ts";
+import { bytesOf } from "../compile/plan.ts";
+import type { AdapterProfile } from "../tensor/kernel.ts";
+import { eachKernel, type ModelCase, modelCases, modelDrafts } from "./support/model_kernels.ts";
+
+const KiB = 2 ** 10, MiB = 2 ** 20, GiB = 2 ** 30;
+
+/** Limits of kinds of adapters, as browsers and Deno report them. */
+const ADAPTERS: Readonly<Record<string, AdapterProfile>> = {
+  "NVIDIA": NVIDIA,
+  "Apple M": {
+    ...NVIDIA,
+    workgroupStorage: 32 * KiB,
+    maxBinding: 4 * GiB - 4,
+    maxStorageBuffers: 10,
+    maxBuffer: 4 * GiB,
+  },
+  "Intel": {
+    ...NVIDIA,
+    subgroupSize: undefined,
+    workgroupStorage: 32 * KiB,
+    maxBinding: GiB - 4,
+    maxBuffer: GiB,
+  },
+  "AMD": {
+    ...NVIDIA,
+    subgroupSize: undefined,
+    workgroupStorage: 64 * KiB,
+    maxBuffer: 2 * GiB - 1,
+  },
+  "AMD without resizable BAR": {
+    ...NVIDIA,
+    subgroupSize: undefined,
+    workgroupStorage: 64 * KiB,
+    maxBinding: 240 * MiB,
+    maxBuffer: 240 * MiB,
+  },
+  "a phone with Android": {
+    ...NVIDIA,
+    f16: false,
+    subgroups: false,
+    subgroupSize: undefined,
+    workgroupStorage: 16 * KiB,
+    maxInvocations: 256,
+    maxStorageBuffers: 8,
+    maxBinding: 512 * MiB,
+    maxBuffer: GiB,
+  },
+  "what every WebGPU has, but for the size of buffers": {
+    ...NVIDIA,
+    f16: false,
+    subgroups: false,
+    subgroupSize: undefined,
+    workgroupStorage: 16 * KiB,
+    maxInvocations: 256,
+    maxStorageBuffers: 8,
+  },
+};
+
+/** Bytes of workgroup memory that a kernel declares. */
+function workgroupBytes(code: string): number {
+  return [...code.matchAll(/var<workgroup> \w+: (.*);/g)].reduce((sum, [, type]) => {
+    const extents = [...type.matchAll(/, (\d+)>/g)].reduce((n, [, d]) => n * Number(d), 1);
+    return sum + extents * (type.includes("vec4") ? 16 : type.includes("vec2") ? 8 : 4);
+  }, 0);
+}
+
+/** What of a model's kernels an adapter cannot run. */
+function tooMuch(one: ModelCase): string[] {
+  const { profile } = one;
+  const found = new Set<string>();
+  const drafts = modelDrafts(one);
+  for (const [name, { blueprint }] of Object.entries(drafts)) {
+    for (const bytes of blueprint.memory.slabs) {
+      if (bytes > profile.maxBuffer) found.add(`${name}: a buffer of ${bytes} bytes`);
+    }
+  }
+  eachKernel(one, ({ code, bindings, sizes }, where, { grid }) => {
+    const asks = (what: string, much: number, limit: number) => {
+      if (much > limit) found.add(`${where}: ${what} ${much}, of at most ${limit}`);
+    };
+    asks("bytes of workgroup memory", workgroupBytes(code), profile.workgroupStorage);
+    const [, invocations] = /@workgroup_size\((\d+)\)/.exec(code)!;
+    asks("invocations", Number(invocations), profile.maxInvocations);
+    asks("storage buffers", bindings.length, profile.maxStorageBuffers);
+    asks("workgroups along an axis", Math.max(...grid), 65_535);
+    asks("numbers in a uniform binding", sizes?.length ?? 0, 64);
+    if (!profile.f16 && /\bf16\b/.test(code)) found.add(`${where}: f16`);
+    if (!profile.subgroups && /subgroup/.test(code)) found.add(`${where}: subgroups`);
+    for (const { window, memory } of bindings) {
+      asks("bytes of a binding", window?.bytes ?? bytesOf(memory), profile.maxBinding);
+    }
+  }, drafts);
+  return [...found];
+}
+
+for (const [name, profile] of Object.entries(ADAPTERS)) {
+  Deno.test(`the kernels of Stable Diffusion 1.5 and the miniature fit ${name}`, async () => {
+    // Of an image's upsampling the autoencoder binds 256 MiB at once in f32.
+    const small = profile.maxBinding < 256 * MiB;
+    const cases = (await modelCases(profile)).filter(({ name }) =>
+      (small ? /^SD 1\.5, one picture, f16/ : /^(SD 1\.5, one picture|the miniature)/).test(name)
+    );
+    assert(cases.length > 0);
+    assertEquals(cases.flatMap(tooMuch), []);
+  });
+}
+
+Deno.test("a training step of Stable Diffusion 1.5 takes fewer than 150 kernels", () => {
+  for (const batch of [1, 8]) {
+    const shape = customDiffusion(batch, 512);
+    const one = { name: "SD 1.5", shape, precision: "f32", profile: NVIDIA } as const;
+    const kernels = new Set<string>();
+    eachKernel(
+      one,
+      ({ code }, _where, _dispatch, program) => program === "train" && kernels.add(code),
+    );
+    const characters = [...kernels].reduce((n, code) => n + code.length, 0);
+    assert(kernels.size < 150, `${kernels.size} kernels`);
+    assert(characters < 1_500_000, `${characters} characters`);
+  }
+});

@@ -1,0 +1,159 @@
+// Kernels with workgroup memory do not depend on which invocation is which: with the numbers of invocations permuted they give
+// the same bits, and without one of their barriers they do not.
+import { assert, assertEquals } from "@std/assert";
+import { compile } from "../compile/compile.ts";
+import { Device } from "../device/device.ts";
+import { attention } from "../ops/attention.ts";
+import { conv2d } from "../ops/conv.ts";
+import { linear, matmul } from "../ops/matmul.ts";
+import { groupNorm, layerNorm } from "../ops/norm/norm.ts";
+import { logSumExp, softmax } from "../ops/softmax.ts";
+import { vjp } from "../autograd/grad.ts";
+import { type Shape, sizeOf } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { deviceAs, uniform } from "./support/check.ts";
+
+type Case = readonly [name: string, shapes: readonly Shape[], f: (...x: Tensor[]) => Tensor[]];
+
+/** The value of a function and its gradients; the last argument is the cotangent. */
+const withGradients = (f: (...x: Tensor[]) => Tensor) => (...xs: Tensor[]): Tensor[] => {
+  const given = xs.slice(0, -1), y = f(...given);
+  return [y, ...vjp([[y, xs.at(-1)!]], given).map((t) => t!)];
+};
+
+const heads = (d: number, t: number, s: number, causal = false): Case => [
+  `attention, d = ${d}, ${t} × ${s}${causal ? ", causal" : ""}`,
+  [[1, t, 2, d], [1, s, 2, d], [1, s, 2, d], [1, t, 2, d]],
+  withGradients((q, k, v) => attention(q, k, v, { causal })),
+];
+
+const convolution = (x: Shape, w: Shape, y: Shape, stride = 1): Case => [
+  `convolution of [${x}] with [${w}], stride ${stride}`,
+  [x, w, y],
+  withGradients((x, w) => conv2d(x, w, { padding: w.shape[0] >> 1, stride })),
+];
+
+const CASES: readonly Case[] = [
+  ["matmul, whole tiles", [[256, 64], [64, 128]], (a, b) => [matmul(a, b)]],
+  ["matmul, ragged", [[130, 52], [70, 52]], (a, b) => [matmul(a, b, { transposeB: true })]],
+  ["matmul, split", [[1024, 128], [1024, 64]], (a, b) => [matmul(a, b, { transposeA: true })]],
+  ["matmul, odd", [[33, 9], [9, 17]], (a, b) => [matmul(a, b)]],
+  ["linear", [[300, 96], [160, 96], [160]], (x, w, b) => [linear(x, w, b)]],
+  convolution([2, 12, 12, 32], [3, 3, 32, 48], [2, 12, 12, 48]),
+  convolution([1, 13, 12, 16], [3, 3, 16, 24], [1, 7, 6, 24], 2),
+  convolution([1, 16, 16, 4], [3, 3, 4, 64], [1, 16, 16, 64]),
+  heads(40, 128, 77),
+  heads(8, 33, 65),
+  heads(64, 77, 77, true),
+  heads(160, 48, 77),
+  [
+    "layer norm",
+    [[37, 320], [320], [320], [37, 320]],
+    withGradients((x, g, b) => layerNorm(x, g, b)),
+  ],
+  [
+    "layer norm, long rows",
+    [[5, 5000], [5000], [5000], [5, 5000]],
+    withGradients((x, g, b) => layerNorm(x, g, b)),
+  ],
+  ["softmax", [[50, 77], [50, 77]], withGradients((x) => softmax(x))],
+  ["log Σ exp", [[50, 333]], (x) => [logSumExp(x)]],
+  [
+    "group norm",
+    [[2, 1, 1024, 96], [96], [96], [2, 1, 1024, 96]],
+    withGradients((x, g, b) => groupNorm(x, g, b, { groups: 32 })),
+  ],
+  [
+    "group norm, long groups",
+    [[1, 1, 533, 64], [64], [64], [1, 1, 533, 64]],
+    withGradients((x, g, b) => groupNorm(x, g, b, { groups: 2 })),
+  ],
+];
+
+/** A device whose kernels are rewritten before they are compiled. */
+async function rewriting(change: (code: string) => string): Promise<Device> {
+  const { gpu, profile, facts } = await deviceAs(false);
+  const own = {
+    createShaderModule: (d: GPUShaderModuleDescriptor) =>
+      gpu.createShaderModule({ ...d, code: change(d.code) }),
+  };
+  const other = new Proxy(gpu, {
+    get(target, name) {
+      if (Object.hasOwn(own, name)) return own[name as keyof typeof own];
+      const value = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  return new Device(other, profile, facts);
+}
+
+/** The bits of all that a case computes. */
+async function bitsOf(device: Device, [, shapes, f]: Case): Promise<Uint32Array[]> {
+  const args = shapes.map((shape, i) =>
+    device.upload(Float32Array.from({ length: sizeOf(shape) }, uniform(i + 1)), shape)
+  );
+  const step = compile(device, (...xs: Tensor[]) => f(...xs));
+  const bits: Uint32Array[] = [];
+  for (const t of step(...args)) {
+    const { buffer, byteOffset, length } = await device.read(t);
+    bits.push(new Uint32Array(buffer, byteOffset, length));
+  }
+  step.free();
+  device.free(...args);
+  return bits;
+}
+
+/** Gives the invocations of workgroups other numbers. */
+const permuted = (number: (n: number) => string) => (code: string): string => {
+  const size = Number(/@workgroup_size\((\d+)\)/.exec(code)![1]);
+  const argument = /@builtin\(local_invocation_index\) (\w+): u32\) \{/.exec(code);
+  if (!argument) {
+    assert(!code.includes("var<workgroup>"), "a kernel that does not ask for its number");
+    return code;
+  }
+  const [text, name] = argument;
+  return code.replace(
+    text,
+    `@builtin(local_invocation_index) real_: u32) {\n  let ${name} = ${number(size)};`,
+  );
+};
+
+const reversed = permuted((n) => `${n - 1}u - real_`);
+// 37 is prime to every size of a workgroup that there is.
+const scattered = permuted((n) => `(real_ * 37u + 11u) % ${n}u`);
+
+Deno.test("with their invocations permuted, kernels with workgroup memory give the same bits", async () => {
+  const seen = new Set<string>();
+  const plain = await rewriting((code) => {
+    if (code.includes("var<workgroup>")) seen.add(code);
+    return code;
+  });
+  const others = [await rewriting(reversed), await rewriting(scattered)];
+  for (const one of CASES) {
+    const bits = await bitsOf(plain, one);
+    for (const other of others) assertEquals(await bitsOf(other, one), bits, one[0]);
+  }
+  assert(seen.size > 30, `${seen.size} kernels have workgroup memory`);
+});
+
+Deno.test("a barrier that is missing is noticed that way", async () => {
+  const without = (code: string) => {
+    const parts = code.split("workgroupBarrier();");
+    const at = parts.length >> 1;
+    return parts.length === 1 ? code : parts.slice(0, at).join("workgroupBarrier();") +
+      parts.slice(at).join("workgroupBarrier();");
+  };
+  const plain = await rewriting((code) => code);
+  const others = [
+    await rewriting((c) => reversed(without(c))),
+    await rewriting((c) => scattered(without(c))),
+  ];
+  const names = ["matmul, whole tiles", "attention, d = 8, 33 × 65", "softmax", "layer norm"];
+  const missed: string[] = [];
+  for (const one of CASES.filter(([name]) => names.includes(name))) {
+    const bits = JSON.stringify(await bitsOf(plain, one));
+    const found = await Promise.all(others.map((other) => bitsOf(other, one)));
+    if (found.every((other) => JSON.stringify(other) === bits)) missed.push(one[0]);
+  }
+  assertEquals(missed, []);
+});

@@ -1,0 +1,105 @@
+/** A right call of every function of the wider surface; `tests/arguments_test.ts` puts what is wrong in place of one argument. */
+import * as m from "../../mod.ts";
+
+const x = m.tensor([[1, 2], [3, 4]]);
+const vector = m.tensor([1, 2]);
+const whole = m.tensor(Uint32Array.of(0, 1));
+const wholes = m.tensor(Int32Array.of(0, 1, 1, 0), [2, 2]);
+const image = m.tensor(new Float32Array(16), [1, 2, 2, 4]);
+const each = (names: string, ...args: unknown[]): Record<string, readonly unknown[]> =>
+  Object.fromEntries(names.split(" ").map((name) => [name, args]));
+
+export const MORE_CALLS: Record<string, readonly unknown[]> = {
+  ...each(
+    "ceil trunc round sign expm1 log1p exp2 log2 log10 cbrt sinh cosh softplus logSigmoid",
+    x,
+  ),
+  ...each("asin acos atan asinh acosh atanh tan isNan isFinite isInf logicalNot selu relu6", x),
+  ...each("reciprocal hardSigmoid hardSwish hardTanh mish softsign zerosLike onesLike", x),
+  ...each("bitwiseNot bitwiseCount", whole),
+  ...each("fmod mod remainder logAddExp atan2 logicalAnd logicalOr logicalXor", x, x),
+  ...each("greater lessEqual notEqual", x, x),
+  ...each("bitwiseAnd bitwiseOr bitwiseXor leftShift rightShift", whole, whole),
+  ...each("dot outer", vector, vector),
+  ...each("min prod", x, [0], { keep: true }),
+  ...each("variance std", x, [0], { keep: true, ddof: 1 }),
+  norm: [x, [0], { keep: true, ord: 1 }],
+  ...each("argmax argmin", x, 0, { keep: true }),
+  ...each("cumsum cumprod", x, 0, { reverse: true, exclusive: true }),
+  ...each("cummax cummin", x, 0, { reverse: true }),
+  linearScan: [x, x, 0, { reverse: true }],
+  ...each("sort argsort", x, 0, { descending: true }),
+  topK: [x, 1, 0, { smallest: true }],
+  searchsorted: [vector, x, { side: "right" }],
+  unique: [x, { size: 2 }],
+  nonzero: [x, { size: 2 }],
+  compress: [whole, x, 1, { size: 1 }],
+  leakyRelu: [x],
+  ...each("elu celu", x, 2),
+  shrink: [x, 0.5, 0.1],
+  ...each("glu swiglu", x, 1),
+  zeros: [[2, 3], "f32"],
+  ones: [[2, 3], "f32"],
+  full: [[2, 3], 7, "f32"],
+  fullLike: [x, 7],
+  iota: [3, "f32"],
+  arange: [0, 4, 2, "f32"],
+  linspace: [0, 1, 3, { endpoint: false }],
+  eye: [2, 3, 1, "f32"],
+  tri: [2, 3, 1, "f32"],
+  ...each("tril triu", x, 1),
+  bitcastConvertType: [x, "i32"],
+  oneHot: [whole, 3, { axis: 0 }],
+  flip: [x, [0]],
+  index: [x, [0, ":"]],
+  roll: [x, [1], [0]],
+  tile: [x, [2, 1]],
+  repeat: [x, 2, 0],
+  pad: [x, [[0, 1], [0, 0]], { value: 1 }],
+  split: [x, [1], 1],
+  stack: [[x, x], 1],
+  squeeze: [m.tensor([[1]]), [0]],
+  ...each("expandDims unsqueeze", x, [0]),
+  moveAxis: [x, 0, 1],
+  diagonal: [x, 1],
+  slidingWindowView: [x, [2], { stride: 1 }],
+  take: [x, whole, 1],
+  takeAlongAxis: [x, wholes, 1],
+  gather: [x, wholes, { batchDims: 0 }],
+  scatter: [x, wholes, vector, { mode: "add" }],
+  putAlongAxis: [x, wholes, x, 1, { mode: "add" }],
+  ...each("conv convTranspose", image, m.tensor(new Float32Array(16), [1, 1, 4, 4]), { stride: 1 }),
+  einsum: ["ij,jk->ik", x, x],
+  tensordot: [x, x, [[1], [0]]],
+  ...each("maxPool maxPoolWithPlaces avgPool", image, { window: 2 }),
+  ...each("globalAvgPool globalMaxPool", image, { channelsFirst: true }),
+  ...each("adaptiveAvgPool adaptiveMaxPool", image, [1, 1], { channelsFirst: false }),
+  resizeImage: [image, [1, 3, 3, 4], { method: "linear" }],
+  batchNorm: [x, vector, vector, { eps: 1e-5 }],
+  instanceNorm: [m.expandDims(x, [0]), vector, vector, { eps: 1e-5 }],
+  localResponseNorm: [image, 3, { alpha: 1 }],
+  moments: [x, [0]],
+  normalize: [x, [0], { ord: 1 }],
+  rmsNorm: [x, vector, { eps: 1e-5 }],
+  dropout: [x, whole, 0.5, { stream: 1 }],
+  ...each("mseLoss l1Loss huberLoss bceWithLogits klDivergence", x, x, { reduction: "sum" }),
+  cosineSimilarity: [x, x, 0, { eps: 1e-6 }],
+  crossEntropy: [x, whole, { axis: 0 }],
+  nllLoss: [x, whole, { axis: 0 }],
+};
+
+/** Whether something else than the call above has is as right: what may be left out, a number for a list, a tensor for a number. */
+export function alsoRight(name: string, at: number, wrong: unknown): boolean {
+  if (wrong === undefined) return (LEFT_OUT[name] ?? Infinity) <= at;
+  if (typeof wrong === "number") {
+    return (name === "tensordot" && at === 2) || (["roll", "split"].includes(name) && at === 1);
+  }
+  return name === "pow" && wrong instanceof m.Tensor;
+}
+
+/** The first argument that may be left out. */
+const LEFT_OUT: Readonly<Record<string, number>> = Object.fromEntries([
+  ...("argmax argmin cumsum cumprod cummax cummin sort argsort elu celu shrink glu swiglu eye tri tril triu diagonal " +
+    "arange split stack softmax logSoftmax").split(" ").map((name) => [name, 1]),
+  ...["linearScan", "topK", "compress", "take", "cosineSimilarity"].map((name) => [name, 2]),
+]);
