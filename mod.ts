@@ -57,7 +57,10 @@ export {
 
 // Derivatives, masks, optimizers.
 export { checkpoint } from "./autograd/checkpoint.ts";
+export { customVjp, type VjpRule } from "./autograd/custom_vjp.ts";
 export { grad, type ValueAndGrad, valueAndGrad, vjp } from "./autograd/grad.ts";
+export { hessian, type Jacobian, jacobian, type JacobianOptions } from "./autograd/jacobian.ts";
+export { hvp, jvp, type ValueAndTangent } from "./autograd/jvp.ts";
 export { Mask, mask, type Rows, rows, type Selection, type Trained } from "./autograd/mask.ts";
 export {
   adamInit,
@@ -68,6 +71,27 @@ export {
   type Named,
   sgd,
 } from "./autograd/optimizer.ts";
+
+// Ops of your own.
+export {
+  defineMap,
+  defineOp,
+  type ManyOut,
+  type OneOut,
+  type OwnArguments,
+  type OwnAttrs,
+  type OwnMap,
+  type OwnOp,
+} from "./ops/own/define.ts";
+export type { ElementCode, OwnContext, OwnPass, PassesKernel } from "./ops/own/kernel.ts";
+export { type Batch, MissingRule, type Node, type Op, type Tools, type Wgsl } from "./tensor/op.ts";
+
+// Loops and choices.
+export { cond, whileLoop, type WhileOptions } from "./autograd/choice.ts";
+export { type LoopOptions, scan } from "./autograd/scan.ts";
+
+// One function for many examples.
+export { type Axes, vmap, type VmapOptions } from "./autograd/vmap.ts";
 
 // Ops.
 export * from "./ops/mod.ts";

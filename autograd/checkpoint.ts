@@ -3,46 +3,13 @@
  * backward pass gets there. On the tape it is one node that repeats the results of `fn` and remembers how they were
  * made; its derivative clones that region behind a barrier, so that the copy is not merged with the original.
  */
-import {
-  append,
-  apply,
-  expectTensor,
-  mark,
-  type Node,
-  tapeOf,
-  type Tensor,
-} from "../tensor/tensor.ts";
+import { apply, expectTensor, mark, type Tensor } from "../tensor/tensor.ts";
+import { alike } from "../tensor/batch.ts";
 import { expectFunction } from "../tensor/arguments.ts";
 import { flatten, refill, type Tree } from "../tensor/tree.ts";
 import { defineOp } from "../tensor/op.ts";
+import { Region } from "../tensor/region.ts";
 import { vjp } from "./grad.ts";
-
-/** How some results were made: nodes in order, what they read from outside, and which tensors they give. */
-class Region {
-  readonly nodes: readonly Node[];
-  readonly boundary: readonly Tensor[];
-  constructor(readonly results: readonly Tensor[], since: number) {
-    this.nodes = tapeOf(results, since);
-    const inside = new Set(this.nodes);
-    const outside = this.nodes.flatMap((n) => n.inputs).filter((t) => !inside.has(t.node));
-    this.boundary = [...new Set([...outside, ...results.filter((t) => !inside.has(t.node))])];
-  }
-
-  /** The region computed again from other inputs. */
-  clone(inputs: readonly Tensor[]): Tensor[] {
-    const now = new Map(this.boundary.map((t, i) => [t, inputs[i]]));
-    for (const node of this.nodes) {
-      const outputs = append(
-        node.op,
-        node.inputs.map((t) => now.get(t)!),
-        node.attrs,
-        node.outputs.map((t) => t.spec),
-      );
-      node.outputs.forEach((t, i) => now.set(t, outputs[i]));
-    }
-    return this.results.map((t) => now.get(t)!);
-  }
-}
 
 let barriers = 0;
 
@@ -51,6 +18,8 @@ const barrierOp = defineOp<{ readonly id: number }>({
   name: "barrier",
   shape: ([x]) => [x],
   vjp: ([g]) => [g],
+  batch: alike,
+  jvp: (tangents) => tangents,
   reference: ([x]) => [x],
   lowering: { kind: "alias" },
 });
@@ -75,6 +44,13 @@ const checkpointOp = defineOp<{ readonly region: Region }>({
       ...inputs.map((t) => into.get(t)),
     ];
   },
+  batch(b) {
+    // The region once more, for all examples.
+    const { region } = b.node.attrs;
+    const since = mark();
+    return again(b.through((xs) => region.clone(xs.slice(region.results.length))), since);
+  },
+  jvp: (tangents, { attrs: { region } }) => tangents.slice(0, region.results.length),
   reference: (inputs, _specs, { region }) => inputs.slice(0, region.results.length),
   lowering: { kind: "alias" },
 });
@@ -94,8 +70,12 @@ export function checkpoint<A extends unknown[], R extends Tree<Tensor>>(
       expectTensor("checkpoint", path ? `the result "${path}"` : "the result", t);
       return t;
     });
-    const region = new Region(made, since);
-    const results = apply(checkpointOp, [...region.results, ...region.boundary], { region });
-    return refill(out, results) as R;
+    return refill(out, again(made, since)) as R;
   };
+}
+
+/** The results, to be computed again in the backward pass from what lies before `since`. */
+function again(results: readonly Tensor[], since: number): Tensor[] {
+  const region = Region.since(results, since);
+  return apply(checkpointOp, [...region.results, ...region.boundary], { region });
 }

@@ -49,22 +49,22 @@ export interface ValueAndGrad<T> {
  * loss merges them into it again. What the parameters were computed from gets nothing, nor does what the loss reads
  * otherwise, even if it is one of them.
  *
- * @param loss a pure function from parameters to a tensor of one element
- * @returns a function of the parameters that throws ShapeError when the loss has several elements or is of integers, and TypeError when it, or
+ * @param loss a pure function from parameters, and whatever else behind them, to a tensor of one element
+ * @returns a function of the same arguments, differentiated by the first, that throws ShapeError when the loss has several elements or is of integers, and TypeError when it, or
  *   a parameter, is no tensor
  * @throws TypeError when `loss` is no function
  */
-export function valueAndGrad<T extends Tree<Tensor>>(
-  loss: (params: T) => Tensor,
-): (params: T) => ValueAndGrad<T> {
+export function valueAndGrad<T extends Tree<Tensor>, A extends unknown[] = []>(
+  loss: (params: T, ...rest: A) => Tensor,
+): (params: T, ...rest: A) => ValueAndGrad<T> {
   expectFunction("valueAndGrad", 0, "loss", loss);
-  return (params) => {
+  return (params, ...rest) => {
     for (const [path, t] of flatten<Tensor>(params)) {
       expectTensor("valueAndGrad", path ? `parameter "${path}"` : "the parameter", t);
     }
     // The function is differentiated by its arguments, whatever they were computed from and whatever else reads them.
     const own = mapTree<Tensor, Tensor>(params, variable) as T;
-    const value = loss(own);
+    const value = loss(own, ...rest);
     expectTensor("valueAndGrad", "what the loss returned", value);
     if (value.size !== 1) {
       throw new ShapeError("valueAndGrad", `the loss is ${show(value.spec)}, not one element`);
@@ -89,9 +89,11 @@ export function valueAndGrad<T extends Tree<Tensor>>(
 }
 
 /** The gradient alone: see {@linkcode valueAndGrad}. */
-export function grad<T extends Tree<Tensor>>(loss: (params: T) => Tensor): (params: T) => T {
+export function grad<T extends Tree<Tensor>, A extends unknown[] = []>(
+  loss: (params: T, ...rest: A) => Tensor,
+): (params: T, ...rest: A) => T {
   const both = valueAndGrad(loss);
-  return (params) => both(params).grads;
+  return (params, ...rest) => both(params, ...rest).grads;
 }
 
 const zerosLike = (t: Tensor): Tensor => expand(literal(0, t.dtype), t.shape);

@@ -1,11 +1,16 @@
 /** Which dispatches a run needs: those that lay out an argument (`once`) only where it is not the one they laid out last. */
+import { replayed, type Turns } from "./loops/turns.ts";
 import type { DeviceStorage } from "../device/buffers.ts";
 
 interface Dispatched {
-  readonly dispatch: { readonly once?: boolean };
+  readonly dispatch: { readonly once?: boolean; readonly loops?: readonly Turns[] };
   /** Arguments that it reads or writes. */
   readonly positions: readonly number[];
 }
+
+/** Dispatches as they run, loops written out. */
+const inOrder = <D extends Dispatched>(all: readonly D[]): readonly D[] =>
+  replayed(all, ({ dispatch }) => dispatch);
 
 /** The dispatches of a program, and what its layouts were made of. */
 export class Due<D extends Dispatched> {
@@ -14,7 +19,7 @@ export class Due<D extends Dispatched> {
   readonly #made = new Map<D, readonly (DeviceStorage | undefined)[]>();
 
   constructor(readonly all: readonly D[]) {
-    this.#every = all.filter((d) => !d.dispatch.once);
+    this.#every = inOrder(all.filter((d) => !d.dispatch.once));
     this.#layouts = all.filter((d) => d.dispatch.once);
   }
 
@@ -35,7 +40,7 @@ export class Due<D extends Dispatched> {
     for (const d of stale) this.#made.set(d, d.positions.map((p) => bound[p]));
     if (!stale.length) return this.#every;
     const due = new Set([...stale, ...this.#every]);
-    return this.all.filter((d) => due.has(d));
+    return inOrder(this.all.filter((d) => due.has(d)));
   }
 
   /** Layouts may be of anything: someone else runs the dispatches. */

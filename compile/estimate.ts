@@ -11,6 +11,7 @@ import type { Tree } from "../tensor/tree.ts";
 import { flatten } from "../tensor/tree.ts";
 import { type CompileOptions, traceCall } from "./compile.ts";
 import { sizesBytes } from "./kernels.ts";
+import { turnsOf } from "./loops/turns.ts";
 import { bytesOf } from "./plan.ts";
 import type { Blueprint } from "./trace.ts";
 
@@ -65,7 +66,11 @@ export function draft<A extends unknown[], R>(
   const hosted = (options.hosted ?? []).flatMap((k) => flatten<Tensor>(args[k] as Tree<Tensor>));
   const uploads = hosted.map(([, t]) => byteSize(t.spec));
   const bytes = programBytes(blueprint, profile, uploads);
-  return { blueprint, bytes, flops: blueprint.dispatches.reduce((n, d) => n + d.flops, 0) };
+  return {
+    blueprint,
+    bytes,
+    flops: blueprint.dispatches.reduce((n, d) => n + d.flops * turnsOf(d), 0),
+  };
 }
 
 /** What a planned program holds, given the bytes of each argument that is uploaded at every call. */
@@ -74,9 +79,9 @@ export function programBytes(
   profile: AdapterProfile,
   uploads: readonly number[],
 ): ProgramBytes {
-  const { memory, tape } = blueprint;
+  const { memory } = blueprint;
   const aligned = (bytes: number) => Math.ceil(bytes / 256) * 256;
-  const constants = tape.filter((n) => n.op.name === "constant").map((n) =>
+  const constants = blueprint.constants.map((n) =>
     bufferSize((n.attrs as { data: HostArray }).data.byteLength)
   );
   const sum = (each: readonly number[]) => each.reduce((a, b) => a + b, 0);
@@ -93,22 +98,13 @@ export function programBytes(
 }
 
 /** Bytes of values and of scratch at the dispatch at which most is alive. */
-function busiest({ dispatches, memory, results }: Blueprint) {
+function busiest({ dispatches, memory }: Blueprint) {
   const changes = new Array(dispatches.length + 2).fill(0).map(() => ({ values: 0, scratch: 0 }));
-  const last = new Map(
-    dispatches.flatMap(({ buffers }, i) => buffers.map((b) => [b.memory, i] as const)),
-  );
-  const seen = new Set<unknown>();
-  dispatches.forEach(({ buffers }, i) => {
-    for (const { memory: m } of buffers) {
-      if (seen.has(m) || !memory.places.has(m)) continue;
-      seen.add(m);
-      const kind = m instanceof Tensor ? "values" : "scratch";
-      const stays = m instanceof Tensor ? results.some((r) => r.memory === m) : m.kept;
-      changes[m instanceof Tensor || !m.kept ? i : 0][kind] += bytesOf(m);
-      changes[stays ? dispatches.length + 1 : last.get(m)! + 1][kind] -= bytesOf(m);
-    }
-  });
+  for (const [m, { first, last }] of memory.lifetimes) {
+    const kind = m instanceof Tensor ? "values" : "scratch";
+    changes[first][kind] += bytesOf(m);
+    changes[last + 1][kind] -= bytesOf(m);
+  }
   const now = { values: 0, scratch: 0 };
   let most = { activations: 0, scratch: 0 };
   for (const { values, scratch } of changes) {

@@ -32,7 +32,7 @@ export function opsOf(step: Step): string[] {
     ? step.exprs
     : step.kind === "reduce"
     ? [step.expr]
-    : step.epilogue
+    : step.kind === "kernel" && step.epilogue
     ? [step.epilogue.expr]
     : [];
   if (step.kind !== "map") found.set(step.node.id, step.node.op.name);
@@ -99,6 +99,7 @@ function tapeLines(plan: Blueprint, names: TensorNames): string[] {
 function attributes(attrs: unknown): string {
   if (attrs === undefined || attrs === null) return "";
   const text = JSON.stringify(attrs, (_key, v) => {
+    if (typeof v === "number" && !Number.isFinite(v)) return String(v);
     if (ArrayBuffer.isView(v)) return `${(v as Float32Array).length} values`;
     const plain = v === null || typeof v !== "object" || Array.isArray(v) ||
       Object.getPrototypeOf(v) === Object.prototype;
@@ -130,11 +131,12 @@ function dispatchLines(plan: Blueprint, names: TensorNames): string[] {
 }
 
 /** The ops of a dispatch, unless its label lists them already and in full. */
-function origin({ step, label, once }: LoweredDispatch): string {
+function origin({ step, label, once, loops }: LoweredDispatch): string {
   const ops = opsOf(step);
   const named = label === ops.join("·") && label.length <= LABEL_WIDTH;
   const from = named ? "" : `from ${ops.join(" · ") || "a copy"}`;
-  return once ? `${from} (once)` : from;
+  const times = loops?.length ? ` (×${loops.map((l) => l.count).join("×")})` : "";
+  return once ? `${from} (once)` : `${from}${times}`.trim();
 }
 
 function scratchNames(plan: Blueprint): Map<Scratch, string> {
@@ -181,15 +183,9 @@ function memoryLines(plan: Blueprint, names: TensorNames): string[] {
 }
 
 /** From which dispatch to which each value is needed. */
-function lifetimes(plan: Blueprint): (m: Tensor | Scratch) => string {
-  const first = new Map<Tensor | Scratch, number>();
-  const last = new Map<Tensor | Scratch, number>();
-  plan.dispatches.forEach(({ buffers }, i) => {
-    for (const { memory } of buffers) {
-      if (!first.has(memory)) first.set(memory, i);
-      last.set(memory, i);
-    }
-  });
-  const kept = new Set<Tensor | Scratch>(plan.results.map((r) => r.memory));
-  return (m) => `#${first.get(m)} … ${kept.has(m) ? "end" : `#${last.get(m)}`}`;
+function lifetimes({ memory, dispatches }: Blueprint): (m: Tensor | Scratch) => string {
+  return (m) => {
+    const { first, last } = memory.lifetimes.get(m)!;
+    return `#${first} … ${last === dispatches.length ? "end" : `#${last}`}`;
+  };
 }

@@ -4,8 +4,8 @@
  * Elementwise work behind a kernel moves into its epilogue; elementwise kernels that feed each other become one with
  * several outputs.
  */
-import type { Node, Tensor } from "../tensor/tensor.ts";
-import { type Shape, sizeOf } from "../tensor/shape.ts";
+import { type Loop, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
+import { checkCountable, type Shape, sizeOf } from "../tensor/shape.ts";
 import { isContiguous } from "../tensor/view.ts";
 import type { ReduceAttrs } from "../ops/broadcast.ts";
 import {
@@ -21,23 +21,43 @@ import {
 } from "./expr.ts";
 import type { FusedEpilogue } from "./elementwise.ts";
 import { innermost } from "./emit.ts";
+import { simplify } from "./simplify.ts";
 
 /** One kernel to be: what it computes, in terms of written tensors. */
 export type Step =
   | { kind: "map"; shape: Shape; outputs: Tensor[]; exprs: Expr[] }
   | { kind: "reduce"; node: Node<ReduceAttrs>; expr: Expr; outputs: Tensor[] }
-  | { kind: "kernel"; node: Node; inputs: Tensor[]; outputs: Tensor[]; epilogue?: FusedEpilogue };
+  | { kind: "kernel"; node: Node; inputs: Tensor[]; outputs: Tensor[]; epilogue?: FusedEpilogue }
+  | LoopStep;
+
+/** A loop to be: its body as a program of its own, and which stacks it gives. */
+interface LoopStep {
+  kind: "loop";
+  node: Node;
+  inputs: Tensor[];
+  outputs: Tensor[];
+  loop: Loop;
+  /** Its results are the carries and what {@linkcode given} names. */
+  body: FusedProgram;
+  /** Outputs that stack what the body gives at each turn. */
+  given: { result: number; output: Tensor }[];
+  /** Outputs that stack carries as they were before each turn. */
+  before: { carry: number; output: Tensor }[];
+}
 
 /** The steps in execution order, and for each result the written tensor that holds it. */
 export interface FusedProgram {
   readonly steps: Step[];
   readonly results: Tensor[];
+  /** What has to be uploaded before the program runs, that of loops' bodies too. */
+  readonly constants: Node[];
 }
 
 /** Which buffers a step reads. */
 export function readsOf(step: Step): Tensor[] {
   const loads = step.kind === "map" ? step.exprs : step.kind === "reduce" ? [step.expr] : [];
   const own = loadsOf(loads).map((l) => l.tensor);
+  if (step.kind === "loop") return [...new Set(step.inputs)];
   if (step.kind !== "kernel") return [...new Set(own)];
   const extra = step.epilogue ? loadsOf([step.epilogue.expr]).map((l) => l.tensor) : [];
   return [...new Set([...step.inputs, ...extra])];
@@ -57,6 +77,7 @@ export function fuse(
   results: readonly Tensor[],
   options: FuseOptions,
 ): FusedProgram {
+  for (const { op, outputs } of tape) outputs.forEach((t) => checkCountable(op.name, t.spec));
   const f = new Fuser(tape, results, options);
   return f.run(tape, results);
 }
@@ -102,7 +123,10 @@ class Fuser {
   run(tape: readonly Node[], results: readonly Tensor[]): FusedProgram {
     for (const node of tape) this.#visit(node);
     const written = results.map((t) => this.#written(t));
-    return { steps: [...this.#steps.keys()], results: written };
+    const steps = [...this.#steps.keys()];
+    const inner = steps.flatMap((s) => s.kind === "loop" ? s.body.constants : []);
+    const own = tape.filter((n) => n.op.name === "constant");
+    return { steps, results: written, constants: [...new Set([...own, ...inner])] };
   }
 
   #visit(node: Node): void {
@@ -144,12 +168,37 @@ class Fuser {
         };
         return this.#emit(step);
       }
+      case "loop":
+        return this.#emit(this.#loop(node, lowering.loop(node.attrs)));
       case "kernel": {
         const inputs = node.inputs.map((t) => this.#written(t));
         return this.#emit({ kind: "kernel", node, inputs, outputs: [...node.outputs] });
       }
     }
     if (!this.options.enabled && lowering.kind === "map") this.#write(out);
+  }
+
+  /** The body becomes a program of its own; what nothing uses of its results is not computed. */
+  #loop(node: Node, loop: Loop): LoopStep {
+    const { carries, body: { results } } = loop;
+    const used = (t: Tensor) => (this.#uses.get(t) ?? 0) > 0;
+    const given = node.outputs.slice(carries, results.length).flatMap((output, i) =>
+      used(output) ? [{ output, made: results[carries + i] }] : []
+    );
+    const before = node.outputs.slice(results.length).flatMap((output, carry) =>
+      used(output) ? [{ output, carry }] : []
+    );
+    const made = simplify([...results.slice(0, carries), ...given.map((r) => r.made)]);
+    return {
+      kind: "loop",
+      node,
+      inputs: node.inputs.map((t) => this.#written(t)),
+      outputs: [...node.outputs.slice(0, carries), ...[...given, ...before].map((s) => s.output)],
+      loop,
+      body: fuse(tapeOf(made), made, this.options),
+      given: given.map(({ output }, i) => ({ result: carries + i, output })),
+      before,
+    };
   }
 
   #alias(x: Tensor, out: Tensor): void {
@@ -248,6 +297,7 @@ class Fuser {
       if (lowering.kind !== "kernel" || !lowering.epilogue) continue;
       const inOrder = loads.every((l) => l.tensor !== g || isContiguous(l.view));
       if (g.size !== t.size || !inOrder || !this.#allPathsEndIn(g, t)) continue;
+      if (this.#heldBehind(t, g)) continue;
       if (step.inputs.length + loads.length + step.outputs.length > this.options.maxBuffers) {
         continue;
       }
@@ -267,6 +317,16 @@ class Fuser {
     return false;
   }
 
+  /** Whether something that uses `t` has taken over the expression by which it reads `g`, and is to be written yet. */
+  #heldBehind(t: Tensor, g: Tensor): boolean {
+    return (this.#consumers.get(t) ?? []).some(({ outputs }) =>
+      outputs.some((o) => {
+        const e = this.#producer.has(o) ? undefined : this.#exprs.get(o);
+        return e !== undefined && loadsOf([e]).some((l) => l.tensor === g);
+      })
+    );
+  }
+
   /** Whether every use of `g`, followed through work that is not written anywhere, ends in the value of `t`. */
   #allPathsEndIn(g: Tensor, t: Tensor): boolean {
     const seen = new Set([g]);
@@ -276,7 +336,9 @@ class Fuser {
         if (node.outputs[0] === t) continue;
         const { kind } = node.op.lowering;
         // Nothing that was made after `t` leads to it.
-        if (kind === "kernel" || kind === "reduce" || node.id > t.node.id) return false;
+        if (kind === "kernel" || kind === "reduce" || kind === "loop" || node.id > t.node.id) {
+          return false;
+        }
         for (const o of node.outputs) {
           if (this.#producer.has(o)) return false;
           seen.add(o);

@@ -5,6 +5,8 @@ import { epilogueOf, mapKernel, type TensorUse } from "./elementwise.ts";
 import { reduceKernel } from "./reduce.ts";
 import { operationsOf } from "./expr.ts";
 import type { Step } from "./fuse.ts";
+import type { Turns } from "./loops/turns.ts";
+import { packed } from "./packed.ts";
 
 /** Scratch memory that one step's dispatches share. */
 export interface Scratch {
@@ -12,9 +14,6 @@ export interface Scratch {
   /** It lasts from run to run. */
   readonly kept?: boolean;
 }
-
-/** Bytes that a program may keep of weights in other layouts. */
-const KEPT = 2 ** 28;
 
 /** A buffer of a lowered dispatch. */
 export interface LoweredUse {
@@ -36,58 +35,10 @@ export interface LoweredDispatch {
   readonly flops: number;
   /** Runs need it only where its input is not that of the run before: what it writes is kept. */
   readonly once?: boolean;
-}
-
-/**
- * Lowers the steps of a program for an adapter.
- *
- * @param given tensors that come anew with each run. Other leaves, weights above all, are mostly those of the run before
- */
-export function lowerAll(
-  steps: readonly Step[],
-  profile: AdapterProfile,
-  given: ReadonlySet<Tensor>,
-): LoweredDispatch[] {
-  let left = KEPT;
-  const fixed = (t: Tensor) => t.node.op.lowering.kind === "leaf" && !given.has(t);
-  const dispatches = steps.flatMap((step) =>
-    lower(step, profile, (input, bytes) => {
-      if (step.kind !== "kernel" || !fixed(step.inputs[input]) || bytes > left) return false;
-      left -= bytes;
-      return true;
-    })
-  );
-  return sharing(dispatches);
-}
-
-/** Of several dispatches that lay out one weight in the same way the first is left, and all use what it keeps. */
-function sharing(dispatches: readonly LoweredDispatch[]): LoweredDispatch[] {
-  const first = new Map<Tensor | Scratch, Map<string, Scratch>>();
-  const instead = new Map<Tensor | Scratch, Scratch>();
-  return dispatches.flatMap((d): LoweredDispatch[] => {
-    if (d.once) {
-      const [read, write] = ["read", "write"].map((a) => d.buffers.find((b) => b.access === a)!);
-      const known = first.get(read.memory) ?? new Map<string, Scratch>();
-      first.set(read.memory, known);
-      const how = `${d.grid} ${read.type} ${d.body}`;
-      const kept = known.get(how);
-      if (kept) {
-        instead.set(write.memory, kept);
-        return [];
-      }
-      known.set(how, write.memory as Scratch);
-      return [d];
-    }
-    const moved = d.buffers.some((b) => instead.has(b.memory));
-    return [
-      moved
-        ? {
-          ...d,
-          buffers: d.buffers.map((b) => ({ ...b, memory: instead.get(b.memory) ?? b.memory })),
-        }
-        : d,
-    ];
-  });
+  /** The loops that it lies in, outermost first. */
+  readonly loops?: readonly Turns[];
+  /** The outermost loop that it is part of, be it as what comes before the turns. */
+  readonly within?: Step;
 }
 
 /** Lowers one step for an adapter. */
@@ -144,6 +95,7 @@ function lowerStep(step: Step, profile: AdapterProfile, keeps: Keeps): LoweredDi
       flops: 0,
     }));
   }
+  if (step.kind === "loop") throw new Error("a loop is lowered with the program it is part of");
   const { node } = step;
   const { lowering } = node.op;
   if (lowering.kind !== "kernel") throw new Error(`${node.op.name} has no kernel`);

@@ -6,6 +6,7 @@
 import { Tensor } from "../tensor/tensor.ts";
 import { byteSize, show } from "../tensor/shape.ts";
 import { loadsOf } from "./expr.ts";
+import type { Turns } from "./loops/turns.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
 
 /** Where a value lies. */
@@ -23,6 +24,11 @@ export interface MemoryPlan {
   readonly inPlace: ReadonlyMap<Tensor, Tensor>;
   /** Bytes alive at the busiest dispatch: no plan can take less. */
   readonly lowerBound: number;
+  /** The first and the last dispatch at which each value is needed; that of a result is their number. */
+  readonly lifetimes: ReadonlyMap<
+    Tensor | Scratch,
+    { readonly first: number; readonly last: number }
+  >;
 }
 
 /** Offsets are multiples of this: the strictest alignment that WebGPU may ask of a storage binding. */
@@ -72,6 +78,7 @@ export function planMemory(request: PlanRequest): MemoryPlan {
     interval.first = 0;
     interval.last = dispatches.length;
   }
+  acrossTurns(dispatches, intervals);
   for (const t of request.results) {
     const interval = intervals.get(t);
     if (interval) interval.last = dispatches.length;
@@ -88,7 +95,36 @@ export function planMemory(request: PlanRequest): MemoryPlan {
     ...place([...intervals.values()], conflicts(dispatches), request.maxSlab),
     inPlace,
     lowerBound: busiest(intervals.values()),
+    lifetimes: intervals,
   };
+}
+
+/** What a loop keeps from turn to turn, and what it shares with what stands around it, lives for as long as it runs. */
+function acrossTurns(
+  dispatches: readonly LoweredDispatch[],
+  intervals: ReadonlyMap<Tensor | Scratch, Interval>,
+): void {
+  const ranges = new Map<Turns, { from: number; to: number }>();
+  dispatches.forEach(({ loops = [] }, i) => {
+    for (const loop of loops) {
+      const range = ranges.get(loop);
+      if (range) range.to = i;
+      else ranges.set(loop, { from: i, to: i });
+    }
+  });
+  // From the outside inwards: what an outer loop keeps, its inner ones do.
+  for (const [loop, { from, to }] of ranges) {
+    for (let i = from; i <= to; i++) {
+      for (const { memory } of dispatches[i].buffers) {
+        const interval = intervals.get(memory);
+        if (!interval) continue;
+        const shared = interval.first < from || interval.last > to || loop.keeps.has(memory);
+        if (!shared) continue;
+        interval.first = Math.min(interval.first, from);
+        interval.last = Math.max(interval.last, to);
+      }
+    }
+  }
 }
 
 /** A kernel would have to bind more at once than the adapter can. */
@@ -137,6 +173,8 @@ function canReplace(
   if (dispatches.slice(written + 1).some((d) => d.buffers.some((b) => b.memory === argument))) {
     return false;
   }
+  // At the next turn, what comes before it comes after it.
+  if (dispatches[written].loops?.length) return false;
   const there = dispatches[written].buffers;
   const write = there.find((b) => b.memory === result) as LoweredUse;
   const reads = there.filter((b) => b.memory === argument);

@@ -14,6 +14,7 @@ import { byteSize } from "../tensor/shape.ts";
 import type { Compiled } from "./compile.ts";
 import { loadsOf, operationsOf } from "./expr.ts";
 import { alignColumns, clip, LABEL_WIDTH, opsOf } from "./explain.ts";
+import { turnsOf } from "./loops/turns.ts";
 import type { LoweredDispatch } from "./lower.ts";
 import { bytesOf } from "./plan.ts";
 import { encodeAlone, type Recorded, rehearse } from "./one_by_one.ts";
@@ -55,7 +56,7 @@ export interface ProfileOptions {
 const PER_SET = 2048;
 
 /**
- * Measures every dispatch of a compiled function, but those that lay out weights, which only a first run needs.
+ * Measures every dispatch of a compiled function, one turn of those in a loop standing for all, but those that lay out weights, which only a first run needs.
  *
  * The arguments are those of a call; donated ones are copied first, so nothing is consumed. Results of earlier calls
  * become stale, as by a call.
@@ -82,9 +83,9 @@ export async function profile<A extends unknown[]>(
     const rows = dispatches.map(({ dispatch: d }, i): DispatchProfile => ({
       label: d.label,
       ops: opsOf(d.step),
-      milliseconds: best[i],
-      flops: flopsOf(d),
-      bytes: trafficOf(d),
+      milliseconds: best[i] * turnsOf(d),
+      flops: flopsOf(d) * turnsOf(d),
+      bytes: trafficOf(d) * turnsOf(d),
     }));
     return {
       dispatches: rows,
@@ -145,7 +146,7 @@ async function byWallClock(device: Device, dispatches: readonly Recorded[]): Pro
 
 /** What the kernel says, or one operation per element and op for fused elementwise work and reductions. */
 function flopsOf({ step, flops }: LoweredDispatch): number {
-  if (step.kind === "kernel") return flops;
+  if (step.kind === "kernel" || step.kind === "loop") return flops;
   if (step.kind === "map") {
     return operationsOf(step.exprs).length * sizeOf(step.shape);
   }

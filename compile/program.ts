@@ -100,8 +100,7 @@ export class Program {
       host: new ArrayBuffer(bytes),
       buffer: bytes ? buffers.create(bytes, "step data", this.#health) : undefined,
     };
-    for (const node of blueprint.tape) {
-      if (node.op.name !== "constant") continue;
+    for (const node of blueprint.constants) {
       const [out] = node.outputs;
       const storage = buffers.allocate(byteSize(out.spec), "constant");
       buffers.write(storage, (node.attrs as { data: HostArray }).data);

@@ -43,7 +43,9 @@ export function simplify(results: readonly Tensor[]): Tensor[] {
         : append(node.op, inputs, node.attrs, node.outputs.map((o) => o.spec));
       known.set(key, outputs);
     }
-    node.outputs.forEach((t, i) => now.set(t, outputs[i]));
+    node.outputs.forEach((t, i) =>
+      now.set(t, t.size || !ofSeveral(node) ? outputs[i] : emptyLike(t))
+    );
   }
   return results.map((t) => now.get(t)!);
 }
@@ -60,8 +62,9 @@ function constantKey({ op, attrs, outputs: [{ spec, size }] }: Node): string | u
  * What a node computes where an operand or a result is empty: constants, by its own definition (a sum of nothing is 0), which
  * no other operand changes. No kernel is ever built for an empty tensor.
  */
-function ofNothing({ op, inputs, attrs, outputs }: Node): Tensor[] | undefined {
-  if (op.lowering.kind === "leaf") return undefined;
+function ofNothing(node: Node): Tensor[] | undefined {
+  const { op, inputs, attrs, outputs } = node;
+  if (op.lowering.kind === "leaf" || ofSeveral(node)) return undefined;
   if (outputs.every((t) => t.size > 0) && inputs.every((t) => t.size > 0)) return undefined;
   const nothing = outputs.every((t) => t.size === 0);
   const values = nothing ? outputs.map(() => new Float64Array()) : op.reference(
@@ -76,6 +79,13 @@ function ofNothing({ op, inputs, attrs, outputs }: Node): Tensor[] | undefined {
     return constantTensor(data, spec);
   });
 }
+
+/** Whether a node is of more than what happens to be empty among its inputs: a loop, or what repeats several tensors. */
+const ofSeveral = ({ op: { lowering: { kind } }, inputs }: Node): boolean =>
+  kind === "loop" || (kind === "alias" && inputs.length > 1);
+
+const emptyLike = ({ spec }: Tensor): Tensor =>
+  constantTensor(viewBytes(spec.dtype, new ArrayBuffer(0), 0), spec);
 
 /** The input that a node merely repeats, if it does. */
 function identityOf(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
@@ -94,7 +104,10 @@ function identityOf(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
     case "div":
       return is(1, 1) ? keeps(inputs[0]) : undefined;
     case "reshape":
+    // What they hold back or set apart was for derivatives, which have been taken.
     case "variable":
+    case "stopGradient":
+    case "cutGradient":
       return keeps(inputs[0]);
     default:
       return undefined;
@@ -107,12 +120,18 @@ function scalarValue(t: Tensor): number | undefined {
   return literalValue(t);
 }
 
-/** Attributes as strings; typed arrays and objects without a plain form count as equal only to themselves. */
+/**
+ * Attributes as strings; typed arrays, functions and objects without a plain form count as equal only to themselves. JSON has
+ * one word for ±∞ and NaN, and none for −0.
+ */
 class AttrKeys {
   readonly #ids = new Map<object, number>();
   of(attrs: unknown): string {
     return attrs === undefined ? "" : JSON.stringify(attrs, (_k, v) => {
-      if (v === null || typeof v !== "object") return v;
+      if (typeof v === "number" && (!Number.isFinite(v) || Object.is(v, -0))) {
+        return `number ${Object.is(v, -0) ? "-0" : v}`;
+      }
+      if (v === null || (typeof v !== "object" && typeof v !== "function")) return v;
       if (Array.isArray(v) || Object.getPrototypeOf(v) === Object.prototype) return v;
       let id = this.#ids.get(v);
       if (id === undefined) this.#ids.set(v, id = this.#ids.size);

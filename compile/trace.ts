@@ -1,9 +1,10 @@
 /** Trace → simplify → fuse → lower → plan: everything about a program that is known before anything is allocated. */
 import { type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
-import { checkCountable, type Spec } from "../tensor/shape.ts";
+import type { Spec } from "../tensor/shape.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { fuse } from "./fuse.ts";
-import { lowerAll, type LoweredDispatch } from "./lower.ts";
+import type { LoweredDispatch } from "./lower.ts";
+import { lowerAll } from "./lower_all.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { simplify } from "./simplify.ts";
 
@@ -19,6 +20,8 @@ export interface Result {
 export interface Blueprint {
   /** @internal Nodes in order. */
   readonly tape: readonly Node[];
+  /** @internal Constants, those of loops' bodies too. */
+  readonly constants: readonly Node[];
   /** @internal What is replayed. */
   readonly dispatches: readonly LoweredDispatch[];
   /** @internal Where everything lies. */
@@ -51,7 +54,6 @@ export function blueprint(
 ): Blueprint {
   const simple = simplify(results);
   const tape = tapeOf(simple);
-  for (const { op, outputs } of tape) outputs.forEach((t) => checkCountable(op.name, t.spec));
   const { profile } = options;
   const leaves = () => tape.filter((n) => n.op.name === "input").flatMap((n) => n.outputs);
   const given = options.given ?? leaves();
@@ -70,7 +72,7 @@ export function blueprint(
     maxBinding: profile.maxBinding,
   });
   const held = results.map(({ spec }, i): Result => ({ memory: fused.results[i], spec }));
-  return { tape, dispatches, memory, results: held, donations };
+  return { tape, constants: fused.constants, dispatches, memory, results: held, donations };
 }
 
 /** Gives each tensor that is written for a result the first unused donated argument of the same spec. */

@@ -19,6 +19,7 @@ import {
   type Operand,
   problemOf,
 } from "./attention/problem.ts";
+import { batchedAttention, batchedAttentionGrad } from "./attention/batch.ts";
 import { attentionGradReference, attentionReference } from "./attention/reference.ts";
 import { attentionGradVjp } from "./attention/second.ts";
 import { flashFits, flashForward, flashGrad } from "./attention/flash.ts";
@@ -48,6 +49,7 @@ const attentionOp = defineOp<AttentionAttrs>({
     });
     return (["q", "k", "v"] as const).map((name) => grads[names.indexOf(name)]);
   },
+  batch: batchedAttention,
   reference: attentionReference,
   lowering: { kind: "kernel", epilogue: false, build: buildForward },
 });
@@ -60,6 +62,7 @@ const attentionGradOp = defineOp<AttentionGradAttrs>({
     return attrs.wanted.map((w) => inputs[of[w]]);
   },
   vjp: (h, { inputs, attrs }, wanted) => attentionGradVjp(h, inputs, attrs, wanted),
+  batch: batchedAttentionGrad,
   reference: attentionGradReference,
   lowering: { kind: "kernel", epilogue: false, build: buildGrad },
 });

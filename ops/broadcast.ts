@@ -15,7 +15,8 @@ import {
 } from "../tensor/shape.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { contiguous, expandView } from "../tensor/view.ts";
-import { defineOp, type Op } from "../tensor/op.ts";
+import { linear } from "../tensor/forward.ts";
+import { type Batch, defineOp, type Op } from "../tensor/op.ts";
 import { cast } from "./elementwise/cast.ts";
 import { wrapped } from "./elementwise/define.ts";
 import { gather, reshape } from "./movement.ts";
@@ -28,6 +29,11 @@ export interface ReduceAttrs {
 /** The shape with the reduced axes at extent 1. */
 export const reducedShape = (x: Shape, axes: readonly number[]): number[] =>
   x.map((d, i) => axes.includes(i) ? 1 : d);
+
+/** The batch rule of reductions: the same axes, one further behind. */
+export const reduceEach = (
+  { inputs: [x], node: { op, attrs: { axes } } }: Batch<ReduceAttrs>,
+): Tensor[] => apply(op, [x], { axes: axes.map((a) => a + 1) });
 
 /** The float64 reference of a reduction that goes through the elements in order. */
 export function fold(start: (dtype: DType) => number, step: (acc: number, x: number) => number) {
@@ -58,6 +64,8 @@ export const sumOp = defineOp<ReduceAttrs>({
     dtype: x.dtype === "f16" ? "f32" : x.dtype,
   }],
   vjp: ([g], { inputs: [x] }) => [g && expand(cast(g, x.dtype), x.shape)],
+  batch: reduceEach,
+  jvp: linear,
   reference: fold(() => 0, (a, x) => a + x),
   lowering: { kind: "reduce", join: "sum" },
 });
@@ -79,6 +87,8 @@ const expandOp = defineOp<{ readonly shape: Shape }>({
       ),
     ];
   },
+  batch: ({ inputs: [x], size, node: { attrs: { shape } } }) => [expand(x, [size, ...shape])],
+  jvp: linear,
   reference: ([x], [s], { shape }) => [gather(x, expandView(contiguous(s.shape), shape)!)],
   lowering: { kind: "view", view: (v, { shape }) => expandView(v, shape) },
 });

@@ -2,6 +2,8 @@
 import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectTensors } from "../tensor/arguments.ts";
 import { axisOf } from "../tensor/shape.ts";
+import { alike } from "../tensor/batch.ts";
+import { constant } from "../tensor/forward.ts";
 import { defineOp } from "../tensor/op.ts";
 import { add } from "./elementwise/arithmetic.ts";
 import { pad, slice } from "./movement.ts";
@@ -10,6 +12,8 @@ const stopGradientOp = defineOp<undefined>({
   name: "stopGradient",
   shape: ([x]) => [x],
   vjp: () => [undefined],
+  batch: alike,
+  jvp: constant,
   reference: ([x]) => [x],
   lowering: { kind: "alias" },
 });
@@ -18,6 +22,8 @@ const cutGradientOp = defineOp<{ readonly axis: number; readonly index: number }
   name: "cutGradient",
   shape: ([x]) => [x],
   vjp: ([g], { attrs: { axis, index } }) => [g && without(g, axis, index)],
+  batch: ({ inputs: [x], node: { attrs: { axis, index } } }) => [cutGradient(x, axis + 1, index)],
+  jvp: ([t], { attrs: { axis, index } }) => [t && without(t, axis, index)],
   reference: ([x]) => [x],
   lowering: { kind: "alias" },
 });
@@ -26,6 +32,8 @@ const variableOp = defineOp<undefined>({
   name: "variable",
   shape: ([x]) => [x],
   vjp: ([g]) => [g],
+  batch: alike,
+  jvp: (tangents) => tangents,
   reference: ([x]) => [x],
   lowering: { kind: "alias" },
 });

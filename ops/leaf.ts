@@ -7,6 +7,7 @@ import type { DType, HostArray } from "../tensor/dtype.ts";
 import { hostValues, type TensorData } from "../tensor/host.ts";
 import { showValues } from "../tensor/print.ts";
 import type { Shape, Spec } from "../tensor/shape.ts";
+import { unbatched } from "../tensor/batch.ts";
 import { defineOp } from "../tensor/op.ts";
 
 const nothing = () => [];
@@ -19,6 +20,7 @@ export const inputOp = defineOp<{ readonly position: number; readonly name: stri
   name: "input",
   shape: nothing,
   vjp: nothing,
+  batch: unbatched,
   reference: unreachable,
   lowering: { kind: "leaf" },
   describe: ({ name }) => `(argument ${name} of a function that is being traced)`,
@@ -29,6 +31,7 @@ export const constantOp = defineOp<{ readonly data: HostArray }>({
   name: "constant",
   shape: nothing,
   vjp: nothing,
+  batch: unbatched,
   reference: (_in, _specs, { data }) => [Float64Array.from(data as Float32Array)],
   lowering: { kind: "leaf" },
   describe: ({ data }, { shape, dtype }) => showValues(shape, dtype, data),
@@ -39,6 +42,7 @@ export const literalOp = defineOp<{ readonly value: number }>({
   name: "literal",
   shape: nothing,
   vjp: nothing,
+  batch: unbatched,
   reference: (_in, _specs, { value }) => [Float64Array.of(value)],
   lowering: { kind: "leaf" },
   describe: ({ value }) => String(value),
@@ -55,6 +59,7 @@ export const arrayOp = defineOp<{ readonly storage: Storage }>({
   name: "array",
   shape: nothing,
   vjp: nothing,
+  batch: unbatched,
   reference: unreachable,
   lowering: { kind: "leaf" },
   describe: ({ storage: { gone } }) =>

@@ -3,7 +3,9 @@ import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
 import { sameShape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
+import { multilinear } from "../tensor/forward.ts";
 import { defineOp } from "../tensor/op.ts";
+import { batchedMatmul } from "./batch/matmul.ts";
 import { size } from "../tensor/kernel.ts";
 import { matrix } from "./gemm/operands.ts";
 import { planGemm } from "./gemm/plan.ts";
@@ -97,6 +99,8 @@ const matmulOp = defineOp<MatmulAttrs>({
       wanted[1] ? db() : undefined,
     ];
   },
+  batch: batchedMatmul,
+  jvp: multilinear,
   reference([a, b], specs, attrs) {
     const { batch, m, n, k, shared } = extentsOf(specs, attrs);
     const y = new Float64Array(batch * m * n);

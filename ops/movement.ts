@@ -13,6 +13,7 @@ import {
   sizeOf,
   stridesOf,
 } from "../tensor/shape.ts";
+import { linear } from "../tensor/forward.ts";
 import { defineOp } from "../tensor/op.ts";
 import { contiguous, padView, permuteView, sliceView, type View } from "../tensor/view.ts";
 
@@ -46,6 +47,8 @@ const reshapeOp = defineOp<{ readonly shape: Shape }>({
     return [{ shape, dtype: x.dtype }];
   },
   vjp: ([g], node) => [g && reshape(g, node.inputs[0].shape)],
+  batch: ({ inputs: [x], size, node: { attrs: { shape } } }) => [reshape(x, [size, ...shape])],
+  jvp: linear,
   reference: ([x]) => [x],
   lowering: { kind: "alias" },
 });
@@ -59,6 +62,10 @@ const permuteOp = defineOp<{ readonly axes: readonly number[] }>({
     return [{ shape: axes.map((a) => x.shape[a]), dtype: x.dtype }];
   },
   vjp: ([g], { attrs: { axes } }) => [g && permute(g, axes.map((_, i) => axes.indexOf(i)))],
+  batch: (
+    { inputs: [x], node: { attrs: { axes } } },
+  ) => [permute(x, [0, ...axes.map((a) => a + 1)])],
+  jvp: linear,
   reference: ([x], [s], { axes }) => [gather(x, permuteView(contiguous(s.shape), axes))],
   lowering: { kind: "view", view: (v, { axes }) => permuteView(v, axes) },
 });
@@ -79,6 +86,10 @@ const sliceOp = defineOp<{ readonly starts: readonly number[]; readonly shape: S
       g && pad(g, x.map((d, i) => [node.attrs.starts[i], d - node.attrs.starts[i] - g.shape[i]])),
     ];
   },
+  batch: ({ inputs: [x], size, node: { attrs: { starts, shape } } }) => [
+    window(x, [0, ...starts], [size, ...shape]),
+  ],
+  jvp: linear,
   reference: (
     [x],
     [s],
@@ -91,6 +102,9 @@ const padOp = defineOp<{ readonly before: readonly number[]; readonly shape: Sha
   name: "pad",
   shape: ([x], { shape }) => [{ shape, dtype: x.dtype }],
   vjp: ([g], node) => [g && window(g, node.attrs.before, node.inputs[0].shape)],
+  batch: ({ inputs: [x], size, node: { attrs: { before, shape }, op } }) =>
+    apply(op, [x], { before: [0, ...before], shape: [size, ...shape] }),
+  jvp: linear,
   reference: (
     [x],
     [s],

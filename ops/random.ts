@@ -10,6 +10,7 @@ import { expectList, expectNumber, expectOptions, expectTensors } from "../tenso
 import { expectShape } from "../tensor/host.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../tensor/shape.ts";
 import { type KernelContext, type KernelPlan, perItem } from "../tensor/kernel.ts";
+import { alike } from "../tensor/batch.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 
 /** 64 bits of key, as two u32. On the device: a tensor `[2]` u32. */
@@ -91,12 +92,13 @@ const DISTRIBUTIONS = {
   },
 } as const satisfies Record<string, Distribution>;
 
+/** Keys `[…, 2]` each draw `shape`. */
 interface DrawAttrs {
   readonly shape: Shape;
   readonly stream: number;
 }
 
-/** Element pairs (2p, 2p + 1) come from counter (p, stream). */
+/** Under one key, element pairs (2p, 2p + 1) come from counter (p, stream). */
 function drawOnHost(
   { host }: Distribution,
   key: Key,
@@ -118,25 +120,33 @@ function drawKernel(
   { dtype, device }: Distribution,
   ctx: KernelContext<DrawAttrs>,
 ): KernelPlan {
-  const { attrs, epilogue, outputs: [out] } = ctx;
-  const count = sizeOf(out.shape);
+  const { attrs, epilogue, inputs: [{ shape: keys }] } = ctx;
+  const count = sizeOf(attrs.shape);
   const quads = Math.ceil(count / 4);
+  const several = keys.length > 1;
+  // Each key's draws begin with a quad of their own.
+  const [of, quad] = several ? [`t / ${quads}u`, `t % ${quads}u`] : ["0u", "t"];
+  const at = `which * ${count}u + quad * 4u`;
   const stores = epilogue.width === 4
-    ? epilogue.store("t * 4u", "four")
+    ? epilogue.store(at, "four")
     : [0, 1, 2, 3].map((k) =>
-      `if (t * 4u + ${k}u < ${count}u) ${epilogue.store(`t * 4u + ${k}u`, `four[${k}]`)}`
+      `if (quad * 4u + ${k}u < ${count}u) { ${epilogue.store(`${at} + ${k}u`, `four[${k}]`)} }`
     ).join("\n  ");
   const declarations = `${threefryWgsl()}
 fn draw(w: vec2<u32>) -> vec2<${dtype}> {
   ${device}
 }
 `;
-  const work = `let low = draw(threefry(key[0], key[1], t * 2u, ${attrs.stream}u));
-  let high = draw(threefry(key[0], key[1], t * 2u + 1u, ${attrs.stream}u));
+  const draw = (pair: string) =>
+    `draw(threefry(key[which * 2u], key[which * 2u + 1u], ${pair}, ${attrs.stream}u))`;
+  const work = `let which = ${of};
+  let quad = ${quad};
+  let low = ${draw("quad * 2u")};
+  let high = ${draw("quad * 2u + 1u")};
   let four = vec4<${dtype}>(low, high);
   ${stores}`;
   const key = { name: "key", ref: { input: 0 }, access: "read", type: "u32" } as const;
-  const kernel = perItem({ count: quads, name: "t", declarations }, work);
+  const kernel = perItem({ count: quads * sizeOf(keys) / 2, name: "t", declarations }, work);
   return { dispatches: [{ label: name, buffers: [key, ...epilogue.buffers], ...kernel }] };
 }
 
@@ -145,18 +155,25 @@ function defineDraw(name: keyof typeof DISTRIBUTIONS) {
   return defineOp<DrawAttrs>({
     name,
     shape([key], { shape, stream }) {
-      if (key.dtype !== "u32" || key.shape.length !== 1 || key.shape[0] !== 2) {
+      if (key.dtype !== "u32" || key.shape.at(-1) !== 2) {
         throw new ShapeError(name, `the key must be u32[2], not ${show(key)}`);
       }
       if (!Number.isInteger(stream) || stream < 0 || stream >= FOLD) {
         throw new ShapeError(name, `stream ${stream} is not a whole number below 2^32 - 1`);
       }
-      return [{ shape, dtype: distribution.dtype }];
+      return [{ shape: [...key.shape.slice(0, -1), ...shape], dtype: distribution.dtype }];
     },
     vjp: () => [undefined],
-    reference: ([key], _specs, { shape, stream }) => [
-      drawOnHost(distribution, [key[0], key[1]], sizeOf(shape), stream),
-    ],
+    batch: alike,
+    reference([keys], _specs, { shape, stream }, [out]) {
+      const y = new Float64Array(sizeOf(out.shape));
+      const count = sizeOf(shape);
+      for (let i = 0; i < keys.length / 2; i++) {
+        const key: Key = [keys[2 * i], keys[2 * i + 1]];
+        y.set(drawOnHost(distribution, key, count, stream), i * count);
+      }
+      return [y];
+    },
     lowering: {
       kind: "kernel",
       epilogue: true,
@@ -173,6 +190,9 @@ function draw(op: Op<DrawAttrs>, key: Tensor, shape: Shape, options: DrawOptions
   expectTensors(op.name, { key });
   expectShape(op.name, 1, shape);
   expectOptions(op.name, 2, options, { stream: "number" });
+  if (key.shape.length !== 1) {
+    throw new ShapeError(op.name, `the key must be u32[2], not ${show(key.spec)}; vmap takes many`);
+  }
   return apply(op, [key], { shape, stream: options.stream ?? 0 })[0];
 }
 

@@ -12,6 +12,7 @@ import {
   reduce,
   type ReduceAttrs,
   reducedShape,
+  reduceEach,
   type ReduceOptions,
   sum,
   sumOp,
@@ -31,6 +32,7 @@ const extremeOp = (name: "max" | "min", nothing: (dtype: DType) => number): Op<R
       const share = div(g, cast(apply(sumOp, [hit], node.attrs)[0], g.dtype));
       return [mul(hit, expand(share, x.shape))];
     },
+    batch: reduceEach,
     reference: fold(nothing, Math[name]),
     lowering: { kind: "reduce", join: name },
   });

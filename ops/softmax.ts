@@ -3,6 +3,7 @@ import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectList, expectNumber, expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { axisOf, type Shape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { isFloat } from "../tensor/dtype.ts";
+import { alike } from "../tensor/batch.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 import { exp, mul, sub } from "./elementwise/arithmetic.ts";
 import { cast } from "./elementwise/cast.ts";
@@ -67,6 +68,7 @@ const softmaxOp: Op<undefined> = defineOp<undefined>({
     return [x];
   },
   vjp: ([g], node) => [g && apply(softmaxGradOp, [node.outputs[0], g], undefined)[0]],
+  batch: alike,
   reference([x], [s]) {
     const y = new Float64Array(x.length);
     eachRow(s, (from, to) => {
@@ -102,6 +104,7 @@ const softmaxGradOp: Op<undefined> = defineOp<undefined>({
       wanted[1] ? apply(softmaxGradOp, [y, h], undefined)[0] : undefined,
     ];
   },
+  batch: alike,
   reference([y, g], [s]) {
     const dx = new Float64Array(y.length);
     eachRow(s, (from, to) => {
@@ -134,6 +137,7 @@ const logSumExpOp = defineOp<undefined>({
   vjp: ([g], { inputs: [x] }) => [
     g && cast(mul(expand(g, x.shape), cast(softmax(x), "f32")), x.dtype),
   ],
+  batch: alike,
   reference([x], [s], _attrs, [out]) {
     const y = new Float64Array(sizeOf(out.shape)).fill(-Infinity);
     eachRow(s, (from, to, row) => {
@@ -166,6 +170,7 @@ const logSoftmaxOp = defineOp<undefined>({
   vjp: ([g], { inputs: [x], outputs: [y] }) => [
     g && cast(sub(g, mul(exp(y), sum(g, [-1], { keep: true }))), x.dtype),
   ],
+  batch: alike,
   reference([x], [s]) {
     const y = new Float64Array(x.length);
     eachRow(s, (from, to) => {

@@ -1,10 +1,10 @@
 /**
- * Defining ops. What an op is — shape rule, derivative, float64 reference, kernel — is declared beside the tape
+ * Defining ops. What an op is — shape rule, derivative, batch rule, float64 reference, kernel — is declared beside the tape
  * (`tensor.ts`), since nodes and ops refer to each other; TypeScript refuses a record that lacks a part.
  */
 import type { Op } from "./tensor.ts";
 
-export type { Attrs, Lowering, Op, Wgsl } from "./tensor.ts";
+export type { Attrs, Batch, Lowering, Node, Op, Tools, Wgsl } from "./tensor.ts";
 
 const known = new Map<string, Op>();
 
@@ -13,6 +13,27 @@ export function defineOp<A>(op: Op<A>): Op<A> {
   if (known.has(op.name)) throw new Error(`op "${op.name}" is defined twice`);
   known.set(op.name, op as Op);
   return op;
+}
+
+const own = new Map<string, number>();
+
+/**
+ * The name of an op that a user defines: that of no op of the library, by which the compiler knows what may be simplified, and
+ * each time another, since a notebook's cell is run again with a kernel that has changed.
+ */
+export function ownName(name: string): string {
+  if (known.has(name)) {
+    throw new TypeError(`an op of the library is called "${name}" already: take another name`);
+  }
+  const count = (own.get(name) ?? 0) + 1;
+  own.set(name, count);
+  return count === 1 ? name : `${name} (${count})`;
+}
+
+/** What an op of a user lacks, where something needs it. */
+export class MissingRule extends TypeError {
+  /** Always "MissingRule". */
+  override name = "MissingRule";
 }
 
 /** Every op that there is, for tests that leave none out. */

@@ -27,12 +27,30 @@ export type Lowering<A> =
   }
   /** A fold over axes, which stay at extent 1; reads its input through a fused expression. */
   | { readonly kind: "reduce"; readonly join: "sum" | "prod" | "max" | "min" }
+  /** A part of the tape that is run some number of times. */
+  | { readonly kind: "loop"; readonly loop: (attrs: A) => Loop }
   /** Kernels of its own. With `epilogue`, elementwise work on output 0 is done where the value is stored. */
   | {
     readonly kind: "kernel";
     readonly epilogue: boolean;
     readonly build: (ctx: KernelContext<A>) => KernelPlan;
   };
+
+/**
+ * A loop: `body` computes, from carries, an element of each of some stacks, and whatever else it reads, the next carries and an
+ * element of each result. The op's inputs are the first carries, the stacks, and the rest of the body's inputs in their order; its outputs the
+ * last carries, the results' stacks, and a stack of each carry as it was before every turn.
+ */
+export interface Loop {
+  /** What is read from outside, the carries and an element of each stack first, and what is given. */
+  readonly body: { readonly boundary: readonly Tensor[]; readonly results: readonly Tensor[] };
+  readonly turns: number;
+  /** How many carries and stacks there are. */
+  readonly carries: number;
+  readonly stacks: number;
+  /** Whether the stacks are walked from their ends. */
+  readonly reverse: boolean;
+}
 
 /** Names of WGSL types at the vector width in use, for `map` expressions. */
 export interface Wgsl {
@@ -48,8 +66,39 @@ export interface Wgsl {
   let(value: string): string;
 }
 
+/** What the walks over a tape need of the ops, which stand above them (`ops/tools.ts`). */
+export interface Tools {
+  /** The sum of two tensors of one shape. */
+  add(a: Tensor, b: Tensor): Tensor;
+  /** Broadcasts, adding leading axes. */
+  expand(x: Tensor, shape: Shape): Tensor;
+  /** A leaf without a value: what a function is traced with. */
+  hole(spec: Spec): Tensor;
+  /** A tensor of zeros. */
+  zeros(spec: Spec): Tensor;
+}
+
+/** What a batch rule is given: a node as it was traced for one example, and its inputs for all examples. */
+export interface Batch<A = unknown> {
+  /** The op, its attributes, and its inputs and outputs as they are for one example. */
+  readonly node: Node<A>;
+  /** How many examples there are: at least one. */
+  readonly size: number;
+  /** The inputs. Those that differ from example to example have one more axis, in front; at least one has. */
+  readonly inputs: readonly Tensor[];
+  /** Which inputs differ from example to example. */
+  readonly batched: readonly boolean[];
+  /** Input `i` with the axis of the examples in front, along which it repeats where all have the same. */
+  wide(i: number): Tensor;
+  /** All inputs as {@linkcode wide} gives them. */
+  all(): Tensor[];
+  /** The rule of a composition that computes the same as the op: for cases that a rule can't do better. */
+  through(f: (inputs: readonly Tensor[]) => readonly Tensor[]): Tensor[];
+}
+
 /** One op. `A` is the type of its static attributes. */
 export interface Op<A = unknown> {
+  /** What messages call it; no two ops have the same. */
   readonly name: string;
   /** Output specs, or a `ShapeError` naming the op, the shapes and what was expected. */
   shape(inputs: readonly Spec[], attrs: A): readonly Spec[];
@@ -62,6 +111,20 @@ export interface Op<A = unknown> {
     node: Node<A>,
     wanted: readonly boolean[],
   ): readonly (Tensor | undefined)[];
+  /**
+   * The outputs for all examples of a batch at once, each with an axis for the examples in front: what `vmap` walks with.
+   * `tensor/batch.ts` has the common ones: of ops that treat leading axes alike, and of leaves.
+   */
+  batch(b: Batch<A>): readonly Tensor[];
+  /**
+   * Tangents of the outputs given those of the inputs, undefined where they are zero: what `jvp` walks with. Left out, it is
+   * the derivative's derivative, which is right for every op; `tensor/forward.ts` has the rule of linear ones.
+   */
+  jvp?(
+    tangents: readonly (Tensor | undefined)[],
+    node: Node<A>,
+    tools: Tools,
+  ): readonly (Tensor | undefined)[];
   /** The definition, in float64, as plainly as it can be written. Flat row-major arrays in and out. */
   reference(
     inputs: readonly Float64Array[],
@@ -69,6 +132,7 @@ export interface Op<A = unknown> {
     attrs: A,
     out: readonly Spec[],
   ): readonly Float64Array[];
+  /** @internal How it is computed. */
   readonly lowering: Lowering<A>;
   /** Of a leaf: what there is to see of its value, as it is printed behind the spec. */
   readonly describe?: (attrs: A, spec: Spec) => string;
@@ -76,10 +140,15 @@ export interface Op<A = unknown> {
 
 /** One application of an op. */
 export interface Node<A = unknown> {
+  /** @internal Its place on the tape. */
   readonly id: number;
+  /** What is applied. */
   readonly op: Op<A>;
+  /** What it is applied to. */
   readonly inputs: readonly Tensor[];
+  /** Static attributes. */
   readonly attrs: A;
+  /** What it gives. */
   readonly outputs: readonly Tensor[];
 }
 

@@ -13,6 +13,7 @@ import {
 import { add, exp, mul, square, sub } from "../ops/elementwise/arithmetic.ts";
 import { sin } from "../ops/elementwise/trigonometry.ts";
 import { sum } from "../ops/broadcast.ts";
+import { concat } from "../ops/concat.ts";
 import { mean } from "../ops/reduce.ts";
 import { cutGradient, stopGradient } from "../ops/gradient.ts";
 import { input, tensor } from "../ops/leaf.ts";
@@ -174,4 +175,12 @@ test("a tensor is refused after its memory was donated, and a result after it wa
     () => assert(false),
     (e) => assert(/ran again/.test(e.message)),
   );
+});
+
+test("a checkpointed function that reads an empty tensor computes what it computes without", async (device) => {
+  const none = tensor(new Float32Array(0), [0, 3]);
+  const x = tensor([[1, 2, 3], [4, 5, 6]]);
+  const f = checkpoint((t: Tensor) => mul(concat([t, none], 0), 2));
+  const values = await device.read(evaluate(device, f(x)));
+  assertEquals(Array.from(values), [2, 4, 6, 8, 10, 12]);
 });

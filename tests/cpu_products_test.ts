@@ -12,6 +12,7 @@ import type { Gemm } from "../ops/gemm/problem.ts";
 import { tensor } from "../ops/leaf.ts";
 import { matmul } from "../ops/matmul.ts";
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { alike } from "../tensor/batch.ts";
 import { defineOp } from "../tensor/op.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { checkOp } from "./support/check.ts";
@@ -25,6 +26,7 @@ const forcedOp = defineOp<CpuChoice>({
   name: "forcedMatmul",
   shape: ([a, b]) => [spec([a.shape[0], b.shape[1]])],
   vjp: () => [undefined, undefined],
+  batch: alike,
   reference([a, b], [s, t]) {
     const [m, k, n] = [s.shape[0], s.shape[1], t.shape[1]];
     const y = new Float64Array(m * n);

@@ -79,7 +79,10 @@ Deno.test("a refusal names the kernel, and whatever uses the kernel is refused t
     device,
     () => device.createShaderModule({ label: "sum of rows", code }),
   );
-  assertEquals(message, 'kernel "sum of rows", line 3: there is no variable "nothing"');
+  assertEquals(
+    message,
+    'kernel "sum of rows", line 3: there is no variable "nothing", in: let x = nothing;',
+  );
   await assertRejects(() => runKernel(device, code, []), Error, 'kernel "test"');
 });
 

@@ -290,6 +290,13 @@ test("kernels take one and nothing, in every extent and both float types", async
   }
 });
 
+test("numbers that JSON cannot tell apart stay apart in one program", async () => {
+  const x = tensor([1, 2]);
+  const numbers = [Infinity, -Infinity, NaN, 0, -0];
+  await check("numbers", numbers.map((n) => A.mul(x, n)).concat(numbers.map((n) => A.div(x, n))));
+  await check("bounds", [A.clamp(x, Infinity, 1.5), A.clamp(x, -Infinity, 1.5)]);
+});
+
 test("products and attention over nothing are sums of nothing", async () => {
   const none = (...shape: number[]) => tensor(new Float32Array(sizeOf(shape)), shape);
   await check("over nothing", [

@@ -7,6 +7,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { alike } from "../tensor/batch.ts";
 import { defineOp } from "../tensor/op.ts";
 import { valueAndGrad } from "../autograd/grad.ts";
 import { adamInit, type AdamState, adamw } from "../autograd/optimizer.ts";
@@ -38,6 +39,7 @@ const faultyOp = defineOp<{ readonly at: number; readonly wrong: string }>({
   name: "faultyDouble",
   shape: ([x]) => [x],
   vjp: () => [undefined],
+  batch: alike,
   reference: ([x]) => [x.map((v) => 2 * v)],
   lowering: {
     kind: "kernel",

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { compile, evaluate } from "../compile/compile.ts";
 import { DeviceError } from "../device/errors.ts";
 import { apply, type Tensor } from "../tensor/tensor.ts";
+import { alike } from "../tensor/batch.ts";
 import { defineOp } from "../tensor/op.ts";
 import { add, exp, mul } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
@@ -14,6 +15,7 @@ const brokenOp = defineOp<undefined>({
   name: "brokenForTests",
   shape: ([x]) => [x],
   vjp: () => [undefined],
+  batch: alike,
   reference: ([x]) => [x],
   lowering: { kind: "map", expression: ([x]) => `no_such_function(${x})` },
 });

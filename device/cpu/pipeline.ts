@@ -1,5 +1,6 @@
 /** A kernel as a pipeline: checked when it is created, compiled for the grid and the lengths that it first runs with. */
 import { checked } from "./wgsl/check.ts";
+import { WgslError } from "./wgsl/error.ts";
 import type { Access, Func, Program, Store } from "./wgsl/tree.ts";
 import { strideOf } from "./wgsl/tree.ts";
 import type { Features } from "./wasm/features.ts";
@@ -18,7 +19,9 @@ export class ShaderModule {
     try {
       this.program = checked(code);
     } catch (error) {
-      this.error = error as Error;
+      // What was written there says more than its number: the author of a kernel may have written a part of it.
+      const line = error instanceof WgslError ? code.split("\n")[error.line - 1]?.trim() : "";
+      this.error = line ? new Error(`${(error as Error).message}, in: ${line}`) : error as Error;
     }
   }
 }

@@ -7,7 +7,9 @@
 import { apply, type Node, type Tensor } from "../../tensor/tensor.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { type Shape, ShapeError, show, sizeOf, type Spec } from "../../tensor/shape.ts";
+import { multilinear } from "../../tensor/forward.ts";
 import { defineOp } from "../../tensor/op.ts";
+import { batchedConv, batchedInputGrad, batchedWeightGrad } from "./batch.ts";
 import {
   type ConvAttrs,
   forAll,
@@ -80,6 +82,8 @@ const conv2dOp = defineOp<ConvAttrs>({
       ]
       : [undefined, undefined];
   },
+  batch: batchedConv,
+  jvp: multilinear,
   reference([x, w], _specs, attrs) {
     const y = new Float64Array(sizeOf(forAll(attrs, outputShape(attrs))));
     eachProduct(attrs, (xi, wi, yi) => y[yi] += x[xi] * w[wi]);
@@ -103,6 +107,8 @@ const inputGradOp = defineOp<ConvAttrs>({
       ]
       : [undefined, undefined];
   },
+  batch: batchedInputGrad,
+  jvp: multilinear,
   reference([g, w], _specs, attrs) {
     const dx = new Float64Array(sizeOf(forAll(attrs, attrs.image)));
     eachProduct(attrs, (xi, wi, yi) => dx[xi] += g[yi] * w[wi]);
@@ -126,6 +132,8 @@ const weightGradOp = defineOp<ConvAttrs>({
       ]
       : [undefined, undefined];
   },
+  batch: batchedWeightGrad,
+  jvp: multilinear,
   reference([x, g], _specs, attrs) {
     const dw = new Float64Array(sizeOf(forAll(attrs, attrs.weight)));
     eachProduct(attrs, (xi, wi, yi) => dw[wi] += x[xi] * g[yi]);

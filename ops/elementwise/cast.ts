@@ -21,6 +21,7 @@ const castOp = defineMap<{ readonly dtype: DType; readonly from: DType }>({
     return Number.isNaN(a) ? 0 : Math.min(Math.max(Math.trunc(a), lo), hi);
   },
   vjp: [(g, [a]) => cast(g, a.dtype)],
+  jvp: ([t], { attrs: { dtype } }) => [t && isFloat(dtype) ? cast(t, dtype) : undefined],
   dtype: (_inputs, { dtype }) => dtype,
 });
 

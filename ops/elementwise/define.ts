@@ -6,6 +6,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { sameShape, ShapeError, show, type Spec } from "../../tensor/shape.ts";
+import { alike } from "../../tensor/batch.ts";
 import { defineOp, type Op, type Wgsl } from "../../tensor/op.ts";
 
 /** The record from which an elementwise op is made. */
@@ -23,6 +24,8 @@ export interface MapRecord<A> {
   /** Cotangent of each input given the output's, or `null` where the derivative is zero everywhere. */
   readonly vjp:
     readonly (((g: Tensor, x: readonly Tensor[], y: Tensor, attrs: A) => Tensor) | null)[];
+  /** Tangent of the output, where it is not the sum of what {@linkcode vjp} makes of each input's. */
+  readonly jvp?: Op<A>["jvp"];
   /** Output dtype when it is not the inputs' own. */
   readonly dtype?: (inputs: readonly Spec[], attrs: A) => DType;
   /** Inputs whose dtype need not agree with the others (the condition of `where`). */
@@ -41,8 +44,11 @@ export const wrapped = (y: Float64Array, dtype: DType): Float64Array =>
   dtype === "u32" ? y.map((v) => v >>> 0) : dtype === "i32" ? y.map((v) => v | 0) : y;
 
 /** Makes and registers an elementwise op. */
-export function defineMap<A = undefined>(r: MapRecord<A>): Op<A> {
-  return defineOp<A>({
+export const defineMap = <A = undefined>(r: MapRecord<A>): Op<A> => defineOp(mapOp(r));
+
+/** An elementwise op. */
+export function mapOp<A>(r: MapRecord<A>): Op<A> {
+  return {
     name: r.name,
     shape(inputs, attrs) {
       const same = inputs.filter((_, i) => !r.free?.includes(i));
@@ -74,6 +80,15 @@ export function defineMap<A = undefined>(r: MapRecord<A>): Op<A> {
         g && rule && wanted[i] ? rule(g, node.inputs, node.outputs[0], node.attrs) : undefined
       );
     },
+    batch: alike,
+    // The derivative is diagonal, and its own transpose.
+    jvp: r.jvp ?? ((tangents, { inputs, outputs: [y], attrs }, { add }) => {
+      const terms = r.vjp.flatMap((rule, i) => {
+        const t = tangents[i];
+        return rule && t ? [rule(t, inputs, y, attrs)] : [];
+      });
+      return [terms.length ? terms.reduce(add) : undefined];
+    }),
     reference(inputs, _specs, attrs, [out]) {
       const n = inputs[0].length;
       const y = new Float64Array(n);
@@ -86,5 +101,5 @@ export function defineMap<A = undefined>(r: MapRecord<A>): Op<A> {
       return [wrapped(y, out.dtype)];
     },
     lowering: { kind: "map", expression: r.expression },
-  });
+  };
 }

@@ -4,6 +4,7 @@
  */
 import { apply, type Node, type Tensor } from "../../tensor/tensor.ts";
 import { ShapeError, sizeOf, type Spec } from "../../tensor/shape.ts";
+import { alike } from "../../tensor/batch.ts";
 import { defineOp, type Wgsl } from "../../tensor/op.ts";
 import { type KernelContext, type KernelPlan, perItem, storageType } from "../../tensor/kernel.ts";
 import { reverse } from "../../tensor/reverse.ts";
@@ -30,6 +31,7 @@ const gegluOp = defineOp<undefined>({
   name: "geglu",
   shape: ([x]) => [{ shape: halved("geglu", x), dtype: x.dtype }],
   vjp: ([g], { inputs: [x] }) => g ? [apply(gradOp, [g, x], undefined)[0]] : [],
+  batch: alike,
   reference([x], [s]) {
     const d = s.shape.at(-1)! / 2;
     return [
@@ -52,6 +54,7 @@ const gradOp = defineOp<undefined>({
     return [x];
   },
   vjp: secondVjp,
+  batch: alike,
   reference([g, x], [, s]) {
     const d = s.shape.at(-1)! / 2;
     const dx = new Float64Array(x.length);

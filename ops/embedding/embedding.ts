@@ -7,11 +7,18 @@ import { apply, type Node, type Tensor } from "../../tensor/tensor.ts";
 import { expectList, expectTensors } from "../../tensor/arguments.ts";
 import { ShapeError, show, type Spec } from "../../tensor/shape.ts";
 import { isFloat } from "../../tensor/dtype.ts";
+import { linear } from "../../tensor/forward.ts";
 import { defineOp, type Op } from "../../tensor/op.ts";
 import { literal, tensor } from "../leaf.ts";
 import { add } from "../elementwise/arithmetic.ts";
 import { cast } from "../elementwise/cast.ts";
 import { expand } from "../broadcast.ts";
+import {
+  batchedEmbedding,
+  batchedEmbeddingGrad,
+  batchedReplaceRows,
+  batchedRowsGrad,
+} from "./batch.ts";
 import {
   embeddingGradKernel,
   embeddingKernel,
@@ -61,6 +68,8 @@ const embeddingOp: Op<undefined> = defineOp<undefined>({
     return [{ shape: [...ids.shape, table.shape[1]], dtype: table.dtype }];
   },
   vjp: ([g], { inputs: [table, ids] }) => [g && gradient(g, ids, table.shape[0])],
+  batch: batchedEmbedding,
+  jvp: linear,
   reference([table, ids], [{ shape: [v, d] }]) {
     const y = new Float64Array(ids.length * d);
     ids.forEach((id, p) => y.set(rowOf(table, Math.min(id, v - 1), d), p * d));
@@ -76,6 +85,8 @@ const embeddingGradOp: Op<Vocabulary> = defineOp<Vocabulary>({
   name: "embeddingGrad",
   shape: ([g], { rows }) => [{ shape: [rows, g.shape.at(-1)!], dtype: g.dtype }],
   vjp: ([h], { inputs: [, ids] }) => [h && embedding(h, ids)],
+  batch: batchedEmbeddingGrad,
+  jvp: linear,
   reference([g, ids], _specs, _attrs, [{ shape: [v, d] }]) {
     const y = new Float64Array(v * d);
     ids.forEach((id, p) => {
@@ -105,6 +116,8 @@ const replaceRowsOp: Op<RowIds> = defineOp<RowIds>({
       wanted[1] ? rowsOf(g, attrs) : undefined,
     ];
   },
+  batch: batchedReplaceRows,
+  jvp: linear,
   reference([table, rows], [{ shape: [, d] }], { rowIds }) {
     const y = table.slice();
     rowIds.forEach((id, j) => y.set(rowOf(rows, j, d), id * d));
@@ -159,6 +172,14 @@ const embeddingRowsOp: Op<RowIds> = defineOp<RowIds>({
         : undefined,
     ];
   },
+  batch: (b) =>
+    b.batched[0] || b.batched[1]
+      ? b.through(([table, rows, ids]) => {
+        const [replaced] = apply(replaceRowsOp, [table, rows], b.node.attrs);
+        return [embedding(replaced, ids)];
+      })
+      : apply(b.node.op, b.inputs, b.node.attrs),
+  jvp: linear,
   reference([table, rows, ids], [{ shape: [v, d] }], { rowIds }) {
     const y = new Float64Array(ids.length * d);
     ids.forEach((given, p) => {
@@ -179,6 +200,8 @@ const embeddingRowsGradOp: Op<RowIds & Vocabulary> = defineOp<RowIds & Vocabular
     const nothing = expand(literal(0, h.dtype), [rows, h.shape[1]]);
     return [apply(embeddingRowsOp, [nothing, h, ids], { rowIds })[0]];
   },
+  batch: batchedRowsGrad,
+  jvp: linear,
   reference([g, ids], _specs, { rowIds, rows }, [{ shape: [n, d] }]) {
     const y = new Float64Array(n * d);
     ids.forEach((id, p) => {

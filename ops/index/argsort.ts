@@ -11,6 +11,7 @@ import {
   perItem,
 } from "../../tensor/kernel.ts";
 import { ShapeError, show, sizeOf } from "../../tensor/shape.ts";
+import { alike } from "../../tensor/batch.ts";
 import { defineOp } from "../../tensor/op.ts";
 
 interface ArgsortAttrs {
@@ -28,6 +29,7 @@ const argsortOp = defineOp<ArgsortAttrs>({
     return [{ shape: x.shape, dtype: "u32" }];
   },
   vjp: () => [undefined],
+  batch: alike,
   reference([x], [{ shape }], { descending }) {
     const n = shape.at(-1)!;
     const y = new Float64Array(x.length);

@@ -4,7 +4,9 @@
  */
 import { apply, type Tensor } from "../../tensor/tensor.ts";
 import { ShapeError, show, sizeOf, type Spec } from "../../tensor/shape.ts";
+import { linear, transposed } from "../../tensor/forward.ts";
 import { defineOp, type Op } from "../../tensor/op.ts";
+import { foldInto, moreRows, unfold } from "../batch/fold.ts";
 import { expand } from "../broadcast.ts";
 import { div, maximum, minimum, mul } from "../elementwise/arithmetic.ts";
 import { cast } from "../elementwise/cast.ts";
@@ -39,6 +41,13 @@ const gatherOp: Op<GatherAttrs> = defineOp<GatherAttrs>({
     g && scatterRows(nothing(x), inRange(ids, x.shape[1]), g, "add", unique),
     undefined,
   ],
+  batch: (b) => {
+    if (b.batched[0]) return moreRows(b);
+    // All examples look into one tensor: their ids are more ids, which may then come twice.
+    const [x, ids] = b.inputs;
+    return [unfold(gatherRows(x, foldInto(ids, 1)), 1, b.size)];
+  },
+  jvp: linear,
   reference([x, ids], [{ shape: [, v, d] }, { shape: [, n] }], _attrs, [out]) {
     const y = new Float64Array(sizeOf(out.shape));
     ids.forEach((id, p) => {
@@ -107,6 +116,9 @@ const scatterOp: Op<ScatterAttrs> = defineOp<ScatterAttrs>({
       }
     }
   },
+  batch: moreRows,
+  jvp: (tangents, node, tools) =>
+    (/^(add|set)$/.test(node.attrs.mode) ? linear : transposed)(tangents, node, tools),
   reference([x, ids, updates], [{ shape: [, v, d], dtype }, { shape: [, n] }], { mode }) {
     const y = x.slice();
     ids.forEach((id, p) => {

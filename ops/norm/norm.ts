@@ -15,6 +15,7 @@ import { sum } from "../broadcast.ts";
 import { reshape, slice } from "../movement.ts";
 import { mean } from "../reduce.ts";
 import { groupShape, layerShape, type NormAttrs, type NormShape } from "./shape.ts";
+import { batchedNorm, batchedNormGrad } from "./batch.ts";
 import { groupGradKernel, groupNormKernel } from "./group.ts";
 import { layerGradKernel, layerNormKernel } from "./layer.ts";
 
@@ -49,6 +50,7 @@ function defineNorm(kind: Kind) {
     name: `${name}Grad`,
     shape: ([x]) => [x],
     vjp: ([h], { inputs, attrs }, wanted) => h ? gradVjp(kind, inputs, h, attrs, wanted) : [],
+    batch: batchedNormGrad,
     reference([x, gamma, g, stats], [spec], attrs) {
       const s = shapeOf(kind, spec.shape, attrs);
       const n = s.pixels * s.channels;
@@ -94,6 +96,7 @@ function defineNorm(kind: Kind) {
         wanted[2] && g32 ? cast(sum(g32, axes), beta.dtype) : undefined,
       ];
     },
+    batch: batchedNorm,
     reference([x, gamma, beta], [spec], attrs) {
       const s = shapeOf(kind, spec.shape, attrs);
       const stats = statistics(x, s, attrs.eps);

@@ -11,6 +11,7 @@ import {
   reduce,
   type ReduceAttrs,
   reducedShape,
+  reduceEach,
   type ReduceOptions,
   sum,
 } from "../broadcast.ts";
@@ -47,6 +48,7 @@ const prodOp = defineOp<ReduceAttrs>({
     const back = permute(reshape(others, t.shape), order.map((_, i) => order.indexOf(i)));
     return [cast(mul(expand(given, x.shape), back), x.dtype)];
   },
+  batch: reduceEach,
   reference: fold(() => 1, (a, x) => a * x),
   lowering: { kind: "reduce", join: "prod" },
 });

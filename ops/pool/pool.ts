@@ -9,7 +9,7 @@ import { leastOf } from "../../tensor/element.ts";
 import { ShapeError, show } from "../../tensor/shape.ts";
 import { windowsAlong } from "../../tensor/view.ts";
 import { defineOp } from "../../tensor/op.ts";
-import { expand, fold, type ReduceAttrs, reducedShape, sum } from "../broadcast.ts";
+import { expand, fold, type ReduceAttrs, reducedShape, reduceEach, sum } from "../broadcast.ts";
 import { div } from "../elementwise/arithmetic.ts";
 import { cast } from "../elementwise/cast.ts";
 import { equal, notEqual, where } from "../elementwise/compare.ts";
@@ -40,6 +40,7 @@ const firstMaxOp = defineOp<ReduceAttrs>({
   vjp: ([g], { inputs: [x], outputs: [y], attrs: { axes } }) => [
     g && where(firstHit(x, y, axes), expand(g, x.shape), 0),
   ],
+  batch: reduceEach,
   reference: fold(leastOf, Math.max),
   lowering: { kind: "reduce", join: "max" },
 });

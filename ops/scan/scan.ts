@@ -7,7 +7,9 @@ import { apply, type Tensor } from "../../tensor/tensor.ts";
 import { expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { axisOf, sameShape, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
+import { linear, transposed } from "../../tensor/forward.ts";
 import { defineOp, type Op } from "../../tensor/op.ts";
+import { moreRows } from "../batch/fold.ts";
 import { mul } from "../elementwise/arithmetic.ts";
 import { equal, where } from "../elementwise/compare.ts";
 import { wrapped } from "../elementwise/define.ts";
@@ -68,6 +70,9 @@ const scanOp: Op<ScanAttrs> = defineOp<ScanAttrs>({
       }
     }
   },
+  batch: moreRows,
+  jvp: (tangents, node, tools) =>
+    (node.attrs.mode === "add" ? linear : transposed)(tangents, node, tools),
   reference([x, a], [{ shape: [r, n, d], dtype }], { mode, reverse, exclusive }) {
     const y = new Float64Array(x.length);
     for (let row = 0; row < r * d; row++) {

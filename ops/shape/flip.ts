@@ -5,6 +5,7 @@ import { wholeNumber } from "../../tensor/element.ts";
 import { axisOf, ShapeError } from "../../tensor/shape.ts";
 import { what } from "../../tensor/what.ts";
 import { contiguous, flipView } from "../../tensor/view.ts";
+import { linear } from "../../tensor/forward.ts";
 import { defineOp } from "../../tensor/op.ts";
 import { expand } from "../broadcast.ts";
 import { concat } from "../concat.ts";
@@ -15,6 +16,8 @@ const flipOp = defineOp<{ readonly axes: readonly number[] }>({
   name: "flip",
   shape: ([x]) => [x],
   vjp: ([g], { attrs: { axes } }) => [g && reversed(g, axes)],
+  batch: ({ inputs: [x], node: { attrs: { axes } } }) => [reversed(x, axes.map((a) => a + 1))],
+  jvp: linear,
   reference: ([x], [s], { axes }) => [gather(x, flipView(contiguous(s.shape), axes))],
   lowering: { kind: "view", view: (v, { axes }) => flipView(v, axes) },
 });

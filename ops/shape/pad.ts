@@ -20,6 +20,8 @@ const padWithOp = defineOp<
   vjp: ([g], { attrs: { before }, inputs: [x] }) => [
     g && before.reduce((y, from, i) => slice(y, i, from, from + x.shape[i]), g),
   ],
+  batch: ({ inputs: [x], size, node: { op, attrs: { before, shape, value } } }) =>
+    apply(op, [x], { before: [0, ...before], shape: [size, ...shape], value }),
   reference: (
     [x],
     [s],

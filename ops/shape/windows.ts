@@ -8,7 +8,9 @@ import { wholeNumber } from "../../tensor/element.ts";
 import { type KernelContext, type KernelPlan, perItem, storageType } from "../../tensor/kernel.ts";
 import { axisOf, type Shape, ShapeError, sizeOf, stridesOf } from "../../tensor/shape.ts";
 import { contiguous, type Windows, windowsAlong, windowView } from "../../tensor/view.ts";
+import { linear } from "../../tensor/forward.ts";
 import { defineOp, type Op } from "../../tensor/op.ts";
+import { moveAxis } from "../batch/fold.ts";
 import { gather, permute } from "../movement.ts";
 
 interface FoldAttrs extends Windows {
@@ -28,6 +30,11 @@ const windowsOp: Op<Windows> = defineOp<Windows>({
   vjp: ([g], { inputs: [x], attrs }) => [
     g && apply(foldOp, [g], { ...attrs, shape: x.shape })[0],
   ],
+  batch: ({ inputs: [x], node: { op, attrs } }) => {
+    const [y] = apply(op, [x], { ...attrs, axes: attrs.axes.map((a) => a + 1) });
+    return [moveAxis(y, attrs.size.length, 0)];
+  },
+  jvp: linear,
   reference: ([x], [s], w) => [gather(x, windowView(contiguous(s.shape), w)!)],
   lowering: { kind: "view", view: windowView },
 });
@@ -36,6 +43,13 @@ const foldOp: Op<FoldAttrs> = defineOp<FoldAttrs>({
   name: "fold",
   shape: ([g], { shape }) => [{ shape, dtype: g.dtype }],
   vjp: ([u], { attrs: { shape: _, ...w } }) => [u && apply(windowsOp, [u], w)[0]],
+  batch: ({ inputs: [g], size, node: { op, attrs } }) =>
+    apply(op, [moveAxis(g, 0, attrs.size.length)], {
+      ...attrs,
+      axes: attrs.axes.map((a) => a + 1),
+      shape: [size, ...attrs.shape],
+    }),
+  jvp: linear,
   reference([g], _specs, { shape, ...w }) {
     const y = new Float64Array(sizeOf(shape));
     // Where each element of the windows comes from.

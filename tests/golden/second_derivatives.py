@@ -85,6 +85,14 @@ def resnet(x, emb, g, w1, w2, proj):
     return x + h
 
 
+def recurrent(xs, h, w):
+    sums = torch.zeros_like(h)
+    for x in xs:
+        h = torch.tanh((w * h).sum(1) + x)
+        sums = sums + h * h
+    return h * 2 + sums
+
+
 IDS = torch.tensor([[0, 3, 1], [3, 2, 7]]).clamp(max=4)
 PICK = torch.tensor([[1, 0, 1], [0, 1, 0]]).bool()
 GAMMA = lambda b: 0.75 + b / 4
@@ -173,6 +181,8 @@ CASES = {
     "stopGradient": ([[4]], lambda x: x * x * x.detach()),
     "checkpoint": ([[4], [4]], lambda a, b: torch.exp(a * b) * (a + b * b)),
     "checkpoint of what depends": ([[4]], lambda x: x * torch.exp(x) + torch.exp(x) ** 2),
+    "customVjp": ([[4], [4]], lambda a, b: torch.exp(a * b) * b),
+    "scan": ([[5, 2], [2], [2, 2]], recurrent),
     "random": ([[2, 3]], normal_noise),
     "a use twice": ([[4]], lambda x: x * torch.sin(x) + torch.exp(x) / (x + 2)),
     "transformer": (

@@ -11,6 +11,8 @@ import { linear, matmul } from "../../ops/matmul.ts";
 import { conv2d } from "../../ops/conv.ts";
 import { attention } from "../../ops/attention.ts";
 import { embedding, replaceRows } from "../../ops/embedding/embedding.ts";
+import { scan } from "../../autograd/scan.ts";
+import { customVjp } from "../../autograd/custom_vjp.ts";
 import { cutGradient, stopGradient, variable } from "../../ops/gradient.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Kernel, Unary } from "./edges.ts";
@@ -78,6 +80,14 @@ export const UNARY: Record<string, Unary> = {
   "not greater": { f: (x) => compare.where(compare.greaterEqual(x, 1), x, -Infinity) },
   where: { f: (x) => compare.where(x, x, 7), types: ALL, close: exactly, derivative: false },
   variable: { f: variable, types: ALL, close: exactly },
+  customVjp: {
+    f: customVjp((x: Tensor) => A.mul(x, 1), {
+      forward: (x) => [A.mul(x, 1), x] as const,
+      backward: (_x, g) => [A.mul(g, 2)],
+    }),
+    types: ALL,
+    close: exactly,
+  },
   cutGradient: { f: (x) => x.size ? cutGradient(x, 0, 0) : x, types: ALL, close: exactly },
   stopGradient: { f: stopGradient, types: ALL, close: exactly, derivative: false },
   ...UNARY_MORE,
@@ -124,6 +134,10 @@ export const KERNELS: Record<string, Kernel> = {
     // As in PyTorch, a weight of 0 times a broken value is NaN, and a broken query breaks the gradients of all keys.
     spoil: [0, 1],
     gradients: false,
+  },
+  scan: {
+    shapes: [[6, 3], [3]],
+    f: (xs, c) => scan((c: Tensor, x: Tensor) => [A.mul(A.add(c, x), 0.5), c] as const, c, xs)[1],
   },
   geglu: { shapes: [[3, 8]], f: geglu },
   embedding: {
