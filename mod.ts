@@ -44,8 +44,13 @@ export {
   evaluate,
   type Leaf,
 } from "./compile/compile.ts";
-export { type DebugOptions, type DebugReport, debugRun, type Problem } from "./compile/debug.ts";
-export { explain } from "./compile/explain.ts";
+export {
+  type DebugOptions,
+  type DebugReport,
+  debugRun,
+  type Problem,
+} from "./compile/inspect/debug.ts";
+export { explain } from "./compile/inspect/explain.ts";
 export type { Blueprint } from "./compile/trace.ts";
 export {
   type DispatchProfile,
@@ -53,7 +58,7 @@ export {
   profile,
   type ProfileOptions,
   profileTable,
-} from "./compile/profile.ts";
+} from "./compile/inspect/profile.ts";
 
 // Derivatives, masks, optimizers.
 export { checkpoint } from "./autograd/checkpoint.ts";

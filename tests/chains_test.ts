@@ -10,7 +10,7 @@ import { tensor } from "../ops/leaf.ts";
 import { checkpoint } from "../autograd/checkpoint.ts";
 import { grad } from "../autograd/grad.ts";
 import { compile } from "../compile/compile.ts";
-import { explain, opsOf } from "../compile/explain.ts";
+import { explain, opsOf } from "../compile/inspect/explain.ts";
 import { interpret } from "../compile/interpret.ts";
 import { sin } from "../ops/elementwise/trigonometry.ts";
 import type { Tensor } from "../tensor/tensor.ts";

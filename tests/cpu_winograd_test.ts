@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Device } from "../device/device.ts";
 import { gpu } from "../device/adapter.ts";
 import { compile, evaluate } from "../compile/compile.ts";
-import { profile } from "../compile/profile.ts";
+import { profile } from "../compile/inspect/profile.ts";
 import { interpret } from "../compile/interpret.ts";
 import { conv2d, type ConvOptions } from "../ops/conv.ts";
 import { add, mul } from "../ops/elementwise/arithmetic.ts";

@@ -2,23 +2,23 @@
  * Where a program's time goes: each dispatch measured by the GPU's own clock (timestamp queries, a pass per dispatch),
  * or, on adapters without one, by the wall clock around a dispatch that is waited for.
  */
-import { expectOptions } from "../tensor/arguments.ts";
-import { wholeNumber } from "../tensor/element.ts";
-import { Tensor } from "../tensor/tensor.ts";
-import { BYTES } from "../tensor/dtype.ts";
-import { sizeOf } from "../tensor/shape.ts";
-import type { Device } from "../device/device.ts";
-import { BufferUsage } from "../device/usage.ts";
-import { arrayTensor } from "../ops/leaf.ts";
-import { byteSize } from "../tensor/shape.ts";
-import type { Compiled } from "./compile.ts";
-import { loadsOf, operationsOf } from "./expr.ts";
+import { expectOptions } from "../../tensor/arguments.ts";
+import { wholeNumber } from "../../tensor/element.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { BYTES } from "../../tensor/dtype.ts";
+import { sizeOf } from "../../tensor/shape.ts";
+import type { Device } from "../../device/device.ts";
+import { BufferUsage } from "../../device/usage.ts";
+import { arrayTensor } from "../../ops/leaf.ts";
+import { byteSize } from "../../tensor/shape.ts";
+import type { Compiled } from "../compile.ts";
+import { loadsOf, operationsOf } from "../expr.ts";
 import { alignColumns, clip, LABEL_WIDTH, opsOf } from "./explain.ts";
-import { turnsOf } from "./loops/turns.ts";
-import type { LoweredDispatch } from "./lower.ts";
-import { bytesOf } from "./plan.ts";
+import { turnsOf } from "../loops/turns.ts";
+import type { LoweredDispatch } from "../lower.ts";
+import { bytesOf } from "../plan.ts";
 import { encodeAlone, type Recorded, rehearse } from "./one_by_one.ts";
-import { bytes, duration, scale, share } from "../numerics/quantities.ts";
+import { bytes, duration, scale, share } from "../../numerics/quantities.ts";
 
 /** One dispatch, measured. */
 export interface DispatchProfile {

@@ -3,18 +3,18 @@
  * infinity, and does it agree with the float64 definition of the ops it came from, given the values that it really read?
  * Because every dispatch is judged by its own inputs, the first one named is the one to look at.
  */
-import { expectOptions } from "../tensor/arguments.ts";
-import { MissingRule } from "../tensor/op.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { show } from "../tensor/shape.ts";
-import type { Compiled } from "./compile.ts";
+import { expectOptions } from "../../tensor/arguments.ts";
+import { MissingRule } from "../../tensor/op.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { show } from "../../tensor/shape.ts";
+import type { Compiled } from "../compile.ts";
 import { opsOf, TensorNames } from "./explain.ts";
-import { readsOf, type Step } from "./fuse.ts";
-import { replayed } from "./loops/turns.ts";
-import { interpret } from "./interpret.ts";
-import type { Program } from "./program.ts";
+import { readsOf, type Step } from "../fuse.ts";
+import { replayed } from "../loops/turns.ts";
+import { interpret } from "../interpret.ts";
+import type { Program } from "../program.ts";
 import { encodeAlone, type Recorded, rehearse } from "./one_by_one.ts";
-import { figures } from "../numerics/quantities.ts";
+import { figures } from "../../numerics/quantities.ts";
 
 /** What is wrong with a dispatch. */
 export interface Problem {

@@ -2,12 +2,12 @@
  * Running a compiled program's dispatches one by one, for measuring and for debugging: with the caller's arguments, but
  * on copies of those that the program would take, so that nothing of the caller's is consumed.
  */
-import { what } from "../tensor/what.ts";
-import { byteSize } from "../tensor/shape.ts";
-import { DeviceStorage } from "../device/buffers.ts";
-import type { Compiled } from "./compile.ts";
-import type { Program } from "./program.ts";
-import type { LoweredDispatch } from "./lower.ts";
+import { what } from "../../tensor/what.ts";
+import { byteSize } from "../../tensor/shape.ts";
+import { DeviceStorage } from "../../device/buffers.ts";
+import type { Compiled } from "../compile.ts";
+import type { Program } from "../program.ts";
+import type { LoweredDispatch } from "../lower.ts";
 
 /** One dispatch, ready to be encoded. */
 export interface Recorded {

@@ -2,15 +2,15 @@
  * What a program is, in words: its tape, which ops became which dispatch, and where every value lies. Everything here is
  * known before anything is allocated, so a program that would not fit can still explain itself.
  */
-import { what } from "../tensor/what.ts";
-import { Tensor } from "../tensor/tensor.ts";
-import { show } from "../tensor/shape.ts";
-import type { Blueprint } from "./trace.ts";
-import { operationsOf } from "./expr.ts";
-import type { Step } from "./fuse.ts";
-import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
-import { bytesOf } from "./plan.ts";
-import { binaryBytes } from "../numerics/quantities.ts";
+import { what } from "../../tensor/what.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { show } from "../../tensor/shape.ts";
+import type { Blueprint } from "../trace.ts";
+import { operationsOf } from "../expr.ts";
+import type { Step } from "../fuse.ts";
+import type { LoweredDispatch, LoweredUse, Scratch } from "../lower.ts";
+import { bytesOf } from "../plan.ts";
+import { binaryBytes } from "../../numerics/quantities.ts";
 
 /** Names tensors by the position of their node on the tape: `%7`, or `%7.1` for a second output. */
 export class TensorNames {
