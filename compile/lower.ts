@@ -6,7 +6,6 @@ import { reduceKernel } from "./reduce.ts";
 import { operationsOf } from "./expr.ts";
 import type { Step } from "./fuse.ts";
 import type { Turns } from "./loops/turns.ts";
-import { packed } from "./packed.ts";
 
 /** Scratch memory that one step's dispatches share. */
 export interface Scratch {

@@ -47,6 +47,28 @@ export const FUNCTIONS: Readonly<Record<string, Case>> = {
     f: ([a, b]) => m.add(m.greaterEqual(a, b), m.add(m.less(a, b), m.equal(a, b))),
     specs: [f32(3), f32(3)],
   },
+  "tests of floats": {
+    f: ([a, b]) =>
+      [m.lessEqual(a, b), m.greater(a, b), m.notEqual(a, b), m.isNan(a), m.isFinite(b)]
+        .map((t) => m.cast(t, "u32")).reduce((x, y) => m.add(x, y)),
+    specs: [f32(3), f32(3)],
+  },
+  "bits": {
+    f: ([a, b]) =>
+      [
+        m.bitwiseAnd(a, b),
+        m.bitwiseOr(a, b),
+        m.bitwiseXor(a, m.bitwiseNot(b)),
+        m.leftShift(a, b),
+        m.rightShift(a, b),
+        m.bitwiseCount(a),
+      ].reduce((x, y) => m.add(x, y)),
+    specs: [u32(3), u32(3)],
+  },
+  "bits as others": {
+    f: ([a]) => m.bitcastConvertType(a, "u32"),
+    specs: [{ shape: [3], dtype: "i32" }],
+  },
   "whole numbers": {
     f: ([a, b]) => m.max(m.mul(a, m.sum(b, [0])), [0]),
     specs: [u32(3, 2), u32(4, 2)],
