@@ -81,10 +81,14 @@ export function lowerLoop(
     write: counters[1],
     value: "turn + 1u",
   });
-  // What goes into stacks is at the turn's place, which the second number has already left.
+  // What goes into stacks is at the turn's place, which the second number has already left. A carry goes there before its next
+  // value is written: invocations share words of it.
+  const carried = given.filter(({ from }) => finals.some((t) => t === from));
+  const others = given.filter((m) => !carried.includes(m));
   const tail = [
     ...copies(aside, moves, { label: "loop (aside)" }),
-    ...copies([...given, ...next], moves, {
+    ...copies(carried, moves, { label: "loop (carried)", read: counters[1], ahead: true }),
+    ...copies([...others, ...next], moves, {
       label: "loop (next)",
       read: counters[1],
       write: counters[0],
