@@ -210,9 +210,10 @@ test("reductions over any axes, of sizes that need one stage or two", async () =
   await overShapes(4, async (shape, seed) => {
     const axes = shape.map((_, i) => i).filter((i) => (seed >> i) & 1);
     for (const f of [sum, max, mean]) {
-      // Of numbers above 1: where a sum of both signs cancels, rounding is large beside what is left.
+      // Of numbers above 1, and with nothing behind it: where a sum of both signs cancels, or a cosine of a large sum is
+      // near its zero, rounding is large beside what is left.
       const g = (x: Tensor) => f(add(x, 2), axes, { keep: seed % 2 === 0 });
-      await checkOp([f32(...shape)], g, { seed });
+      await checkOp([f32(...shape)], g, { seed, linear: true });
     }
   });
   await checkOp([f32(3, 1999)], (x) => sum(mul(x, x), [1]));
