@@ -1,6 +1,6 @@
 /** Opening the device that was chosen (`choice.ts`), with every limit and feature that it has. */
 import type { AdapterProfile } from "../tensor/kernel.ts";
-import { choose, isSoftware, nameOf, ON_CPU, requestAdapter, type WantedDevice } from "./choice.ts";
+import { choose, isSoftware, nameOf, ON_CPU, type WantedDevice } from "./choice.ts";
 import { type CpuOptions, openCpu } from "./cpu.ts";
 import { Device } from "./device.ts";
 import { AdapterError } from "./errors.ts";
