@@ -171,13 +171,14 @@ test("300 training steps leave the process's memory as it was", async (device) =
     for (let k = 0; k < steps; k++) s = step(s, ...batch(k)).state;
     await device.read(s.params.w2);
   };
-  await run(300);
-  const before = Deno.memoryUsage().rss;
-  await run(300);
-  const after = Deno.memoryUsage().rss;
-  assert(
-    after <= before * 1.02,
-    `${(before / 1e6).toFixed(1)} MB grew to ${(after / 1e6).toFixed(1)} MB`,
-  );
+  // What the collector has not yet looked at comes and goes; what leaks grows with every 300 steps.
+  const sizes: number[] = [];
+  const grown = () => sizes[sizes.length - 1] / sizes[sizes.length - 2];
+  while (sizes.length < 2 || (grown() > 1.02 && sizes.length < 8)) {
+    await run(300);
+    sizes.push(Deno.memoryUsage().rss);
+  }
+  const list = sizes.map((bytes) => (bytes / 1e6).toFixed(1)).join(", ");
+  assert(grown() <= 1.02, `MB after each 300 steps: ${list}`);
   step.free();
 });
