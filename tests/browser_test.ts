@@ -87,7 +87,7 @@ Deno.test({
     const { there, here } = await agree({ backend: "webgpu" }, false, {
       VK_ICD_FILENAMES: SWIFTSHADER,
     });
-    assertMatch(`${there.device} ${here.device}`, /swiftshader.*swiftshader/i);
+    for (const { device } of [there, here]) assertMatch(device!, /swiftshader/i);
     assert(there.kernels! > 50, `${there.kernels} kernels were compiled`);
   },
 });
@@ -111,7 +111,7 @@ Deno.test({
     "in a browser files come from servers with and without ranges, picked files, maps, handles and OPFS, and go back",
   ...options(!browser),
   async fn() {
-    const { refusals, pictures } = await inBrowser({ places: true }, false);
+    const { refusals, pictures } = await inBrowser({ places: true, patience: 30_000 }, false);
     console.log(refusals, pictures);
   },
 });

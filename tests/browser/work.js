@@ -58,8 +58,12 @@ export async function trainAndSample(library, model, options) {
   }
 }
 
+/** What was found to be so last, for a page that stays silent. */
+export const passed = [];
+
 /** What must be so, or an error that says what was not. */
 function same(found, wanted, what) {
+  passed.push(what);
   const [a, b] = [JSON.stringify(found), JSON.stringify(wanted)];
   if (a !== b) throw new Error(`${what}: ${a} in place of ${b}`);
 }

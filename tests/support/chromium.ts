@@ -27,6 +27,9 @@ export function isThere(path: string): boolean {
   }
 }
 
+/** Seconds that a page may take, on a busy machine. */
+const PATIENCE = Number(Deno.env.get("PATIENCE") ?? 300);
+
 const FLAGS = [
   "--headless=new",
   "--no-sandbox", // Tests run as root in containers, where it can't work.
@@ -56,14 +59,20 @@ export async function show<T>(address: string, told: Promise<T>): Promise<T> {
     stderr: "piped",
   }).spawn();
   const words = new Response(child.stderr).text();
+  let late: ReturnType<typeof setTimeout> | undefined;
   try {
     return await Promise.race([
       told,
+      new Promise<never>((_, reject) => {
+        const why = `the page said nothing for ${PATIENCE} seconds`;
+        late = setTimeout(() => reject(new Error(why)), PATIENCE * 1000);
+      }),
       child.status.then(async ({ code }) => {
         throw new Error(`the browser ended with ${code}: ${(await words).slice(-2000)}`);
       }),
     ]);
   } finally {
+    clearTimeout(late);
     try {
       child.kill("SIGTERM");
     } catch {
