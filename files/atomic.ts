@@ -49,7 +49,8 @@ export async function copyFile(
       for (let done = 0; done < source.size;) {
         const count = Math.min(AT_ONCE, source.size - done);
         await put(await source.read(done, count));
-        onProgress?.(done += count, source.size);
+        done += count;
+        onProgress?.(done, source.size);
       }
     });
   } finally {

@@ -117,7 +117,10 @@ export async function places(library) {
   same(await marks(picked), known, "picked files");
 
   const root = await navigator.storage.getDirectory();
-  for (const path of PICKED) await copyFile(`./ranges/miniature/${path}`, `opfs:/sd/${path}`);
+  for (const path of PICKED) {
+    await copyFile(`./ranges/miniature/${path}`, `opfs:/sd/${path}`);
+    passed.push(`the copy of ${path}`);
+  }
   same(await marks("opfs:/sd"), known, "the browser's storage");
   same(
     await marks(mount("handle", await root.getDirectoryHandle("sd"))),
@@ -184,7 +187,7 @@ export async function places(library) {
   );
 
   const pictures = {};
-  const { good, odd } = await (await fetch("./pictures.json")).json();
+  const { good, odd, damaged } = await (await fetch("./pictures.json")).json();
   for (const { name, file, width, height, rgb } of [...good, ...odd]) {
     mount("one", new Map([[name, new Blob([bytesOf(file)])]]));
     const wanted = bytesOf(rgb);
@@ -197,8 +200,15 @@ export async function places(library) {
     );
   }
 
+  const accepted = [];
+  for (const [name, file] of Object.entries(damaged)) {
+    mount("one", new Map([[name, new Blob([bytesOf(file)])]]));
+    await library.readPicture(`one:${name}`).then(() => accepted.push(name), () => {});
+  }
+
   return {
     pictures,
+    accepted,
     refusals: {
       missing: await refusal(loadDelta("./ranges/none.safetensors")),
       page: await refusal(library.readPicture("./pages/a.png")),

@@ -79,8 +79,9 @@ async function answerTo(path: string, request: Request, bundle: string): Promise
   return new Response(bytes.subarray(Number(from), end), { status: 206, headers });
 }
 
-/** Pictures of all kinds with Pillow's pixels. */
+/** Pictures of all kinds with Pillow's pixels, and such that have lost some. */
 const pictures = () => ({
+  damaged: kinds.damaged,
   good: golden.good,
   odd: kinds.read.map(({ name, file, picture }) => ({ ...kinds.pictures[picture], name, file })),
 });
