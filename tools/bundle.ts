@@ -77,6 +77,8 @@ async function code(door: string): Promise<string> {
     plugins: [packages],
     minifyWhitespace: true,
     minifySyntax: true,
+    // The small file is to be small; in the large one, names make errors readable.
+    minifyIdentifiers: door === "engine",
     banner: { js: `// @ts-self-types="./${door}${TYPES}"` },
     logLevel: "error",
   });
