@@ -146,7 +146,8 @@ export type { JsonObject } from "./files/json.ts";
 export type { ByteSource } from "./files/source.ts";
 export { copyFile } from "./files/atomic.ts";
 export { droppedFiles, mount, type Mountable } from "./files/stores/stores.ts";
-export type { FileStore } from "./files/stores/store.ts";
+export type { FileStore, Kind as FileKind, Put } from "./files/stores/store.ts";
+export type { FileHandle, FolderHandle } from "./files/stores/handles.ts";
 export { webFolder } from "./files/stores/web.ts";
 export {
   type FileArray,
