@@ -113,8 +113,8 @@ Deno.test("a mounted server is asked with the headers that were given", async ()
   const init = { headers: { authorization: "Bearer me" } };
   mount("hub", webFolder(`http://127.0.0.1:${server.addr.port}/sd/`, init));
   await readBytes("hub:/unet/config.json");
-  await fileSource("hub:vae.bin");
-  assertEquals(heard, ["Bearer me/sd/unet/config.json", "Bearer me/sd/vae.bin"]);
+  await fileSource("hub:vae #1.bin");
+  assertEquals(heard, ["Bearer me/sd/unet/config.json", "Bearer me/sd/vae%20%231.bin"]);
 });
 
 /** A folder in memory that behaves as a browser's handle does. */

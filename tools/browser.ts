@@ -1,8 +1,9 @@
 /**
  * Runs the tests that need a real browser, with Chromium installed where none is and that may be done.
  *
- * Why a launcher: `deno task test` skips them where there is no browser, since most machines of those who change a line
- * have none that a test could drive; this one sees to it that there is one, or says that nothing was tested.
+ * Why a launcher: `deno task test` leaves them out, since a page takes minutes beside other tests, and most machines of those
+ * who change a line have no browser that a test could drive. This one sees to it that there is one, or says that nothing
+ * was tested.
  *
  * Usage: `deno run -A tools/browser.ts [deno test options]`
  */
@@ -24,7 +25,6 @@ if (import.meta.main) {
       "tools/test.ts",
       ...Deno.args,
       "tests/browser_test.ts",
-      "tests/node_test.ts",
     ],
   }).spawn().status;
   Deno.exit(code);

@@ -5,7 +5,7 @@
  */
 import { FileError, messageOf } from "../errors.ts";
 import { blobSource, type ByteSource, checkRange } from "./source.ts";
-import type { FileStore } from "./store.ts";
+import { type FileStore, partsOf } from "./store.ts";
 
 /** What is fetched at once where less is wanted, and how many such pages of a file are kept. */
 const PAGE = 2 ** 20, PAGES = 8;
@@ -23,7 +23,7 @@ export function webFolder(base?: string, init: RequestInit = {}): FileStore {
   const address = (path: string): string =>
     base === undefined
       ? path
-      : `${base.replace(/\/+$/, "")}/${path.slice(path.indexOf(":") + 1).replace(/^\/+/, "")}`;
+      : [base.replace(/\/+$/, ""), ...partsOf(path).map(encodeURIComponent)].join("/");
   const ask = (path: string, method: "GET" | "HEAD", range?: string): Promise<Response> =>
     request(path, address(path), {
       ...init,
