@@ -19,13 +19,8 @@ if (import.meta.main) {
     Deno.exit(0);
   }
   const { code } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "-A",
-      "tools/test.ts",
-      ...Deno.args,
-      "tests/browser_test.ts",
-    ],
+    args: ["run", "-A", "tools/test.ts", ...Deno.args, "tests/browser_test.ts"],
+    env: { MOONGATE_BROWSER: "1" },
   }).spawn().status;
   Deno.exit(code);
 }
