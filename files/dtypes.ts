@@ -155,3 +155,21 @@ function narrowBF16(floats: Float16Array | Float32Array | Float64Array): Uint16A
   }
   return halves;
 }
+
+/** Bits of the nearest f16, ties to even, as `Float16Array` has them; for runtimes that have none. */
+export function halfBits(floats: Float32Array): Uint16Array<ArrayBuffer> {
+  const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
+  return Uint16Array.from(bits, (b) => {
+    const sign = b >>> 16 & 0x8000, exponent = (b >>> 23 & 0xff) - 112, fraction = b & 0x7fffff;
+    if (exponent === 143 && fraction) return sign | 0x7e00;
+    if (exponent >= 31) return sign | 0x7c00;
+    if (exponent < -10) return sign;
+    // Below the smallest normal number the leading one is written out, and shifted with the rest.
+    const [whole, shift] = exponent > 0
+      ? [exponent << 23 | fraction, 13]
+      : [fraction | 0x800000, 14 - exponent];
+    const half = whole >>> shift, rest = whole & (1 << shift) - 1, middle = 1 << shift - 1;
+    // A carry out of the fraction is the next exponent, and out of the largest number infinity.
+    return sign | half + (rest > middle || rest === middle && half & 1 ? 1 : 0);
+  });
+}
