@@ -108,6 +108,9 @@ export function arrayOf<D extends FileDType>(
   if (dtype === "BF16") {
     return widenBF16(new Uint16Array(buffer, byteOffset, length)) as FileArray<D>;
   }
+  if (dtype === "F16" && !HALVES) {
+    return widenF16(new Uint16Array(buffer, byteOffset, length)) as FileArray as FileArray<D>;
+  }
   return new MAKERS[dtype](buffer, byteOffset, length);
 }
 
@@ -117,8 +120,9 @@ export function bytesOf(array: FileArray, dtype: FileDType): Uint8Array {
   if (fileDTypeOf(array) !== dtype && !(dtype === "BOOL" && array instanceof Uint8Array)) {
     const floats = isFloatArray(array) ? array : undefined;
     if (floats && dtype === "BF16") from = narrowBF16(floats);
-    else if (floats && dtype === "F16") from = new Float16Array(floats);
-    else if (floats && dtype === "F32") from = new Float32Array(floats);
+    else if (floats && dtype === "F16") {
+      from = HALVES ? new Float16Array(floats) : halfBits(toFloat32(floats));
+    } else if (floats && dtype === "F32") from = new Float32Array(floats);
     else if (floats && dtype === "F64") from = new Float64Array(floats);
     else throw new TypeError(`a ${array.constructor.name} can't be written as ${dtype}`);
   }
@@ -136,6 +140,21 @@ export function toFloat32(array: FileArray): Float32Array {
 
 const isFloatArray = (array: FileArray): array is Float16Array | Float32Array | Float64Array =>
   array instanceof Float32Array || array instanceof Float16Array || array instanceof Float64Array;
+
+/** Whether there is a `Float16Array`: in the bundle something without `from` stands for it where there is none. */
+const HALVES = "from" in Float16Array;
+
+/** f16 as f32, which holds every one of them; for runtimes that have no `Float16Array`. */
+export const widenF16 = (halves: Uint16Array): Float32Array<ArrayBuffer> =>
+  Float32Array.from(halves, (half) => {
+    const exponent = half >>> 10 & 31, fraction = half & 1023;
+    const size = exponent === 0
+      ? fraction * 2 ** -24
+      : exponent === 31
+      ? (fraction ? NaN : Infinity)
+      : (1024 + fraction) * 2 ** (exponent - 25);
+    return half & 0x8000 ? -size : size;
+  });
 
 /** bf16 is the upper half of an f32. */
 function widenBF16(halves: Uint16Array): Float32Array {

@@ -1,5 +1,5 @@
 /** f16: as storage of weights on adapters whose shaders have none, and as storage of activations on those that do. */
-import { halfBits } from "../files/dtypes.ts";
+import { halfBits, widenF16 } from "../files/dtypes.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { adamInit, type Named } from "../autograd/optimizer.ts";
 import { uniforms } from "../bench/portable_weights.ts";
@@ -183,6 +183,7 @@ Deno.test("activations in f16 are refused where shaders have none, before anythi
 
 Deno.test("f16 without Float16Array: the same bits for every f16, between them, and beyond", () => {
   const halves = new Float16Array(Uint16Array.from({ length: 65536 }, (_, i) => i).buffer);
+  assertEquals(widenF16(new Uint16Array(halves.buffer)), Float32Array.from(halves));
   const exact = Float32Array.from(halves).filter((x) => !Number.isNaN(x));
   const floats = new Float32Array(exact.length * 5);
   exact.forEach((x, i) => {
