@@ -4,55 +4,63 @@
  * Why: a training run may be killed at any instant, and a checkpoint that looks like one but is half one is worse than
  * none. Everything in the project that writes a file a user keeps goes through here.
  */
-import { FileError } from "./errors.ts";
-import { entryAt, joined, namesIn } from "./paths.ts";
+import { entryAt, joined, namesIn, parentOf } from "./paths.ts";
+import { fileSource } from "./source.ts";
+import type { Put } from "./stores/store.ts";
+import { storeOf, writableStore } from "./stores/stores.ts";
 
-/** The name of a file that is not written to its end yet, around the name that it is to have. */
+/** The name of a file on disk that is not written to its end yet, around the name that it is to have. */
 export const PARTIAL = /^\.(.*)\.\d+-\d+\.partial$/;
 
 /**
- * Writes `path` so that at every instant it is either what it was or the complete new content: a temporary file beside
- * it is filled, flushed to the disk and renamed over it. On any error the temporary file is removed.
+ * Writes `path` so that at every instant it is either what it was or the complete new content.
  *
  * @param write fills the file, front to back; it may await
- * @throws FileError naming `path` if the folder is missing, the disk is full, …; whatever `write` itself throws passes
+ * @throws FileError naming `path` if the folder is missing, the disk is full, nothing can be written there, …; whatever
+ *   `write` itself throws passes
  */
 export async function writeFileAtomicBy(
   path: string,
-  write: (put: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+  write: (put: Put) => Promise<void>,
 ): Promise<void> {
-  const { folder, base } = split(path);
-  // By chance, and not by counting: where every container has the same few process numbers, the same name would be left.
-  const temporary = `${folder}.${base}.${Deno.pid}-${Math.floor(Math.random() * 2 ** 40)}.partial`;
-  let file: Deno.FsFile;
+  await (await writableStore(path)).write(path, write);
+}
+
+/** Bytes that are copied at a time. */
+const AT_ONCE = 2 ** 24;
+
+/**
+ * Copies a file from one place to another, whole or not at all: a model from a server into the browser's storage,
+ * `copyFile("https://…/unet/config.json", "opfs:/sd/unet/config.json")`. Folders on the way are made.
+ *
+ * @param onProgress called with how many bytes are copied, and how many there are
+ * @throws FileError naming the file that can't be read or written
+ */
+export async function copyFile(
+  from: string,
+  to: string,
+  onProgress?: (done: number, total: number) => void,
+): Promise<void> {
+  const source = await fileSource(from);
   try {
-    file = await Deno.open(temporary, { write: true, createNew: true });
-  } catch (error) {
-    throw notWritable(error, path, folder);
-  }
-  let open = true;
-  try {
-    await write(async (bytes) => {
-      try {
-        for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
-      } catch (error) {
-        throw FileError.from(error, path, "writing it");
+    const folder = parentOf(to);
+    if (folder) await makeFolder(folder);
+    await writeFileAtomicBy(to, async (put) => {
+      for (let done = 0; done < source.size;) {
+        const count = Math.min(AT_ONCE, source.size - done);
+        await put(await source.read(done, count));
+        done += count;
+        onProgress?.(done, source.size);
       }
     });
-    try {
-      await file.sync();
-      file.close();
-      open = false;
-      await Deno.rename(temporary, path);
-    } catch (error) {
-      throw FileError.from(error, path, "writing it");
-    }
-  } catch (error) {
-    if (open) file.close();
-    await Deno.remove(temporary).catch(() => {});
-    throw error;
+  } finally {
+    source.close();
   }
-  await syncFolder(folder || ".");
+}
+
+/** Makes a folder and those that it lies in, where they are not there. Throws {@linkcode FileError} if that can't be. */
+export async function makeFolder(path: string): Promise<void> {
+  await (await storeOf(path)).makeFolder?.(path);
 }
 
 /** Writes a whole file in one go, whole or not at all: see {@linkcode writeFileAtomicBy}. Text is written as UTF-8. */
@@ -85,34 +93,4 @@ export async function removePartial(
     const [, base] = PARTIAL.exec(name) ?? [];
     if (base !== undefined && is(base)) await Deno.remove(path);
   }
-}
-
-/** Without this, a power cut may undo the rename. Not every system lets a folder be opened: then there is nothing to do. */
-async function syncFolder(folder: string): Promise<void> {
-  try {
-    using handle = await Deno.open(folder, { read: true });
-    await handle.sync();
-  } catch {
-    // the file itself is safe
-  }
-}
-
-function split(path: string): { folder: string; base: string } {
-  const cut =
-    Math.max(path.lastIndexOf("/"), Deno.build.os === "windows" ? path.lastIndexOf("\\") : -1) + 1;
-  const base = path.slice(cut);
-  if (base === "" || base === "." || base === "..") {
-    throw new FileError(path, "is not the name of a file to write", "Add a file name");
-  }
-  return { folder: path.slice(0, cut), base };
-}
-
-function notWritable(error: unknown, path: string, folder: string): FileError {
-  if (error instanceof Deno.errors.NotFound) {
-    const fault = `can't be written, since the folder ${folder || "."} does not exist`;
-    return new FileError(path, fault, "Create the folder first, or check the path", {
-      cause: error,
-    });
-  }
-  return FileError.from(error, path, "creating it");
 }

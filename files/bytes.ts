@@ -7,6 +7,10 @@ export function latin1(bytes: Uint8Array, from = 0, to = bytes.length): string {
   return text;
 }
 
+/** Bytes as hexadecimal digits; the runtimes' own `toHex` is too young for Node 22 and for browsers of 2024. */
+export const hexOf = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
 /** A whole number of `count` bytes, the highest first; bytes that are not there are zeros. */
 export function bigEndian(bytes: Uint8Array, at: number, count: number): number {
   let n = 0;

@@ -74,7 +74,7 @@ export async function listCaptioned(
   if (isMetadata(root) && await isFile(root)) {
     const cut = Math.max(root.lastIndexOf("/"), root.lastIndexOf("\\"));
     const folder = cut < 0 ? "." : root.slice(0, cut) || "/";
-    return await listMetadata(await openFolder(folder), root.slice(cut + 1));
+    return await listMetadata(await openFolder(folder, false), root.slice(cut + 1));
   }
   const place = await openFolder(root);
   const archives = place.files.filter(isArchive);

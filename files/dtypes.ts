@@ -108,6 +108,9 @@ export function arrayOf<D extends FileDType>(
   if (dtype === "BF16") {
     return widenBF16(new Uint16Array(buffer, byteOffset, length)) as FileArray<D>;
   }
+  if (dtype === "F16" && !HALVES) {
+    return widenF16(new Uint16Array(buffer, byteOffset, length)) as FileArray as FileArray<D>;
+  }
   return new MAKERS[dtype](buffer, byteOffset, length);
 }
 
@@ -117,8 +120,9 @@ export function bytesOf(array: FileArray, dtype: FileDType): Uint8Array {
   if (fileDTypeOf(array) !== dtype && !(dtype === "BOOL" && array instanceof Uint8Array)) {
     const floats = isFloatArray(array) ? array : undefined;
     if (floats && dtype === "BF16") from = narrowBF16(floats);
-    else if (floats && dtype === "F16") from = new Float16Array(floats);
-    else if (floats && dtype === "F32") from = new Float32Array(floats);
+    else if (floats && dtype === "F16") {
+      from = HALVES ? new Float16Array(floats) : halfBits(toFloat32(floats));
+    } else if (floats && dtype === "F32") from = new Float32Array(floats);
     else if (floats && dtype === "F64") from = new Float64Array(floats);
     else throw new TypeError(`a ${array.constructor.name} can't be written as ${dtype}`);
   }
@@ -137,6 +141,21 @@ export function toFloat32(array: FileArray): Float32Array {
 const isFloatArray = (array: FileArray): array is Float16Array | Float32Array | Float64Array =>
   array instanceof Float32Array || array instanceof Float16Array || array instanceof Float64Array;
 
+/** Whether there is a `Float16Array`: in the bundle something without `from` stands for it where there is none. */
+const HALVES = "from" in Float16Array;
+
+/** f16 as f32, which holds every one of them; for runtimes that have no `Float16Array`. */
+export const widenF16 = (halves: Uint16Array): Float32Array<ArrayBuffer> =>
+  Float32Array.from(halves, (half) => {
+    const exponent = half >>> 10 & 31, fraction = half & 1023;
+    const size = exponent === 0
+      ? fraction * 2 ** -24
+      : exponent === 31
+      ? (fraction ? NaN : Infinity)
+      : (1024 + fraction) * 2 ** (exponent - 25);
+    return half & 0x8000 ? -size : size;
+  });
+
 /** bf16 is the upper half of an f32. */
 function widenBF16(halves: Uint16Array): Float32Array {
   const bits = new Uint32Array(halves.length);
@@ -154,4 +173,22 @@ function narrowBF16(floats: Float16Array | Float32Array | Float64Array): Uint16A
     halves[i] = Number.isNaN(wide[i]) ? (b >>> 16) | 0x40 : (b + 0x7fff + ((b >>> 16) & 1)) >>> 16;
   }
   return halves;
+}
+
+/** Bits of the nearest f16, ties to even, as `Float16Array` has them; for runtimes that have none. */
+export function halfBits(floats: Float32Array): Uint16Array<ArrayBuffer> {
+  const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
+  return Uint16Array.from(bits, (b) => {
+    const sign = b >>> 16 & 0x8000, exponent = (b >>> 23 & 0xff) - 112, fraction = b & 0x7fffff;
+    if (exponent === 143 && fraction) return sign | 0x7e00;
+    if (exponent >= 31) return sign | 0x7c00;
+    if (exponent < -10) return sign;
+    // Below the smallest normal number the leading one is written out, and shifted with the rest.
+    const [whole, shift] = exponent > 0
+      ? [exponent << 23 | fraction, 13]
+      : [fraction | 0x800000, 14 - exponent];
+    const half = whole >>> shift, rest = whole & (1 << shift) - 1, middle = 1 << shift - 1;
+    // A carry out of the fraction is the next exponent, and out of the largest number infinity.
+    return sign | half + (rest > middle || rest === middle && half & 1 ? 1 : 0);
+  });
 }

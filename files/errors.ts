@@ -49,5 +49,14 @@ const FAULTS: Readonly<Record<string, [fault: string, advice: string]>> = {
     "Run with --allow-read and --allow-write for that folder, or with -A",
   ],
   IsADirectory: ["is a folder", "Name a file in it"],
+  // What browsers call it.
+  NotFoundError: ["does not exist", "Check the path"],
+  TypeMismatchError: ["is a folder where a file is expected, or the reverse", "Check the path"],
+  NotReadableError: ["can't be read any more", "It was changed or moved since: pick it again"],
+  NotAllowedError: [
+    "may not be accessed",
+    "The browser lets the page after requestPermission of the folder's handle, called at a click",
+  ],
+  QuotaExceededError: ["finds no room", "Remove what is not needed from the browser's storage"],
   NotADirectory: ["lies under something that is not a folder", "Check the path"],
 };

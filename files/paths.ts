@@ -2,35 +2,59 @@
  * Questions about paths that are asked before a file is opened, so that the error can say what is missing.
  */
 import { FileError } from "./errors.ts";
+import { isMissing } from "./stores/disk.ts";
+import { storeOf } from "./stores/stores.ts";
 
 /** Whether there is a regular file (or a link to one) at `path`. */
 export async function isFile(path: string): Promise<boolean> {
-  return (await look(path))?.isFile ?? false;
+  return await (await storeOf(path)).look(path) === "file";
 }
 
-/** Whether there is a folder (or a link to one) at `path`. */
-export async function isFolder(path: string): Promise<boolean> {
-  return (await look(path))?.isDirectory ?? false;
+/**
+ * Whether there is a folder (or a link to one) at `path`.
+ *
+ * @param signs names of files of which such a folder has one: by them it is known on a server, which tells of files only
+ */
+export async function isFolder(path: string, signs: readonly string[] = []): Promise<boolean> {
+  const store = await storeOf(path);
+  if (store.list) return await store.look(path) === "folder";
+  return (await Promise.all(signs.map((name) => isFile(joined(path, name))))).some(Boolean);
 }
 
-/** Names of everything in a folder, unsorted. Throws {@linkcode FileError} if it is missing or no folder. */
-export async function namesIn(folder: string): Promise<string[]> {
+/** Whether what is in a folder can be listed, which servers don't do. */
+export const canList = async (folder: string): Promise<boolean> =>
+  (await storeOf(folder)).list !== undefined;
+
+/**
+ * Names of everything in a folder, unsorted. Throws {@linkcode FileError} if it is missing or no folder.
+ *
+ * @param likely of a server, which can't list, those of these files that are there; without them it is refused
+ */
+export async function namesIn(folder: string, likely?: readonly string[]): Promise<string[]> {
+  const store = await storeOf(folder);
+  if (!store.list) {
+    if (!likely) {
+      const advice = "Name a file in it, an archive of it, or mount a folder";
+      throw new FileError(folder, "can't be listed: a server tells of single files only", advice);
+    }
+    const there = await Promise.all(likely.map((name) => isFile(joined(folder, name))));
+    return likely.filter((_, i) => there[i]);
+  }
   try {
-    return (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name);
+    return await store.list(folder);
   } catch (error) {
     // opening a file as a folder is reported under different names by different systems
     if (await isFile(folder)) throw new FileError(folder, "is a file where a folder is expected");
-    throw FileError.from(error, folder, "listing it");
+    throw error;
   }
 }
 
+/** What a disk has at a path: the commands alone ask further than for files and folders. */
 async function look(path: string, stat = Deno.stat): Promise<Deno.FileInfo | undefined> {
   try {
     return await stat(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return undefined;
-    }
+    if (isMissing(error)) return undefined;
     throw FileError.from(error, path, "looking at it");
   }
 }
@@ -80,9 +104,7 @@ export async function realPath(path: string): Promise<string | undefined> {
   try {
     return await Deno.realPath(path || ".");
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return undefined;
-    }
+    if (isMissing(error)) return undefined;
     throw FileError.from(error, path, "looking at it");
   }
 }

@@ -41,11 +41,18 @@ const isHidden = (name: string): boolean => /^\.|^(thumbs\.db|desktop\.ini|__MAC
 /** Without the slashes at its end. */
 export const bare = (path: string): string => path.replace(/(?<=.)[/\\]+$/, "");
 
-/** A folder. Throws {@linkcode FileError} if it is missing or none. */
-export async function openFolder(path: string): Promise<Place> {
+/**
+ * A folder. Throws {@linkcode FileError} if it is missing or none, or lies on a server.
+ *
+ * @param listed whether its list is wanted, which servers don't have
+ */
+export async function openFolder(path: string, listed = true): Promise<Place> {
   const root = bare(path);
   const files: string[] = [], rest: string[] = [];
-  for (const name of (await namesIn(path)).filter((name) => !isHidden(name)).sort(asPeopleSort)) {
+  for (
+    const name of (await namesIn(path, listed ? undefined : [])).filter((name) => !isHidden(name))
+      .sort(asPeopleSort)
+  ) {
     if (await isFile(`${root}/${name}`)) files.push(name);
     else rest.push(await isFolder(`${root}/${name}`) ? `${name}/` : name);
   }

@@ -1,4 +1,5 @@
 /** f16: as storage of weights on adapters whose shaders have none, and as storage of activations on those that do. */
+import { halfBits, widenF16 } from "../files/dtypes.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { adamInit, type Named } from "../autograd/optimizer.ts";
 import { uniforms } from "../bench/portable_weights.ts";
@@ -178,4 +179,20 @@ Deno.test("activations in f16 are refused where shaders have none, before anythi
   assertEquals(halves(vaeDecode(upcast.vae, vae, z)).length, 0);
   const picture = vaeDecode({ ...upcast.vae, forceUpcast: false }, vae, z);
   assert(halves(picture).length > 20 && picture.dtype === "f32");
+});
+
+Deno.test("f16 without Float16Array: the same bits for every f16, between them, and beyond", () => {
+  const halves = new Float16Array(Uint16Array.from({ length: 65536 }, (_, i) => i).buffer);
+  assertEquals(widenF16(new Uint16Array(halves.buffer)), Float32Array.from(halves));
+  const exact = Float32Array.from(halves).filter((x) => !Number.isNaN(x));
+  const floats = new Float32Array(exact.length * 5);
+  exact.forEach((x, i) => {
+    const step = Math.max(Math.abs(x), 2 ** -14) * 2 ** -11;
+    floats.set([x, x + step / 2, x + step, x - step, x + step * (1 + 2 ** -10)], i * 5);
+  });
+  const all = Float32Array.of(...[NaN, Infinity, -Infinity, -0, 65519, 65520, 65536, 1e30, 1e-30]);
+  for (const some of [floats, all, new Float32Array(0)]) {
+    const wanted = new Float16Array(some);
+    assertEquals(halfBits(some), new Uint16Array(wanted.buffer));
+  }
 });

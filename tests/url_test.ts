@@ -86,7 +86,15 @@ Deno.test("by URL from an empty folder: trains a two-layer network and solves a 
 Deno.test("the bundle, from a plain static server: one request, no permission, and its types", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    assertEquals(Object.keys(await bundle(folder)), [`${folder}/mod.js`, `${folder}/mod.d.mts`]);
+    const sizes = await bundle(folder);
+    const names = ["mod.js", "mod.d.mts", "engine.js", "engine.d.mts"];
+    assertEquals(Object.keys(sizes), names.map((name) => `${folder}/${name}`));
+    const { packed } = sizes[`${folder}/engine.js`];
+    assert(packed < 170e3, `engine.js has ${packed} bytes compressed`);
+    // Of packages, the decoder of pictures alone is left to be found elsewhere.
+    const code = await Deno.readTextFile(`${folder}/mod.js`);
+    const packages = new Set([...code.matchAll(/"npm:((?:@[^/"]+\/)?[^/"@]+)/g)].map(([, p]) => p));
+    assertEquals([...packages], ["@imagemagick/magick-wasm"]);
     const asked: string[] = [];
     // What a server says that has never heard of TypeScript.
     const plain = (path: string) =>
@@ -152,6 +160,35 @@ Deno.test("the bundle computes where Float16Array is missing, and in Node where 
       const { sum, refused, threads } = JSON.parse(out);
       assertEquals([sum, threads], [3.5, "CPU (WebAssembly, 2 threads)"], command);
       assertMatch(refused, /^TypeError: this runtime has no Float16Array, .*cast to f32/);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("nothing of Deno or Node is touched by importing the bundle", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await bundle(folder);
+    for (const name of ["mod.js", "engine.js"]) {
+      const main = `${folder}/${name}.main.mjs`;
+      // Whoever asks for either is found out: their names are there, and give themselves away.
+      const code = `const real = globalThis.Deno, say = console.log, touched = [];
+for (const name of ["Deno", "process", "document", "navigator", "fetch"]) {
+  const trap = () => { touched.push(name); return undefined; };
+  Object.defineProperty(globalThis, name, { get: trap, configurable: true });
+}
+const library = await import("./${name}");
+say(JSON.stringify({ touched, exports: Object.keys(library).length }));
+void real;`;
+      await Deno.writeTextFile(main, code);
+      const { code: exit, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "--no-lock", "--no-prompt", `--allow-read=${folder}`, main],
+      }).output();
+      assertEquals(exit, 0, new TextDecoder().decode(stderr));
+      const { touched, exports } = JSON.parse(new TextDecoder().decode(stdout));
+      assertEquals(touched, [], name);
+      assert(exports > 50, `${name} exports ${exports}`);
     }
   } finally {
     await Deno.remove(folder, { recursive: true });

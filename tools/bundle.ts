@@ -1,8 +1,10 @@
 /**
- * The library as one file, `dist/mod.js`, with its types in another: what a page or a program takes by URL in one request,
- * from any server. Of TypeScript, plain servers give a type that nobody takes, and the sources are some 240 requests.
+ * The library as one file, `dist/mod.js`, and its tensors alone, `dist/engine.js`, with their types beside them: what a page
+ * or a program takes by URL in one request, from any server. Of TypeScript, plain servers give a type that nobody takes,
+ * and the sources are some 240 requests.
  *
- * Packages stay `npm:` imports, loaded when the first picture of their kind is met. Not committed: releases carry it.
+ * Small packages are taken in. The decoder of pictures, 14 MB, stays an `npm:` import, which Deno loads when the first
+ * picture is met; browsers have their own. Not committed: releases carry it.
  *
  * Usage: `deno run -A tools/bundle.ts [folder]` (default: dist)
  */
@@ -12,45 +14,78 @@ import { dts } from "npm:rollup-plugin-dts@6.3.0";
 import { bytes } from "../numerics/quantities.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
-const DOOR = `${ROOT}mod.ts`;
+/** What is bundled, by name. */
+const DOORS = ["mod", "engine"];
+/** The one package that stays outside. */
+const OUTSIDE = /^npm:@imagemagick\//;
 /** Names that older runtimes lack. */
 const OLDER = `${ROOT}tools/older.ts`;
 /** Not `.d.ts`: what ends in `.ts` is a video to many servers. */
-const TYPES = "mod.d.mts";
+const TYPES = ".d.mts";
 
-/** Writes `mod.js` and its types into a folder; gives their paths and sizes in bytes. */
-export async function bundle(folder: string): Promise<Record<string, number>> {
+/** Writes both files and their types into a folder; gives their paths, and sizes in bytes, plain and compressed. */
+export async function bundle(folder: string): Promise<Record<string, Size>> {
   await Deno.mkdir(folder, { recursive: true });
-  const files = { [`${folder}/mod.js`]: await code(), [`${folder}/${TYPES}`]: await types() };
-  const sizes: Record<string, number> = {};
-  for (const [path, text] of Object.entries(files)) {
-    await Deno.writeTextFile(path, text);
-    sizes[path] = new TextEncoder().encode(text).length;
+  const sizes: Record<string, Size> = {};
+  for (const door of DOORS) {
+    const files = { [`${door}.js`]: await code(door), [`${door}${TYPES}`]: await types(door) };
+    for (const [name, text] of Object.entries(files)) {
+      const bytes = new TextEncoder().encode(text);
+      await Deno.writeFile(`${folder}/${name}`, bytes);
+      sizes[`${folder}/${name}`] = { plain: bytes.length, packed: (await gzip(bytes)).length };
+    }
   }
+  await esbuild.stop();
   return sizes;
 }
 
-async function code(): Promise<string> {
-  try {
-    const { outputFiles: [file] } = await esbuild.build({
-      entryPoints: [DOOR],
-      bundle: true,
-      write: false,
-      format: "esm",
-      platform: "neutral",
-      target: "es2022",
-      inject: [OLDER],
-      external: ["npm:*", "node:*"],
-      banner: { js: `// @ts-self-types="./${TYPES}"` },
-      logLevel: "error",
-    });
-    return file.text;
-  } finally {
-    await esbuild.stop();
-  }
+/** Bytes of a file as it lies there, and as servers send it. */
+export interface Size {
+  readonly plain: number;
+  readonly packed: number;
 }
 
-async function types(): Promise<string> {
+async function gzip(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+  const packed = new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"));
+  return new Uint8Array(await new Response(packed).arrayBuffer());
+}
+
+/** Takes packages from where Deno keeps them. */
+const packages: esbuild.Plugin = {
+  name: "npm",
+  setup({ onResolve }) {
+    onResolve(
+      { filter: /^npm:/ },
+      ({ path }) =>
+        OUTSIDE.test(path)
+          ? { external: true }
+          : { path: new URL(import.meta.resolve(path)).pathname },
+    );
+  },
+};
+
+async function code(door: string): Promise<string> {
+  const { outputFiles: [file] } = await esbuild.build({
+    entryPoints: [`${ROOT}${door}.ts`],
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "neutral",
+    target: "es2022",
+    inject: [OLDER],
+    external: ["node:*"],
+    plugins: [packages],
+    minifyWhitespace: true,
+    minifySyntax: true,
+    // The small file is to be small; in the large one, names make errors readable.
+    minifyIdentifiers: door === "engine",
+    banner: { js: `// @ts-self-types="./${door}${TYPES}"` },
+    logLevel: "error",
+  });
+  return file.text;
+}
+
+async function types(door: string): Promise<string> {
   const compilerOptions = {
     allowImportingTsExtensions: true,
     lib: ["lib.esnext.d.ts", "lib.dom.d.ts"],
@@ -63,7 +98,7 @@ async function types(): Promise<string> {
     types: [],
   };
   const built = await rollup({
-    input: DOOR,
+    input: `${ROOT}${door}.ts`,
     external: [/^(npm|node):/],
     plugins: [dts({ compilerOptions: compilerOptions as never })],
   });
@@ -74,6 +109,6 @@ async function types(): Promise<string> {
 
 if (import.meta.main) {
   for (const [path, size] of Object.entries(await bundle(Deno.args[0] ?? `${ROOT}dist`))) {
-    console.log(`${path} ${bytes(size)}`);
+    console.log(`${path} ${bytes(size.plain)}, compressed ${bytes(size.packed)}`);
   }
 }

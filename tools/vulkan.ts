@@ -9,6 +9,7 @@
  * Usage: `deno run -A tools/vulkan.ts run -A tools/test.ts`
  */
 import { INSTALL } from "../device/choice.ts";
+import { install, mayInstall } from "./apt.ts";
 
 const ask = `
   const adapter = await navigator.gpu?.requestAdapter();
@@ -35,42 +36,10 @@ export async function adapterAnswers(): Promise<boolean> {
   return (await child.output()).success;
 }
 
-/** Whether `apt-get install` can work here: Debian or a child of it, and root. */
-function mayInstall(): boolean {
-  if (Deno.build.os !== "linux" || Deno.uid() !== 0) return false;
-  try {
-    return /^ID(_LIKE)?=.*(debian|ubuntu)/m.test(Deno.readTextFileSync("/etc/os-release"));
-  } catch {
-    return false;
-  }
-}
-
-async function install(): Promise<boolean> {
-  console.error(
-    "no adapter of WebGPU answers: installing mesa-vulkan-drivers (a Vulkan driver) by apt-get",
-  );
-  const quiet = { DEBIAN_FRONTEND: "noninteractive" };
-  const apt = async (...args: string[]): Promise<boolean> => {
-    const { success, stderr } = await new Deno.Command("apt-get", {
-      args,
-      env: quiet,
-      stdin: "null",
-    }).output();
-    if (!success) Deno.stderr.writeSync(stderr);
-    return success;
-  };
-  try {
-    await apt("update", "-qq"); // A mirror that fails here need not be the one that has the package.
-    return await apt("install", "-y", "-qq", "--no-install-recommends", "mesa-vulkan-drivers");
-  } catch (error) {
-    console.error(`apt-get could not be run: ${(error as Error).message}`);
-    return false;
-  }
-}
-
 if (import.meta.main) {
   if (!await adapterAnswers()) {
-    const installed = mayInstall() && await install();
+    const installed = mayInstall() &&
+      await install("mesa-vulkan-drivers", "no adapter of WebGPU answers");
     if (!installed || !await adapterAnswers()) {
       console.error(`no adapter of WebGPU answers. ${INSTALL}`);
       Deno.exit(1);

@@ -4,7 +4,7 @@
  * `choose.ts` finds them in a collection.
  */
 import type { Sampler } from "../../diffusion/sample.ts";
-import { writeFileAtomic } from "../../files/atomic.ts";
+import { makeFolder, writeFileAtomic } from "../../files/atomic.ts";
 import { FileError } from "../../files/errors.ts";
 import { listCaptioned } from "../../files/collection.ts";
 import { type Picture, readPicture } from "../../files/pictures/image.ts";
@@ -78,7 +78,7 @@ export async function generateRegularization(
   set: GeneratedSet,
   options: GenerateOptions = {},
 ): Promise<CaptionedPicture[]> {
-  await Deno.mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const { count, ...recipe } = set;
   const kept = await keptPictures(folder, JSON.stringify(recipe), options.replace);
   const { batch = 4, memory, signal, onPicture } = options;

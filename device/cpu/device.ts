@@ -44,7 +44,9 @@ export async function coreCount(): Promise<number> {
     process?: { versions?: { node?: string } };
   };
   if (navigator?.hardwareConcurrency) return navigator.hardwareConcurrency;
-  return process?.versions?.node ? (await import("node:os")).availableParallelism() : 1;
+  return process?.versions?.node
+    ? (await import(/* webpackIgnore: true */ /* @vite-ignore */ "node:os")).availableParallelism()
+    : 1;
 }
 
 /** The CPU as a `GPUDevice`, as far as the engine uses one. */

@@ -300,7 +300,9 @@ export class Threads {
     };
     const { process } = globalThis as { process?: { versions?: { node?: string } } };
     if (process?.versions?.node) {
-      const { Worker } = await import("node:worker_threads");
+      const { Worker } = await import(
+        /* webpackIgnore: true */ /* @vite-ignore */ "node:worker_threads"
+      );
       const w = new Worker(text, { eval: true });
       w.on("error", died);
       w.on("exit", (code) => died(`it exited with ${code}`));

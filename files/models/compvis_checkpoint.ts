@@ -18,7 +18,7 @@ import type { JsonObject } from "../json.ts";
 import { readText } from "../text.ts";
 import { isFile, isFolder } from "../paths.ts";
 import { type FileArray, type TensorSource, tensorSource } from "../safetensors/read.ts";
-import { readTokenizerParts } from "./tokenizer.ts";
+import { readTokenizerParts, TOKENIZER_FILES } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
 
 /** What the published folders sample with. */
@@ -103,7 +103,7 @@ export async function openCompVis(path: string): Promise<ModelFolder> {
     async tokenizer(component = "tokenizer") {
       has(component);
       const beside = `${path.slice(0, cutOf(path))}${component}`;
-      return await isFolder(beside)
+      return await isFolder(beside, TOKENIZER_FILES)
         ? await readTokenizerParts(beside)
         : await clipTokenizer(configs.get(component)!.pad_token as string);
     },

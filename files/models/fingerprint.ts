@@ -5,7 +5,7 @@
  * take half a minute to read, and any training changes every tensor that it touches throughout.
  */
 import type { ModelFolder } from "./folder.ts";
-import { isReal, toFloat32 } from "../dtypes.ts";
+import { halfBits, isReal, toFloat32 } from "../dtypes.ts";
 import type { TensorSource } from "../safetensors/read.ts";
 import { sha256 } from "../sha256.ts";
 
@@ -52,7 +52,7 @@ async function sample(weights: TensorSource, parts: BlobPart[], prefix: string):
     const size = shape.reduce((a, b) => a * b, 1);
     for (const first of [0, Math.floor(size / 2)]) {
       const data = await weights.readPart(name, first, Math.min(SAMPLE, size - first));
-      parts.push(new Float16Array(toFloat32(data)));
+      parts.push(halfBits(toFloat32(data)));
     }
   }
 }

@@ -8,9 +8,9 @@
 import { openCompVis } from "./compvis_checkpoint.ts";
 import { FileError } from "../errors.ts";
 import { type JsonObject, readJsonObject } from "../json.ts";
-import { isFile, isFolder, namesIn } from "../paths.ts";
+import { canList, isFile, isFolder, namesIn } from "../paths.ts";
 import type { ModelFolder } from "./model_folder.ts";
-import { readTokenizerParts } from "./tokenizer.ts";
+import { readTokenizerParts, TOKENIZER_FILES } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
 import { weightsFile } from "./weights_file.ts";
 
@@ -22,6 +22,9 @@ const CONFIGS = [
   "tokenizer_config.json",
   "preprocessor_config.json",
 ];
+
+/** Files of which a component has one. */
+const SIGNS = [...CONFIGS, ...TOKENIZER_FILES];
 
 /** Components that a pipeline may name and that nobody needs for training or sampling. */
 const DISPENSABLE = new Set(["safety_checker", "feature_extractor", "image_encoder"]);
@@ -42,14 +45,15 @@ export async function openModelFolder(
   await mustBeModel(root);
   const index = await readJsonObject(`${root}/model_index.json`);
   const configs = new Map<string, JsonObject | undefined>();
-  for (const name of (await namesIn(root)).sort()) {
-    if (name.startsWith(".") || !await isFolder(`${root}/${name}`)) continue;
+  const named = Object.entries(index)
+    .filter(([, value]) => Array.isArray(value) && value.length === 2 && value[0] !== null)
+    .map(([name]) => name);
+  for (const name of await foldersIn(root, named)) {
     const file = await firstFile(CONFIGS.map((config) => `${root}/${name}/${config}`));
     configs.set(name, file ? await readJsonObject(file) : undefined);
   }
-  for (const [name, value] of Object.entries(index)) {
-    const named = Array.isArray(value) && value.length === 2 && value[0] !== null;
-    if (!named || DISPENSABLE.has(name) || configs.has(name)) continue;
+  for (const name of named) {
+    if (DISPENSABLE.has(name) || configs.has(name)) continue;
     throw new FileError(
       root,
       `holds no folder ${name}/, which its model_index.json names`,
@@ -88,6 +92,15 @@ export async function openModelFolder(
   };
 }
 
+/** Folders of a model, sorted; on a server, which does not list them, those of them that are named. */
+async function foldersIn(root: string, named: readonly string[]): Promise<string[]> {
+  const listed = await canList(root), found: string[] = [];
+  for (const name of (listed ? await namesIn(root) : named).toSorted()) {
+    if (!name.startsWith(".") && await isFolder(`${root}/${name}`, SIGNS)) found.push(name);
+  }
+  return found;
+}
+
 async function firstFile(paths: readonly string[]): Promise<string | undefined> {
   for (const path of paths) if (await isFile(path)) return path;
 }
@@ -95,7 +108,7 @@ async function firstFile(paths: readonly string[]): Promise<string | undefined> 
 /** Tells the usual mistakes apart. */
 async function mustBeModel(root: string): Promise<void> {
   if (await isFile(`${root}/model_index.json`)) return;
-  const names = await namesIn(root);
+  const names = await namesIn(root, []);
   const fault = "is no model folder in the diffusers layout: it holds no model_index.json";
   if (names.includes("snapshots")) {
     const [first] = await namesIn(`${root}/snapshots`);

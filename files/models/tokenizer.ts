@@ -36,6 +36,9 @@ export interface TokenizerParts {
   readonly name?: string;
 }
 
+/** Files of which a tokenizer's folder has one. */
+export const TOKENIZER_FILES = ["vocab.json", "tokenizer.json"];
+
 /**
  * Reads a tokenizer folder: `vocab.json` and `merges.txt`, or `tokenizer.json`; and its configuration.
  *

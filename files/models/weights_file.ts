@@ -23,7 +23,7 @@ const SHARD = /\d+-of-\d+$/;
  * @throws FileError if there is none, or several variants and no way to choose
  */
 export async function weightsFile(folder: string, variant?: string): Promise<string> {
-  const names = (await namesIn(folder)).sort();
+  const names = (await namesIn(folder, likelyNames(variant))).sort();
   const found = STEMS.map(([ending, stem]) => variantsIn(names, ending, stem));
   const variants = [...new Set(found.flatMap((names) => [...names.keys()]))];
   const choice = [variant, "", ...(variants.length === 1 ? variants : [])];
@@ -46,6 +46,21 @@ export async function weightsFile(folder: string, variant?: string): Promise<str
     "The download is incomplete: fetch the model again",
   );
 }
+
+/** Names that are asked a server for, which does not list what it has. */
+const likelyNames = (variant = "fp16"): string[] =>
+  [["diffusion_pytorch_model", "safetensors"], ["model", "safetensors"], [
+    "diffusion_pytorch_model",
+    "bin",
+  ], [
+    "pytorch_model",
+    "bin",
+  ]].flatMap(([stem, ending]) => [
+    `${stem}.${ending}`,
+    `${stem}.${variant}.${ending}`,
+    `${stem}.${ending}.index.json`,
+    `${stem}.${ending}.index.${variant}.json`,
+  ]);
 
 /** Variant → file; "" is the plain one. Whole files come last, and so outrank shards. */
 function variantsIn(names: readonly string[], ending: string, stem: string): Map<string, string> {

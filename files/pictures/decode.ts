@@ -5,20 +5,12 @@
  * complain of. Those complaints have to be judged here: it calls a picture that is half grey a success, and an odd
  * version number corrupt.
  */
+import { browserDecodes, decodeByBrowser } from "./browser.ts";
 import { FileError, messageOf } from "../errors.ts";
 import type { PictureKind } from "../kinds.ts";
 import type { Found } from "./format.ts";
+import type { Pixels } from "./picture.ts";
 import { bytes as inBytes, count } from "../../numerics/quantities.ts";
-
-/** Decoded pixels. */
-export interface Pixels {
-  /** In pixels. */
-  readonly width: number;
-  /** In pixels. */
-  readonly height: number;
-  /** Red, green, blue, alpha; rows from the top. Colours are not multiplied by alpha. */
-  readonly data: Uint8Array;
-}
 
 /** Decoding takes four bytes a pixel several times over, in the 4 GB that WebAssembly has. */
 const MOST_PIXELS = 150e6;
@@ -33,12 +25,30 @@ type Magick = typeof import("npm:@imagemagick/magick-wasm@0.0.43");
 
 let loading: Promise<Magick> | undefined;
 
+/** The decoder's code; a page that wants it names where it lies in its import map. */
+const codeAt = (): string => import.meta.resolve("npm:@imagemagick/magick-wasm@0.0.43/magick.wasm");
+
 async function load(): Promise<Magick> {
-  const magick = await import("npm:@imagemagick/magick-wasm@0.0.43");
-  const code = import.meta.resolve("npm:@imagemagick/magick-wasm@0.0.43/magick.wasm");
-  await magick.initializeImageMagick(new Uint8Array(await (await fetch(code)).arrayBuffer()));
-  return magick;
+  try {
+    const magick = await import(
+      /* webpackIgnore: true */ /* @vite-ignore */ "npm:@imagemagick/magick-wasm@0.0.43"
+    );
+    await magick.initializeImageMagick(new Uint8Array(await (await fetch(codeAt())).arrayBuffer()));
+    return magick;
+  } catch (cause) {
+    const { Deno } = globalThis as { Deno?: unknown };
+    if (Deno) throw cause;
+    throw new Error(
+      "this runtime has no decoder of pictures: browsers and Deno have one; elsewhere give pictures as { width, height, data }",
+      { cause },
+    );
+  }
 }
+
+/** Whether a browser's own decoder is taken: a page has no other, unless its import map says where that is. */
+const byBrowser = (): boolean => browserDecodes() && /^npm:/.test(codeAt());
+
+const DAMAGED = "It is damaged: fetch it again, or save it anew from a picture editor";
 
 /**
  * Decodes a picture; of several in a file, the first.
@@ -46,6 +56,14 @@ async function load(): Promise<Magick> {
  * @throws FileError if it is damaged, too large, or of a variety of its kind that can't be decoded
  */
 export async function decodeAs(kind: PictureKind, found: Found, name: string): Promise<Pixels> {
+  if (byBrowser()) {
+    if (found.damage) {
+      throw new FileError(name, `can't be decoded as ${kind}: ${found.damage}`, DAMAGED);
+    }
+    const pixels = await decodeByBrowser(kind, found.bytes, name);
+    checkSize(pixels.width * pixels.height, found.bytes.length, name);
+    return pixels;
+  }
   // The decoder itself may not be loadable: that is not the picture's fault.
   const magick = await (loading ??= load().catch((error) => {
     loading = undefined;
@@ -84,7 +102,7 @@ export async function decodeAs(kind: PictureKind, found: Found, name: string): P
       `can't be decoded as ${kind}${said ? `: ${said}` : ""}`,
       /unsupported|not supported|unknown compression|no decode/i.test(said)
         ? "Convert it to PNG with a picture editor"
-        : "It is damaged: fetch it again, or save it anew from a picture editor",
+        : DAMAGED,
       { cause },
     );
   } finally {

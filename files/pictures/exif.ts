@@ -44,5 +44,5 @@ export function xmpOrientation(xmp: string): number | undefined {
  */
 export function rawProfile(text: string): Uint8Array {
   const hex = /^\s*\w+\s+\d+\s+([\da-f\s]*)/i.exec(text)?.[1].replace(/\s+/g, "") ?? "";
-  return Uint8Array.fromHex(hex.slice(0, hex.length - hex.length % 2));
+  return Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16));
 }

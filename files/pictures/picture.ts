@@ -14,6 +14,16 @@ export interface Picture {
   readonly data: Uint8Array;
 }
 
+/** Pixels as a decoder gives them. */
+export interface Pixels {
+  /** In pixels. */
+  readonly width: number;
+  /** In pixels. */
+  readonly height: number;
+  /** Red, green, blue, alpha; rows from the top. Colours are not multiplied by alpha. */
+  readonly data: Uint8Array;
+}
+
 /** A picture of one colour. Throws `RangeError` for extents that are no positive whole numbers. */
 export function blank(width: number, height: number, rgb: readonly number[] = [0, 0, 0]): Picture {
   for (const extent of [width, height]) {

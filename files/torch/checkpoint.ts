@@ -5,6 +5,7 @@
  * The pickle is read as data and can run nothing (`pickle.ts`, `torch_globals.ts`). Only the dictionaries are in memory;
  * a tensor is read when it is wanted.
  */
+import { hexOf } from "../bytes.ts";
 import { FileError } from "../errors.ts";
 import { PickleObject, type PickleValue } from "./pickle.ts";
 import type { TensorSource } from "../safetensors/read.ts";
@@ -51,7 +52,7 @@ export async function isTorch(source: ByteSource): Promise<boolean> {
 }
 
 const firstBytes = async (source: ByteSource): Promise<string> =>
-  source.size < 4 ? "" : (await source.read(0, 4)).toHex();
+  source.size < 4 ? "" : hexOf(await source.read(0, 4));
 
 /**
  * Opens a checkpoint.

@@ -55,7 +55,7 @@ export async function openDelta(path: string, context: FormatContext = {}): Prom
 
 /** The delta file that a path means: itself, or in a folder our own, or else the only one that there is. */
 async function resolveDelta(path: string): Promise<string> {
-  if (!await isFolder(path)) return path;
+  if (!await isFolder(path, [DELTA_FILE])) return path;
   const root = path.replace(/(?<=[^/\\])[/\\]+$/, "");
   const own = `${root}/${DELTA_FILE}`;
   if (await isFile(own)) return own;

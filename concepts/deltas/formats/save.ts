@@ -1,6 +1,8 @@
 /** Writing a delta in any format: into the forms that it can hold, and to one file or several, each whole or not at all. */
 import { FileError } from "../../../files/errors.ts";
+import { makeFolder } from "../../../files/atomic.ts";
 import { isFile } from "../../../files/paths.ts";
+import { system } from "../../../files/stores/system.ts";
 import {
   safetensorsSize,
   type TensorToWrite,
@@ -79,7 +81,8 @@ export async function saveDeltaAs(
   const written = format.write(fitted, options);
   const files: [string, Written][] = [[target.path, written]];
   if (format.tokens !== "inside") {
-    const plain = format.tokens === "beside, bare" || Deno.build.os === "windows";
+    const os = (await system())?.build.os;
+    const plain = format.tokens === "beside, bare" || os === undefined || os === "windows";
     // Nor may a word's file be taken for one of ours.
     const taken = new Set([target.path, DELTA_FILE].map((path) => stemOf(path).toLowerCase()));
     for (const [i, { token }] of fitted.tokens.entries()) {
@@ -88,7 +91,7 @@ export async function saveDeltaAs(
     }
   }
   await options.onFiles?.(files.map(([path]) => path));
-  await makeFolder(target.folder);
+  await makeFolderOf(target.folder);
   for (const [path, content] of files.toReversed()) {
     await writePacked(path, content, target.container);
   }
@@ -192,16 +195,12 @@ function targetOf(out: string, { containers, stem, name }: DeltaFormat) {
   return { folder: out.slice(0, cut), path: out, container, ending: plain };
 }
 
-async function makeFolder(folder: string): Promise<void> {
+async function makeFolderOf(folder: string): Promise<void> {
   if (!folder) return;
   if (await isFile(folder.slice(0, -1))) {
     throw new FileError(folder.slice(0, -1), "is a file where a folder is expected");
   }
-  try {
-    await Deno.mkdir(folder, { recursive: true });
-  } catch (error) {
-    throw FileError.from(error, folder, "making it");
-  }
+  await makeFolder(folder);
 }
 
 /** Writes a file's content. In safetensors, what is no tensor (the empty dictionaries of one format) is left out. */

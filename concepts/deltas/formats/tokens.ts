@@ -171,7 +171,7 @@ export async function withTokensBeside(path: string, delta: Delta): Promise<Delt
   const folder = path.slice(0, cut) || "./", own = path.slice(cut);
   const found = new Map<string, { name: string; delta: Delta }>();
   const order = new Intl.Collator("en", { numeric: true });
-  for (const name of (await namesIn(folder)).sort(order.compare)) {
+  for (const name of (await namesIn(folder, [])).sort(order.compare)) {
     if (name === own || !await isFile(folder + name)) continue;
     const part = await readEmbedding(folder + name);
     if (!part || delta.tokens.some(({ token }) => token === part.tokens[0].token)) continue;
