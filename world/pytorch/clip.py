@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPTokenizer
 
-from data import Log, World, arguments, caption_ids, cosine, load, save
+from data import DEVICE, Log, World, arguments, caption_ids, cosine, load, save
 from models import POSITIONS, Design
 
 args = arguments(__doc__, "clip", names="train0,train1,train2,train3", steps=2000, freeze_text=False, batch=128, lr=1.2e-3)
@@ -26,7 +26,7 @@ design = Design.read(args.config, args.data)
 LABELS = design.labels
 world, test = World(args.data, args.names.split(",")), World(args.data, ["test"])
 tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
-clip, heads = design.make_clip(args.tokenizer), design.make_heads()
+clip, heads = design.make_clip(args.tokenizer).to(DEVICE), design.make_heads().to(DEVICE)
 if args.freeze_text:
     clip.text_model.requires_grad_(False)
 parameters = [p for p in [*clip.parameters(), *heads.parameters()] if p.requires_grad]
@@ -39,9 +39,10 @@ log, checkpoint = Log(f"{args.work}/clip.jsonl", "clip"), f"{args.work}/clip.pt"
 
 
 def targets(split):
-    """Labels, with -100 (ignored) for what a scene of two different things leaves ambiguous."""
+    """Labels, with -100 (ignored) for what a scene of two different things leaves ambiguous, and for what has no such label."""
+    labels = lambda k: np.where(split.labels(k) < 0, -100, split.labels(k))
     single = np.isin(split.labels("relation"), [-1, 4])
-    return {k: torch.from_numpy(np.where(single | (k in ("place", "style")), split.labels(k), -100)) for k in LABELS}
+    return {k: torch.from_numpy(np.where(single | (k in ("place", "style")), labels(k), -100)).to(DEVICE) for k in LABELS}
 
 
 def augmented(x):
@@ -50,9 +51,9 @@ def augmented(x):
     dx, dy = rng.integers(-3, 4, 2)
     x = F.pad(x, (3, 3, 3, 3), mode="replicate")[:, :, 3 + dy : 67 + dy, 3 + dx : 67 + dx]
     blurred = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
-    x = torch.lerp(x, blurred, (torch.rand(n, 1, 1, 1) * 1.6 - 0.6).clamp(0, 1))
-    x = x + torch.randn_like(x) * (torch.rand(n, 1, 1, 1) * 0.16 - 0.06).clamp(0)
-    return x * (0.9 + 0.2 * torch.rand(n, 1, 1, 1)) + 0.1 * (torch.rand(n, 1, 1, 1) - 0.5)
+    x = torch.lerp(x, blurred, (torch.rand(n, 1, 1, 1, device=DEVICE) * 1.6 - 0.6).clamp(0, 1))
+    x = x + torch.randn_like(x) * (torch.rand(n, 1, 1, 1, device=DEVICE) * 0.16 - 0.06).clamp(0)
+    return x * (0.9 + 0.2 * torch.rand(n, 1, 1, 1, device=DEVICE)) + 0.1 * (torch.rand(n, 1, 1, 1, device=DEVICE) - 0.5)
 
 
 def features(x, ids):
@@ -69,14 +70,14 @@ def evaluate():
     for k, head in heads.items():
         truth = test_targets[k][:1024]
         result[k] = (head(vision).argmax(-1) == truth)[truth >= 0].float().mean()
-    result["retrieval"] = ((image[:512] @ text[:512].T).argmax(-1) == torch.arange(512)).float().mean()
+    result["retrieval"] = ((image[:512] @ text[:512].T).argmax(-1) == torch.arange(512, device=DEVICE)).float().mean()
     clip.train()
     return result
 
 
 train_targets, test_targets = targets(world), targets(test)
-train_ids = caption_ids(tokenizer, args.data, args.work, args.names.split(","), POSITIONS).long()
-test_ids = caption_ids(tokenizer, args.data, args.work, ["test"], POSITIONS).long()
+train_ids = caption_ids(tokenizer, args.data, args.work, args.names.split(","), POSITIONS).long().to(DEVICE)
+test_ids = caption_ids(tokenizer, args.data, args.work, ["test"], POSITIONS).long().to(DEVICE)
 step = begun = 0
 if state := load(checkpoint):
     clip.load_state_dict(state["clip"]), heads.load_state_dict(state["heads"])
@@ -99,10 +100,10 @@ while step < args.steps:
         group["lr"] = args.lr * cosine(progress, step - begun, 100)
     index = rng.integers(0, len(world), args.batch)
     ids = train_ids[index, rng.integers(0, 5, args.batch)]
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(DEVICE.type, torch.bfloat16):
         vision, image, text = features(augmented(world.pixels(index)), ids)
     logits = clip.logit_scale.clamp(max=4.6).exp() * image.float() @ text.float().T
-    here = torch.arange(args.batch)
+    here = torch.arange(args.batch, device=DEVICE)
     contrast = (F.cross_entropy(logits, here) + F.cross_entropy(logits.T, here)) / 2
     attributes = sum(F.cross_entropy(head(vision.float()), train_targets[k][index]) for k, head in heads.items())
     loss = contrast + 0.4 * attributes

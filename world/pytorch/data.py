@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 SIDE = 64
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def arguments(doc, stage, **defaults):
@@ -61,11 +62,11 @@ class World:
 
     def pixels(self, index):
         """Float pictures in [-1, 1], [n, 3, 64, 64]."""
-        return torch.from_numpy(self.bytes(index)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        return torch.from_numpy(self.bytes(index)).to(DEVICE).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
     def things(self, index):
         """What share of each 8x8 patch shows a thing rather than the place that it is in, [n, 8, 8]."""
-        return torch.from_numpy(self.covered[np.asarray(index)].astype(np.float32) / 64)
+        return torch.from_numpy(self.covered[np.asarray(index)]).to(DEVICE).float() / 64
 
     def labels(self, key):
         return np.array([row[key] for row in self.rows])
@@ -123,7 +124,7 @@ def save(path, **state):
 
 
 def load(path):
-    return torch.load(path, map_location="cpu", weights_only=False) if Path(path).exists() else None
+    return torch.load(path, map_location=DEVICE, weights_only=False) if Path(path).exists() else None
 
 
 class Team:

@@ -17,7 +17,7 @@ import torch
 from diffusers import DDIMScheduler
 from transformers import CLIPTokenizer
 
-from data import Log, Team, World, arguments, caption_ids, kind_vectors, load, save
+from data import DEVICE, Log, Team, World, arguments, caption_ids, kind_vectors, load, save
 from models import POSITIONS, Design
 
 args = arguments(
@@ -33,27 +33,29 @@ vocabulary = len(tokenizer)
 tokenizer.add_tokens(["<kind>"])
 encode = lambda captions: torch.tensor(
     tokenizer(captions, padding="max_length", max_length=POSITIONS, truncation=True).input_ids, dtype=torch.int32)
-ids = caption_ids(tokenizer, args.data, args.work, names, POSITIONS)
-empty = encode([""])[0]
-latents = np.concatenate([np.load(f"{args.work}/latents-{name}.npy") for name in names])
-clip = design.make_clip(args.tokenizer)
+ids = caption_ids(tokenizer, args.data, args.work, names, POSITIONS).to(DEVICE)
+empty = encode([""])[0].to(DEVICE)
+latents = torch.from_numpy(np.concatenate([np.load(f"{args.work}/latents-{name}.npy") for name in names])).to(DEVICE)
+covered = torch.from_numpy(world.covered).to(DEVICE)
+clip = design.make_clip(args.tokenizer).to(DEVICE)
 clip.load_state_dict(load(f"{args.work}/clip.pt")["clip"])
 text = clip.text_model.eval().requires_grad_(args.text)
 words = text.embeddings.token_embedding
-kind = torch.tensor([row.get("kind", -1) for row in world.rows])
-named = kind_vectors(args.data, args.kinds.split(",")[0], words.embedding_dim) if args.kinds else None
+kind = torch.tensor([row.get("kind", -1) for row in world.rows], device=DEVICE)
+named = kind_vectors(args.data, args.kinds.split(",")[0], words.embedding_dim).to(DEVICE) if args.kinds else None
 torch.manual_seed(0)
-unet = design.make_unet()
+unet = design.make_unet().to(DEVICE)
 copy = lambda model: {k: v.detach().clone() for k, v in model.state_dict().items()}
 groups = [{"params": list(unet.parameters()), "scale": 1}, {"params": list(text.parameters()), "scale": 0.5}][: 1 + args.text]
 parameters = [p for group in groups for p in group["params"]]
 optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-alphas = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod
+alphas = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod.to(DEVICE)
 # What most prompts ask for, one plain thing in a photo, is drawn more often than the world has it.
 single, plain = np.isin(world.labels("relation"), [-1]), world.labels("texture") == 0
 odds = np.array([1, 0.25, 0.25, 0.6])[world.labels("style")] * np.where(plain, 1, 0.4) * np.where(single, 1, 0.5)
-odds[kind >= 0] *= args.share / (1 - args.share) * odds[kind < 0].sum() / max(1e-9, odds[kind >= 0].sum())
-odds /= odds.sum()
+made_up = (kind >= 0).cpu().numpy()
+odds[made_up] *= args.share / (1 - args.share) * odds[~made_up].sum() / max(1e-9, odds[made_up].sum())
+odds = torch.from_numpy(odds / odds.sum()).to(DEVICE)
 # Steps with hardly any noise teach little: a time step is drawn as often as min-SNR weighs it.
 often = (5 * (1 - alphas) / alphas).clamp(max=1) + 0.05
 noise = (load(f"{args.work}/vae.pt")["model"]["quant_conv.bias"][unet.config.in_channels:] / 2).exp().view(1, -1, 1, 1)
@@ -71,7 +73,6 @@ if state := load(checkpoint):
     if args.text:
         text.load_state_dict(state["text"])
         ema_text = state["ema_text"]
-rng = np.random.default_rng([args.rank, step])
 torch.manual_seed(1000 * step + args.rank)
 log = Log(f"{args.work}/unet.jsonl", "unet") if args.rank == 0 else None
 share = args.batch // args.ranks
@@ -90,13 +91,13 @@ def hidden(tokens, kinds):
 
 
 def batch():
-    index = rng.choice(len(world), share, p=odds)
-    mean = torch.from_numpy(latents[index]).float()
-    tokens = ids[torch.from_numpy(index), torch.from_numpy(rng.integers(0, 5, share))].clone()
-    tokens[torch.rand(share) < 0.1] = empty
+    index = torch.multinomial(odds, share, replacement=True)
+    mean = latents[index].float()
+    tokens = ids[index, torch.randint(5, (share,), device=DEVICE)].clone()
+    tokens[torch.rand(share, device=DEVICE) < 0.1] = empty
     with torch.set_grad_enabled(args.text):
-        context = hidden(tokens.long(), kind[torch.from_numpy(index)])
-    return mean + noise * torch.randn_like(mean), context, world.things(index)
+        context = hidden(tokens.long(), kind[index])
+    return mean + noise * torch.randn_like(mean), context, covered[index].float() / 64
 
 
 def rate(progress):

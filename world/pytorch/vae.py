@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data import Log, Team, World, arguments, cosine, load, save
+from data import DEVICE, Log, Team, World, arguments, cosine, load, save
 from models import Design
 
 args = arguments(__doc__, "vae", names="train0,train1,train2,train3", steps=6000, batch=16, lr=1.5e-3, tag="vae", rank=0, ranks=1)
@@ -20,7 +20,7 @@ args = arguments(__doc__, "vae", names="train0,train1,train2,train3", steps=6000
 torch.manual_seed(0)
 team = Team(args.rank, args.ranks, 29518)
 world, test = World(args.data, args.names.split(",")), World(args.data, ["test"])
-vae = Design.read(args.config, args.data).make_vae()
+vae = Design.read(args.config, args.data).make_vae().to(DEVICE)
 vae.encoder.requires_grad_(False), vae.quant_conv.requires_grad_(False)
 parameters = [p for p in vae.parameters() if p.requires_grad]
 optimizer = torch.optim.AdamW(parameters, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01)
@@ -38,7 +38,7 @@ torch.manual_seed(1000 * step + args.rank)
 
 def shuffled(x):
     for i in torch.nonzero(torch.rand(len(x)) < 0.125).flatten():
-        x[i] = x[i][torch.randperm(3)]
+        x[i] = x[i][torch.randperm(3, device=x.device)]
     return x
 
 
