@@ -1,5 +1,5 @@
 /** The richer world: captions tell the truth of drawings too, colours are turned and shading stays, held-out things stay out. */
-import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Sprite } from "../world/canvas.ts";
 import { HELD_OUT_ICONS, ICON_CONCEPTS } from "../world/icons/concepts.ts";
 import { iconFigure } from "../world/icons/figure.ts";
@@ -169,12 +169,13 @@ Deno.test("kinds of the richer world look the same each time and leave their nam
   }
 });
 
-Deno.test("drawings that are not what their list says are refused", () => {
+Deno.test("drawings that are not what their list says are refused", async () => {
   assertThrows(
     () => new Icons([{ name: "teapot", hand: "noto" }], new Uint8Array(5)),
     RangeError,
     "5",
   );
+  await assertRejects(() => Icons.read("tests/golden"), RangeError, "tests/golden");
   assertThrows(
     () => new Icons([], new Uint8Array(0)).sprite("teapot", "noto"),
     RangeError,

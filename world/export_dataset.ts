@@ -11,6 +11,7 @@
  * drawn: classes are then the categories, and after them the things of `world/icons/things.ts`; a colour of -1 is the drawing's
  * own. `<folder>/world.json` says what the labels mean and which words captions hold.
  */
+import { parseArgs } from "node:util";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { claim } from "../files/outputs.ts";
 import { Icons } from "./icons/icons.ts";
@@ -59,9 +60,12 @@ export function labelsOf(scene: Scene): Record<string, number> {
 }
 
 if (import.meta.main) {
-  const overwrite = Deno.args.includes("--overwrite");
-  const [folder, name, first, count, kinds] = Deno.args.filter((arg) => !arg.startsWith("--"));
-  const drawings = Deno.args.find((arg) => arg.startsWith("--icons="))?.slice("--icons=".length);
+  const { values, positionals } = parseArgs({
+    args: Deno.args,
+    options: { overwrite: { type: "boolean" }, icons: { type: "string" } },
+    allowPositionals: true,
+  });
+  const [folder, name, first, count, kinds] = positionals, { overwrite, icons: drawings } = values;
   const icons = drawings === undefined ? undefined : await Icons.read(drawings);
   const ordinary = (seed: number) => icons ? iconScene(icons, seed) : randomScene(seed);
   const ofKind = (kind: number, seed: number) =>

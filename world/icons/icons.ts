@@ -31,16 +31,25 @@ export class Icons {
     }
   }
 
-  /** What `world/icons/atlas.ts` wrote to a folder. */
+  /** What `world/icons/atlas.ts` wrote to a folder. Throws RangeError if it holds none. */
   static async read(folder: string): Promise<Icons> {
-    const list = JSON.parse(await Deno.readTextFile(`${folder}/icons.json`));
-    return new Icons(list, await Deno.readFile(`${folder}/icons.rgba`));
+    try {
+      const list = JSON.parse(await Deno.readTextFile(`${folder}/icons.json`));
+      return new Icons(list, await Deno.readFile(`${folder}/icons.rgba`));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      throw new RangeError(`${folder} holds no drawings; draw them by world/icons/atlas.ts`);
+    }
   }
 
   /** The drawing of a thing. Throws RangeError if there is none of this hand. */
   sprite(name: string, hand: Hand): Sprite {
     const found = this.#sprites.get(`${name} ${hand}`);
-    if (!found) throw new RangeError(`there is no drawing of "${name}" by ${hand}`);
+    if (!found) {
+      throw new RangeError(
+        `there is no drawing of "${name}" by ${hand}; draw them again by world/icons/atlas.ts`,
+      );
+    }
     return found;
   }
 
