@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPTokenizer
 
-from data import DEVICE, Log, World, arguments, caption_ids, cosine, load, save
+from data import DEVICE, Due, Log, World, arguments, caption_ids, cosine, load, save
 from models import POSITIONS, Design
 
 args = arguments(__doc__, "clip", names="train0,train1,train2,train3", steps=2000, freeze_text=False, batch=128, lr=1.2e-3)
@@ -94,7 +94,7 @@ def keep():
          begun=begun, frozen=args.freeze_text)
 
 
-clock, ended = time.time(), step >= args.steps
+clock, due, ended = time.time(), Due(), step >= args.steps
 while step < args.steps:
     for group in optimizer.param_groups:
         group["lr"] = args.lr * cosine(progress, step - begun, 100)
@@ -117,6 +117,7 @@ while step < args.steps:
         rate = 100 * args.batch / (time.time() - clock)
         log(step, loss=loss, contrast=contrast, **evaluate(), rate=rate)
         clock = time.time()
+    if due():
         keep()
 
 if not args.freeze_text and not ended:

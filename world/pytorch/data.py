@@ -123,6 +123,19 @@ def save(path, **state):
     Path(f"{path}.partial").replace(path)
 
 
+class Due:
+    """Says when it is time to keep a checkpoint: a run on a busy machine may take hours for a hundred steps."""
+
+    def __init__(self, seconds=180):
+        self.seconds, self.last = seconds, time.time()
+
+    def __call__(self):
+        if time.time() - self.last < self.seconds:
+            return False
+        self.last = time.time()
+        return True
+
+
 def load(path):
     return torch.load(path, map_location=DEVICE, weights_only=False) if Path(path).exists() else None
 

@@ -25,8 +25,9 @@ args = parser.parse_args()
 config = json.loads(args.config.read_text())
 if unknown := set(config) - {"model", "names", "kinds", *STAGES}:
     parser.error(f"{args.config} has unknown parts: {', '.join(sorted(unknown))}")
-missing = [f"{name}.{end}" for name in [*config["names"].split(","), *config.get("kinds", "").split(","), "test"] if name
-           for end in ("rgb", "thing", "jsonl") if not (args.data / f"{name}.{end}").exists()]
+names = [name for name in [*config["names"].split(","), *config.get("kinds", "").split(",")] if name]
+missing = [f"{name}.{end}" for name in [*names, "test"] for end in ("rgb", "thing", "jsonl")
+           if not (args.data / f"{name}.{end}").exists()]
 if missing:
     parser.error(f"{args.data} lacks {', '.join(missing)}: see world/export_dataset.ts")
 args.work.mkdir(parents=True, exist_ok=True)
@@ -35,10 +36,12 @@ if kept.exists() and json.loads(kept.read_text()).get("model") != config.get("mo
     parser.error(f"{args.work} holds another model than {args.config} describes: name another folder")
 kept.write_text(args.config.read_text())
 
+# The two stages that compute, and what they leave; those that train know by their checkpoints whether they are done.
+computed = {"tokenizer": ["tokenizer/vocab.json"], "pca": ["vae.pt", *(f"latents-{name}.npy" for name in names)]}
 for stage in STAGES[: STAGES.index(args.until) + 1]:
+    if all((args.work / file).exists() for file in computed.get(stage, ["?"])):
+        continue
     if stage == "tokenizer":
-        if (args.work / "tokenizer/vocab.json").exists():
-            continue
         command = ["tokenizer.py", args.data / "world.json", args.work / "tokenizer"]
     else:
         command = [f"{stage}.py", args.data, args.work, "--config", kept]

@@ -17,7 +17,7 @@ import torch
 from diffusers import DDIMScheduler
 from transformers import CLIPTokenizer
 
-from data import DEVICE, Log, Team, World, arguments, caption_ids, kind_vectors, load, save
+from data import DEVICE, Due, Log, Team, World, arguments, caption_ids, kind_vectors, load, save
 from models import POSITIONS, Design
 
 args = arguments(
@@ -111,7 +111,7 @@ def emphasis(progress):
     return args.emphasis * max(0, 1 - progress / 0.75)
 
 
-running, clock = 0.0, time.time()
+running, clock, due = 0.0, time.time(), Due()
 while step < args.steps:
     progress = step / args.steps
     x, context, things = batch()
@@ -138,6 +138,6 @@ while step < args.steps:
         if step % 100 == 0:
             log(step, loss=running / 100, progress=progress, rate=100 * args.batch / (time.time() - clock))
             running, clock = 0.0, time.time()
-        if step % 250 == 0 or step == args.steps:
+        if due() or step == args.steps:
             save(checkpoint, model=unet.state_dict(), text=text.state_dict(), optimizer=optimizer.state_dict(), ema=ema,
                  ema_text=ema_text, step=step)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data import DEVICE, Log, Team, World, arguments, cosine, load, save
+from data import DEVICE, Due, Log, Team, World, arguments, cosine, load, save
 from models import Design
 
 args = arguments(__doc__, "vae", names="train0,train1,train2,train3", steps=6000, batch=16, lr=1.5e-3, tag="vae", rank=0, ranks=1)
@@ -55,7 +55,7 @@ def evaluate():
     return (10 * torch.log10(4 / (x - y).square().mean((1, 2, 3)))).mean()
 
 
-clock, share = time.time(), args.batch // args.ranks
+clock, share, due = time.time(), args.batch // args.ranks, Due()
 while step < args.steps:
     index = rng.integers(0, len(world), share)
     x = shuffled(world.pixels(index))
@@ -79,5 +79,5 @@ while step < args.steps:
         rate = 200 * args.batch / (time.time() - clock)
         log(step, loss=mean_loss, l1=l1, psnr=evaluate(), progress=step / args.steps, rate=rate)
         clock = time.time()
-    if args.rank == 0 and (step % 200 == 0 or step == args.steps):
+    if args.rank == 0 and (due() or step == args.steps):
         save(checkpoint, model=vae.state_dict(), optimizer=optimizer.state_dict(), step=step, code=code)
