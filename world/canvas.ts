@@ -41,6 +41,14 @@ export function mix(a: Rgb, b: Rgb, t: number): Rgb {
   return [a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t];
 }
 
+/** A small square picture with transparency, to be put on a canvas. */
+export interface Sprite {
+  /** In pixels. */
+  readonly side: number;
+  /** [side, side, 4], straight alpha. */
+  readonly rgba: Uint8ClampedArray;
+}
+
 export class Canvas {
   /** Samples a side. */
   readonly side: number;
@@ -95,6 +103,47 @@ export class Canvas {
           }
           if (id) this.part[at] = id;
         }
+      }
+    }
+  }
+
+  /**
+   * Puts a sprite where `at` finds it, blended between its pixels.
+   * @param box what to look at: left, top, right, bottom
+   * @param at writes where (x, y) of the unit square lies in the sprite, in its pixels, to `out`
+   * @param choose the sprite that is shown there: all have one size
+   */
+  stamp(
+    [left, top, right, bottom]: readonly [number, number, number, number],
+    at: (x: number, y: number, out: Float64Array) => void,
+    choose: (x: number, y: number) => Sprite,
+  ): void {
+    const n = this.side, id = Math.min(255, this.#next++);
+    const clamp = (v: number) => Math.min(n - 1, Math.max(0, Math.floor(v * n)));
+    const place = new Float64Array(2), sum = new Float64Array(4);
+    for (let row = clamp(top); row <= clamp(bottom); row++) {
+      for (let column = clamp(left); column <= clamp(right); column++) {
+        const x = (column + 0.5) / n, y = (row + 0.5) / n;
+        at(x, y, place);
+        const sprite = choose(x, y), { side, rgba } = sprite;
+        const u = Math.floor(place[0] - 0.5), v = Math.floor(place[1] - 0.5);
+        if (u < -1 || v < -1 || u >= side || v >= side) continue;
+        sum.fill(0);
+        for (let k = 0; k < 4; k++) {
+          const px = u + (k & 1), py = v + (k >> 1);
+          if (px < 0 || py < 0 || px >= side || py >= side) continue;
+          const from = 4 * (py * side + px);
+          const weight = (1 - Math.abs(place[0] - 0.5 - px)) * (1 - Math.abs(place[1] - 0.5 - py)) *
+            rgba[from + 3] / 255;
+          for (let c = 0; c < 3; c++) sum[c] += weight * rgba[from + c];
+          sum[3] += weight;
+        }
+        if (sum[3] <= 0) continue;
+        const to = row * n + column;
+        for (let c = 0; c < 3; c++) {
+          this.rgb[3 * to + c] = this.rgb[3 * to + c] * (1 - sum[3]) + sum[c];
+        }
+        if (sum[3] > 0.5) this.part[to] = id;
       }
     }
   }

@@ -9,6 +9,7 @@ import {
   CATEGORIES,
   COLOURS,
   type Framing,
+  type Icon,
   type Place,
   PLACES,
   RELATIONS,
@@ -60,16 +61,25 @@ function article(words: string): string {
   return /^[aeiou]/.test(words) ? `an ${words}` : `a ${words}`;
 }
 
+/** What a thing is called, alone and in twos. */
+function nameOf({ icon, category }: Thing): { name: string; plural?: string } {
+  return icon ?? { name: category, plural: `${category}s` };
+}
+
 function thingWords(thing: Thing, choose: Choose, plural: boolean): string {
   const words: string[] = [];
   // A held-out concept is only ever called by its class: its looks are for the new token to mean.
   if (thing.kind !== undefined) words.push(KIND_WORD);
-  else if (!thing.concept) {
+  else if (!thing.concept && (thing.icon?.turned ?? true)) {
     if (thing.texture !== "plain" && choose.keep("texture")) words.push(thing.texture);
     if (choose.keep("colour")) words.push(thing.colour);
   }
-  words.push(thing.category);
-  let text = plural ? `two ${words.join(" ")}s` : article(words.join(" "));
+  const { name, plural: names } = nameOf(thing), said = [...words, name].join(" ");
+  let text = plural
+    ? ["two", ...words, names].join(" ")
+    : names === undefined
+    ? said
+    : article(said);
   if (thing.accessory && choose.keep("accessory")) {
     const { kind, colour } = thing.accessory;
     text += kind === "hat" ? ` wearing a ${colour} hat` : ` with a ${colour} bow`;
@@ -108,10 +118,14 @@ export function captionOf(scene: Scene, rng?: Rng): string {
   return text;
 }
 
-/** Every word that a caption of the world can hold, sorted: the tokenizer makes each a single token. */
-export function captionWords(): string[] {
+/**
+ * Every word that a caption of the world can hold, sorted: the tokenizer makes each a single token.
+ * @param icons names and plurals of what is there beside the categories
+ */
+export function captionWords(icons: readonly Pick<Icon, "name" | "plural">[] = []): string[] {
   const phrases = [
     ...CATEGORIES.flatMap((name) => [name, `${name}s`]),
+    ...icons.flatMap(({ name, plural }) => [name, plural ?? name]),
     ...COLOURS,
     ...TEXTURES,
     ...PLACES,

@@ -4,7 +4,7 @@
  * A thing is a list of parts in its own frame: foot at (0, 0), y UP, about one unit tall. Drawing a part turns that
  * frame into the picture's, and lays colour, pattern and light on it.
  */
-import type { Canvas, Paint, Rgb, Ring } from "./canvas.ts";
+import type { Canvas, Paint, Rgb, Ring, Sprite } from "./canvas.ts";
 import { mix } from "./canvas.ts";
 import type { Texture, Thing } from "./scene.ts";
 
@@ -32,7 +32,12 @@ export interface Anchors {
 
 export interface Figure extends Anchors {
   parts: Part[];
+  /** A drawing under the parts, and the same with the pattern's second colour. */
+  sprite?: { first: Sprite; second: Sprite };
 }
+
+/** How many of a thing's units a sprite is wide: what is wider than high gets so much more room. */
+export const SPRITE_WIDTH = 1.12;
 
 export const INK: Rgb = [38, 34, 40];
 export const CREAM: Rgb = [252, 244, 226];
@@ -115,4 +120,28 @@ export function drawPart(
     }
   };
   canvas.fill(rings, paint, 1, !part.detail);
+}
+
+/** Draws the sprite of a figure, its foot at the thing's. */
+export function drawSprite(canvas: Canvas, sprite: Required<Figure>["sprite"], thing: Thing): void {
+  const c = Math.cos(thing.tilt), s = Math.sin(thing.tilt), mirror = thing.flip ? -1 : 1;
+  const { side } = sprite.first, unit = side / SPRITE_WIDTH;
+  // The thing's own frame: y up from the foot.
+  const frame = (px: number, py: number): [number, number] => {
+    const dx = (px - thing.x) / thing.size, dy = (py - thing.y) / thing.size;
+    return [(c * dx + s * dy) * mirror, s * dx - c * dy];
+  };
+  const reach = 1.3 * thing.size;
+  canvas.stamp(
+    [thing.x - reach, thing.y - reach, thing.x + reach, thing.y + reach / 3],
+    (px, py, out) => {
+      const [x, y] = frame(px, py);
+      out[0] = side / 2 + x * unit;
+      out[1] = side - y * unit;
+    },
+    (px, py) =>
+      thing.texture !== "plain" && patterned(thing.texture, ...frame(px, py))
+        ? sprite.second
+        : sprite.first,
+  );
 }

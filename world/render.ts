@@ -4,13 +4,14 @@
 import { Canvas, flat, mix, type Rgb } from "./canvas.ts";
 import { conceptFigure } from "./concepts.ts";
 import { kindFigure } from "./kinds.ts";
-import { CREAM, drawPart, type Figure, type Part } from "./parts.ts";
+import { CREAM, drawPart, drawSprite, type Figure, type Part } from "./parts.ts";
 import { PLACE_PAINTERS } from "./places.ts";
 import { Rng } from "./random.ts";
 import type { Colour, Scene, Thing } from "./scene.ts";
 import { box, ellipse } from "./shapes.ts";
 import { applyStyle, LIT, SHADOW } from "./styles.ts";
 import { FIGURES } from "./things.ts";
+import { iconFigure } from "./icons/figure.ts";
 
 /** The colours that the names stand for. */
 export const PALETTE: Record<Colour, Rgb> = {
@@ -26,6 +27,7 @@ export const PALETTE: Record<Colour, Rgb> = {
 
 /** The thing's parts and anchors. Throws RangeError for a concept that does not exist. */
 export function figureOf(thing: Thing): Figure {
+  if (thing.icon) return iconFigure(thing.icon);
   if (thing.kind !== undefined) return kindFigure(thing.kind);
   return thing.concept
     ? conceptFigure(thing.concept, thing.variation)
@@ -60,6 +62,7 @@ function drawThing(canvas: Canvas, scene: Scene, thing: Thing): void {
   const figure = figureOf(thing);
   const night = scene.place === "night";
   const base = night ? mix(PALETTE[thing.colour], [30, 34, 90], 0.12) : PALETTE[thing.colour];
+  if (figure.sprite) drawSprite(canvas, figure.sprite, thing);
   const second = night ? mix(CREAM, [30, 34, 90], 0.12) : CREAM;
   for (const part of [...figure.parts, ...accessory(thing, figure)]) {
     drawPart(canvas, part, thing, base, second, LIT[scene.style]);
@@ -122,7 +125,8 @@ export function renderPortrait(thing: Thing): Uint8Array {
   canvas.fill([box(0, 0, 1, 1)], flat([128, 128, 128]), 1, false);
   canvas.beginThings();
   const posed = { ...thing, x: 0.5, y: 0.95, size: 0.78, tilt: 0, flip: false };
-  const base = PALETTE[thing.colour];
-  for (const part of figureOf(posed).parts) drawPart(canvas, part, posed, base, CREAM, LIT.photo);
+  const base = PALETTE[thing.colour], figure = figureOf(posed);
+  if (figure.sprite) drawSprite(canvas, figure.sprite, posed);
+  for (const part of figure.parts) drawPart(canvas, part, posed, base, CREAM, LIT.photo);
   return canvas.reduce();
 }

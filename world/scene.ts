@@ -5,6 +5,8 @@
  * reorder.
  */
 
+import type { Sprite } from "./canvas.ts";
+
 /** Kinds of thing. */
 export const CATEGORIES = [
   "mug",
@@ -62,6 +64,19 @@ export type Relation = typeof RELATIONS[number];
 export type Accessory = typeof ACCESSORIES[number];
 export type Framing = typeof FRAMINGS[number];
 
+/** A drawing in place of the category's figure, which then says nothing: see `world/icons/`. */
+export interface Icon {
+  /** What captions call it. */
+  readonly name: string;
+  /** Two of it; undefined where the name is a plural by itself, and has no article. */
+  readonly plural?: string;
+  /** Whether it has the thing's colour and texture, and not those that it was drawn in. */
+  readonly turned: boolean;
+  readonly sprite: Sprite;
+  /** The same with the pattern's second colour. */
+  readonly second?: Sprite;
+}
+
 /** One thing in a scene. Lengths are fractions of the picture's side; y grows downwards. */
 export interface Thing {
   category: Category;
@@ -71,6 +86,8 @@ export interface Thing {
   concept?: string;
   /** Number of a made-up kind to draw instead of the category's ordinary shape. */
   kind?: number;
+  /** Drawn in place of the category's ordinary shape. */
+  icon?: Icon;
   accessory?: { kind: Accessory; colour: Colour };
   /** Four numbers in [0, 1) that set this instance's proportions. */
   variation: readonly [number, number, number, number];

@@ -12,7 +12,6 @@ import torch
 
 from data import World, load, save
 from evaluate import Model
-from models import LATENT
 
 parser = argparse.ArgumentParser()
 parser.add_argument("model")
@@ -26,9 +25,11 @@ heads = {k.removeprefix("heads."): v for k, v in model.classifier.state_dict().i
 save(f"{args.work}/clip.pt", clip=model.clip.state_dict(), heads=heads)
 save(f"{args.work}/vae.pt", model=model.vae.state_dict(), step=0)
 save(f"{args.work}/start.pt", model=model.unet.state_dict())
-cache = np.lib.format.open_memmap(f"{args.work}/latents.npy", "w+", np.float16, (len(world), LATENT, 8, 8))
-with torch.no_grad():
-    for start in range(0, len(world), 250):
-        index = np.arange(start, min(len(world), start + 250))
-        cache[index] = model.vae.encode(world.pixels(index)).latent_dist.mode().numpy()
-cache.flush()
+for name, first, last in zip(args.names.split(","), world.starts, world.starts[1:]):
+    shape = (last - first, model.vae.config.latent_channels, 8, 8)
+    cache = np.lib.format.open_memmap(f"{args.work}/latents-{name}.npy", "w+", np.float16, shape)
+    with torch.no_grad():
+        for start in range(first, last, 250):
+            index = np.arange(start, min(last, start + 250))
+            cache[index - first] = model.vae.encode(world.pixels(index)).latent_dist.mode().numpy()
+    cache.flush()

@@ -1,13 +1,14 @@
 """Trains the CLIP (contrastively, on pictures and their captions) and, on the same vision tower, the attribute heads.
 
-    python clip.py DATA WORK TOKENIZER --minutes 20
-    python clip.py DATA WORK TOKENIZER --minutes 10 --freeze-text    # later: goes on without touching the text tower
+    python clip.py DATA WORK --steps 2000
+    python clip.py DATA WORK --steps 3000 --freeze-text    # later: goes on without touching the text tower
+
+A run that was cut off goes on where it stopped.
 
 One trunk for both: the heads teach the tower details that the contrast with 127 other captions doesn't need, and the
 scoring of a sample costs one pass. Rows of words that no caption holds are scaled to the size of the trained ones, as
 in a large CLIP, where all rows are of one size: they are what new tokens start from.
 """
-import argparse
 import time
 
 import numpy as np
@@ -15,27 +16,17 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPTokenizer
 
-from data import Log, Team, World, cosine, load, save
-from models import LABELS, POSITIONS, make_clip
+from data import DEVICE, Due, Log, World, arguments, caption_ids, cosine, load, save
+from models import POSITIONS, Design
 
-parser = argparse.ArgumentParser()
-parser.add_argument("data")
-parser.add_argument("work")
-parser.add_argument("tokenizer")
-parser.add_argument("--names", default="train0,train1,train2,train3")
-parser.add_argument("--minutes", type=float, default=20)
-parser.add_argument("--freeze-text", action="store_true")
-parser.add_argument("--batch", type=int, default=128)
-parser.add_argument("--lr", type=float, default=1.2e-3)
-args = parser.parse_args()
+args = arguments(__doc__, "clip", names="train0,train1,train2,train3", steps=2000, freeze_text=False, batch=128, lr=1.2e-3)
 
 torch.manual_seed(0)
-rng = np.random.default_rng(1 if args.freeze_text else 0)
-team = Team(0, 1, args.minutes)
+design = Design.read(args.config, args.data)
+LABELS = design.labels
 world, test = World(args.data, args.names.split(",")), World(args.data, ["test"])
 tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
-clip = make_clip(args.tokenizer)
-heads = torch.nn.ModuleDict({k: torch.nn.Linear(128, len(v)) for k, v in LABELS.items()})
+clip, heads = design.make_clip(args.tokenizer).to(DEVICE), design.make_heads().to(DEVICE)
 if args.freeze_text:
     clip.text_model.requires_grad_(False)
 parameters = [p for p in [*clip.parameters(), *heads.parameters()] if p.requires_grad]
@@ -47,14 +38,11 @@ optimizer = torch.optim.AdamW(
 log, checkpoint = Log(f"{args.work}/clip.jsonl", "clip"), f"{args.work}/clip.pt"
 
 
-def tokens(captions):
-    return torch.tensor(tokenizer(captions, padding="max_length", max_length=POSITIONS, truncation=True).input_ids)
-
-
 def targets(split):
-    """Labels, with -100 (ignored) for what a scene of two different things leaves ambiguous."""
+    """Labels, with -100 (ignored) for what a scene of two different things leaves ambiguous, and for what has no such label."""
+    labels = lambda k: np.where(split.labels(k) < 0, -100, split.labels(k))
     single = np.isin(split.labels("relation"), [-1, 4])
-    return {k: torch.from_numpy(np.where(single | (k in ("place", "style")), split.labels(k), -100)) for k in LABELS}
+    return {k: torch.from_numpy(np.where(single | (k in ("place", "style")), labels(k), -100)).to(DEVICE) for k in LABELS}
 
 
 def augmented(x):
@@ -63,9 +51,9 @@ def augmented(x):
     dx, dy = rng.integers(-3, 4, 2)
     x = F.pad(x, (3, 3, 3, 3), mode="replicate")[:, :, 3 + dy : 67 + dy, 3 + dx : 67 + dx]
     blurred = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
-    x = torch.lerp(x, blurred, (torch.rand(n, 1, 1, 1) * 1.6 - 0.6).clamp(0, 1))
-    x = x + torch.randn_like(x) * (torch.rand(n, 1, 1, 1) * 0.16 - 0.06).clamp(0)
-    return x * (0.9 + 0.2 * torch.rand(n, 1, 1, 1)) + 0.1 * (torch.rand(n, 1, 1, 1) - 0.5)
+    x = torch.lerp(x, blurred, (torch.rand(n, 1, 1, 1, device=DEVICE) * 1.6 - 0.6).clamp(0, 1))
+    x = x + torch.randn_like(x) * (torch.rand(n, 1, 1, 1, device=DEVICE) * 0.16 - 0.06).clamp(0)
+    return x * (0.9 + 0.2 * torch.rand(n, 1, 1, 1, device=DEVICE)) + 0.1 * (torch.rand(n, 1, 1, 1, device=DEVICE) - 0.5)
 
 
 def features(x, ids):
@@ -77,42 +65,45 @@ def features(x, ids):
 def evaluate():
     clip.eval()
     index = np.arange(1024)
-    vision, image, text = features(test.pixels(index), tokens([test.rows[i]["caption"] for i in index]))
+    vision, image, text = features(test.pixels(index), test_ids[index, 4])
     result = {}
     for k, head in heads.items():
         truth = test_targets[k][:1024]
         result[k] = (head(vision).argmax(-1) == truth)[truth >= 0].float().mean()
-    result["retrieval"] = ((image[:512] @ text[:512].T).argmax(-1) == torch.arange(512)).float().mean()
+    result["retrieval"] = ((image[:512] @ text[:512].T).argmax(-1) == torch.arange(512, device=DEVICE)).float().mean()
     clip.train()
     return result
 
 
 train_targets, test_targets = targets(world), targets(test)
-train_ids = tokens([c for row in world.rows for c in [*row["captions"], row["caption"]]]).view(len(world), 5, POSITIONS)
-step, progress = 0, 0.0
+train_ids = caption_ids(tokenizer, args.data, args.work, args.names.split(","), POSITIONS).long().to(DEVICE)
+test_ids = caption_ids(tokenizer, args.data, args.work, ["test"], POSITIONS).long().to(DEVICE)
+step = begun = 0
 if state := load(checkpoint):
     clip.load_state_dict(state["clip"]), heads.load_state_dict(state["heads"])
-    if state.get("frozen", False) == args.freeze_text and state.get("spent"):
+    step = begun = state["step"]
+    if state.get("frozen", False) == args.freeze_text:
         optimizer.load_state_dict(state["optimizer"])
-        team.resume(state["spent"])
-    step = state["step"]
+        begun = state["begun"]
+rng, progress = np.random.default_rng([args.freeze_text, step]), (step - begun) / max(1, args.steps - begun)
+torch.manual_seed(step)
 
 
 def keep():
     save(checkpoint, clip=clip.state_dict(), heads=heads.state_dict(), optimizer=optimizer.state_dict(), step=step,
-         spent=team.spent(), frozen=args.freeze_text)
+         begun=begun, frozen=args.freeze_text)
 
 
-begun, clock = step, time.time()
-while progress < 1:
+clock, due, ended = time.time(), Due(), step >= args.steps
+while step < args.steps:
     for group in optimizer.param_groups:
         group["lr"] = args.lr * cosine(progress, step - begun, 100)
     index = rng.integers(0, len(world), args.batch)
     ids = train_ids[index, rng.integers(0, 5, args.batch)]
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(DEVICE.type, torch.bfloat16):
         vision, image, text = features(augmented(world.pixels(index)), ids)
     logits = clip.logit_scale.clamp(max=4.6).exp() * image.float() @ text.float().T
-    here = torch.arange(args.batch)
+    here = torch.arange(args.batch, device=DEVICE)
     contrast = (F.cross_entropy(logits, here) + F.cross_entropy(logits.T, here)) / 2
     attributes = sum(F.cross_entropy(head(vision.float()), train_targets[k][index]) for k, head in heads.items())
     loss = contrast + 0.4 * attributes
@@ -120,14 +111,16 @@ while progress < 1:
     loss.backward()
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
-    step, progress = step + 1, team.spent() / team.budget
+    step += 1
+    progress = (step - begun) / (args.steps - begun)
     if step % 100 == 0:
         rate = 100 * args.batch / (time.time() - clock)
         log(step, loss=loss, contrast=contrast, **evaluate(), rate=rate)
         clock = time.time()
+    if due():
         keep()
 
-if not args.freeze_text:
+if not args.freeze_text and not ended:
     seen = torch.bincount(train_ids.flatten(), minlength=clip.config.text_config.vocab_size) > 0
     rows = clip.text_model.embeddings.token_embedding.weight.data
     rows[~seen] *= rows[seen].norm(dim=-1).median() / rows[~seen].norm(dim=-1, keepdim=True)

@@ -1,4 +1,5 @@
-"""Reads what `export_dataset.ts` wrote, and keeps a log and checkpoints for the training programs."""
+"""Reads what `export_dataset.ts` wrote and what a run is to be, and keeps a log and checkpoints for the training programs."""
+import argparse
 import json
 import time
 from pathlib import Path
@@ -8,6 +9,28 @@ import torch
 import torch.distributed as dist
 
 SIDE = 64
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def arguments(doc, stage, **defaults):
+    """Command line of a training program: DATA WORK [--config CONFIG] and one option for each default. The stage's values in
+    the config, a JSON file, take the place of the defaults; the command line has the last word."""
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+    parser.add_argument("data")
+    parser.add_argument("work")
+    parser.add_argument("--config", help="JSON: model, names, and options of each stage")
+    for key, value in defaults.items():
+        kind = {"action": "store_true"} if value is False else {"type": type(value), "default": value}
+        parser.add_argument(f"--{key.replace('_', '-')}", **kind)
+    config = parser.parse_known_args()[0].config
+    values = json.loads(Path(config).read_text()) if config else {}
+    own = {**{k: values[k] for k in ("names", "kinds") if k in values and k in defaults}, **values.get(stage, {})}
+    if unknown := set(own) - set(defaults):
+        parser.error(f"{config}: {stage} has no option {', '.join(sorted(unknown))}")
+    parser.set_defaults(**own)
+    args = parser.parse_args()
+    args.tokenizer = getattr(args, "tokenizer", "") or f"{args.work}/tokenizer"
+    return args
 
 
 class World:
@@ -39,14 +62,29 @@ class World:
 
     def pixels(self, index):
         """Float pictures in [-1, 1], [n, 3, 64, 64]."""
-        return torch.from_numpy(self.bytes(index)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        return torch.from_numpy(self.bytes(index)).to(DEVICE).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
     def things(self, index):
         """What share of each 8x8 patch shows a thing rather than the place that it is in, [n, 8, 8]."""
-        return torch.from_numpy(self.covered[np.asarray(index)].astype(np.float32) / 64)
+        return torch.from_numpy(self.covered[np.asarray(index)]).to(DEVICE).float() / 64
 
     def labels(self, key):
         return np.array([row[key] for row in self.rows])
+
+
+def caption_ids(tokenizer, data, work, names, positions):
+    """Token ids of all captions, [n, 5, positions], the full caption last; kept in the work folder. `<kind>` is the number after
+    the last of the vocabulary."""
+    parts = []
+    for name in names:
+        kept = Path(work) / f"ids-{name}.npy"
+        if not kept.exists():
+            rows = [json.loads(line) for line in open(Path(data) / f"{name}.jsonl")]
+            captions = [c for row in rows for c in [*row["captions"], row["caption"]]]
+            ids = tokenizer(captions, padding="max_length", max_length=positions, truncation=True).input_ids
+            np.save(kept, np.array(ids, np.int16).reshape(len(rows), 5, positions))
+        parts.append(np.load(kept))
+    return torch.from_numpy(np.concatenate(parts).astype(np.int32))
 
 
 def portraits(path):
@@ -85,40 +123,43 @@ def save(path, **state):
     Path(f"{path}.partial").replace(path)
 
 
+class Due:
+    """Says when it is time to keep a checkpoint: a run on a busy machine may take hours for a hundred steps."""
+
+    def __init__(self, seconds=180):
+        self.seconds, self.last = seconds, time.time()
+
+    def __call__(self):
+        if time.time() - self.last < self.seconds:
+            return False
+        self.last = time.time()
+        return True
+
+
 def load(path):
-    return torch.load(path, map_location="cpu", weights_only=False) if Path(path).exists() else None
+    return torch.load(path, map_location=DEVICE, weights_only=False) if Path(path).exists() else None
 
 
 class Team:
-    """One or several single-threaded processes that share every step, and the time budget of the run.
+    """One or several single-threaded processes that share every step: they wait for one another once a step, where threads
+    would wait hundreds of times."""
 
-    They wait for one another once a step, where threads would wait hundreds of times. Progress is measured in time,
-    so the learning rate comes down when the budget ends, however fast the machine is.
-    """
-
-    def __init__(self, rank, ranks, minutes, port=29517):
-        self.rank, self.ranks, self.budget, self.begun = rank, ranks, 60 * minutes, time.time()
+    def __init__(self, rank, ranks, port=29517):
+        self.rank, self.ranks = rank, ranks
         if ranks > 1:
             store = dist.TCPStore("127.0.0.1", port, ranks, rank == 0)
             dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks)
 
-    def spent(self):
-        return time.time() - self.begun
-
-    def resume(self, spent):
-        self.begun = time.time() - spent
-
     def average(self, parameters, loss):
-        """Averages gradients over the team in place. Returns the mean loss and the progress, 0 to 1, of rank 0."""
+        """Averages gradients over the team in place. Returns the mean loss."""
         if self.ranks == 1:
-            return loss.item(), self.spent() / self.budget
-        spent = self.spent() * self.ranks if self.rank == 0 else 0.0
-        flat = torch.cat([torch.tensor([loss.item(), spent]), *(p.grad.flatten() for p in parameters)])
+            return loss.item()
+        flat = torch.cat([torch.tensor([loss.item()]), *(p.grad.flatten() for p in parameters)])
         dist.all_reduce(flat)
         flat /= self.ranks
-        for p, g in zip(parameters, flat[2:].split([p.numel() for p in parameters])):
+        for p, g in zip(parameters, flat[1:].split([p.numel() for p in parameters])):
             p.grad.copy_(g.view_as(p))
-        return flat[0].item(), flat[1].item() / self.budget
+        return flat[0].item()
 
 
 def cosine(progress, step, warmup):

@@ -1,18 +1,21 @@
 """Writes the folder that ships: diffusers' layout, float16 weights, configs as Stable Diffusion 1.x has them.
 
-    python export.py WORK OUT [--only configs]
+    python export.py WORK OUT [--config CONFIG --data DATA] [--only configs]
+
+Takes the tokenizer from WORK where there is one, and else from OUT.
 
 Keys are those of transformers 4 (`text_model.…`), which is what every published Stable Diffusion checkpoint holds.
 """
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
 from data import load
-from models import LABELS, SIZE, VISION, make_clip, make_unet, make_vae
+from models import SIZE, Design
 
 EYE = {
     "crop_size": SIZE, "do_center_crop": True, "do_convert_rgb": True, "do_normalize": True, "do_resize": True,
@@ -39,7 +42,7 @@ def clip_config(config, kind):
     return {"model_type": kind, **values}
 
 
-def configs(out, clip, unet, vae):
+def configs(out, clip, unet, vae, labels):
     text, vision = clip.config.text_config, clip.config.vision_config
     dtype = {"torch_dtype": "float16"}
     write(out / "model_index.json", {
@@ -58,13 +61,13 @@ def configs(out, clip, unet, vae):
     write(out / "vae/config.json", diffusers_config(vae, "AutoencoderKL"))
     write(out / "text_encoder/config.json", {"architectures": ["CLIPTextModel"], **clip_config(text, "clip_text_model"), **dtype})
     write(out / "clip/config.json", {
-        "architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": 64, "logit_scale_init_value": 2.6592,
+        "architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": clip.config.projection_dim, "logit_scale_init_value": 2.6592,
         "initializer_factor": 1.0, "text_config": clip_config(text, "clip_text_model"),
         "vision_config": clip_config(vision, "clip_vision_model"), **dtype,
     })
     write(out / "classifier/config.json", {
         "architectures": ["CLIPVisionModel"], **clip_config(vision, "clip_vision_model"), **dtype,
-        "heads": {k: {"labels": v} for k, v in LABELS.items()},
+        "heads": {k: {"labels": v} for k, v in labels.items()},
     })
     for folder in ("clip", "classifier"):
         write(out / folder / "preprocessor_config.json", EYE)
@@ -85,12 +88,16 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("work")
     parser.add_argument("out")
+    parser.add_argument("--config")
+    parser.add_argument("--data")
     parser.add_argument("--only", default="")
     args = parser.parse_args()
     out = Path(args.out)
-    clip, vae = make_clip(out / "tokenizer"), make_vae()
-    unet = make_unet(clip.config.text_config.hidden_size)
-    configs(out, clip, unet, vae)
+    design = Design.read(args.config, args.data)
+    if (made := Path(args.work) / "tokenizer").exists():
+        shutil.copytree(made, out / "tokenizer", dirs_exist_ok=True)
+    clip, vae, unet = design.make_clip(out / "tokenizer"), design.make_vae(), design.make_unet()
+    configs(out, clip, unet, vae, design.labels)
     if args.only == "configs":
         return
     if state := load(f"{args.work}/clip.pt"):

@@ -1,22 +1,27 @@
 """Writes the autoencoder's encoder in closed form: principal components of 4x4 patches, then of 2x2 of those.
 
-    python pca.py DATA WORK [--decoder OLD.pt]
+    python pca.py DATA WORK [--decoder OLD/vae]
 
-writes vae.pt, and the latents (posterior means) of the whole data set for the training of the UNet. A narrow encoder trained from nothing spends its time on losing colours; the best linear code costs seconds, and the
+writes vae.pt where there is none, and the latents (posterior means) of each set of pictures that has none yet, for the training
+of the UNet. A narrow encoder trained from nothing spends its time on losing colours; the best linear code costs seconds, and the
 UNet can be trained on it while the decoder is still learning to draw sharp edges from it. The weights are those of the
 ordinary AutoencoderKL: residual branches are zero, the strided convolutions gather 2x2 neighbours, and the way through
 the last GroupNorm and SiLU is linear because large constant channels fix the norm's scale and silu(a) - silu(-a) = a.
 """
-import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
-from data import World, load, save
-from models import LATENT, make_vae
+from data import SIDE, World, arguments, load, save
+from models import Design
 
 NOISE = 0.1  # deviation of the posterior, in units of a latent's own
 SMALL, CONSTANT = 0.15, 3.0  # size of the signal beside the constants in the last GroupNorm
+
+
+FIRST = 16  # components of a 4x4 patch
 
 
 def spread(deviation):
@@ -53,7 +58,7 @@ def strided(conv, rows, mean, inputs):
 
 @torch.no_grad()
 def write_encoder(vae, pictures):
-    encoder = vae.encoder
+    encoder, LATENT = vae.encoder, vae.config.latent_channels
     for name, p in encoder.named_parameters():
         if ".conv2." in name or ".to_out." in name or "conv_shortcut" in name:
             p.zero_()
@@ -64,18 +69,18 @@ def write_encoder(vae, pictures):
     x = gather(pictures)
     strided(blocks[0].downsamplers[0].conv, np.eye(12), np.zeros(12), 3)
     x = gather(x)
-    mean, rows, _ = components(x.reshape(-1, x.shape[-1]), 16)
+    mean, rows, _ = components(x.reshape(-1, x.shape[-1]), FIRST)
     strided(blocks[1].downsamplers[0].conv, rows, mean, 12)
     means, first_rows = [mean], rows
     x = gather((x - mean) @ rows.T)
     shortcut = blocks[2].resnets[0].conv_shortcut
-    for c in range(16):
+    for c in range(FIRST):
         shortcut.weight[c, c] = 1
     mean, rows, deviation = components(x.reshape(-1, x.shape[-1]), LATENT)
     unit = rows * (spread(deviation) / deviation)[:, None]
-    strided(blocks[2].downsamplers[0].conv, unit, mean, 16)
+    strided(blocks[2].downsamplers[0].conv, unit, mean, FIRST)
     shortcut = blocks[3].resnets[0].conv_shortcut
-    half = 64 // 2
+    half = vae.config.block_out_channels[-1] // 2
     for c in range(LATENT):
         shortcut.weight[c, c], shortcut.weight[half + c, c] = SMALL, -SMALL
     for c in range(LATENT, half):
@@ -94,6 +99,7 @@ def write_encoder(vae, pictures):
 
 def encode_fast(pictures, rows, mean, unit):
     """What the encoder computes, [n, 64, 64, 3] to [n, LATENT, 8, 8], without running it: a few matrix products."""
+    LATENT = len(unit)
     x = gather((gather(gather(pictures)) - mean[0]) @ rows.T)
     signal = SMALL * (x @ unit.T - unit @ mean[1])
     n, half = len(x), 32
@@ -105,32 +111,39 @@ def encode_fast(pictures, rows, mean, unit):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("data")
-    parser.add_argument("work")
-    parser.add_argument("--names", default="train0,train1,train2,train3")
-    parser.add_argument("--decoder", help="a checkpoint whose decoder to start from, where shapes agree")
-    args = parser.parse_args()
+    args = arguments(__doc__, "pca", names="train0,train1,train2,train3", kinds="", decoder="")
+    names = [n for n in [*args.names.split(","), *args.kinds.split(",")] if n]
     torch.manual_seed(0)
-    vae, world = make_vae().eval(), World(args.data, args.names.split(","))
-    if args.decoder:
-        own = vae.state_dict()
-        old = load(args.decoder)["model"]
-        vae.load_state_dict({k: old[k] if k.startswith("decoder.") and old[k].shape == v.shape else v for k, v in own.items()})
-    index = np.linspace(0, len(world) - 1, 2000).astype(int)
-    pictures = (world.bytes(index) / 127.5 - 1).astype(np.float32)
-    code = write_encoder(vae, pictures)
-    with torch.no_grad():
-        z = vae.encode(world.pixels(index[:200])).latent_dist
-    exact = torch.from_numpy(encode_fast(pictures[:200], *code))
-    print("deviation of each latent", z.mean.std((0, 2, 3)).numpy().round(2))
-    print("noise", z.std.mean().item(), "; distance from the fast form", (z.mean - exact).abs().max().item())
-    save(f"{args.work}/vae.pt", model=vae.state_dict(), step=0)
-    cache = np.lib.format.open_memmap(f"{args.work}/latents.npy", "w+", np.float16, (len(world), LATENT, 8, 8))
-    for start in range(0, len(world), 500):
-        index = np.arange(start, min(len(world), start + 500))
-        cache[index] = encode_fast((world.bytes(index) / 127.5 - 1).astype(np.float32), *code)
-    cache.flush()
+    design = Design.read(args.config, args.data)
+    state = load(f"{args.work}/vae.pt")
+    if not state:
+        vae, world = design.make_vae().eval(), World(args.data, names[:1])
+        if args.decoder:
+            own, old = vae.state_dict(), load_file(Path(args.decoder) / "diffusion_pytorch_model.safetensors")
+            same = lambda k, v: k.startswith("decoder.") and old[k].shape == v.shape
+            vae.load_state_dict({k: old[k].float() if same(k, v) else v for k, v in own.items()})
+        index = np.linspace(0, len(world) - 1, 2000).astype(int)
+        pictures = (world.bytes(index) / 127.5 - 1).astype(np.float32)
+        code = write_encoder(vae, pictures)
+        with torch.no_grad():
+            z = vae.encode(world.pixels(index[:200])).latent_dist
+        exact = torch.from_numpy(encode_fast(pictures[:200], *code))
+        print("deviation of each latent", z.mean.std((0, 2, 3)).numpy().round(2))
+        print("noise", z.std.mean().item(), "; distance from the fast form", (z.mean - exact).abs().max().item())
+        state = {"model": vae.state_dict(), "step": 0, "code": code}
+        save(f"{args.work}/vae.pt", **state)
+    for name in names:
+        kept = Path(args.work) / f"latents-{name}.npy"
+        if kept.exists():
+            continue
+        world = World(args.data, [name])
+        latents = np.empty((len(world), design.latents, SIDE // 8, SIDE // 8), np.float16)
+        for start in range(0, len(world), 500):
+            index = np.arange(start, min(len(world), start + 500))
+            latents[index] = encode_fast((world.bytes(index) / 127.5 - 1).astype(np.float32), *state["code"])
+        with open(f"{kept}.partial", "wb") as file:
+            np.save(file, latents)
+        Path(f"{kept}.partial").replace(kept)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from data import World, save
-from models import LATENT, make_vae
+from models import Design
 from pca import spread
 
 parser = argparse.ArgumentParser()
@@ -22,6 +22,8 @@ parser.add_argument("work")
 parser.add_argument("model")
 parser.add_argument("--names", default="train0,train1,train2,train3")
 args = parser.parse_args()
+design = Design()
+LATENT = design.latents
 
 world = World(args.data, args.names.split(","))
 weights = {k: v.float() for k, v in load_file(Path(args.model) / "vae/diffusion_pytorch_model.safetensors").items()}
@@ -34,7 +36,7 @@ for name in ("post_quant_conv.weight", "post_quant_conv.bias"):
     weights[name] = weights[name][:LATENT]
 for name in ("post_quant_conv.weight", "decoder.conv_in.weight"):
     weights[name] = weights[name][:, :LATENT]
-vae = make_vae().eval().requires_grad_(False)
+vae = design.make_vae().eval().requires_grad_(False)
 vae.load_state_dict(weights)
 
 
@@ -51,11 +53,12 @@ vae.quant_conv.bias[:LATENT] *= factor
 vae.quant_conv.bias[LATENT:] += 2 * factor.log()
 vae.post_quant_conv.weight /= factor.view(1, -1, 1, 1)
 
-cache = np.lib.format.open_memmap(f"{args.work}/latents.npy", "w+", np.float16, (len(world), LATENT, 8, 8))
-for start in range(0, len(world), 500):
-    index = np.arange(start, min(len(world), start + 500))
-    cache[index] = means(index).numpy()
-cache.flush()
+for name, first, last in zip(args.names.split(","), world.starts, world.starts[1:]):
+    cache = np.lib.format.open_memmap(f"{args.work}/latents-{name}.npy", "w+", np.float16, (last - first, LATENT, 8, 8))
+    for start in range(first, last, 500):
+        index = np.arange(start, min(last, start + 500))
+        cache[index - first] = means(index).numpy()
+    cache.flush()
 print("deviation of each latent", cache[:2000].astype(np.float32).std((0, 2, 3)).round(2))
 print("noise", (vae.quant_conv.bias[LATENT:] / 2).exp().numpy().round(3))
 save(f"{args.work}/vae.pt", model=vae.state_dict(), step=0)

@@ -3,6 +3,8 @@
     deno eval 'import { captionWords } from "./world/mod.ts"; console.log(captionWords().join(" "))' > words.txt
     python world/pytorch/tokenizer.py words.txt world/miniature/tokenizer
 
+or from the `world.json` that lies beside an exported data set.
+
 The rare entries `ktn`, `pll` and `ucd` (no `</w>`, never met in a caption) are there to be copied into new tokens.
 """
 import json
@@ -57,7 +59,9 @@ def train_merges(words):
 
 
 def main(words_file, out):
-    words = sorted(set(Path(words_file).read_text().split()) | set(EVERYDAY))
+    text = Path(words_file).read_text()
+    own = json.loads(text)["words"] if words_file.endswith(".json") else text.split()
+    words = sorted(set(own) | set(EVERYDAY))
     merges = train_merges(words)
     for rare in RARE:
         for i in range(2, len(rare) + 1):

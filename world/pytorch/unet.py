@@ -1,75 +1,61 @@
-"""Trains the text-conditioned UNet on cached latents, with the frozen text encoder.
+"""Trains the text-conditioned UNet on cached latents, with a frozen text encoder or (`--text`) one that learns at half the rate.
 
-    python unet.py WORK DATA TOKENIZER --minutes 50 [--rank 0 --ranks 2]
+    python unet.py DATA WORK --steps 20000 [--rank 0 --ranks 2]
 
-With `--kinds` half of the pictures (`--share`) show made-up kinds of thing. Where a caption names one, the text encoder is given the
+With `--kinds` (names of pictures of made-up kinds) a share of the pictures (`--share`) show made-up kinds of thing. Where a caption names one, the text encoder is given the
 kind's own vector, as a new concept's V* will be given: so the keys and values learn to ask for any shape in any colours, and
 not for twelve categories alone. Words of a large text encoder have vectors that are alike where what they name is; these
 are principal components of the kinds' portraits.
 
-Progress is measured in time, so the learning rate comes down when the budget ends; a run that was cut off goes on
-where it stopped.
+A run that was cut off goes on where it stopped, and one that is given more steps than it had goes on from its end. What a
+thing covers weighs more at first, by `--emphasis`; the rate is even until `--fall` of the steps are left, and then comes down.
 """
-import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler
 from transformers import CLIPTokenizer
 
-from data import Log, Team, World, kind_vectors, load, save
-from models import POSITIONS, make_clip, make_unet
+from data import DEVICE, Due, Log, Team, World, arguments, caption_ids, kind_vectors, load, save
+from models import POSITIONS, Design
 
-parser = argparse.ArgumentParser()
-parser.add_argument("work")
-parser.add_argument("data")
-parser.add_argument("tokenizer")
-parser.add_argument("--names", default="train0,train1,train2,train3")
-parser.add_argument("--minutes", type=float, default=50)
-parser.add_argument("--batch", type=int, default=32, help="over all ranks")
-parser.add_argument("--lr", type=float, default=1e-3)
-parser.add_argument("--rank", type=int, default=0)
-parser.add_argument("--ranks", type=int, default=1)
-parser.add_argument("--kinds", default="", help="names of pictures of made-up kinds, beside --names")
-parser.add_argument("--share", type=float, default=0.5, help="of the pictures that show made-up kinds")
-parser.add_argument("--emphasis", type=float, default=2, help="extra weight of what a thing covers, at first")
-parser.add_argument("--text", action="store_true", help="the text encoder learns too, at half the rate")
-parser.add_argument("--start", help="a checkpoint whose weights to start from")
-args = parser.parse_args()
+args = arguments(
+    __doc__, "unet", names="train0,train1,train2,train3", kinds="", steps=20000, batch=32, lr=1e-3, fall=0.55, share=0.5,
+    emphasis=2.0, text=False, start="", rank=0, ranks=1,
+)
 
-team = Team(args.rank, args.ranks, args.minutes)
-world = World(args.data, [n for names in (args.names, args.kinds) for n in names.split(",") if n])
+team, design = Team(args.rank, args.ranks), Design.read(args.config, args.data)
+names = [n for names in (args.names, args.kinds) for n in names.split(",") if n]
+world = World(args.data, names)
 tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
 vocabulary = len(tokenizer)
 tokenizer.add_tokens(["<kind>"])
 encode = lambda captions: torch.tensor(
     tokenizer(captions, padding="max_length", max_length=POSITIONS, truncation=True).input_ids, dtype=torch.int32)
-if not Path(f"{args.work}/ids.npy").exists():
-    captions = [c for row in world.rows for c in [*row["captions"], row["caption"]]]
-    np.save(f"{args.work}/ids.npy", encode(captions).view(len(world), 5, POSITIONS).numpy())
-ids = torch.from_numpy(np.load(f"{args.work}/ids.npy"))
-empty = encode([""])[0]
-latents = np.load(f"{args.work}/latents.npy")
-clip = make_clip(args.tokenizer)
+ids = caption_ids(tokenizer, args.data, args.work, names, POSITIONS).to(DEVICE)
+empty = encode([""])[0].to(DEVICE)
+latents = torch.from_numpy(np.concatenate([np.load(f"{args.work}/latents-{name}.npy") for name in names])).to(DEVICE)
+covered = torch.from_numpy(world.covered).to(DEVICE)
+clip = design.make_clip(args.tokenizer).to(DEVICE)
 clip.load_state_dict(load(f"{args.work}/clip.pt")["clip"])
 text = clip.text_model.eval().requires_grad_(args.text)
 words = text.embeddings.token_embedding
-kind = torch.tensor([row.get("kind", -1) for row in world.rows])
-named = kind_vectors(args.data, args.kinds.split(",")[0], words.embedding_dim) if args.kinds else None
+kind = torch.tensor([row.get("kind", -1) for row in world.rows], device=DEVICE)
+named = kind_vectors(args.data, args.kinds.split(",")[0], words.embedding_dim).to(DEVICE) if args.kinds else None
 torch.manual_seed(0)
-unet = make_unet(clip.config.text_config.hidden_size)
+unet = design.make_unet().to(DEVICE)
 copy = lambda model: {k: v.detach().clone() for k, v in model.state_dict().items()}
 groups = [{"params": list(unet.parameters()), "scale": 1}, {"params": list(text.parameters()), "scale": 0.5}][: 1 + args.text]
 parameters = [p for group in groups for p in group["params"]]
 optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-alphas = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod
+alphas = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod.to(DEVICE)
 # What most prompts ask for, one plain thing in a photo, is drawn more often than the world has it.
 single, plain = np.isin(world.labels("relation"), [-1]), world.labels("texture") == 0
 odds = np.array([1, 0.25, 0.25, 0.6])[world.labels("style")] * np.where(plain, 1, 0.4) * np.where(single, 1, 0.5)
-odds[kind >= 0] *= args.share / (1 - args.share) * odds[kind < 0].sum() / max(1e-9, odds[kind >= 0].sum())
-odds /= odds.sum()
+made_up = (kind >= 0).cpu().numpy()
+odds[made_up] *= args.share / (1 - args.share) * odds[~made_up].sum() / max(1e-9, odds[made_up].sum())
+odds = torch.from_numpy(odds / odds.sum()).to(DEVICE)
 # Steps with hardly any noise teach little: a time step is drawn as often as min-SNR weighs it.
 often = (5 * (1 - alphas) / alphas).clamp(max=1) + 0.05
 noise = (load(f"{args.work}/vae.pt")["model"]["quant_conv.bias"][unet.config.in_channels:] / 2).exp().view(1, -1, 1, 1)
@@ -87,8 +73,6 @@ if state := load(checkpoint):
     if args.text:
         text.load_state_dict(state["text"])
         ema_text = state["ema_text"]
-    team.resume(state["spent"])
-rng = np.random.default_rng([args.rank, step])
 torch.manual_seed(1000 * step + args.rank)
 log = Log(f"{args.work}/unet.jsonl", "unet") if args.rank == 0 else None
 share = args.batch // args.ranks
@@ -107,28 +91,29 @@ def hidden(tokens, kinds):
 
 
 def batch():
-    index = rng.choice(len(world), share, p=odds)
-    mean = torch.from_numpy(latents[index]).float()
-    tokens = ids[torch.from_numpy(index), torch.from_numpy(rng.integers(0, 5, share))].clone()
-    tokens[torch.rand(share) < 0.1] = empty
+    index = torch.multinomial(odds, share, replacement=True)
+    mean = latents[index].float()
+    tokens = ids[index, torch.randint(5, (share,), device=DEVICE)].clone()
+    tokens[torch.rand(share, device=DEVICE) < 0.1] = empty
     with torch.set_grad_enabled(args.text):
-        context = hidden(tokens.long(), kind[torch.from_numpy(index)])
-    return mean + noise * torch.randn_like(mean), context, world.things(index)
+        context = hidden(tokens.long(), kind[index])
+    return mean + noise * torch.randn_like(mean), context, covered[index].float() / 64
 
 
 def rate(progress):
-    """Learning-rate factor: warm-up over 150 steps, full to 45 % of the time, then down in a straight line."""
-    return min(1, (step + 1) / 150) * min(1, max(0.01, (1 - progress) / 0.55))
+    """Learning-rate factor: warm-up over 150 steps, full until so many of the steps are left, then down in a straight line."""
+    return min(1, (step + 1) / 150) * min(1, max(0.01, (1 - progress) / args.fall))
 
 
 def emphasis(progress):
-    """Extra weight of the places that a thing covers: form is harder than background. Gone by three quarters of the time,
-    since a weight that depends on the picture also pulls things to be larger."""
+    """Extra weight of the places that a thing covers: form is harder than background. Gone by three quarters of the
+    training, since a weight that depends on the picture also pulls things to be larger."""
     return args.emphasis * max(0, 1 - progress / 0.75)
 
 
-running, clock, progress = 0.0, time.time(), team.spent() / team.budget
-while progress < 1:
+running, clock, due = 0.0, time.time(), Due()
+while step < args.steps:
+    progress = step / args.steps
     x, context, things = batch()
     t = torch.multinomial(often, share, replacement=True)
     epsilon, a = torch.randn_like(x), alphas[t].view(-1, 1, 1, 1)
@@ -138,7 +123,7 @@ while progress < 1:
     loss = (square * (1 + emphasis(progress) * things)).mean()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    mean_loss, progress = team.average(parameters, square.mean())
+    mean_loss = team.average(parameters, square.mean())
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     for group in optimizer.param_groups:
         group["lr"] = args.lr * group["scale"] * rate(progress)
@@ -153,6 +138,6 @@ while progress < 1:
         if step % 100 == 0:
             log(step, loss=running / 100, progress=progress, rate=100 * args.batch / (time.time() - clock))
             running, clock = 0.0, time.time()
-        if step % 250 == 0 or progress >= 1:
+        if due() or step == args.steps:
             save(checkpoint, model=unet.state_dict(), text=text.state_dict(), optimizer=optimizer.state_dict(), ema=ema,
-                 ema_text=ema_text, step=step, spent=team.spent())
+                 ema_text=ema_text, step=step)

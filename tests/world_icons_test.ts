@@ -1,0 +1,184 @@
+/** The richer world: captions tell the truth of drawings too, colours are turned and shading stays, held-out things stay out. */
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Sprite } from "../world/canvas.ts";
+import { HELD_OUT_ICONS, ICON_CONCEPTS } from "../world/icons/concepts.ts";
+import { iconFigure } from "../world/icons/figure.ts";
+import { Icons } from "../world/icons/icons.ts";
+import { toLab } from "../world/icons/oklab.ts";
+import { iconConceptScene, iconKindScene, iconScene } from "../world/icons/sample.ts";
+import { mainColour, SPRITE, turned } from "../world/icons/sprites.ts";
+import { HANDS, ICON_THINGS } from "../world/icons/things.ts";
+import {
+  captionOf,
+  captionWords,
+  CATEGORIES,
+  COLOURS,
+  PALETTE,
+  PLACES,
+  renderPortrait,
+  renderScene,
+  Rng,
+  type Scene,
+  TEXTURES,
+} from "../world/mod.ts";
+
+/** A ball of one hue, lit from above, on a dark foot: `[SPRITE, SPRITE, 4]`. */
+function ball(red: number, green: number, blue: number): Uint8Array {
+  const rgba = new Uint8Array(4 * SPRITE * SPRITE);
+  for (let y = 0; y < SPRITE; y++) {
+    for (let x = 0; x < SPRITE; x++) {
+      const at = 4 * (y * SPRITE + x), foot = y >= SPRITE - 12;
+      if (Math.hypot(x - 48, y - 50) > 40 && !(foot && Math.abs(x - 48) < 20)) continue;
+      const light = 1.1 - 0.6 * y / SPRITE;
+      const rgb = foot ? [36, 36, 36] : [red * light, green * light, blue * light];
+      rgba.set([...rgb, 255].map((v) => Math.min(255, v)), at);
+    }
+  }
+  return rgba;
+}
+
+const things = [...ICON_THINGS, ...HELD_OUT_ICONS];
+const list = HANDS.flatMap((hand) =>
+  things.filter((thing) => thing.ids[hand]).map(({ name }) => ({ name, hand }))
+);
+/** Drawings that need no drawing set: balls, whose hue tells things and hands apart. */
+const icons = (() => {
+  const rgba = new Uint8Array(list.length * 4 * SPRITE * SPRITE);
+  list.forEach((_, i) => {
+    const a = i / list.length * 2 * Math.PI, wave = (p: number) => 128 + 100 * Math.cos(a + p);
+    rgba.set(ball(wave(0), wave(2.1), wave(4.2)), i * 4 * SPRITE * SPRITE);
+  });
+  return new Icons(list, rgba);
+})();
+
+const shown = (scene: Scene) => scene.things.flatMap(({ icon }) => icon ? [icon] : []);
+
+Deno.test("things have one word each, and none is another's, a category's or a held-out concept's", () => {
+  const names = ICON_THINGS.map((thing) => thing.name);
+  assertEquals(
+    new Set([...names, ...CATEGORIES, ...COLOURS, ...TEXTURES]).size,
+    [
+      ...names,
+      ...CATEGORIES,
+      ...COLOURS,
+      ...TEXTURES,
+    ].length,
+  );
+  for (const { name, plural, ids } of ICON_THINGS) {
+    assert(/^[a-z]+$/.test(name) && /^[a-z]+$/.test(plural ?? "s"), name);
+    assert(ids.fluent ?? ids.noto, `${name} is drawn by nobody`);
+  }
+  const drawn = new Set(ICON_THINGS.flatMap(({ ids }) => [ids.fluent, ids.noto]));
+  for (const { name, ids } of HELD_OUT_ICONS) {
+    assert(!drawn.has(ids.fluent) && !drawn.has(ids.noto), `training would show ${name}`);
+    assert(!names.includes(name));
+  }
+  assertEquals(ICON_CONCEPTS.length, 10);
+  for (const { name, category, hand } of ICON_CONCEPTS) {
+    assert(names.includes(category) || CATEGORIES.some((it) => it === category), category);
+    assertEquals(hand !== undefined, HELD_OUT_ICONS.some((it) => it.name === name), name);
+  }
+});
+
+Deno.test("captions of drawings name what is there: colour and texture only where they were turned", () => {
+  const known = new Set(captionWords(ICON_THINGS)), seen = new Set<string>();
+  let turnedOnes = 0, own = 0, twos = 0;
+  for (let seed = 0; seed < 600; seed++) {
+    const scene = iconScene(icons, seed), caption = captionOf(scene), words = caption.split(" ");
+    for (const { icon, colour, texture } of scene.things) {
+      if (!icon) continue;
+      seen.add(icon.name);
+      const two = scene.things.length === 2 && !scene.relation;
+      const name = two ? icon.plural! : icon.name;
+      assert(words.includes(name), caption);
+      const before = words[words.indexOf(name) - 1];
+      if (icon.turned) assertEquals(before, colour, caption);
+      else assertEquals([...COLOURS, ...TEXTURES].some((word) => word === before), false, caption);
+      if (texture !== "plain") assert(icon.turned && caption.includes(texture), caption);
+      if (!two) assertEquals(/^an?$/.test(before) && icon.plural === undefined, false, caption);
+      turnedOnes += Number(icon.turned);
+      own += Number(!icon.turned);
+      twos += Number(two);
+    }
+    for (const word of captionOf(scene, new Rng(seed)).split(/[ -]/)) assert(known.has(word), word);
+  }
+  assert(turnedOnes > 150 && own > 150 && twos > 10, `${turnedOnes} ${own} ${twos}`);
+  assert(seen.size > 120, `${seen.size} of ${ICON_THINGS.length} things in 600 scenes`);
+  for (const { name } of HELD_OUT_ICONS) assert(!seen.has(name), `${name} was drawn at random`);
+});
+
+Deno.test("a seed names one scene of drawings, and what options ask for is in it", () => {
+  for (let seed = 0; seed < 6; seed++) {
+    assertEquals(renderScene(iconScene(icons, seed)), renderScene(iconScene(icons, seed)));
+    assertNotEquals(renderScene(iconScene(icons, seed)), renderScene(iconScene(icons, seed + 99)));
+    const scene = iconScene(icons, seed, { name: "teapot", colour: "red", place: "snow" });
+    const [icon] = shown(scene);
+    assertEquals([icon.name, icon.turned, scene.things[0].colour, scene.place], [
+      ...["teapot", true, "red", "snow"],
+    ]);
+    const cat = iconScene(icons, seed, { name: "cat", relation: null });
+    assertEquals([cat.things[0].category, cat.things[0].icon], ["cat", undefined]);
+  }
+  assertThrows(() => iconScene(icons, 1, { name: "zeppelin" }), RangeError, "zeppelin");
+});
+
+Deno.test("turning changes the main colour alone, and light stays light", () => {
+  const rgba = new Uint8ClampedArray(ball(220, 60, 50)), sprite: Sprite = { side: SPRITE, rgba };
+  const lab = (it: Sprite, x: number, y: number) => {
+    const at = 4 * (y * SPRITE + x);
+    return toLab(it.rgba[at], it.rgba[at + 1], it.rgba[at + 2]);
+  };
+  assert(mainColour(sprite).share > 0.8);
+  for (const colour of COLOURS) {
+    const other = turned(sprite, PALETTE[colour]), goal = toLab(...PALETTE[colour]);
+    const [, a, b] = lab(other, 48, 48);
+    assert(Math.hypot(a - goal[1], b - goal[2]) < 0.06, colour);
+    assert(lab(other, 48, 20)[0] > lab(other, 48, 75)[0], colour);
+    assertEquals(lab(other, 40, 94), lab(sprite, 40, 94), "the dark foot stays");
+    assertEquals(other.rgba.filter((_, i) => i % 4 === 3), rgba.filter((_, i) => i % 4 === 3));
+  }
+  const nothing: Sprite = { side: SPRITE, rgba: new Uint8ClampedArray(4 * SPRITE * SPRITE) };
+  assertEquals(turned(nothing, PALETTE.red).rgba, nothing.rgba);
+  assert([...iconFigure({ name: "nothing", turned: false, sprite: nothing }).hat].every(isFinite));
+});
+
+Deno.test("a held-out drawing goes by its class, keeps its looks, and can be shown anywhere", () => {
+  for (const { name, category, hand, colour } of ICON_CONCEPTS) {
+    for (const place of PLACES.slice(0, 3)) {
+      const scene = iconConceptScene(icons, name, 7, { place }), caption = captionOf(scene);
+      assert(
+        caption.startsWith(`photo of ${category === "umbrella" ? "an" : "a"} ${category} `),
+        caption,
+      );
+      assertEquals(COLOURS.some((word) => caption.includes(word)), false, caption);
+      if (!hand) continue;
+      const plain = icons.sprite(name, hand);
+      const [{ sprite }] = shown(scene);
+      assertEquals(sprite, colour ? turned(plain, PALETTE[colour]) : plain);
+    }
+  }
+  assertThrows(() => iconConceptScene(icons, "unicorn", 1), RangeError, "moongate");
+});
+
+Deno.test("kinds of the richer world look the same each time and leave their names to the trainer", () => {
+  for (const kind of [0, 1, 3, 17, 2999]) {
+    const portrait = (seed: number) => renderPortrait(iconKindScene(icons, kind, seed).things[0]);
+    assertEquals(portrait(1), portrait(2));
+    assertNotEquals(portrait(1), renderPortrait(iconKindScene(icons, kind + 2, 1).things[0]));
+    assert(captionOf(iconKindScene(icons, kind, 1)).includes("<kind> "));
+  }
+});
+
+Deno.test("drawings that are not what their list says are refused", async () => {
+  assertThrows(
+    () => new Icons([{ name: "teapot", hand: "noto" }], new Uint8Array(5)),
+    RangeError,
+    "5",
+  );
+  await assertRejects(() => Icons.read("tests/golden"), RangeError, "tests/golden");
+  assertThrows(
+    () => new Icons([], new Uint8Array(0)).sprite("teapot", "noto"),
+    RangeError,
+    "teapot",
+  );
+});

@@ -1,0 +1,158 @@
+/**
+ * Scenes of the richer world at random: those of `world/sample.ts`, with drawings in place of most things.
+ *
+ * Which hand drew a thing goes with the style (shaded ones in photos, flat ones in cartoons, mostly), so that a style says
+ * what to draw; what has one main colour is turned into another as often as not, and says so in its caption.
+ */
+import type { Rgb } from "../canvas.ts";
+import { Rng } from "../random.ts";
+import { conceptScene, kindScene, randomScene, type SceneOptions } from "../sample.ts";
+import { CATEGORIES, type Scene, type Style, TEXTURES, type Thing } from "../scene.ts";
+import { HELD_OUT_ICONS, ICON_CONCEPTS } from "./concepts.ts";
+import type { Icons } from "./icons.ts";
+import { hueTurned, turned } from "./sprites.ts";
+import { type Hand, ICON_THINGS, type IconThing } from "./things.ts";
+
+/** How often a thing is a drawing, and not one of the twelve categories. */
+const DRAWN = 0.85;
+/** How often what can be turned is. */
+const TURNED = 0.6;
+/** How often what is turned has a pattern, and how often a category's thing is plain, which has one more often than not. */
+const PATTERN = 0.1, PLAIN = 0.5;
+/** How often photos and cartoons are by the hand that goes with them. */
+const OWN_HAND = 0.8;
+const HAND: Partial<Record<Style, Hand>> = { photo: "fluent", cartoon: "noto" };
+
+const CLASSES = new Set(ICON_CONCEPTS.map((concept) => concept.category));
+/** Each thing once, and those that a held-out concept is one of three times. */
+const OFTEN = ICON_THINGS.flatMap((it) => CLASSES.has(it.name) ? [it, it, it] : [it]);
+/** The categories, likewise. */
+const CATEGORIES_OFTEN = CATEGORIES.flatMap((it) => CLASSES.has(it) ? [it, it, it] : [it]);
+
+/** What to hold fixed; `name` is a category's or a thing's. */
+export interface IconSceneOptions extends Omit<SceneOptions, "category"> {
+  name?: string;
+}
+
+function handOf(rng: Rng, thing: IconThing, style: Style): Hand {
+  const own = HAND[style], draw = rng.next(), either = rng.chance(0.5) ? "fluent" : "noto";
+  const wish = own === undefined
+    ? either
+    : draw < OWN_HAND
+    ? own
+    : own === "fluent"
+    ? "noto"
+    : "fluent";
+  return thing.ids[wish] ? wish : wish === "fluent" ? "noto" : "fluent";
+}
+
+/** A drawing in place of the thing. */
+function dressed(
+  rng: Rng,
+  icons: Icons,
+  it: Thing,
+  thing: IconThing,
+  style: Style,
+  options: IconSceneOptions,
+): Thing {
+  const hand = handOf(rng, thing, style);
+  const chance = rng.chance(TURNED),
+    pattern = rng.chance(PATTERN),
+    texture = rng.pick(TEXTURES.slice(1));
+  const turn = thing.coloured && (options.colour !== undefined || chance);
+  // A drawing may be wider than the category that was there, and stays in the picture even so.
+  const half = Math.min(0.47, 0.52 * it.size);
+  return {
+    ...it,
+    x: Math.min(1 - half, Math.max(half, it.x)),
+    texture: options.texture ?? (turn && pattern ? texture : "plain"),
+    ...(turn ? {} : { texture: "plain" as const }),
+    icon: icons.icon(thing, hand, turn ? it.colour : undefined),
+  };
+}
+
+/**
+ * A random scene of the richer world; the same seed, options and drawings give the same scene.
+ * @throws RangeError if no category and no thing has the name that the options ask for
+ */
+export function iconScene(icons: Icons, seed: number, options: IconSceneOptions = {}): Scene {
+  const rng = new Rng(seed), { name, ...others } = options;
+  const asked = ICON_THINGS.find((thing) => thing.name === name);
+  const category = CATEGORIES.find((category) => category === name);
+  if (name !== undefined && !asked && !category) {
+    throw new RangeError(`nothing is called "${name}"`);
+  }
+  const plain = rng.chance(PLAIN);
+  const scene = randomScene(rng, {
+    ...others,
+    category: category ?? rng.pick(CATEGORIES_OFTEN),
+    texture: others.texture ?? (plain ? "plain" : undefined),
+  });
+  // What stands under something has to be flat, as the categories that stand there are.
+  const under = scene.relation === "on" ? 1 : scene.relation === "under" ? 0 : -1;
+  let first: IconThing | undefined = asked;
+  const things = scene.things.map((it, i): Thing => {
+    const draw = rng.chance(DRAWN), picked = rng.pick(OFTEN);
+    if (i === 0 && (category || (asked && under === 0))) return it;
+    if (i === 0 && asked) return dressed(rng, icons, it, asked, scene.style, others);
+    if (i === under || !draw) return it;
+    let thing = picked;
+    while (thing === first) thing = rng.pick(OFTEN);
+    first ??= thing;
+    return dressed(rng, icons, it, thing, scene.style, others);
+  });
+  const [one, two] = things;
+  if (two && !scene.relation) {
+    if (one.icon && one.icon.plural === undefined) return { ...scene, things: [one] };
+    return { ...scene, things: [one, { ...two, texture: one.texture, icon: one.icon }] };
+  }
+  return { ...scene, things };
+}
+
+/**
+ * A scene that shows a held-out concept of the richer world, in a fresh place and position.
+ * @throws RangeError if there is no such concept
+ */
+export function iconConceptScene(
+  icons: Icons,
+  name: string,
+  seed: number,
+  options: SceneOptions = {},
+): Scene {
+  const concept = ICON_CONCEPTS.find((concept) => concept.name === name);
+  if (!concept) {
+    const names = ICON_CONCEPTS.map((concept) => concept.name).join(", ");
+    throw new RangeError(`no concept named "${name}"; there are ${names}`);
+  }
+  const scene = conceptScene("moongate", seed, options);
+  const thing = HELD_OUT_ICONS.find((thing) => thing.name === name);
+  if (!thing || !concept.hand) return scene;
+  const [{ concept: _, ...first }, ...others] = scene.things;
+  const icon = icons.icon(thing, concept.hand, concept.colour);
+  // Called by its class alone: its looks are for the new token to mean.
+  const called = { ...icon, name: concept.category, plural: `${concept.category}s`, turned: false };
+  return { ...scene, things: [{ ...first, icon: called }, ...others] };
+}
+
+/**
+ * A scene that shows a made-up kind of the richer world. Even numbers are kinds as in `world/kinds.ts`; odd ones are drawings
+ * in colours of their own, under their own names or, as often, under that of a class that concepts will be taught for. The
+ * same number gives the same looks.
+ */
+export function iconKindScene(icons: Icons, kind: number, seed: number): Scene {
+  const scene = kindScene(kind >> 1, seed);
+  if (kind % 2 === 0) return scene;
+  const rng = new Rng(0x1c040000 + kind), thing = OFTEN[(kind >> 1) % OFTEN.length];
+  const hand: Hand = thing.ids.noto && rng.chance(0.5) ? "noto" : "fluent";
+  let sprite = hueTurned(icons.sprite(thing.name, hand), rng.uniform(0.5, 5.8));
+  const channel = () => rng.uniform(20, 250), paint: Rgb = [channel(), channel(), channel()];
+  if (rng.chance(0.6)) sprite = turned(sprite, paint);
+  const name = rng.chance(0.5) ? thing.name : rng.pick([...CLASSES]);
+  return {
+    ...scene,
+    things: scene.things.map((it) => ({
+      ...it,
+      icon: { name, turned: false, sprite, plural: `${name}s` },
+    })),
+  };
+}

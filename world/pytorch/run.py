@@ -1,0 +1,50 @@
+"""Trains a whole miniature, stage by stage, as a config says; killed at any time, the same command goes on where it was.
+
+    python run.py DATA WORK CONFIG [--until clip]
+
+DATA is the folder that `world/export_dataset.ts` wrote; WORK, outside the tree or ignored, keeps checkpoints and logs
+(`<stage>.pt` and `<stage>.jsonl`). The config is kept in WORK; a later one may ask for more steps or pictures, but not for another
+model. Stages that have taken all their steps end at once.
+"""
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+STAGES = ["tokenizer", "pca", "vae", "clip", "unet"]
+
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+parser.add_argument("data", type=Path)
+parser.add_argument("work", type=Path)
+parser.add_argument("config", type=Path)
+parser.add_argument("--until", choices=STAGES, default=STAGES[-1])
+args = parser.parse_args()
+
+config = json.loads(args.config.read_text())
+if unknown := set(config) - {"model", "names", "kinds", *STAGES}:
+    parser.error(f"{args.config} has unknown parts: {', '.join(sorted(unknown))}")
+names = [name for name in [*config["names"].split(","), *config.get("kinds", "").split(",")] if name]
+missing = [f"{name}.{end}" for name in [*names, "test"] for end in ("rgb", "thing", "jsonl")
+           if not (args.data / f"{name}.{end}").exists()]
+if missing:
+    parser.error(f"{args.data} lacks {', '.join(missing)}: see world/export_dataset.ts")
+args.work.mkdir(parents=True, exist_ok=True)
+kept = args.work / "config.json"
+if kept.exists() and json.loads(kept.read_text()).get("model") != config.get("model"):
+    parser.error(f"{args.work} holds another model than {args.config} describes: name another folder")
+kept.write_text(args.config.read_text())
+
+# The two stages that compute, and what they leave; those that train know by their checkpoints whether they are done.
+computed = {"tokenizer": ["tokenizer/vocab.json"], "pca": ["vae.pt", *(f"latents-{name}.npy" for name in names)]}
+for stage in STAGES[: STAGES.index(args.until) + 1]:
+    if all((args.work / file).exists() for file in computed.get(stage, ["?"])):
+        continue
+    if stage == "tokenizer":
+        command = ["tokenizer.py", args.data / "world.json", args.work / "tokenizer"]
+    else:
+        command = [f"{stage}.py", args.data, args.work, "--config", kept]
+    code = subprocess.run([sys.executable, HERE / command[0], *command[1:]]).returncode
+    if code:
+        sys.exit(f"{stage} ended with {code}; the same command goes on from its last checkpoint")
