@@ -15,7 +15,8 @@ import {
 import { near, onDevice, values } from "./support/own.ts";
 import { interpret } from "../compile/interpret.ts";
 import { registered } from "../tensor/op.ts";
-import { testDevice } from "./support/check.ts";
+import { ownDevice, testDevice } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
 /** x² · scale, elementwise. */
 const scaledSquare = defineMap<{ readonly scale: number }>({
@@ -86,7 +87,7 @@ Deno.test("ops of a user's own are no ops of the library's tests", () => {
   assertEquals(registered().filter(({ name }) => /neighbours|moments|scaled/.test(name)), []);
 });
 
-Deno.test("elementwise: numbers, attributes, fusion, derivatives and batches", async () => {
+test("elementwise: numbers, attributes, fusion, derivatives and batches", async () => {
   const f = (t: Tensor) => m.add(scaledSquare(t, { scale: 3 }), 1);
   near(await onDevice(f(x)), [4, 13, 28, 49, 76, 109, 148, 193, 244, 301]);
   const device = await testDevice();
@@ -107,7 +108,7 @@ Deno.test("elementwise: numbers, attributes, fusion, derivatives and batches", a
   near(await onDevice(atan2(m.reshape(tensor([2, 4]), [2, 1]), 2)), [1, 2]);
 });
 
-Deno.test("element by element: what follows is stored with it; derivatives of every order, batches, every element type", async () => {
+test("element by element: what follows is stored with it; derivatives of every order, batches, every element type", async () => {
   const expected = [3, 6, 9, 12, 9, 13, 21, 24, 27, 19];
   near(await onDevice(neighbours(x)), expected);
   const device = await testDevice();
@@ -131,8 +132,7 @@ Deno.test("element by element: what follows is stored with it; derivatives of ev
   near(await onDevice(neighbours(m.reshape(tensor([]), [0, 3]))), []);
 });
 
-Deno.test("passes: several outputs, scratch between them, and a batch rule of its own", async () => {
-  const device = await testDevice();
+test("passes: several outputs, scratch between them, and a batch rule of its own", async (device) => {
   const [sums, squares] = evaluate(device, moments(x));
   near(await device.read(sums), [15, 40]);
   near(await device.read(squares), [55, 330]);
@@ -144,7 +144,7 @@ Deno.test("passes: several outputs, scratch between them, and a batch rule of it
   assertEquals([report.checked, report.problem], [2, undefined]);
 });
 
-Deno.test("an op defined again is another op, though it has the same name", async () => {
+test("an op defined again is another op, though it has the same name", async () => {
   const twice = [2, 3].map((n) =>
     defineMap({ name: "times", arity: 1, expression: ([v], _a, w) => `(${v} * ${w.number(n)})` })
   );
@@ -153,27 +153,26 @@ Deno.test("an op defined again is another op, though it has the same name", asyn
   assertEquals(await Promise.all(results.map(async (t) => (await device.read(t))[0])), [2, 3]);
 });
 
-Deno.test("WGSL that does not compile is refused with the op and the line, on every device", async () => {
-  const broken = defineOp({
-    name: "misspelt",
-    inputs: ["x"],
-    shape: ([s]) => s,
-    element: () => `
-      let a = x[i];
-      let b = sine(a);
-      return b;`,
-  });
-  const worse = defineMap({ name: "worse", arity: 1, expression: ([v]) => `sine(${v})` });
-  for (const backend of ["cpu", "webgpu"] as const) {
-    using device = await m.gpu({ backend });
-    const refused = evaluate(device, broken(x));
-    const error = await assertRejects(() => device.read(refused), m.DeviceError);
-    assertStringIncludes(error.message, 'compiling kernel "misspelt"');
-    assertStringIncludes(error.message, "let b = sine(a); // misspelt, line 2");
-    const other = await assertRejects(() => device.read(evaluate(device, worse(x))), m.DeviceError);
-    assertStringIncludes(other.message, 'compiling kernel "worse"');
-    assertStringIncludes(other.message, "sine(");
-  }
+const broken = defineOp({
+  name: "misspelt",
+  inputs: ["x"],
+  shape: ([s]) => s,
+  element: () => `
+    let a = x[i];
+    let b = sine(a);
+    return b;`,
+});
+const worse = defineMap({ name: "worse", arity: 1, expression: ([v]) => `sine(${v})` });
+
+test("WGSL that does not compile is refused with the op and the line", async () => {
+  using device = await ownDevice();
+  const refused = evaluate(device, broken(x));
+  const error = await assertRejects(() => device.read(refused), m.DeviceError);
+  assertStringIncludes(error.message, 'compiling kernel "misspelt"');
+  assertStringIncludes(error.message, "let b = sine(a); // misspelt, line 2");
+  const other = await assertRejects(() => device.read(evaluate(device, worse(x))), m.DeviceError);
+  assertStringIncludes(other.message, 'compiling kernel "worse"');
+  assertStringIncludes(other.message, "sine(");
 });
 
 // deno-lint-ignore no-explicit-any
@@ -238,8 +237,7 @@ Deno.test("what is wrong with a record is said when the op is defined", () => {
   for (const [call, message] of wrong) assertThrows(call, TypeError, message);
 });
 
-Deno.test("what a rule gives is looked at when it is used", async () => {
-  const device = await testDevice();
+test("what a rule gives is looked at when it is used", (device) => {
   const of = (more: Any) => define({ ...right, ...more });
   const lossOf = (f: Any) => (t: Tensor) => m.sum(f(t));
   const kernel = (k: Any) => () =>

@@ -18,8 +18,8 @@ import { flatten, type Tree } from "../tensor/tree.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { near } from "./support/own.ts";
 import { testDevice, uniform } from "./support/check.ts";
+import { test } from "./support/devices.ts";
 
-const device = await testDevice();
 const draw = uniform(3);
 const random = (shape: number[], dtype: "f32" | "f16" = "f32") =>
   m.cast(
@@ -57,6 +57,7 @@ async function same(
   expected: readonly Tensor[],
   most = 1e-4,
 ): Promise<void> {
+  const device = await testDevice();
   assertEquals(actual.map((t) => t.spec), expected.map((t) => t.spec), what);
   const exact = interpret([...expected]);
   interpret([...actual]).forEach((v, i) => near(v, exact[i], 1e-9));
@@ -159,9 +160,9 @@ const total = (ts: readonly Tensor[]) =>
   ts.map((t, i) => m.sum(m.mul(m.sin(m.cast(t, "f32")), i + 1))).reduce((a, b) => m.add(a, b));
 
 for (const [name, loop] of Object.entries(LOOPS)) {
-  Deno.test(`scan, ${name}: values and two orders of derivatives, forwards and back, few turns and many`, async () => {
-    for (const n of [1, 4, 5, 9]) {
-      for (const reverse of [false, true]) {
+  test(`scan, ${name}: values and two orders of derivatives, forwards and back, few turns and many`, async ({ profile: { cpu } }) => {
+    for (const n of cpu ? [1, 4, 5, 9] : [5]) {
+      for (const reverse of cpu ? [false, true] : [true]) {
         const all = inputs(loop, n);
         await same(
           `${n} turns`,
@@ -217,7 +218,7 @@ for (const [name, loop] of Object.entries(LOOPS)) {
   });
 }
 
-Deno.test("halves of odd length share words, whole numbers are carried, and nothing is lost between them", async () => {
+test("halves of odd length share words, whole numbers are carried, and nothing is lost between them", async (device) => {
   const f = ([a, n]: Tensor[], x: Tensor): [Tensor[], Tensor[]] => [
     [m.add(m.mul(a, 0.5), x), m.add(n, 1)],
     [a, n, x],
@@ -239,7 +240,7 @@ Deno.test("halves of odd length share words, whole numbers are carried, and noth
   }
 });
 
-Deno.test("scans nest, stand in checkpoints, and read what lies outside of them", async () => {
+test("scans nest, stand in checkpoints, and read what lies outside of them", async () => {
   const xs = random([5, 6, 2]);
   const w = random([2]);
   const inner = (c: Tensor, x: Tensor) => {
@@ -267,7 +268,7 @@ Deno.test("scans nest, stand in checkpoints, and read what lies outside of them"
   await same("in a checkpoint", [grad(checked)(xs)], [grad(f(flat))(xs, v)], 1e-3);
 });
 
-Deno.test("property: a scan of any extents is the loop", async () => {
+test("property: a scan of any extents is the loop", async ({ profile: { cpu } }) => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 0, max: 12 }),
@@ -283,11 +284,12 @@ Deno.test("property: a scan of any extents is the loop", async () => {
         else assert(carry === init);
       },
     ),
-    { numRuns: 25, seed: 5 },
+    { numRuns: cpu ? 25 : 4, seed: 5 },
   );
 });
 
 Deno.test("a program does not grow with the turns: not its kernels, nor the time that it takes to make", async () => {
+  const device = await testDevice();
   const w = random([8, 8]);
   const step = compile(device, (x: Tensor, h: Tensor) => {
     const loss = (x: Tensor, h: Tensor) => {
@@ -312,7 +314,7 @@ Deno.test("a program does not grow with the turns: not its kernels, nor the time
   assertEquals(grads.shape, [500, 1, 8]);
 });
 
-Deno.test("a loop is explained, measured and debugged, and runs again and again on donated memory", async () => {
+test("a loop is explained, measured and debugged, and runs again and again on donated memory", async (device) => {
   const f = (c: Tensor, x: Tensor) => [m.add(m.mul(c, 0.5), x), m.square(c)] as const;
   const step = compile(device, (c: Tensor, x: Tensor) => scan(f, c, x), { donate: [0] });
   const x = random([10, 4]);

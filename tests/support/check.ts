@@ -30,8 +30,8 @@ export function deviceOf(backend: Backend): Promise<Device> {
 
 let current: Device | undefined;
 /**
- * The device that a test runs on: in a step of `test` (`devices.ts`) that step's, else (tests of models, of the method, of verbs) the
- * CPU device, unless only the other is left.
+ * The device that a test runs on: in a step of `test` (`devices.ts`) that step's, else (tests of models, of the method, of
+ * verbs) the CPU device, unless only the other is left.
  */
 export const testDevice = async (): Promise<Device> =>
   current ?? await deviceOf(onlyBackend ?? "cpu");

@@ -4,6 +4,7 @@
  * on it is reported as ignored.
  */
 import { type Backend, requestAdapter } from "../../device/adapter.ts";
+import { INSTALL } from "../../device/choice.ts";
 import type { Device } from "../../device/device.ts";
 import { AdapterError } from "../../device/errors.ts";
 import { onlyBackend } from "./backend.ts";
@@ -17,7 +18,7 @@ async function adapterAnswers(): Promise<boolean> {
   } catch (error) {
     if (!(error instanceof AdapterError)) throw error;
   }
-  const missing = "no adapter answers (Debian, Ubuntu: apt-get install mesa-vulkan-drivers)";
+  const missing = `no adapter answers. ${INSTALL}`;
   if (onlyBackend === "webgpu") throw new AdapterError(`MOONGATE_DEVICE is webgpu, and ${missing}`);
   Deno.test({ name: `on WebGPU: ${missing}`, ignore: true, fn() {} });
   return false;
