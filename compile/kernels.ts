@@ -87,6 +87,12 @@ export function wgslOf(
       bindings.push(use);
       continue;
     }
+    // Invocations run in any order: only an elementwise kernel reads exactly the element that it writes.
+    if (use.access !== bindings[i].access && d.step.kind !== "map") {
+      throw new Error(
+        `${d.label}: ${bindings[i].name} and ${use.name} are one memory, read and written`,
+      );
+    }
     if (use.access === "write") bindings[i] = { ...bindings[i], access: "write" };
     body = body.replace(new RegExp(`\\b${use.name}\\b`, "g"), bindings[i].name);
   }

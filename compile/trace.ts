@@ -4,7 +4,7 @@ import type { Spec } from "../tensor/shape.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { fuse } from "./fuse.ts";
 import type { LoweredDispatch } from "./lower.ts";
-import { lowerAll } from "./loops/lower_all.ts";
+import { lowerAll } from "./lower_all.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { simplify } from "./simplify.ts";
 

@@ -35,7 +35,9 @@ Deno.test("Winograd's filtering equals the definition: odd sides, every padding,
   ];
   for (const [x, w, options, a, b] of cases) {
     const f = (i: Tensor, k: Tensor) => conv2d(i, k, options);
-    await checkOp([spec(x, a), spec(w, b)], f, { device, scale: 0.5 });
+    // Up to 7e-7 was seen with 256 channels.
+    const tolerance = a || b ? 4e-3 : 2e-6;
+    await checkOp([spec(x, a), spec(w, b)], f, { device, scale: 0.5, tolerance });
   }
   const k = device.upload(random(1, 9 * 48 * 48), [3, 3, 48, 48], "f32");
   const x = device.upload(random(2, 36 * 48), [1, 6, 6, 48], "f32");

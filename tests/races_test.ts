@@ -1,10 +1,15 @@
 // Kernels with workgroup memory do not depend on which invocation is which: with the numbers of invocations permuted they give
-// the same bits, and without one of their barriers they do not.
-import { assert, assertEquals } from "@std/assert";
+// the same bits, and without one of their barriers they do not. None reads memory that its other invocations write.
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { GPU } from "../bench/memory.ts";
 import { compile } from "../compile/compile.ts";
+import { wgslOf } from "../compile/kernels.ts";
+import { blueprint } from "../compile/trace.ts";
 import { Device } from "../device/device.ts";
 import { attention } from "../ops/attention.ts";
 import { conv2d } from "../ops/conv.ts";
+import { add } from "../ops/elementwise/arithmetic.ts";
+import { input } from "../ops/leaf.ts";
 import { linear, matmul } from "../ops/matmul.ts";
 import { groupNorm, layerNorm } from "../ops/norm/norm.ts";
 import { logSumExp, softmax } from "../ops/softmax.ts";
@@ -161,4 +166,12 @@ onDevice("webgpu", "a barrier that is missing is noticed that way", async () => 
     if (found.every((other) => JSON.stringify(other) === bits)) missed.push(one[0]);
   }
   assertEquals(missed, []);
+});
+
+Deno.test("a kernel that reads what it writes under another name is refused, but for elementwise ones", () => {
+  const [a, b] = [0, 1].map((i) => input({ shape: [8, 8], dtype: "f32" }, i));
+  const written = (y: Tensor) =>
+    blueprint([y], [], { profile: GPU }).dispatches.map((d) => wgslOf(d, () => true, GPU));
+  assertThrows(() => written(matmul(a, b)), Error, "are one memory, read and written");
+  assertEquals(written(add(a, b))[0].bindings.length, 1);
 });

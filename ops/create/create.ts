@@ -124,35 +124,26 @@ function places(op: string, rows: number, columns: number, offset: number): [Ten
   ];
 }
 
-/** Ones on a diagonal, zeros elsewhere: `[rows, columns]`. */
-export function eye(
-  rows: number,
-  columns: number = rows,
-  offset = 0,
-  dtype: DType = "f32",
+/** What is true of each column's number beside its row's, which is moved by an offset. */
+function compared(
+  op: string,
+  is: (row: Tensor, column: Tensor) => Tensor,
+  [rows, columns, offset, dtype]: readonly [number, number, number, DType],
 ): Tensor {
-  expectNumber("eye", 0, "rows", rows);
-  expectNumber("eye", 1, "columns", columns);
-  expectNumber("eye", 2, "offset", offset);
-  expectDType("eye", dtype);
-  const [row, column] = places("eye", rows, columns, offset);
-  return cast(equal(row, column), dtype);
+  expectNumber(op, 0, "rows", rows);
+  expectNumber(op, 1, "columns", columns);
+  expectNumber(op, 2, "offset", offset);
+  expectDType(op, dtype);
+  return cast(is(...places(op, rows, columns, offset)), dtype);
 }
 
+/** Ones on a diagonal, zeros elsewhere: `[rows, columns]`. */
+export const eye = (rows: number, columns = rows, offset = 0, dtype: DType = "f32"): Tensor =>
+  compared("eye", (row, column) => equal(row, column), [rows, columns, offset, dtype]);
+
 /** Ones on and below a diagonal, zeros above: `[rows, columns]`. */
-export function tri(
-  rows: number,
-  columns: number = rows,
-  offset = 0,
-  dtype: DType = "f32",
-): Tensor {
-  expectNumber("tri", 0, "rows", rows);
-  expectNumber("tri", 1, "columns", columns);
-  expectNumber("tri", 2, "offset", offset);
-  expectDType("tri", dtype);
-  const [row, column] = places("tri", rows, columns, offset);
-  return cast(greaterEqual(row, column), dtype);
-}
+export const tri = (rows: number, columns = rows, offset = 0, dtype: DType = "f32"): Tensor =>
+  compared("tri", (row, column) => greaterEqual(row, column), [rows, columns, offset, dtype]);
 
 function triangle(op: "tril" | "triu", x: Tensor, offset: number): Tensor {
   expectTensors(op, { x });

@@ -1,9 +1,9 @@
 /** A program's steps → its dispatches: what loops replay, and what is laid out once and shared. */
-import { Tensor } from "../../tensor/tensor.ts";
-import type { AdapterProfile } from "../../tensor/kernel.ts";
-import type { Step } from "../fuse.ts";
-import { lowerLoop } from "./loop.ts";
-import { lower, type LoweredDispatch, type Scratch } from "../lower.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { AdapterProfile } from "../tensor/kernel.ts";
+import type { Step } from "./fuse.ts";
+import { lowerLoop } from "./loops/loop.ts";
+import { lower, type LoweredDispatch, type Scratch } from "./lower.ts";
 
 /** Bytes that a program may keep of weights in other layouts. */
 const KEPT = 2 ** 28;
