@@ -95,8 +95,7 @@ async function takeLock(
     }
     if (!await locks(opened)) {
       opened.close();
-      const holder = await Deno.readTextFile(file).catch(() => "");
-      const [, number] = /^process (\d+)\n/.exec(holder) ?? [];
+      const number = await holderOf(file);
       throw new FileError(
         path,
         `is being written by another run${number ? `, process ${number}` : ""}`,
@@ -117,6 +116,15 @@ async function takeLock(
         opened.close();
       },
     };
+  }
+}
+
+/** The number of the process that holds a lock, which writes it a moment after it has taken that; undefined where none comes. */
+async function holderOf(file: string): Promise<string | undefined> {
+  for (let tries = 0; tries < 25; tries++) {
+    const [, number] = /^process (\d+)\n/.exec(await Deno.readTextFile(file).catch(() => "")) ?? [];
+    if (number) return number;
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 

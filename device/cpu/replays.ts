@@ -8,6 +8,8 @@ import type { MemoryKind } from "./wasm/module.ts";
 export class Replays {
   /** A training step and a sampler take turns with a few others. */
   static readonly #most = 8;
+  /** Fewer dispatches are put together in a moment, and would take the place of a program's. */
+  static readonly #least = 16;
   #kept: {
     readonly commands: readonly Command[];
     readonly lists: readonly JobList[];
@@ -21,8 +23,9 @@ export class Replays {
     return found?.buffers.some((b) => b.problem) ? undefined : found?.lists;
   }
 
-  /** Keeps lists in place of the oldest. */
+  /** Keeps lists in place of the oldest, where they are long. */
   keep(commands: readonly Command[], lists: readonly JobList[], kind: MemoryKind): void {
+    if (commands.length < Replays.#least) return;
     const groups = commands.map((c) => c.kind === "dispatch" ? c.group : undefined);
     const bound = groups.flatMap((g) => [...g?.bindings?.values() ?? []]);
     const buffers = [...new Set(bound.map((b) => b.buffer))];
