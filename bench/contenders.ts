@@ -18,7 +18,7 @@ export interface Contender {
 }
 
 const EVERYWHERE: readonly Omit<Contender, "device">[] = [
-  { name: "moongate", file: "moongate.ts", models: true },
+  { name: "moongate", file: "peers/moongate.ts", models: true },
   { name: "jax-js", file: "peers/jax.ts" },
   { name: "jax-js jit", file: "peers/jax.ts", args: ["--jit"] },
   { name: "tfjs", file: "peers/tfjs.ts" },

@@ -7,8 +7,10 @@
  * adapter. Batches are grown until they are long against that, and the empty wait is taken off.
  */
 import { answer, asked } from "./child.ts";
-import { type Case, CASES, deviation, type Operands, operandsOf } from "./cases.ts";
-import { expectedOf } from "./reference.ts";
+import { type Case, CASES, isModelCase, rightResults } from "./cases/all.ts";
+import { deviation, type Operands, operandsOf } from "./cases/case.ts";
+import { modelOperands } from "./cases/miniature.ts";
+import { sizeOf } from "../tensor/shape.ts";
 import { figures } from "../numerics/quantities.ts";
 
 /** A case in one library: the operands are on the device, the operation can be issued. */
@@ -145,9 +147,12 @@ async function timed<T>(prepared: Prepared<T>) {
   return { issued: n, again: async () => (await batch(prepared, n) - idle) / n };
 }
 
+/** What every library gets. */
+export const given = (c: Case): Operands => isModelCase(c) ? modelOperands(c) : operandsOf(c);
+
 /** Makes a case ready; nothing to time where the library lacks it or is wrong. */
 async function ready(peer: Peer, c: Case): Promise<Ready & { again?: () => Promise<number> }> {
-  const operands = operandsOf(c);
+  const operands = given(c);
   const prepare = await peer.start();
   const prepared = await prepare(c, operands);
   // Some know their version or their threads only now.
@@ -155,7 +160,11 @@ async function ready(peer: Peer, c: Case): Promise<Ready & { again?: () => Promi
   if (!prepared) return about;
   const first = await prepared.issue();
   await prepared.finish?.([first]);
-  const error = deviation(await prepared.read(first), expectedOf(c, operands));
+  const right = rightResults(c);
+  const sizes = isModelCase(c)
+    ? right.map(({ length }) => length)
+    : c.results.map(({ shape }) => sizeOf(shape));
+  const error = deviation(sizes, await prepared.read(first), right);
   prepared.release?.(first);
   if (!(error < TOLERANCE)) return { ...about, error, failure: `wrong by ${figures(error)}` };
   return { ...about, error, ...await timed(prepared) };

@@ -8,7 +8,7 @@
  *
  * `bench/options.ts` has the flags.
  */
-import { type Case, isModelCase } from "./cases.ts";
+import { type Case, isModelCase } from "./cases/all.ts";
 import { Child } from "./child.ts";
 import type { Contender } from "./contenders.ts";
 import { median, type Outcome, type Ready } from "./harness.ts";

@@ -1,6 +1,6 @@
 /** The benchmark's command line. */
 import { parseArgs } from "node:util";
-import { type Case, CASES, isModelCase } from "./cases.ts";
+import { type Case, CASES, isModelCase } from "./cases/all.ts";
 import { type Contender, CONTENDERS, type DeviceName, DEVICES, takesPython } from "./contenders.ts";
 
 export const USAGE =

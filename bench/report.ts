@@ -1,5 +1,5 @@
 /** The benchmark's table in Markdown, and the page that it stands on. */
-import { type Case, CASES } from "./cases.ts";
+import { type Case, CASES } from "./cases/all.ts";
 import { CONTENDERS, type DeviceName } from "./contenders.ts";
 import { median, type Outcome } from "./harness.ts";
 import type { Machine } from "./machine.ts";

@@ -1,70 +1,56 @@
 // The benchmark's own arithmetic: a table that compares wrong results, or divides the wrong way round, is worse than none.
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { type Case, CASES, isModelCase, rightResults } from "../bench/cases/all.ts";
 import {
-  type Case,
-  CASES,
+  channelsFirst,
+  channelsLast,
   deviation,
-  type Operands,
   operandsOf,
   permuted,
-} from "../bench/cases.ts";
-import { expectedOf } from "../bench/reference.ts";
+  placesOf,
+} from "../bench/cases/case.ts";
 import { Child } from "../bench/child.ts";
 import { DEVICES } from "../bench/contenders.ts";
 import { missing, options, whole } from "../bench/options.ts";
 import { circumstances, joined, page, type Run, table } from "../bench/report.ts";
 
-const softmax = CASES.find((c) => c.kind === "softmax") as Case;
+const softmax = CASES.find(({ name }) => name === "softmax") as Case;
 
 Deno.test("a result that is off, too short, missing or NaN is not taken for right", () => {
-  const [{ size, at }] = expectedOf(softmax, operandsOf(softmax));
-  const right = Float32Array.from({ length: size }, (_, k) => k < 1e5 ? 0 : NaN);
-  assertEquals(deviation([right], [{ size, at }]), Infinity);
-  assertThrows(() => deviation([right.subarray(1)], [{ size, at }]), Error, "expected");
-  assertThrows(() => deviation([], [{ size, at }]), Error, "output 0");
-  const close = Float32Array.from({ length: 64 }, (_, k) => k + (k % 2 ? 1e-3 : 0));
-  const error = deviation([close], [{ size: 64, at: (k) => k }]);
-  assert(error > 1e-3 / 64 && error < 1e-3 / 32, `${error}`);
+  const size = 1e4;
+  const places = placesOf(size);
+  const right = [places.map((k) => k)];
+  const all = Float32Array.from({ length: size }, (_, k) => k);
+  assertEquals(deviation([size], [all], right), 0);
+  const off = all.map((v, k) => k === places[3] ? NaN : v);
+  assertEquals(deviation([size], [off], right), Infinity);
+  assertThrows(() => deviation([size], [all.subarray(1)], right), Error, "expected");
+  assertThrows(() => deviation([size], [], right), Error, "result 0");
+  const close = all.map((v, k) => v + (k === places[5] ? 1 : 0));
+  const error = deviation([size], [close], right);
+  assert(Math.abs(error - 1 / Math.max(...places)) < 1e-9, `${error}`);
 });
 
-Deno.test("an MLP's gradient is the slope of its loss", () => {
-  const c = {
-    ...CASES.find((c) => c.kind === "mlp-grad")!,
-    batch: 3,
-    inputs: 4,
-    hidden: 5,
-    outputs: 2,
-  };
-  assert(c.kind === "mlp-grad");
-  const operands = Object.fromEntries(
-    Object.entries(operandsOf(c)).map(([name, v]) => [name, Float64Array.from(v)]),
-  );
-  const loss = () => {
-    const { x, y, w1, b1, w2, b2 } = operands;
-    let sum = 0;
-    for (let n = 0; n < 3; n++) {
-      const h = [0, 1, 2, 3, 4].map((j) =>
-        Math.max(0, b1[j] + [0, 1, 2, 3].reduce((s, i) => s + x[n * 4 + i] * w1[i * 5 + j], 0))
-      );
-      for (let o = 0; o < 2; o++) {
-        sum += (b2[o] + h.reduce((s, v, j) => s + v * w2[j * 2 + o], 0) - y[n * 2 + o]) ** 2;
-      }
-    }
-    return sum / 6;
-  };
-  const gradients = expectedOf(c, operands as unknown as Operands);
-  ["w1", "b1", "w2", "b2"].forEach((name, i) => {
-    assertEquals(gradients[i].size, operands[name].length);
-    for (let k = 0; k < operands[name].length; k++) {
-      const before = operands[name][k];
-      operands[name][k] = before + 1e-6;
-      const up = loss();
-      operands[name][k] = before - 1e-6;
-      const slope = (up - loss()) / 2e-6;
-      operands[name][k] = before;
-      assert(Math.abs(slope - gradients[i].at(k)) < 1e-7, `${name}[${k}]: ${slope}`);
-    }
-  });
+Deno.test("every case has a right result of every part, and small ones are compared whole", () => {
+  for (const c of CASES) {
+    const right = rightResults(c);
+    if (isModelCase(c)) continue;
+    const places = c.results.map(({ shape }) => placesOf(shape.reduce((a, b) => a * b, 1)).length);
+    assertEquals(right.map(({ length }) => length), places, c.name);
+  }
+  assertEquals(placesOf(3), [0, 1, 2]);
+  assert(placesOf(1e6).some((k) => k > 9e5) && placesOf(1e6).every((k) => k < 1e6));
+});
+
+Deno.test("operands are the same for all: whole numbers below their bound, one 1 a row, others around their shift", () => {
+  const c = CASES.find(({ name }) => name === "train-transformer")!;
+  assert(c.kind === "op");
+  const { ids, t, tokens } = operandsOf(c);
+  assert(ids.every((v) => Number.isInteger(v) && v >= 0 && v < 64) && new Set(ids).size > 32);
+  for (let row = 0; row < t.length; row += 64) {
+    assertEquals(t.subarray(row, row + 64).reduce((a, b) => a + b), 1);
+  }
+  assert(tokens.every((v) => Math.abs(v) <= 0.3) && tokens.some((v) => Math.abs(v) > 0.29));
 });
 
 const outcome = (peer: string, ...ms: number[]) => ({ peer, case: "softmax", ms });
@@ -125,7 +111,12 @@ Deno.test("what was measured before is kept with what is measured now, which tak
   assertThrows(() => joined({ ...ran, device: "webgpu" }, now), Error, "webgpu");
 });
 
-Deno.test("axes are permuted as in numpy.transpose", () => {
+Deno.test("axes are permuted as in numpy.transpose, and back", () => {
+  const image = { shape: [2, 3, 4, 5], layout: "image" } as const;
+  const values = Float32Array.from({ length: 120 }, (_, i) => i);
+  const first = channelsFirst(values, image);
+  assertEquals([first.shape, first.data[1]], [[2, 5, 3, 4], 5]);
+  assertEquals(channelsLast(first.data, image), values);
   assertEquals([...permuted([0, 1, 2, 3, 4, 5], [1, 2, 3], [2, 0, 1])], [0, 3, 1, 4, 2, 5]);
 });
 
@@ -146,7 +137,10 @@ Deno.test("the command line takes known names only, and writes the page for whol
     ["matmul-512", "matmul-1024"],
   );
   assertEquals(missing(whole("cpu"), names(cases), names(peers.slice(0, -1))), ["PyTorch"]);
-  assertEquals(missing(whole("webgpu"), names(cases.slice(0, 6)), names(peers)), []);
+  assertEquals(
+    missing(whole("webgpu"), names(cases.filter((c) => !isModelCase(c))), names(peers)),
+    [],
+  );
 });
 
 Deno.test("a process that answers is asked; one that dies or is silent says why", async () => {

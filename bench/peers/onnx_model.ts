@@ -1,14 +1,28 @@
 /** Writes ONNX models of one node, in memory: the few protocol buffer messages that they need. */
 
-/** Shapes by name. */
-export type Shapes = Readonly<Record<string, readonly number[]>>;
+/** ONNX's numbers of element types. */
+export const TYPES = { float32: 1, int32: 6, int64: 7 } as const;
+
+/** What goes in or comes out. */
+export interface Value {
+  readonly shape: readonly number[];
+  readonly type: keyof typeof TYPES;
+}
+
+/** An operator: its name, where it is from (by default ONNX itself), and its attributes. */
+export interface Operator {
+  readonly op: string;
+  readonly domain?: string;
+  readonly attributes?: Readonly<Record<string, Attribute>>;
+  /** Names of what it gives; "result" is taken. */
+  readonly outputs?: readonly string[];
+}
 
 /** An integer, a list of integers, or a float. */
 export type Attribute = number | readonly number[] | { readonly float: number };
 
 const ONNX_IR_VERSION = 8;
 const ONNX_OPSET = 17;
-const FLOAT = 1;
 
 function varint(value: number): number[] {
   const bytes: number[] = [];
@@ -45,34 +59,38 @@ function attribute(name: string, value: Attribute): number[] {
 }
 
 /** ValueInfoProto: name 1, type 2 { tensor 1 { element type 1, shape 2 { dimension 1 { value 1 } } } }. */
-function valueInfo(name: string, shape: readonly number[]): number[] {
+function valueInfo(name: string, { shape, type }: Value): number[] {
   const dimensions = shape.flatMap((extent) => message(1, integer(1, extent)));
-  const tensor = [...integer(1, FLOAT), ...message(2, dimensions)];
+  const tensor = [...integer(1, TYPES[type]), ...message(2, dimensions)];
   return [...message(1, name), ...message(2, message(1, tensor))];
 }
 
-/** A serialized ModelProto with one node that makes `result` from inputs of these shapes, in order. */
+/** A serialized ModelProto with one node that makes `result` from its inputs, in order. */
 export function oneNodeModel(
-  op: string,
-  inputs: Shapes,
-  result: readonly number[],
-  attributes: Readonly<Record<string, Attribute>> = {},
+  { op, domain = "", attributes = {}, outputs = ["result"] }: Operator,
+  inputs: Readonly<Record<string, Value>>,
+  result: Value,
 ): Uint8Array {
-  const node = [ // NodeProto: input 1, output 2, operator 4, attribute 5
+  // NodeProto: input 1, output 2, operator 4, attribute 5, domain 7
+  const node = [
     ...Object.keys(inputs).flatMap((name) => message(1, name)),
-    ...message(2, "result"),
+    ...outputs.flatMap((name) => message(2, name)),
     ...message(4, op),
     ...Object.entries(attributes).flatMap(([name, value]) => message(5, attribute(name, value))),
+    ...message(7, domain),
   ];
   const graph = [ // GraphProto: node 1, name 2, input 11, output 12
     ...message(1, node),
     ...message(2, op),
-    ...Object.entries(inputs).flatMap(([name, shape]) => message(11, valueInfo(name, shape))),
+    ...Object.entries(inputs).flatMap(([name, value]) => message(11, valueInfo(name, value))),
     ...message(12, valueInfo("result", result)),
   ];
+  const set = (domain: string, version: number) =>
+    message(8, [...message(1, domain), ...integer(2, version)]);
   return Uint8Array.from([ // ModelProto: version 1, graph 7, operator set 8 { domain 1, version 2 }
     ...integer(1, ONNX_IR_VERSION),
-    ...message(8, [...message(1, ""), ...integer(2, ONNX_OPSET)]),
+    ...set("", ONNX_OPSET),
+    ...domain ? set(domain, 1) : [],
     ...message(7, graph),
   ]);
 }

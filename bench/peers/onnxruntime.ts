@@ -2,12 +2,13 @@
  * `onnxruntime-web` on WebGPU (operands and results in GPU buffers) or WebAssembly, and with `--native` its native sister
  * `onnxruntime-node`: one-node models. They have no gradients.
  */
-import type { Case, Operands } from "../cases.ts";
+import { isModelCase } from "../cases/all.ts";
+import { channelsFirst, channelsLast, type OpCase, type Operands } from "../cases/case.ts";
 import { onCpu, openedDevice, type Peer, type Prepared, runPeer } from "../harness.ts";
-import { oneNodeModel, type Shapes } from "./onnx_model.ts";
+import { oneNodeModel, type Operator, type Value } from "./onnx_model.ts";
 
 interface OrtTensor {
-  getData(): Promise<Float32Array>;
+  getData(): Promise<Float32Array | BigInt64Array>;
   dispose(): void;
 }
 
@@ -21,10 +22,14 @@ interface Ort {
     }): Promise<{ run(feeds: Record<string, OrtTensor>): Promise<Record<string, OrtTensor>> }>;
   };
   readonly Tensor: {
-    new (type: "float32", data: Float32Array, dims: readonly number[]): OrtTensor;
+    new (
+      type: Value["type"],
+      data: Float32Array | Int32Array | BigInt64Array,
+      dims: readonly number[],
+    ): OrtTensor;
     fromGpuBuffer(
       buffer: GPUBuffer,
-      options: { dataType: "float32"; dims: readonly number[] },
+      options: { dataType: Value["type"]; dims: readonly number[] },
     ): OrtTensor;
   };
 }
@@ -41,72 +46,89 @@ const specifier = {
   cpu: `npm:onnxruntime-node@${VERSION}`,
 }[provider];
 
-/** The shapes of a case's operands, and its model. */
-function modelOf(c: Case): { shapes: Shapes; model: Uint8Array } | undefined {
-  switch (c.kind) {
-    case "matmul": {
-      const shapes = { a: [c.n, c.n], b: [c.n, c.n] };
-      return { shapes, model: oneNodeModel("MatMul", shapes, [c.n, c.n]) };
-    }
-    case "conv2d": {
-      const { batch, channels, height, width, out, window } = c;
-      const shapes = {
-        x: [batch, channels, height, width],
-        w: [out, channels, window, window],
-      };
-      const model = oneNodeModel("Conv", shapes, [batch, out, height, width], {
-        kernel_shape: [window, window],
-        pads: Array(4).fill((window - 1) / 2),
-        strides: [1, 1],
-      });
-      return { shapes, model };
-    }
-    case "softmax": {
-      const shapes = { x: [c.rows, c.columns] };
-      return { shapes, model: oneNodeModel("Softmax", shapes, shapes.x, { axis: 1 }) };
-    }
-    case "layernorm": {
-      const shapes = { x: [c.rows, c.columns], g: [c.columns], b: [c.columns] };
-      const attributes = { axis: 1, epsilon: { float: 1e-5 } };
-      return { shapes, model: oneNodeModel("LayerNormalization", shapes, shapes.x, attributes) };
-    }
-    case "mlp-grad":
-    case "step":
-    case "sample":
-      return undefined;
-  }
-}
+const CONTRIBUTED = "com.microsoft";
+const convolution = (stride: number, group: number): Operator => ({
+  op: "Conv",
+  attributes: { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [stride, stride], group },
+});
+
+/** The cases' operators; images are NCHW, kernels OIHW. */
+const OPERATORS: Readonly<Record<string, Operator>> = {
+  "matmul-512": { op: "MatMul" },
+  "matmul-1024": { op: "MatMul" },
+  "matmul-batch": { op: "MatMul" },
+  conv2d: convolution(1, 1),
+  "conv2d-stride": convolution(2, 1),
+  "conv2d-depthwise": convolution(1, 128),
+  attention: { op: "MultiHeadAttention", domain: CONTRIBUTED, attributes: { num_heads: 8 } },
+  softmax: { op: "Softmax", attributes: { axis: 1 } },
+  layernorm: { op: "LayerNormalization", attributes: { axis: 1, epsilon: { float: 1e-5 } } },
+  gelu: { op: "FastGelu", domain: CONTRIBUTED },
+  add: { op: "Add" },
+  mean: { op: "ReduceMean", attributes: { axes: [0], keepdims: 0 } },
+  max: { op: "ReduceMax", attributes: { axes: [1], keepdims: 0 } },
+  argmax: { op: "ArgMax", attributes: { axis: 1, keepdims: 0 } },
+  topk: { op: "TopK", outputs: ["result", "places"] },
+  cumsum: { op: "CumSum" },
+  transpose: { op: "Transpose", attributes: { perm: [1, 0] } },
+  gather: { op: "Gather", attributes: { axis: 0 } },
+  maxpool: { op: "MaxPool", attributes: { kernel_shape: [2, 2], strides: [2, 2] } },
+  concat: { op: "Concat", attributes: { axis: 1 } },
+};
+
+/** Element types that are not floats. */
+const WHOLE: Readonly<Record<string, Value["type"]>> = { ids: "int32", axis: "int32", k: "int64" };
+
+/** Heads lie side by side in a row of this operator's operands. */
+const joined = (name: string, shape: readonly number[]): readonly number[] =>
+  name === "attention" ? [shape[0], shape[1], shape[2] * shape[3]] : shape;
 
 /** An operand, where it is to lie. */
-function operand(ort: Ort, data: Float32Array, dims: readonly number[]): OrtTensor {
-  if (provider !== "webgpu") return new ort.Tensor("float32", data, dims);
+function operand(ort: Ort, data: Float32Array, { type, shape }: Value): OrtTensor {
+  const values = type === "int64"
+    ? BigInt64Array.from(data, BigInt)
+    : type === "int32"
+    ? Int32Array.from(data)
+    : data;
+  // What says how to compute is read by the processor.
+  if (provider !== "webgpu" || values.length === 1) return new ort.Tensor(type, values, shape);
   const { STORAGE, COPY_SRC, COPY_DST } = GPUBufferUsage;
   const device = openedDevice();
-  const size = Math.ceil(data.byteLength / 16) * 16;
+  const size = Math.ceil(values.byteLength / 16) * 16;
   const buffer = device.createBuffer({ size, usage: STORAGE | COPY_SRC | COPY_DST });
-  device.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
-  return ort.Tensor.fromGpuBuffer(buffer, { dataType: "float32", dims });
+  device.queue.writeBuffer(buffer, 0, values as BufferSource);
+  return ort.Tensor.fromGpuBuffer(buffer, { dataType: type, dims: shape });
 }
 
 async function prepare(
   ort: Ort,
-  c: Case,
+  c: OpCase,
   operands: Operands,
 ): Promise<Prepared<OrtTensor> | undefined> {
-  const found = modelOf(c);
-  if (!found) return undefined;
-  const session = await ort.InferenceSession.create(found.model, {
+  const operator = OPERATORS[c.name];
+  if (!operator) return undefined;
+  const inputs: Record<string, Value> = {};
+  const feeds: Record<string, OrtTensor> = {};
+  for (const [name, o] of Object.entries(c.operands)) {
+    const { data, shape } = channelsFirst(operands[name], o);
+    inputs[name] = { shape: joined(c.name, shape), type: WHOLE[name] ?? "float32" };
+    feeds[name] = operand(ort, data, inputs[name]);
+  }
+  const [made] = c.results;
+  const { shape } = channelsFirst(new Float32Array(0), made);
+  const type = c.name === "argmax" ? "int64" : "float32";
+  const model = oneNodeModel(operator, inputs, { shape: joined(c.name, shape), type });
+  const session = await ort.InferenceSession.create(model, {
     executionProviders: [provider],
     ...(provider === "webgpu" && { preferredOutputLocation: "gpu-buffer" }),
     ...(provider === "cpu" && { intraOpNumThreads: navigator.hardwareConcurrency }),
   });
-  const feeds = Object.fromEntries(
-    Object.entries(found.shapes).map(([name, dims]) => [name, operand(ort, operands[name], dims)]),
-  );
   return {
     issue: async () => (await session.run(feeds)).result,
     ...(provider !== "webgpu" && { finish: () => Promise.resolve() }),
-    read: async (result) => [await result.getData()],
+    read: async (result) => [
+      channelsLast(Float32Array.from(await result.getData() as Float32Array, Number), made),
+    ],
     release: (result) => result.dispose(),
   };
 }
@@ -121,7 +143,7 @@ const onnxruntime: Peer = {
     const ort: Ort = module.InferenceSession ? module : module.default;
     // On WebGPU its threads do not start in Deno; the operations run on the adapter anyway.
     if (provider !== "cpu") ort.env.wasm.numThreads = threads;
-    return (c, operands) => prepare(ort, c, operands);
+    return async (c, operands) => isModelCase(c) ? undefined : await prepare(ort, c, operands);
   },
 };
 

@@ -2,7 +2,7 @@
 
     python pytorch.py CASE.json OPERANDS.safetensors RESULTS.safetensors [--double]
 
-Computes the case once and writes its results, in the layouts that bench/cases.ts and bench/model_cases.ts state, then
+Computes the case once and writes its results, then
 answers each line, a number of operations, with the milliseconds that they took. Models take diffusers and transformers.
 """
 
@@ -12,8 +12,9 @@ import sys
 import time
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+
+from pytorch_ops import prepared
 
 DOUBLE = "--double" in sys.argv
 DTYPE = torch.float64 if DOUBLE else torch.float32
@@ -25,44 +26,6 @@ def loaded(cls, folder, part):
 
 def nchw(x):
     return x.permute(0, 3, 1, 2).contiguous()
-
-
-def matmul(case, a, b):
-    n = case["n"]
-    a, b = a.view(n, n), b.view(n, n)
-    return lambda: [a @ b]
-
-
-def conv2d(case, x, w):
-    c = case
-    x = x.view(c["batch"], c["channels"], c["height"], c["width"])
-    w = w.view(c["out"], c["channels"], c["window"], c["window"])
-    return lambda: [F.conv2d(x, w, padding=(c["window"] - 1) // 2)]
-
-
-def softmax(case, x):
-    x = x.view(case["rows"], case["columns"])
-    return lambda: [x.softmax(-1)]
-
-
-def layernorm(case, x, g, b):
-    x = x.view(case["rows"], case["columns"])
-    return lambda: [F.layer_norm(x, (case["columns"],), g, b, 1e-5)]
-
-
-def mlp_grad(case, x, y, w1, b1, w2, b2):
-    c = case
-    x, y = x.view(c["batch"], c["inputs"]), y.view(c["batch"], c["outputs"])
-    params = [w1.view(c["inputs"], c["hidden"]), b1, w2.view(c["hidden"], c["outputs"]), b2]
-    for p in params:
-        p.requires_grad_(True)
-
-    def gradient():
-        w1, b1, w2, b2 = params
-        loss = (((x @ w1 + b1).relu() @ w2 + b2 - y) ** 2).mean()
-        return torch.autograd.grad(loss, params)
-
-    return gradient
 
 
 def step(case, pixels, mean, logvar, ids, context, posterior, noise, timesteps):
@@ -122,9 +85,12 @@ def main(case, operands, results):
     with open(case) as f:
         case = json.load(f)
     given = {k: v.to(DTYPE) for k, v in load_file(operands).items()}
-    once = globals()[case["kind"].replace("-", "_")](case, **given)
-    with torch.set_grad_enabled(case["kind"] in ("step", "mlp-grad")):
-        save_file({str(i): t.detach().contiguous().clone() for i, t in enumerate(once())}, results)
+    # A file of tensors has them in the order of the alphabet.
+    given = {k: given[k] for k in case.get("order", given)} | {k: given[k].long() for k in case.get("whole", ())}
+    name = case["kind"]
+    once = {"step": step, "sample": sample}[name](case, **given) if name != "op" else prepared(case["name"], given)
+    with torch.set_grad_enabled("grad" in case["name"] or case["name"].startswith(("step", "train-"))):
+        save_file({str(i): t.detach().to(DTYPE).contiguous().clone() for i, t in enumerate(once())}, results)
         print("outcome", json.dumps(f"PyTorch {torch.__version__.split('+')[0]}, {torch.get_num_threads()} threads"), flush=True)
         for line in sys.stdin:
             began = time.perf_counter()

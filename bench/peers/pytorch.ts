@@ -4,43 +4,73 @@
  *
  *     deno run -A bench/peers/pytorch.ts --golden --python=PYTHON
  *
- * writes `tests/golden/bench.json`: what it computes of the models' cases in float64.
+ * writes `tests/golden/bench.json`: what it computes of all cases in float64.
  */
-import { type Case, CASES, isModelCase, type Operands, operandsOf } from "../cases.ts";
+import { type Case, CASES, isModelCase } from "../cases/all.ts";
+import {
+  channelsFirst,
+  channelsLast,
+  isWhole,
+  type OpCase,
+  type Operands,
+  placesOf,
+} from "../cases/case.ts";
 import { Child } from "../child.ts";
-import { option, type Peer, type Prepared, runPeer } from "../harness.ts";
-import { DECAY, MINIATURE, RATE, ROW, shapesOf, spread } from "../model_cases.ts";
+import {
+  DECAY,
+  MINIATURE,
+  type ModelCase,
+  RATE,
+  ROW,
+  shapesOf,
+  spread,
+} from "../cases/miniature.ts";
+import { given as operandsFor, option, type Peer, type Prepared, runPeer } from "../harness.ts";
 import { openSafetensors } from "../../files/safetensors/read.ts";
 import { writeSafetensors } from "../../files/safetensors/write.ts";
 
 /** Starting Python and its libraries, and computing once. */
 const LIMIT_MS = 120_000;
 
+type Tensors = Record<string, { data: Float32Array; shape: readonly number[] }>;
+
+/** What Python is told of a case, and given. */
+function ofModel(c: ModelCase, operands: Operands): [object, Tensors] {
+  const shapes = shapesOf(c);
+  const tensors = Object.fromEntries(
+    Object.entries(operands).map(([name, data]) => [name, { data, shape: shapes[name] }]),
+  );
+  return [{ ...c, model: MINIATURE, row: ROW, rate: RATE, decay: DECAY }, tensors];
+}
+
+/** The same of a function, whose arrays have channels first. */
+function ofFunction(c: OpCase, operands: Operands): [object, Tensors] {
+  const given = Object.entries(c.operands).filter(([, o]) => !o.values);
+  const tensors = Object.fromEntries(
+    given.map(([name, o]) => [name, channelsFirst(operands[name], o)]),
+  );
+  const whole = given.filter(([, o]) => isWhole(o)).map(([name]) => name);
+  return [{ kind: c.kind, name: c.name, order: Object.keys(tensors), whole }, tensors];
+}
+
 /** What Python computed, and the process that can do it again. */
 async function computed(python: string, c: Case, operands: Operands, ...flags: string[]) {
   const folder = await Deno.makeTempDir();
   try {
-    const [about, given, made] = ["case.json", "in.safetensors", "out.safetensors"]
+    const [caseFile, given, made] = ["case.json", "in.safetensors", "out.safetensors"]
       .map((name) => `${folder}/${name}`);
-    const model = isModelCase(c) && { model: MINIATURE, row: ROW, rate: RATE, decay: DECAY };
-    await Deno.writeTextFile(about, JSON.stringify({ ...c, ...model }));
-    const shapes = isModelCase(c) ? shapesOf(c) : {};
-    await writeSafetensors(
-      given,
-      Object.fromEntries(
-        Object.entries(operands)
-          .map(([name, data]) => [name, { data, shape: shapes[name] ?? [data.length] }] as const),
-      ),
-    );
+    const [about, tensors] = isModelCase(c) ? ofModel(c, operands) : ofFunction(c, operands);
+    await Deno.writeTextFile(caseFile, JSON.stringify(about));
+    await writeSafetensors(given, tensors);
     const script = new URL("pytorch.py", import.meta.url).pathname;
-    const child = new Child(python, [script, about, given, made, ...flags], LIMIT_MS);
+    const child = new Child(python, [script, caseFile, given, made, ...flags], LIMIT_MS);
     const library = await child.ask<string>();
     using results = await openSafetensors(made);
     const all: ArrayLike<number>[] = [];
     for (let i = 0; results.tensors.has(`${i}`); i++) {
       const { data } = await results.read(`${i}`);
       const values = Array.from(data as Float32Array);
-      all.push(isModelCase(c) ? spread(values) : values);
+      all.push(isModelCase(c) ? spread(values) : channelsLast(values, c.results[i]));
     }
     return { child, library, results: all };
   } finally {
@@ -73,13 +103,13 @@ function shorter(v: number): number {
   return Math.round(v / unit) * unit;
 }
 
-/** Writes the right results of the models' cases. */
+/** Writes the right results. */
 async function writeGolden(python: string): Promise<void> {
   const found: Record<string, number[][]> = {};
-  for (const c of CASES.filter(isModelCase) as Case[]) {
-    const { child, results } = await computed(python, c, operandsOf(c), "--double");
+  for (const c of CASES) {
+    const { child, results } = await computed(python, c, operandsFor(c), "--double");
     child.end();
-    found[c.name] = results.map((values) => Array.from(values, shorter));
+    found[c.name] = results.map((values) => placesOf(values.length).map((k) => shorter(values[k])));
   }
   const path = new URL("../../tests/golden/bench.json", import.meta.url);
   await Deno.writeTextFile(path, JSON.stringify(found) + "\n");

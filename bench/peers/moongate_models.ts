@@ -1,15 +1,15 @@
 /** This library's training step and sampler on the miniature, as its own commands run them. */
-import { adamInit } from "../autograd/optimizer.ts";
-import { evaluate } from "../compile/compile.ts";
-import { type StepBatch, trainingStep } from "../concepts/training/step.ts";
-import { trainingMask } from "../concepts/training/trainable.ts";
-import type { Device } from "../device/device.ts";
-import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
-import { Sampler } from "../diffusion/sample.ts";
-import { tensor } from "../ops/leaf.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Operands } from "./cases.ts";
-import type { Prepared } from "./harness.ts";
+import { adamInit } from "../../autograd/optimizer.ts";
+import { evaluate } from "../../compile/compile.ts";
+import { type StepBatch, trainingStep } from "../../concepts/training/step.ts";
+import { trainingMask } from "../../concepts/training/trainable.ts";
+import type { Device } from "../../device/device.ts";
+import { loadPipeline, type Pipeline } from "../../diffusion/pipeline.ts";
+import { Sampler } from "../../diffusion/sample.ts";
+import { tensor } from "../../ops/leaf.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Operands } from "../cases/case.ts";
+import type { Prepared } from "../harness.ts";
 import {
   DECAY,
   KEY,
@@ -21,7 +21,7 @@ import {
   shapesOf,
   spread,
   type StepCase,
-} from "./model_cases.ts";
+} from "../cases/miniature.ts";
 
 /** Makes a case of the miniature ready. */
 export async function prepareModel(

@@ -1,25 +1,29 @@
-/**
- * The cases that take a whole model, the miniature: what every library is given, and where the right answers come from.
- * Those are PyTorch's in float64, in `tests/golden/bench.json`, which `bench/peers/pytorch.ts` writes.
- */
-import { STREAMS } from "../diffusion/loss.ts";
-import { hostNormal, hostUniform } from "../ops/random.ts";
-import { sizeOf } from "../tensor/shape.ts";
-import { uniforms } from "./portable_weights.ts";
-import golden from "../tests/golden/bench.json" with { type: "json" };
+/** The cases that take a whole model, the miniature: what every library is given, and how much of its results it gives. */
+import { STREAMS } from "../../diffusion/loss.ts";
+import { hostNormal, hostUniform } from "../../ops/random.ts";
+import { sizeOf } from "../../tensor/shape.ts";
+import { uniforms } from "../portable_weights.ts";
+import { type Operands, placesOf } from "./case.ts";
+
+interface Named {
+  /** Name for `--cases`. */
+  readonly name: string;
+  /** Name in the table. */
+  readonly title: string;
+}
 
 /**
  * A training step of Custom Diffusion: half of the batch are targets, which are encoded, the other half regularization,
  * whose posteriors and captions' features are known. AdamW on keys, values and one row of the token table. Operands as
  * {@linkcode stepOperands} has them. Results: the loss, and of each trained parameter's gradient {@linkcode spread} values.
  */
-export interface StepCase {
+export interface StepCase extends Named {
   readonly kind: "step";
   readonly batch: number;
 }
 
 /** Prompts to latents by the model's own sampler. Operand `noise`; result latents NHWC, {@linkcode spread}. */
-export interface SampleCase {
+export interface SampleCase extends Named {
   readonly kind: "sample";
   readonly prompts: readonly string[];
   readonly steps: number;
@@ -28,7 +32,24 @@ export interface SampleCase {
 
 export type ModelCase = StepCase | SampleCase;
 
-export const MINIATURE = new URL("../world/miniature", import.meta.url).pathname;
+const PROMPTS = ["a red mug", "photo of a mug in the snow", "a blue car", "two mugs on a table"];
+
+const sample = (pictures: number): SampleCase => ({
+  kind: "sample",
+  prompts: PROMPTS.slice(0, pictures),
+  steps: 20,
+  guidance: 4,
+  name: `sample-${pictures}`,
+  title: `20 steps of sampling, ${pictures === 1 ? "a picture" : `${pictures} pictures`}`,
+});
+
+export const MODELS: readonly ModelCase[] = [
+  { kind: "step", batch: 8, name: "step", title: "training step of the miniature, batch 8" },
+  sample(1),
+  sample(4),
+];
+
+export const MINIATURE = new URL("../../world/miniature", import.meta.url).pathname;
 
 /** The miniature's extents: pixels and latents of a side, channels, tokens of a caption, width of their features. */
 const SIDE = 64, CELLS = 8, CHANNELS = 12, TOKENS = 32, WIDTH = 96, TIMESTEPS = 1000;
@@ -58,7 +79,7 @@ export function shapesOf(c: ModelCase): Record<string, readonly number[]> {
 }
 
 /** What every library gets. The last three are what moongate draws from the step's key itself. */
-export function modelOperands(c: ModelCase): Record<string, Float32Array> {
+export function modelOperands(c: ModelCase): Operands {
   const shapes = shapesOf(c);
   const draw = (name: string, stream: number) =>
     Float32Array.from(hostNormal(KEY, sizeOf(shapes[name]), { stream }));
@@ -77,15 +98,6 @@ export function modelOperands(c: ModelCase): Record<string, Float32Array> {
   };
 }
 
-/** At most 64 of many values, evenly spread. */
-export function spread(values: ArrayLike<number>): number[] {
-  const count = Math.min(64, values.length);
-  return Array.from({ length: count }, (_, i) => values[Math.floor(i * values.length / count)]);
-}
-
-/** The right results. */
-export function modelResults(name: string) {
-  const found = (golden as Record<string, number[][]>)[name];
-  if (!found) throw new Error(`tests/golden/bench.json has no ${name}; see bench/peers/pytorch.ts`);
-  return found.map((values) => ({ size: values.length, at: (k: number) => values[k] }));
-}
+/** The values of a result that are compared. */
+export const spread = (values: ArrayLike<number>): number[] =>
+  placesOf(values.length).map((k) => values[k]);
