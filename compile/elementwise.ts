@@ -1,8 +1,17 @@
 /** Kernels made of expressions alone: fused elementwise maps (several outputs at once) and epilogues behind kernels. */
 import type { Tensor } from "../tensor/tensor.ts";
-import { type Shape, sizeOf } from "../tensor/shape.ts";
-import { type BufferUse, type Epilogue, perItem, storageType } from "../tensor/kernel.ts";
-import { arithmetic, BufferNames, chooseScalars, Emitter, innermost, vector } from "./emit.ts";
+import { type Shape, sizeOf, stridesOf } from "../tensor/shape.ts";
+import { type BufferUse, type Epilogue, perItem, size, storageType } from "../tensor/kernel.ts";
+import {
+  arithmetic,
+  BufferNames,
+  chooseScalars,
+  collapse,
+  Emitter,
+  innermost,
+  readMode,
+  vector,
+} from "./emit.ts";
 import { type Expr, loadsOf } from "./expr.ts";
 
 /** A dispatch whose buffers are named by tensors rather than by position. */
@@ -43,10 +52,11 @@ export function mapKernel(
   const names = new BufferNames("x");
   if (width === 4) chooseScalars(shape, exprs, names);
   const emit = new Emitter(shape, width, names);
+  const blocks = width === 4 ? blockOrder(shape, exprs) : undefined;
   emit.load(exprs, "e");
   outputs.forEach((t, k) => {
     const value = emit.value(exprs[k]);
-    emit.lines.push(`y${k}[i] = ${stored(value, t, width)};`);
+    emit.lines.push(`y${k}[${blocks ? "e >> 2u" : "i"}] = ${stored(value, t, width)};`);
   });
   const steps = n / width;
   const writes = outputs.map((tensor, k): TensorUse => ({
@@ -59,10 +69,42 @@ export function mapKernel(
     buffers: [...declare(names, width), ...writes],
     ...perItem(
       { count: steps, name: "i" },
-      `let e = i${width === 4 ? " * 4u" : ""};
+      `${blocks ?? `let e = i${width === 4 ? " * 4u" : ""};`}
   ${emit.lines.join("\n  ")}`,
     ),
   };
+}
+
+/** Elements of a side of the blocks that a transposed tensor is walked through by. */
+const BLOCK = 16;
+
+/**
+ * WGSL for `e` from `i` where something is read across its memory: a workgroup takes a block of two axes, the last and
+ * the one along which that something lies in a row, so that all of what a cache fetches is used. Nothing where all is
+ * read as it lies, or blocks don't fit.
+ */
+function blockOrder(space: Shape, exprs: readonly Expr[]): string | undefined {
+  const { shape, views } = collapse(space, loadsOf(exprs).map((l) => l.view));
+  const last = shape.length - 1;
+  const across = views.find((v) => readMode(v) === "gather" && v.strides[last] >= BLOCK);
+  const axis = across ? across.strides.indexOf(1) : -1;
+  if (axis < 0 || axis === last || shape[axis] % BLOCK || shape[last] % BLOCK) return undefined;
+  const strides = stridesOf(shape);
+  const lines = [`let lane = i % ${(BLOCK * BLOCK) / 4}u;`];
+  const terms = [
+    `(lane / ${BLOCK / 4}u) * ${size(strides[axis], "rows")}`,
+    `lane % ${BLOCK / 4}u * 4u`,
+  ];
+  let rest = `i / ${(BLOCK * BLOCK) / 4}u`;
+  for (let d = last; d >= 0; d--) {
+    const side = d === axis || d === last ? BLOCK : 1;
+    const extent = size(shape[d] / side, `n${d}`);
+    lines.push(`let at${d} = ${d ? `(${rest}) % ${extent}` : rest};`);
+    if (d) lines.push(`let rest${d} = (${rest}) / ${extent};`);
+    terms.push(`at${d} * ${size(strides[d] * side, `s${d}`)}`);
+    rest = `rest${d}`;
+  }
+  return `${lines.join(" ")} let e = ${terms.join(" + ")};`;
 }
 
 /** What is fused behind a kernel: the expression over its output's elements, and where the result goes. */

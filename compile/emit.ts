@@ -4,7 +4,7 @@
  */
 import type { DType } from "../tensor/dtype.ts";
 import type { Shape } from "../tensor/shape.ts";
-import type { View } from "../tensor/view.ts";
+import { isContiguous, type View } from "../tensor/view.ts";
 import { number, type Place, size } from "../tensor/kernel.ts";
 import type { Wgsl } from "../tensor/op.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -91,9 +91,28 @@ export function readMode(v: View): "vector" | "splat" | "gather" {
   return "gather";
 }
 
+/** Some adjacent axes of an index space, and the flat index of an element among them. */
+export interface Part {
+  /** How many axes. */
+  readonly axes: number;
+  readonly index: string;
+  /** Known before the loop that the statements stand in: what follows from it alone goes into `before`. */
+  readonly early?: true;
+}
+
+/** The axes of views that a part has. */
+const axesOf = (v: View, from: number, to: number): View => ({
+  ...v,
+  shape: v.shape.slice(from, to),
+  strides: v.strides.slice(from, to),
+  guards: v.guards.slice(from, to),
+});
+
 /** Emits statements that evaluate expressions at flat element index `e` (a multiple of `width`). */
 export class Emitter {
   readonly lines: string[] = [];
+  /** What stands before the loop; see {@linkcode Part}. */
+  readonly before: string[] = [];
   readonly #values = new Map<Expr, string>();
   readonly #prefix: string;
   /** Names of what was computed on the way to values, by its text. */
@@ -120,7 +139,24 @@ export class Emitter {
     const loads = loadsOf(roots);
     const { shape, views } = collapse(this.shape, loads.map((l) => l.view));
     const coords = this.#coordinates(shape, views, e, place);
-    loads.forEach((l, i) => this.#load(l, views[i], coords));
+    loads.forEach((l, i) => this.#load(l, views[i], coords, { e }));
+  }
+
+  /** The same where the index is known in parts, which together have all axes. */
+  loadParts(roots: readonly Expr[], parts: readonly Part[]): void {
+    const loads = loadsOf(roots);
+    const { pieces, views } = collapseParts(this.shape, loads.map((l) => l.view), parts);
+    const early: boolean[] = [];
+    const coords = pieces.flatMap((piece, p) => {
+      const { index, early: known } = parts[p];
+      early.push(...piece.shape.map(() => !!known));
+      const lines = known ? this.before : this.lines;
+      return this.#coordinates(piece.shape, piece.views, index, undefined, {
+        lines,
+        part: `p${p}`,
+      });
+    });
+    loads.forEach((l, i) => this.#load(l, views[i], coords, { early }));
   }
 
   #coordinates(
@@ -128,12 +164,17 @@ export class Emitter {
     views: readonly View[],
     e: string,
     place: Place | undefined,
+    { lines = this.lines, part = "" }: { lines?: string[]; part?: string } = {},
   ): string[] {
+    const whole = part === "";
     // A single axis needs no division: its coordinate is the index itself.
-    if (shape.length <= 1) return [e];
-    const needed = shape.map((_, d) => views.some((v) => v.strides[d] !== 0 || v.guards[d]));
-    const coords = shape.map((_, d) => `${this.#prefix}c${d}`);
-    const extent = (d: number) => size(shape[d], `${this.#prefix}n${d}`);
+    if (shape.length <= 1) return shape.map(() => e);
+    const needed = shape.map((_, d) =>
+      views.some((v) => !(whole && isContiguous(v)) && (v.strides[d] !== 0 || v.guards[d]))
+    );
+    const prefix = `${this.#prefix}${part}`;
+    const coords = shape.map((_, d) => `${prefix}c${d}`);
+    const extent = (d: number) => size(shape[d], `${prefix}n${d}`);
     let rest = e;
     const first = needed.indexOf(true);
     let innermost = shape.length - 1;
@@ -144,28 +185,43 @@ export class Emitter {
     for (let d = innermost; d >= 0 && first >= 0 && d >= first; d--) {
       const last = d === 0;
       if (needed[d]) {
-        this.lines.push(`let ${coords[d]} = ${last ? rest : `${rest} % ${extent(d)}`};`);
+        lines.push(`let ${coords[d]} = ${last ? rest : `(${rest}) % ${extent(d)}`};`);
       }
       if (!last && d > first) {
-        this.lines.push(`let ${this.#prefix}r${d} = ${rest} / ${extent(d)};`);
-        rest = `${this.#prefix}r${d}`;
+        lines.push(`let ${prefix}r${d} = (${rest}) / ${extent(d)};`);
+        rest = `${prefix}r${d}`;
       }
     }
     return coords;
   }
 
-  #load(load: Load, v: View, coords: readonly string[]): void {
+  /** `e`: the flat index, where it is known; `early`: the coordinates that are known before the loop. */
+  #load(
+    load: Load,
+    v: View,
+    coords: readonly string[],
+    { e, early }: { e?: string; early?: readonly boolean[] },
+  ): void {
     const t = arithmetic(load.tensor.dtype);
     const type = vector(t, this.width);
     const buffer = this.names.name(load.tensor);
     const name = `${this.#prefix}${this.#values.size}`;
     const lanes = (k: number, stride: number) =>
       stride === 1 ? `${k}u` : `${k}u * ${size(stride, `${name}s`)}`;
-    const terms = v.strides.flatMap((s, d) =>
-      s === 0 ? [] : [s === 1 ? coords[d] : `${coords[d]} * ${size(s, `${name}s${d}`)}`]
-    );
-    if (v.offset !== 0) terms.push(size(v.offset, `${name}o`));
-    const at = terms.length ? terms.join(" + ") : "0u";
+    const termsOf = (known: boolean) =>
+      v.strides.flatMap((s, d) =>
+        s === 0 || !!early?.[d] !== known
+          ? []
+          : [s === 1 ? `(${coords[d]})` : `(${coords[d]}) * ${size(s, `${name}s${d}`)}`]
+      );
+    const terms = termsOf(false);
+    const base = termsOf(true);
+    if (v.offset !== 0) (early ? base : terms).push(size(v.offset, `${name}o`));
+    if (base.length) {
+      this.before.push(`let ${name}b = ${base.join(" + ")};`);
+      terms.unshift(`${name}b`);
+    }
+    const at = e !== undefined && isContiguous(v) ? e : terms.length ? terms.join(" + ") : "0u";
     const mode = this.width === 1 ? "vector" : readMode(v);
     const scalar = this.width === 1 || this.names.isScalar(load.tensor);
     let value: string;
@@ -269,10 +325,40 @@ function guard(c: string, [lo, hi]: readonly [number, number], extent: number): 
   ];
 }
 
+/** Each part collapsed by itself, and the views over what is left of all of them. */
+function collapseParts(shape: Shape, views: readonly View[], parts: readonly { axes: number }[]) {
+  let from = 0;
+  const pieces = parts.map(({ axes }) => {
+    const to = from + axes;
+    const piece = collapse(shape.slice(from, to), views.map((v) => axesOf(v, from, to)));
+    from = to;
+    return piece;
+  });
+  const joined = <K extends "shape" | "strides" | "guards">(i: number, of: K) =>
+    pieces.flatMap((piece) => piece.views[i][of] as unknown[]) as unknown as View[K];
+  return {
+    pieces,
+    views: views.map((v, i): View => ({
+      ...v,
+      shape: joined(i, "shape"),
+      strides: joined(i, "strides"),
+      guards: joined(i, "guards"),
+    })),
+  };
+}
+
+/** All axes as one part. */
+const whole = (shape: Shape) => [{ axes: shape.length }];
+
 /** Marks the buffers that some load must read element by element; width 4 stays possible for the rest. */
-export function chooseScalars(shape: Shape, roots: readonly Expr[], names: BufferNames): void {
+export function chooseScalars(
+  shape: Shape,
+  roots: readonly Expr[],
+  names: BufferNames,
+  parts: readonly { readonly axes: number }[] = whole(shape),
+): void {
   const loads = loadsOf(roots);
-  const { views } = collapse(shape, loads.map((l) => l.view));
+  const { views } = collapseParts(shape, loads.map((l) => l.view), parts);
   loads.forEach((l, i) => {
     const mode = readMode(views[i]);
     if (
@@ -284,6 +370,11 @@ export function chooseScalars(shape: Shape, roots: readonly Expr[], names: Buffe
 }
 
 /** Extent of the innermost collapsed axis: vectors run along it. */
-export function innermost(shape: Shape, roots: readonly Expr[]): number {
-  return collapse(shape, loadsOf(roots).map((l) => l.view)).shape.at(-1) ?? 1;
+export function innermost(
+  shape: Shape,
+  roots: readonly Expr[],
+  parts: readonly { readonly axes: number }[] = whole(shape),
+): number {
+  const { pieces } = collapseParts(shape, loadsOf(roots).map((l) => l.view), parts);
+  return pieces.at(-1)!.shape.at(-1) ?? 1;
 }

@@ -83,6 +83,7 @@ function lowerStep(step: Step, profile: AdapterProfile, keeps: Keeps): LoweredDi
       node.attrs.axes,
       step.expr,
       step.outputs[0],
+      profile,
     );
     const scratch: Scratch = { bytes: k.scratch };
     return k.stages.map((s, i) => ({

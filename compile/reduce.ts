@@ -3,13 +3,30 @@
  * element; partial results go through scratch, so the order of additions is fixed and no invocation loops for long.
  */
 import type { Tensor } from "../tensor/tensor.ts";
-import { sizeOf, stridesOf } from "../tensor/shape.ts";
-import { number, perItem, size, storageType, sumLoop } from "../tensor/kernel.ts";
-import { arithmetic, BufferNames, chooseScalars, Emitter, innermost, vector } from "./emit.ts";
-import { joinExtreme } from "../ops/elementwise/nan.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { permuteView } from "../tensor/view.ts";
+import {
+  type AdapterProfile,
+  number,
+  perItem,
+  size,
+  storageType,
+  type SumLoop,
+  sumLoop,
+} from "../tensor/kernel.ts";
+import {
+  arithmetic,
+  BufferNames,
+  chooseScalars,
+  Emitter,
+  innermost,
+  type Part,
+  vector,
+} from "./emit.ts";
+import { INFINITY_BITS, joinExtreme, NOT_A_NUMBER } from "../ops/elementwise/nan.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { leastOf, mostOf } from "../tensor/element.ts";
-import type { Expr } from "./expr.ts";
+import { type Expr, withView } from "./expr.ts";
 import type { TensorUse } from "./elementwise.ts";
 
 /** What a fold begins with: what changes nothing that it is joined with. */
@@ -33,6 +50,11 @@ export interface ReduceKernel {
 
 /** Longest run that one invocation folds before the reduction is split into chunks. */
 const CHUNK = 512;
+/**
+ * So few turns, those of a small window, are written out on the CPU: where each reads is then known beforehand. Compilers
+ * of GPUs write loops out themselves, and put sums that they see whole into another order.
+ */
+const UNROLLED = 9;
 
 /** Lowers a fold of `expr` over `shape`, reducing `axes`, into `output`. */
 export function reduceKernel(
@@ -41,14 +63,20 @@ export function reduceKernel(
   axes: readonly number[],
   expr: Expr,
   output: Tensor,
+  { cpu }: Pick<AdapterProfile, "cpu">,
 ): ReduceKernel {
-  const kept = shape.map((d, i) => axes.includes(i) ? 1 : d);
-  const outer = sizeOf(kept);
+  const outer = sizeOf(shape.filter((_, i) => !axes.includes(i)));
   const length = sizeOf(shape) / outer;
   // Vectors run along the innermost axis when it is kept; when it is reduced, lanes are folded together at the end.
   const innerKept = !axes.includes(shape.length - 1);
-  const inner = shape.at(-1)!;
-  const width = inner % 4 === 0 && innermost(shape, [expr]) % 4 === 0 ? 4 : 1;
+  const rest = shape.map((_, i) => i).filter((i) => !axes.includes(i));
+  const sorted = axes.toSorted((a, b) => a - b);
+  const order = innerKept ? [...sorted, ...rest] : [...rest, ...sorted];
+  const space = order.map((i) => shape[i]);
+  const read = withView(expr, (v) => permuteView(v, order))!;
+  const sides = [{ axes: sorted.length }, { axes: rest.length }];
+  if (!innerKept) sides.reverse();
+  const width = shape.at(-1)! % 4 === 0 && innermost(space, [read], sides) % 4 === 0 ? 4 : 1;
   const steps = length / (innerKept ? 1 : width);
   const lanes = innerKept ? outer / width : outer;
   const chunks = steps > CHUNK
@@ -73,10 +101,13 @@ export function reduceKernel(
       : ["x", "y", "z", "w"].map((c) => `${v}.${c}`).reduce((a, b) => joinAs(a, b, 1));
 
   const names = new BufferNames("x");
-  if (width === 4) chooseScalars(shape, [expr], names);
-  const emit = new Emitter(shape, width, names);
-  emit.load([expr], "e");
-  const value = emit.value(expr);
+  if (width === 4) chooseScalars(space, [read], names, sides);
+  const emit = new Emitter(space, width, names);
+  const wide = (index: string) => width === 4 ? `${index} * 4u` : index;
+  const across: Part = { axes: rest.length, index: innerKept ? wide("o") : "o", early: true };
+  const along: Part = { axes: sorted.length, index: innerKept ? "k" : wide("k") };
+  emit.loadParts([read], innerKept ? [along, across] : [across, along]);
+  const value = emit.value(read);
   const whole = chunks === 1;
   const target = (v: string) =>
     output.dtype === "f16" ? `${innerKept ? vector("f16", width) : "f16"}(${v})` : v;
@@ -94,29 +125,45 @@ export function reduceKernel(
     type: storageType(output.dtype, outWidth),
   };
   const partType = vector(t, outWidth);
-  /** Folds `value(k)` for k = from … to into `acc`. */
+  // An extreme of floats loses a NaN on the way: the largest of all magnitudes' bits tells whether there was one.
+  const loses = t === "f32" && (op === "max" || op === "min");
+  /** Folds `value(k)` for k = from … to into `acc`, which is declared and holds what it begins with. */
   const folded = (
     value: string,
     { before = "", ...loop }: { before?: string; from: string; to: string; most: number },
     type: string,
     width: 1 | 4,
-  ) =>
-    sumLoop({
+  ) => {
+    const words = vector("u32", width);
+    const turns: SumLoop = {
       index: "k",
       ...loop,
       sums: op === "sum" ? { acc: type } : {},
-      turn: (into) => {
+      turn(into) {
+        if (loses) {
+          return `${before} let v = ${value}; acc = ${op}(acc, v);
+  magnitude = max(magnitude, bitcast<${words}>(v) & ${words}(0x7fffffffu));`;
+        }
         const acc = op === "sum" ? into("acc") : "acc";
         return `${before} ${acc} = ${joinAs(acc, value, width)};`;
       },
-    });
+    };
+    const all = cpu && chunks === 1 && steps <= UNROLLED
+      ? Array.from({ length: steps }, (_, k) => `{ let k = ${k}u; ${turns.turn((s) => s)} }`)
+        .join("\n  ")
+      : sumLoop(turns);
+    if (!loses) return all;
+    return `var magnitude = bitcast<${words}>(acc) & ${words}(0x7fffffffu);
+  ${all}
+  acc = select(acc, ${type}(${NOT_A_NUMBER}), magnitude > ${words}(${INFINITY_BITS}u));`;
+  };
   const first = perItem(
     { count: lanes * chunks, name: "g" },
     `let o = g % ${size(lanes, "lanes")};
   let chunk = g / ${size(lanes, "lanes")};
   let from_ = chunk * ${size(per, "per")};
   let to_ = min(from_ + ${size(per, "per")}, ${size(steps)});
-  ${baseIndex(shape, axes, innerKept ? width : 1)}
+  ${emit.before.join("\n  ")}
   var acc = ${start};
   ${
       folded(
@@ -125,9 +172,7 @@ export function reduceKernel(
           from: "from_",
           to: "to_",
           most: per,
-          before: `${stepIndex(shape, axes, innerKept ? 1 : width)}
-    ${emit.lines.join("\n    ")}
-   `,
+          before: `${emit.lines.join("\n    ")}\n   `,
         },
         type,
         width,
@@ -160,52 +205,4 @@ export function reduceKernel(
     ],
     scratch: lanes * chunks * 4 * outWidth,
   };
-}
-
-/** WGSL for `base`: flat element index of output `o` in the input, all reduced coordinates being 0. */
-function baseIndex(shape: readonly number[], axes: readonly number[], width: number): string {
-  return unravel("o", "base", shape, shape.map((_, i) => !axes.includes(i)), width);
-}
-
-/** WGSL for `e`: `base` advanced to the k-th reduced coordinate. */
-function stepIndex(shape: readonly number[], axes: readonly number[], width: number): string {
-  return `${
-    unravel("k", "step_", shape, shape.map((_, i) => axes.includes(i)), width)
-  }\n    let e = base + step_;`;
-}
-
-/** Turns a flat index over the chosen axes (innermost in steps of `width`) into a flat index over all axes. */
-function unravel(
-  from: string,
-  to: string,
-  shape: readonly number[],
-  chosen: readonly boolean[],
-  width: number,
-): string {
-  const strides = stridesOf(shape);
-  const axes = shape.map((_, i) => i).filter((i) => chosen[i] && shape[i] > 1);
-  if (!axes.length) return `let ${to} = 0u;`;
-  // Runs of adjacent chosen axes behave as one axis.
-  const runs: { extent: number; stride: number }[] = [];
-  for (const i of axes.toReversed()) {
-    const last = runs.at(-1);
-    if (last && strides[i] === last.stride * last.extent) last.extent *= shape[i];
-    else runs.push({ extent: shape[i], stride: strides[i] });
-  }
-  const lines: string[] = [];
-  const terms: string[] = [];
-  let rest = from;
-  runs.forEach((r, n) => {
-    const step = n === 0 && r.stride === 1 ? width : 1;
-    const extent = r.extent / step;
-    const c = n === runs.length - 1 ? rest : `${to}${n}`;
-    if (n < runs.length - 1) {
-      const by = size(extent, `${to}n${n}`);
-      lines.push(`let ${c} = ${rest} % ${by};`, `let ${to}r${n} = ${rest} / ${by};`);
-      rest = `${to}r${n}`;
-    }
-    const stride = r.stride * step;
-    terms.push(stride === 1 ? c : `${c} * ${size(stride, `${to}s${n}`)}`);
-  });
-  return `${lines.join(" ")} let ${to} = ${terms.join(" + ")};`;
 }

@@ -46,6 +46,23 @@ test("orders are stable, NaN is the largest, and zeros are one number", async ()
   assertThrows(() => m.topK(tied, 4), m.ShapeError, "k = 4 of axis 1");
 });
 
+test("the largest few are the first of the whole order, at every length and however many rows", async () => {
+  for (
+    const [rows, n, k] of [[2, 1, 1], [3, 257, 10], [2, 513, 64], [1, 600, 65], [1100, 260, 3]]
+  ) {
+    // Few different numbers, so that many are equal.
+    const next = uniform(n);
+    const draw = Float32Array.from({ length: rows * n }, () => Math.round(4 * next()));
+    draw[n >> 1] = NaN;
+    const x = m.tensor(draw, [rows, n]);
+    for (const descending of [true, false]) {
+      const all = interpret([m.argsort(x, 1, { descending })])[0];
+      const first = Array.from({ length: rows }, (_, r) => [...all.subarray(r * n, r * n + k)]);
+      await is(m.topK(x, k, 1, { smallest: !descending })[1], "u32", [rows, k], first.flat());
+    }
+  }
+});
+
 test("rows of any length are sorted, also as many elements as merging takes several passes for", async () => {
   for (const [rows, n] of [[1, 1], [3, 8], [3, 9], [2, 33], [5, 64], [1, 1000], [2, 5003]]) {
     const values = Array.from(

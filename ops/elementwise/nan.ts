@@ -6,7 +6,7 @@ import { f32 } from "../../tensor/kernel.ts";
 import type { Wgsl } from "../../tensor/op.ts";
 
 /** A value with a sign bit, all exponent bits and any of the others: what is above it is no number. */
-const INFINITY_BITS = 0x7f800000;
+export const INFINITY_BITS = 0x7f800000;
 
 /** Whether `x` (f32, or a vector of them) is NaN, as a (vector of) bool. `words` is the u32 type of the same width. */
 export const isNan = (x: string, words: string): string =>

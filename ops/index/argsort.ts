@@ -1,7 +1,9 @@
 /**
  * The order of each row, from which sorting, the largest few, and sums over equal ids are made. A merge sort on every
  * device: short runs are sorted where they lie, and pairs of runs are merged until one is left, each invocation writing a
- * piece of a merged run whose two ends it finds by bisection. No workgroup memory, and no two orders for one input.
+ * piece of a merged run whose two ends it finds by bisection. Where only the first few are asked for, each invocation keeps
+ * those of a stretch, and those of all stretches are gone through once more. No workgroup memory, and no two orders for one
+ * input.
  */
 import { apply, type Tensor } from "../../tensor/tensor.ts";
 import {
@@ -13,26 +15,36 @@ import {
 import { ShapeError, show, sizeOf } from "../../tensor/shape.ts";
 import { alike } from "../../tensor/batch.ts";
 import { defineOp } from "../../tensor/op.ts";
+import { slice } from "../movement.ts";
 
 interface ArgsortAttrs {
   readonly descending: boolean;
+  /** How many of a row's places are wanted: the first. All where nothing is said. */
+  readonly first?: number;
 }
 
 /** Elements that are sorted one by one, and of a merged run those that one invocation writes. */
 const RUN = 8;
 const PIECE = 32;
+/** As many are kept one by one. */
+const FEW = 64;
+/** Elements that one invocation goes through for them, at least and at most; more where there are invocations enough. */
+const STRETCH = 256;
+const LONGEST = 4096;
+const ENOUGH = 1024;
 
 const argsortOp = defineOp<ArgsortAttrs>({
   name: "argsort",
-  shape([x]) {
+  shape([x], { first }) {
     if (!x.shape.length) throw new ShapeError("argsort", `${show(x)} has no axis to sort along`);
-    return [{ shape: x.shape, dtype: "u32" }];
+    return [{ shape: [...x.shape.slice(0, -1), first ?? x.shape.at(-1)!], dtype: "u32" }];
   },
   vjp: () => [undefined],
   batch: alike,
-  reference([x], [{ shape }], { descending }) {
+  reference([x], [{ shape }], { descending, first }) {
     const n = shape.at(-1)!;
-    const y = new Float64Array(x.length);
+    const kept = first ?? n;
+    const y = new Float64Array(x.length / n * kept);
     // NaN is larger than all others, and the two zeros are the same.
     const before = (a: number, b: number) =>
       Number.isNaN(a) || Number.isNaN(b)
@@ -44,7 +56,7 @@ const argsortOp = defineOp<ArgsortAttrs>({
         const d = row[i] === row[j] ? 0 : before(row[i], row[j]);
         return descending ? -d : d;
       });
-      y.set(order, from);
+      y.set(order.slice(0, kept), from / n * kept);
     }
     return [y];
   },
@@ -69,7 +81,92 @@ const ORDERED = `fn ordered(bits: u32) -> u32 {
 }
 `;
 
-function argsortKernel({ inputs: [x], attrs }: KernelContext<ArgsortAttrs>): KernelPlan {
+/** The first few of each row, from the smallest key on. */
+function fewKernel(
+  { inputs: [x], attrs }: KernelContext<ArgsortAttrs>,
+  kept: number,
+): KernelPlan {
+  const n = x.shape.at(-1)!;
+  const rows = sizeOf(x.shape) / n;
+  const fewer = Math.max(1, Math.floor(rows * Math.ceil(n / STRETCH) / ENOUGH));
+  const stretch = Math.min(STRETCH * fewer, LONGEST);
+  const stretches = Math.ceil(n / stretch);
+  const order = { name: "places", ref: { output: 0 }, access: "write", type: "u32" } as const;
+  const scratch = (name: string, at: number, access: "read" | "write") =>
+    ({ name, ref: { scratch: at }, access, type: "u32" }) as const;
+  /** Each of `lists` invocations goes through `of` pairs (key, place) and keeps the first few. */
+  const keep = (lists: number, from: string, end: string, key: string, place: string) =>
+    perItem(
+      {
+        count: lists,
+        name: "t",
+        declarations: x.dtype.startsWith("f") ? ORDERED : "",
+      },
+      `let to_ = t * ${kept}u;
+  var have = 0u;
+  var last = 0u;
+  let end = ${end};
+  for (var i = ${from}; i < end; i++) {
+    let key = ${key};
+    if (have < ${kept}u || key < last) {
+      var at = min(have, ${kept - 1}u);
+      for (var s = 0u; s < ${kept}u; s++) {
+        if (at == 0u) { break; }
+        let before = keys[to_ + at - 1u];
+        if (before <= key) { break; }
+        keys[to_ + at] = before;
+        places[to_ + at] = places[to_ + at - 1u];
+        at--;
+      }
+      keys[to_ + at] = key;
+      places[to_ + at] = ${place};
+      have = min(have + 1u, ${kept}u);
+      if (have == ${kept}u) { last = keys[to_ + ${kept - 1}u]; }
+    }
+  }`,
+    );
+  const whole = stretches === 1;
+  const first: Dispatch = {
+    label: "argsort (few)",
+    buffers: [
+      { name: "xs", ref: { input: 0 }, access: "read", type: x.dtype },
+      scratch("keys", 0, "write"),
+      whole ? order : scratch("places", 1, "write"),
+    ],
+    ...keep(
+      rows * stretches,
+      `t % ${stretches}u * ${stretch}u`,
+      `min(t % ${stretches}u * ${stretch}u + ${stretch}u, ${n}u)`,
+      keyOf(`xs[t / ${stretches}u * ${n}u + i]`, x.dtype, attrs.descending),
+      "i",
+    ),
+  };
+  const list = rows * stretches * kept * 4;
+  if (whole) return { dispatches: [first], scratch: [list] };
+  // A last stretch may have fewer than are kept: they lie behind those of the others, so that it is as long as that.
+  const tail = Math.min(kept, n - (stretches - 1) * stretch);
+  const second: Dispatch = {
+    label: "argsort (few of all)",
+    buffers: [
+      scratch("found", 0, "read"),
+      scratch("at_", 1, "read"),
+      scratch("keys", 2, "write"),
+      order,
+    ],
+    ...keep(
+      rows,
+      "0u",
+      `${(stretches - 1) * kept + tail}u`,
+      `found[t * ${stretches * kept}u + i]`,
+      `at_[t * ${stretches * kept}u + i]`,
+    ),
+  };
+  return { dispatches: [first, second], scratch: [list, list, rows * kept * 4] };
+}
+
+function argsortKernel(ctx: KernelContext<ArgsortAttrs>): KernelPlan {
+  const { inputs: [x], attrs } = ctx;
+  if (attrs.first !== undefined) return fewKernel(ctx, attrs.first);
   const n = x.shape.at(-1)!;
   const count = sizeOf(x.shape);
   const rows = count / n;
@@ -168,6 +265,16 @@ function argsortKernel({ inputs: [x], attrs }: KernelContext<ArgsortAttrs>): Ker
   };
 }
 
-/** @internal The places of the elements of each row, from the smallest on; equal ones keep their order. */
-export const orderOf = (x: Tensor, descending = false): Tensor =>
-  apply(argsortOp, [x], { descending })[0];
+/**
+ * @internal The places of the elements of each row, from the smallest on; equal ones keep their order.
+ *
+ * @param first how many of them; all where nothing is said
+ */
+export function orderOf(x: Tensor, descending = false, first?: number): Tensor {
+  const n = x.shape.at(-1);
+  if (first === undefined || n === undefined || first >= n) {
+    return apply(argsortOp, [x], { descending })[0];
+  }
+  if (first > 0 && first <= FEW) return apply(argsortOp, [x], { descending, first })[0];
+  return slice(apply(argsortOp, [x], { descending })[0], x.shape.length - 1, 0, first);
+}

@@ -21,13 +21,19 @@ export interface SortOptions {
 }
 
 /** The order along an axis. */
-function order(op: string, x: Tensor, axis: number, options: SortOptions): [Tensor, number] {
+function order(
+  op: string,
+  x: Tensor,
+  axis: number,
+  options: SortOptions,
+  first?: number,
+): [Tensor, number] {
   expectTensors(op, { x });
   expectNumber(op, 1, "axis", axis);
   expectOptions(op, 2, options, { descending: "true or false" });
   const a = axisOf(op, axis, x.shape.length);
   const { to, back } = axisTo(x.shape.length, a, "last");
-  return [permute(orderOf(permute(x, to), options.descending ?? false), back), a];
+  return [permute(orderOf(permute(x, to), options.descending ?? false, first), back), a];
 }
 
 /**
@@ -71,8 +77,7 @@ export function topK(
   if (wholeNumber("topK", "k", k) > x.shape[a]) {
     throw new ShapeError("topK", `k = ${k} of axis ${a} of ${show(x.spec)}`);
   }
-  const [all] = order("topK", x, a, { descending: !options.smallest });
-  const places = slice(all, a, 0, k);
+  const [places] = order("topK", x, a, { descending: !options.smallest }, k);
   return [takeAlong(x, places, a, true), places];
 }
 
