@@ -362,3 +362,34 @@ Deno.test("an index that is NaN as a number reads the first element", async () =
   ]);
   assertEquals(y[0], 3);
 });
+
+Deno.test("a test that never holds is left out, one that holds for some invocation or some call is not", async () => {
+  const device = await cpuDevice();
+  // Of 64, 65 and 128 things to do; and a function that is called with a number for which its test holds, and with one for which not.
+  for (const n of [64, 65, 128]) {
+    const [y] = await runKernel(device, declared([], "u32") + each(n, "", "y[i] = i + 1u;"), [
+      new Uint32Array(128),
+    ], [Math.ceil(n / 64)]);
+    assertEquals([...y], Array.from({ length: 128 }, (_, i) => i < n ? i + 1 : 0));
+  }
+  for (const calls of ["f(3u) * 10u + f(9u)", "f(9u) * 10u + f(3u)", "f(3u) * 10u + f(4u)"]) {
+    const code = declared([], "u32") +
+      each(
+        1,
+        "fn f(v: u32) -> u32 { if (v > 5u) { return 2u; } else { return 1u; } }",
+        `y[0] = ${calls};`,
+      );
+    const of = (v: string) => Number(v) > 5 ? 2 : 1;
+    const [, a, b] = calls.match(/f\((\d)u\).*f\((\d)u\)/)!;
+    assertEquals([...(await runKernel(device, code, [new Uint32Array(1)]))[0]], [
+      of(a) * 10 + of(b),
+    ]);
+  }
+  // What wraps around is not taken for small.
+  const wrapped = declared(["u32"], "u32") +
+    each(1, "", "if (x0[0] + 4294967295u < 7u) { y[0] = 5u; }");
+  assertEquals(
+    [...(await runKernel(device, wrapped, [Uint32Array.of(3), new Uint32Array(1)]))[1]],
+    [5],
+  );
+});

@@ -32,3 +32,16 @@ for (const { name } of [...Deno.readDirSync(new URL("docs/library", ROOT))]) {
     }
   });
 }
+
+Deno.test("the functions that docs/library/coming-from.md sets beside others are there", async () => {
+  const library = await import("../mod.ts") as Record<string, unknown>;
+  const text = await Deno.readTextFile(new URL("docs/library/coming-from.md", ROOT));
+  const rows = text.slice(text.indexOf("## Names")).split("\n").filter((line) =>
+    /^\| [^-]/.test(line)
+  );
+  const ours = rows.slice(1).flatMap((row) => [...row.split("|")[2].matchAll(/`([^`]+)`/g)])
+    .flatMap(([, names]) => names.split(" "))
+    .filter((name) => /^[a-z]\w+$/.test(name) && name !== "using");
+  assert(ours.length > 100, `${ours.length} names`);
+  assertEquals(ours.filter((name) => typeof library[name] !== "function"), []);
+});

@@ -32,6 +32,8 @@ export interface Findings {
   readonly endless: ReadonlySet<Loop>;
   /** Divisions of what has not wrapped around on the way: where no term leaves a rest, each may be divided by itself. */
   readonly even: ReadonlySet<Expr>;
+  /** Tests that never hold: of an invocation that is beyond what there is to do, where the grid is exact. */
+  readonly idle: ReadonlySet<Branch>;
 }
 
 /** Turns of loops in each other, beyond which an invocation counts them. */
@@ -40,6 +42,7 @@ const LONG = 2 ** 24;
 /** Statements that are looked at, each as often as its function is called. */
 const MOST_STEPS = 2 ** 20;
 
+type Branch = Extract<Stmt, { kind: "if" }>;
 type Env = Map<Variable, Interval>;
 
 /** Looks at an entry point under a grid. */
@@ -57,6 +60,8 @@ class Looker implements Findings {
   readonly endless = new Set<Loop>();
   readonly even = new Set<Expr>();
   readonly #uneven = new Set<Expr>();
+  readonly idle = new Set<Branch>();
+  readonly #taken = new Set<Branch>();
   /** Vectors of numbers that the invocation is told. */
   readonly #told = new Map<Variable, readonly Interval[]>();
   #turns = 1;
@@ -196,6 +201,24 @@ class Looker implements Findings {
     }
   }
 
+  /** Whether a comparison holds for none of the numbers that its sides can be. */
+  #fails(test: Expr, env: Env): boolean {
+    if (test.kind !== "binary" || !touchesNothing(test) || !wholeScalar(test.left)) return false;
+    const [a, b] = [this.#eval(test.left, env), this.#eval(test.right, env)];
+    switch (test.op) {
+      case "<":
+        return a.lo >= b.hi;
+      case "<=":
+        return a.lo > b.hi;
+      case ">":
+        return a.hi <= b.lo;
+      case ">=":
+        return a.hi < b.lo;
+      default:
+        return false;
+    }
+  }
+
   /** An interval without notes: what stands in a condition has been looked at already. */
   #quiet(e: Expr, env: Env): Interval {
     return touchesNothing(e) ? this.#eval(e, env) : anything(e.type.scalar === "i32");
@@ -252,8 +275,14 @@ class Looker implements Findings {
     }
   }
 
-  #branch(s: Extract<Stmt, { kind: "if" }>, env: Env): boolean {
+  #branch(s: Branch, env: Env): boolean {
     this.#eval(s.test, env);
+    if (this.#fails(s.test, env) && !this.#taken.has(s)) this.idle.add(s);
+    else {
+      // A function is looked at as often as it is called.
+      this.#taken.add(s);
+      this.idle.delete(s);
+    }
     const yes = this.#given(s.test, true, env);
     const no = this.#given(s.test, false, env);
     const afterYes = this.#statements(s.then, yes);

@@ -51,6 +51,7 @@ export class Statements {
       case "block":
         return this.all(s.body);
       case "if":
+        if (this.writer.target.findings.idle.has(s)) return this.all(s.otherwise);
         emit(s.test);
         code.open("if");
         this.all(s.then);
