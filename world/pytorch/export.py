@@ -105,7 +105,7 @@ def main():
         weights(out / "text_encoder/model.safetensors", under(state["clip"], "text_model."))
         heads = {f"heads.{k}": v for k, v in state["heads"].items()}
         weights(out / "classifier/model.safetensors", {**under(state["clip"], "vision_model."), **heads})
-    if state := load(f"{args.work}/vae.pt"):
+    if state := load(f"{args.work}/sharp.pt") or load(f"{args.work}/vae.pt"):
         weights(out / "vae/diffusion_pytorch_model.safetensors", state["model"])
     if state := load(f"{args.work}/unet.pt"):
         weights(out / "unet/diffusion_pytorch_model.safetensors", state["ema"])

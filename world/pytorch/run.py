@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-STAGES = ["tokenizer", "pca", "vae", "clip", "unet"]
+STAGES = ["tokenizer", "pca", "vae", "clip", "sharp", "unet"]
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("data", type=Path)
@@ -41,8 +41,13 @@ computed = {"tokenizer": ["tokenizer/vocab.json"], "pca": ["vae.pt", *(f"latents
 for stage in STAGES[: STAGES.index(args.until) + 1]:
     if all((args.work / file).exists() for file in computed.get(stage, ["?"])):
         continue
+    if stage == "sharp" and stage not in config:
+        continue
     if stage == "tokenizer":
         command = ["tokenizer.py", args.data / "world.json", args.work / "tokenizer"]
+    elif stage == "sharp":  # The decoder again, with other losses.
+        options = [word for name, value in config[stage].items() for word in (f"--{name}", str(value))]
+        command = ["vae.py", args.data, args.work, "--config", kept, "--tag", stage, *options]
     else:
         command = [f"{stage}.py", args.data, args.work, "--config", kept]
     code = subprocess.run([sys.executable, HERE / command[0], *command[1:]]).returncode
