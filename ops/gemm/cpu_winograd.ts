@@ -48,6 +48,12 @@ function tilesOf({ output: [batch, oh, ow] }: Windows): [number, number, number]
   return [down, across, batch * down * across];
 }
 
+/**
+ * Numbers from one of the sixteen matrices of so many rows to the next: a line of the cache more than they take. Apart by a
+ * power of two, the sixteen numbers of a tile would all fall into one set of the cache.
+ */
+const apart = (rows: number, columns: number): number => rows * columns + 16;
+
 /** The sixteen products. */
 function products(w: Windows): Gemm {
   const [m, k, n] = [tilesOf(w)[2], w.image.shape[3], w.output[3]];
@@ -59,9 +65,9 @@ function products(w: Windows): Gemm {
     batch: 16,
     segments: 1,
     length: k,
-    a: matrix("lhs", 0, matrices, { batch: m * k, row: k, k: 1 }, 1),
+    a: matrix("lhs", 0, matrices, { batch: apart(m, k), row: k, k: 1 }, 1),
     b: matrix("panel", 1, { shape: [16, k, n], dtype: "f32" }, { batch: k * n, row: 1, k: n }),
-    row: (i, z) => `${z} * ${m}u + ${i}`,
+    row: (i) => i,
   };
 }
 
@@ -85,7 +91,8 @@ export function planWinograd(w: Windows, ctx: GemmContext): KernelPlan | undefin
   const write = (b: Omit<BufferUse, "access">): BufferUse => ({ ...b, access: "write" });
   const sums = {
     ...{ width: 4, plain: false, buffers: [] } as const,
-    store: (index: string, value: string) => `sums[${index} >> 2u] = ${value};`,
+    store: (index: string, value: string) =>
+      `sums[z * ${apart(m, n) / 4}u + (${index} >> 2u)] = ${value};`,
   };
   const dispatches: Dispatch[] = [
     {
@@ -122,7 +129,7 @@ export function planWinograd(w: Windows, ctx: GemmContext): KernelPlan | undefin
       ...transformSums(w, ctx),
     },
   ];
-  return { dispatches, scratch: [packed, 64 * m * k, 64 * m * n] };
+  return { dispatches, scratch: [packed, 64 * apart(m, k), 64 * apart(m, n)] };
 }
 
 /** A kernel of one invocation a workgroup. */
@@ -237,7 +244,7 @@ ${
 ${
       SIDES.map((i) =>
         input(SIDES.map((j) => x.masked(j, `t${i}${j}`))).map((v, j) =>
-          `tiles[${(4 * i + j) * tiles * quads}u + group * ${quads}u + c] = ${v};`
+          `tiles[${(4 * i + j) * apart(tiles, k) / 4}u + group * ${quads}u + c] = ${v};`
         ).join("\n")
       ).join("\n")
     }
@@ -274,7 +281,7 @@ function transformSums(w: Windows, { epilogue }: GemmContext) {
 ${
       SIDES.map((j) =>
         SIDES.map((i) =>
-          `let m${i}${j} = sums[${(4 * i + j) * tiles * quads}u + group * ${quads}u + c];`
+          `let m${i}${j} = sums[${(4 * i + j) * apart(tiles, n) / 4}u + group * ${quads}u + c];`
         ).join(" ") + "\n" +
         sum((i) => `m${i}${j}`).map((v, i) => `let s${i}${j} = ${v};`).join(" ")
       ).join("\n")
