@@ -64,7 +64,7 @@ async function work(jobs: typeof runJobs, thread: number): Promise<void> {
     const failure = take(run);
     if (tell || failure) port.postMessage({ run, failure });
     // Submits often follow at once: a message about each would take a tenth of a millisecond.
-    const LINGER = 0.2;
+    const LINGER = 2;
     const pause = (Atomics as unknown as { pause?: () => void }).pause ?? (() => {});
     for (let done = run; !tell;) {
       Atomics.add(words, base + 5, 1);
