@@ -203,12 +203,15 @@ function specOf(leaf: Leaf, place: string): Spec {
 
 /** The leaves of a call's arguments, where these have the form, the specs and the places of those that were traced. */
 const leavesOf = ({ form, hosted }: Traced, args: readonly Tree<Leaf>[]): Leaf[] | undefined =>
-  leavesLike<Tensor, Leaf>(form, args, ({ dtype, shape }, leaf, i) => {
+  leavesLike<Tensor, Leaf>(form, args, ({ spec }, leaf, i) => {
     if (!(leaf instanceof Tensor)) {
-      return typeof leaf === "number" && dtype === "f32" && !shape.length && hosted.has(i);
+      return typeof leaf === "number" && spec.dtype === "f32" && !spec.shape.length &&
+        hosted.has(i);
     }
-    return leaf.dtype === dtype && sameShape(leaf.shape, shape) &&
-      isOnDevice(leaf) !== hosted.has(i);
+    const { spec: found } = leaf;
+    const fits = found === spec ||
+      (found.dtype === spec.dtype && sameShape(found.shape, spec.shape));
+    return fits && isOnDevice(leaf) !== hosted.has(i);
   });
 
 /** What a call passes to its program: its leaves, and what the function closed over. */

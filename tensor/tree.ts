@@ -64,7 +64,7 @@ export function refill<M>(tree: Tree<unknown>, leaves: readonly M[]): Tree<M> {
 /**
  * The leaves of a tree of the same form as another, in {@linkcode flatten} order; undefined where it has another form.
  *
- * @param same whether a leaf may stand where the other tree has one, its `i`-th
+ * @param same whether what stands where the other tree has its `i`-th leaf is a leaf, too, and one like that
  */
 export function leavesLike<M, L>(
   form: Tree<M>,
@@ -72,13 +72,13 @@ export function leavesLike<M, L>(
   same: (a: M, b: L, i: number) => boolean,
   into: L[] = [],
 ): L[] | undefined {
-  if (isLeaf(form) || isLeaf(tree)) {
-    if (!isLeaf(form) || !isLeaf(tree)) return;
+  if (isLeaf(form)) {
     if (form === undefined || tree === undefined) return form === tree ? into : undefined;
     if (!same(form as M, tree as L, into.length)) return;
     into.push(tree as L);
     return into;
   }
+  if (isLeaf(tree)) return;
   if (Array.isArray(form) !== Array.isArray(tree)) return;
   const [a, b] = [form as Branch<M>, tree as Branch<L>];
   const [names, others] = [Object.keys(a), Object.keys(b)];
