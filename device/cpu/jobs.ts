@@ -12,7 +12,7 @@ export const JOB = {
   kernel: 0,
   args: 1,
   groups: 2,
-  /** Workgroups that a thread takes at a time. */
+  /** Fewest workgroups that a thread takes at a time, of a share of which half is less. */
   chunk: 3,
   /** How many jobs, from the first, must be complete before it. */
   after: 4,

@@ -36,8 +36,8 @@ interface Worker {
 /** Words from which arguments are written. */
 const BASE = RESERVED.jobs / 4;
 const LIMIT = RESERVED.end / 4;
-/** Chunks of a job for each thread: more even out the load, fewer cost less. */
-const CHUNKS = { heavy: 16, light: 4 } as const;
+/** Smallest parts of a job for each thread, which takes half of what is left at a time: more even out the load, fewer cost less. */
+const CHUNKS = { heavy: 128, light: 4 } as const;
 /** Most shares of a job: more threads have one together. */
 const SHARES = 8;
 /** More kernels than anyone knows. */
