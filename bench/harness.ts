@@ -60,6 +60,8 @@ export type Ready = Omit<Outcome, "peer" | "case" | "ms">;
 const TOLERANCE = 1e-4;
 /** Aimed length of a batch in milliseconds: on a GPU long against the wait for it. */
 const BATCH_MS = 300;
+/** Milliseconds that a case runs before it is timed: engines compile anew what runs often, each kernel after some runs. */
+const WARM_MS = 1000;
 const CPU_BATCH_MS = 100;
 /** Most operations in a batch; fewer where results have to be kept. */
 const MOST = 5000;
@@ -132,8 +134,11 @@ async function batch<T>(prepared: Prepared<T>, n: number): Promise<number> {
   return ms;
 }
 
-/** Grows the batch until it is long enough, which warms everything up; then times one whenever it is told to. */
+/** Warms everything up, grows the batch until it is long enough, and then times one whenever it is told to. */
 async function timed<T>(prepared: Prepared<T>) {
+  for (let since = performance.now(); performance.now() - since < WARM_MS;) {
+    await batch(prepared, 1);
+  }
   const idle = onCpu() ? 0 : await emptyFence();
   const enough = onCpu() ? CPU_BATCH_MS : BATCH_MS;
   const most = prepared.keep ? MOST_KEPT : MOST;

@@ -6,8 +6,8 @@ import type { AdapterProfile } from "../tensor/kernel.ts";
 import { expectTensor, tapeOf, Tensor } from "../tensor/tensor.ts";
 import { expectFunction, expectList, expectOptions } from "../tensor/arguments.ts";
 import { wholeNumber } from "../tensor/element.ts";
-import { byteSize, show, type Spec } from "../tensor/shape.ts";
-import { flatten, refill, type Tree } from "../tensor/tree.ts";
+import { byteSize, sameShape, show, type Spec } from "../tensor/shape.ts";
+import { flatten, leavesLike, refill, type Tree } from "../tensor/tree.ts";
 import { what } from "../tensor/what.ts";
 import { arrayTensor, constantValues, input, storageOf, withoutMemory } from "../ops/leaf.ts";
 import { Device, deviceStorage } from "../device/device.ts";
@@ -44,6 +44,8 @@ export interface Compiled<A extends unknown[], R> {
 export interface Traced {
   readonly blueprint: Blueprint;
   readonly inputs: Tensor[];
+  /** The arguments, as they were traced. */
+  readonly form: Tree<Tensor>[];
   readonly captured: DeviceStorage[];
   readonly hosted: Set<number>;
   readonly donated: Set<number>;
@@ -76,8 +78,12 @@ export function compile<A extends unknown[], R>(
     options.donate.forEach((p) => wholeNumber("compile", "a place in options.donate", p));
   }
   const known = new Map<string, Traced>();
-  const trace = (call: A): Traced => {
+  let last: Traced | undefined;
+  const trace = (call: A): [Traced, readonly Leaf[]] => {
     const args = call as Tree<Leaf>[];
+    // Mostly a call is like the one before it, which is seen without writing a key.
+    const again = last && leavesOf(last, args);
+    if (again) return [last!, again];
     const key = keyOf(args);
     let t = known.get(key);
     if (!t) {
@@ -85,36 +91,32 @@ export function compile<A extends unknown[], R>(
       t = device.pipelines.preparing(() => traceCall(device.profile, traced, args, options));
       known.set(key, t);
     }
-    return t;
+    last = t;
+    return [t, flatten<Leaf>(args).map(([, leaf]) => leaf)];
   };
-  const program = (args: A): [Traced, Program] => {
-    const t = trace(args);
+  const program = (call: A): [Traced, Program, readonly Leaf[]] => {
+    const [t, leaves] = trace(call);
     if (!t.program) refuseLeaked(t);
     t.program ??= device.pipelines.preparing(
       () => new Program(device, t.blueprint, t.inputs, t.hosted, t.donated),
     );
-    return [t, t.program];
-  };
-  const argumentsOf = (t: Traced, args: A): Argument[] => {
-    const leaves = args.flatMap((a, k) =>
-      flatten<Leaf>(a as Tree<Leaf>).map(([path, l]) => argumentOf(l, placeOf(k, path)))
-    );
-    return [...leaves, ...t.captured];
+    return [t, t.program, leaves];
   };
   const call = (...args: A): R => {
-    const [t, p] = program(args);
-    return refill(t.shape, p.run(argumentsOf(t, args))) as R;
+    const [t, p, leaves] = program(args);
+    return refill(t.shape, p.run(argumentsOf(t, leaves))) as R;
   };
   return Object.assign(call, {
-    plan: (...args: A) => trace(args).blueprint,
+    plan: (...args: A) => trace(args)[0].blueprint,
     program: (...args: A) => program(args)[1],
     bound: (...args: A) => {
-      const [t, p] = program(args);
-      return { program: p, args: argumentsOf(t, args) };
+      const [t, p, leaves] = program(args);
+      return { program: p, args: argumentsOf(t, leaves) };
     },
     free: () => {
       for (const t of known.values()) t.program?.free();
       known.clear();
+      last = undefined;
     },
   });
 }
@@ -158,7 +160,7 @@ export function traceCall(
     fuse: options.fuse,
     given: [...hosted, ...donated].map((p) => inputs[p]),
   });
-  return { blueprint: drawn, inputs: all, captured, hosted, donated, shape };
+  return { blueprint: drawn, inputs: all, form: traced, captured, hosted, donated, shape };
 }
 
 function resultsOf(tree: unknown): Tensor[] {
@@ -199,12 +201,33 @@ function specOf(leaf: Leaf, place: string): Spec {
   return leaf.spec;
 }
 
-function argumentOf(leaf: Leaf, place: string): Argument {
+/** The leaves of a call's arguments, where these have the form, the specs and the places of those that were traced. */
+const leavesOf = ({ form, hosted }: Traced, args: readonly Tree<Leaf>[]): Leaf[] | undefined =>
+  leavesLike<Tensor, Leaf>(form, args, ({ spec }, leaf, i) => {
+    if (!(leaf instanceof Tensor)) {
+      return typeof leaf === "number" && spec.dtype === "f32" && !spec.shape.length &&
+        hosted.has(i);
+    }
+    const { spec: found } = leaf;
+    const fits = found === spec ||
+      (found.dtype === spec.dtype && sameShape(found.shape, spec.shape));
+    return fits && isOnDevice(leaf) !== hosted.has(i);
+  });
+
+/** What a call passes to its program: its leaves, and what the function closed over. */
+const argumentsOf = ({ inputs, captured }: Traced, leaves: readonly Leaf[]): Argument[] => [
+  ...leaves.map((leaf, i) => argumentOf(leaf, inputs[i])),
+  ...captured,
+];
+
+/** @param input what stands for it in the trace */
+function argumentOf(leaf: Leaf, input: Tensor): Argument {
   if (typeof leaf === "number") return Float32Array.of(leaf);
   const storage = storageOf(leaf);
   if (storage instanceof DeviceStorage) return storage;
   const values = constantValues(leaf);
   if (values) return values;
+  const place = (input.node.attrs as { name: string }).name;
   const nested = tapeOf([leaf]).some((n) => n.op.name === "input");
   throw new DeviceError(
     `a compiled function's argument ${place} is ${withoutMemory(leaf)}` +

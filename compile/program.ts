@@ -221,7 +221,7 @@ export class Program {
 
   /** Device memory as an argument; memory that this program would overwrite while reading is copied first. */
   #accept(storage: DeviceStorage, p: number, shared: boolean): DeviceStorage {
-    storage.check(this.#nameOf(p));
+    storage.check(() => this.#nameOf(p));
     if (!this.device.buffers.has(storage.buffer)) {
       throw new DeviceError(`${this.#nameOf(p)} lies on another device than the program`);
     }
@@ -328,11 +328,9 @@ export class Program {
         ? undefined
         : "the compiled function that made it ran again or was freed: keep a copy with evaluate(device, t)";
     const copies: [Range, DeviceStorage][] = [];
-    const hangsOn = unproven([
-      ...this.#kernels,
-      this.#health,
-      ...this.#bound.flatMap((storage) => storage?.healths ?? []),
-    ]);
+    const healths = [...this.#kernels, this.#health];
+    for (const storage of this.#bound) if (storage) healths.push(...storage.healths);
+    const hangsOn = unproven(healths);
     const handle = (r: Tensor): DeviceStorage => {
       const argument = donations.get(r);
       if (!argument) {

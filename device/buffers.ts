@@ -40,13 +40,13 @@ export class DeviceStorage implements Storage {
    *
    * @param name what messages call it: who uses it, which of its arguments it is, its spec
    */
-  check(name: string): void {
+  check(name: () => string): void {
     const why = this.gone;
-    if (why) throw new DeviceError(`${name} is used after ${why}`);
+    if (why) throw new DeviceError(`${name()} is used after ${why}`);
     const refusal = this.healths.find((h) => h.refusal)?.refusal;
     if (refusal) {
       throw new DeviceError(
-        `${name} has no value, since the GPU refused what computes it: ${refusal.message}`,
+        `${name()} has no value, since the GPU refused what computes it: ${refusal.message}`,
         { cause: refusal },
       );
     }

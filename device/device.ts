@@ -196,6 +196,6 @@ export class Device extends Guard {
 export function deviceStorage(who: string, t: Tensor): DeviceStorage {
   const storage = storageOf(t);
   if (!(storage instanceof DeviceStorage)) throw new DeviceError(`${who}: ${withoutMemory(t)}`);
-  storage.check(`${who}: the tensor ${show(t.spec)}`);
+  storage.check(() => `${who}: the tensor ${show(t.spec)}`);
   return storage;
 }

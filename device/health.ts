@@ -29,8 +29,11 @@ export class Health {
 }
 
 /** Those of which it is not known yet that they are good; each once. */
-export const unproven = (healths: Iterable<Health>): Health[] =>
-  [...new Set(healths)].filter((h) => !h.proven);
+export function unproven(healths: Iterable<Health>): Health[] {
+  const found = new Set<Health>();
+  for (const h of healths) if (!h.proven) found.add(h);
+  return [...found];
+}
 
 /** Throws the first refusal. */
 export function checkAll(healths: Iterable<Health>): void {

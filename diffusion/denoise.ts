@@ -13,7 +13,13 @@ import { concat } from "../ops/concat.ts";
 import { slice } from "../ops/movement.ts";
 import { greaterEqual, where } from "../ops/elementwise/compare.ts";
 import { foldIn, keyFromSeed, randomNormal } from "../ops/random.ts";
-import { type AddedConditions, unet, type UNetConfig } from "../models/unet/unet.ts";
+import {
+  type AddedConditions,
+  type Prompt,
+  promptKeys,
+  unet,
+  type UNetConfig,
+} from "../models/unet/unet.ts";
 import type { AttentionHook } from "../models/unet/attention_hook.ts";
 import type { ParameterTree } from "../models/params.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -71,7 +77,7 @@ export interface WalkEnd {
 export type SamplingFunction = (
   params: ParameterTree,
   state: SamplingState,
-  context: Tensor,
+  context: Prompt,
   noise: readonly Tensor[],
   numbers: Tensor,
   added: Readonly<Record<string, Tensor>>,
@@ -84,9 +90,19 @@ export type Denoising = (
   params: ParameterTree,
   x: Tensor,
   timesteps: Tensor,
-  context: Tensor,
+  context: Prompt,
   options: { readonly added?: AddedConditions; readonly attention?: AttentionHook },
 ) => Tensor;
+
+/** A model that denoises. */
+export interface DenoisingModel {
+  readonly ask: Denoising;
+  /** What it makes of a prompt's features once for all steps; left out, it gets them as they are. */
+  readonly read?: (config: UNetConfig, params: ParameterTree, context: Tensor) => Prompt;
+}
+
+/** {@linkcode unet}: a prompt's keys and values are the same at every step. */
+export const UNET: DenoisingModel = { ask: unet, read: promptKeys };
 
 type SamplingProgram = Compiled<Parameters<SamplingFunction>, SamplingState>;
 
@@ -94,14 +110,17 @@ type SamplingProgram = Compiled<Parameters<SamplingFunction>, SamplingState>;
 export class Denoiser {
   readonly #programs = new Map<HookMaker | undefined, Map<boolean, SamplingProgram>>();
   readonly #start: Compiled<[Start], Tensor>;
+  readonly #read: Compiled<[ParameterTree, Tensor], Prompt> | undefined;
 
-  /** @param model what is asked for an answer; {@linkcode unet} but in tests */
+  /** @param model what is asked for an answer; {@linkcode UNET} but in tests */
   constructor(
     readonly device: Device,
     readonly config: UNetConfig,
-    readonly model: Denoising = unet,
+    readonly model: DenoisingModel = UNET,
   ) {
     this.#start = compile(device, startOf);
+    const { read } = model;
+    this.#read = read && compile(device, (params, context) => read(config, params, context));
   }
 
   /**
@@ -174,6 +193,7 @@ export class Denoiser {
     const zeros = (shape: Shape) =>
       this.device.upload(new Float32Array(sizeOf(shape)), shape, "f32");
     const { attention } = walk;
+    const prompt = this.#read?.(params, context) ?? context;
     const state: SamplingState = {
       x: this.#start(startWith(path, walk, keys(0))),
       slots: Array.from({ length: memory.depth }, () => zeros(size)),
@@ -189,7 +209,7 @@ export class Denoiser {
       const program = this.#program(walk.guidance !== 1, hooked && attention?.hook);
       const added = { ...walk.added };
       const args: Parameters<SamplingFunction> = [
-        ...[params, state, context, fresh(i), numbers, added, { ...hooked }] as const,
+        ...[params, state, prompt, fresh(i), numbers, added, { ...hooked }] as const,
       ];
       return { program, args };
     };
@@ -199,6 +219,7 @@ export class Denoiser {
   /** Gives back the memory of all programs. */
   free(): void {
     this.#start.free();
+    this.#read?.free();
     for (const programs of this.#programs.values()) {
       for (const program of programs.values()) program.free();
     }
@@ -210,7 +231,7 @@ export class Denoiser {
     if (!programs) this.#programs.set(hook, programs = new Map());
     let program = programs.get(guided);
     if (!program) {
-      program = compile(this.device, samplingStep(this.config, this.model, guided, hook), {
+      program = compile(this.device, samplingStep(this.config, this.model.ask, guided, hook), {
         donate: [1],
       });
       programs.set(guided, program);

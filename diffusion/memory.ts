@@ -2,9 +2,10 @@
 import { type Draft, draft } from "../compile/estimate.ts";
 import { BindingError } from "../compile/plan.ts";
 import { bufferSize, MemoryError } from "../device/memory.ts";
-import { SIZE_NUMBERS, unet } from "../models/unet/unet.ts";
+import { promptKeys, SIZE_NUMBERS, unet } from "../models/unet/unet.ts";
 import { vaeFactor } from "../models/vae/vae.ts";
 import { input } from "../ops/leaf.ts";
+import type { ParameterTree } from "../models/params.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { byteSize, type Shape } from "../tensor/shape.ts";
@@ -64,6 +65,8 @@ const SLOTS = 4;
 export interface SamplingDrafts {
   /** Encodes the prompts. */
   readonly text: Draft;
+  /** Makes of them what every step uses. */
+  readonly reader: Draft;
   /** A step of the walk; two where some steps do something with attention and others do not. */
   readonly denoisers: readonly Draft[];
   /** Makes one picture of its latent. */
@@ -95,6 +98,8 @@ export function samplingDrafts(
   const state = { x: some(latents), slots, recorded };
   const keys = Array.from({ length: batch }, () => some([2], "u32"));
   const context = some([asked, ids.at(-1)!, contextWidth]);
+  const read = (params: ParameterTree, context: Tensor) => promptKeys(config.unet, params, context);
+  const prompt = read(params.unet, context);
   const told: Record<string, Tensor> = added
     ? { pooled: some([asked, added.pooledWidth]), sizes: some([asked, SIZE_NUMBERS]) }
     : {};
@@ -115,16 +120,17 @@ export function samplingDrafts(
   const denoisers = kinds.map((given) =>
     planned(
       samplingStep(config.unet, unet, guided, given && control?.hook),
-      [params.unet, state, context, keys, numbers, told, given ?? {}],
+      [params.unet, state, prompt, keys, numbers, told, given ?? {}],
       [1],
     )
   );
+  const reader = planned(read, [params.unet, context]);
   const decoder = planned(decoding(config), [params.vae, some([1, h, w, inChannels])]);
   const text = planned(encoding(config), [encodersOf(params), some(ids, "u32"), some([asked, 1])]);
   const encoder = image
     ? planned(starting(config), [params.vae, some([1, h * side, w * side, vae.inChannels])])
     : undefined;
-  return { text, denoisers, decoder, encoder };
+  return { text, reader, denoisers, decoder, encoder };
 }
 
 /** What sampling would take. @throws BindingError where the adapter cannot bind it */
@@ -133,10 +139,10 @@ export function samplingMemory(
   model: Planned,
   shape: SamplingShape,
 ): SamplingMemory {
-  const { text, denoisers, decoder, encoder } = samplingDrafts(profile, model, shape);
+  const { text, reader, denoisers, decoder, encoder } = samplingDrafts(profile, model, shape);
   const programs = {
     text: text.bytes.total,
-    denoiser: denoisers.reduce((sum, { bytes }) => sum + bytes.total, 0),
+    denoiser: denoisers.reduce((sum, { bytes }) => sum + bytes.total, reader.bytes.total),
     decoder: decoder.bytes.total,
     encoder: encoder?.bytes.total ?? 0,
   };

@@ -61,6 +61,35 @@ export function refill<M>(tree: Tree<unknown>, leaves: readonly M[]): Tree<M> {
   return mapTree(tree, () => leaves[i++]);
 }
 
+/**
+ * The leaves of a tree of the same form as another, in {@linkcode flatten} order; undefined where it has another form.
+ *
+ * @param same whether what stands where the other tree has its `i`-th leaf is a leaf, too, and one like that
+ */
+export function leavesLike<M, L>(
+  form: Tree<M>,
+  tree: Tree<L>,
+  same: (a: M, b: L, i: number) => boolean,
+  into: L[] = [],
+): L[] | undefined {
+  if (isLeaf(form)) {
+    if (form === undefined || tree === undefined) return form === tree ? into : undefined;
+    if (!same(form as M, tree as L, into.length)) return;
+    into.push(tree as L);
+    return into;
+  }
+  if (isLeaf(tree)) return;
+  if (Array.isArray(form) !== Array.isArray(tree)) return;
+  const [a, b] = [form as Branch<M>, tree as Branch<L>];
+  const [names, others] = [Object.keys(a), Object.keys(b)];
+  if (names.length !== others.length) return;
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i];
+    if (name !== others[i] || !leavesLike(a[name], b[name], same, into)) return;
+  }
+  return into;
+}
+
 /** Whether a dotted path matches a pattern: `*` stands for one name, `**` for any number of them. */
 export function matches(path: string, pattern: string): boolean {
   const go = (p: readonly string[], q: readonly string[]): boolean => {

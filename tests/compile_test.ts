@@ -182,3 +182,34 @@ test("300 training steps leave the process's memory as it was", async (device) =
   assert(grown() <= 1.02, `MB after each 300 steps: ${list}`);
   step.free();
 });
+
+test("a call is computed by its own form, whatever the call before it was", async (device) => {
+  let traced = 0;
+  const f = compile(device, (args: Record<string, Tensor | number | undefined>) => {
+    traced++;
+    const values = Object.values(args).filter((t) => t !== undefined) as Tensor[];
+    return values.reduce((a, b) => add(mul(a, 10), b));
+  });
+  const [one, two, row] = [tensor([1], []), tensor([2], []), tensor([1, 2])];
+  const [here, there] = [device.upload(Float32Array.of(3), [], "f32"), evaluate(device, row)];
+  const ids = tensor([4], [], "u32");
+  const calls: [Record<string, Tensor | number | undefined>, number[], number][] = [
+    [{ a: one, b: two }, [12], 1],
+    [{ a: two, b: one }, [21], 1],
+    [{ a: 5, b: one }, [51], 1],
+    [{ a: here, b: one }, [31], 2],
+    [{ a: one, b: here }, [13], 3],
+    [{ b: one, a: here }, [13], 4],
+    [{ a: one, b: two }, [12], 4],
+    [{ a: one, b: undefined }, [1], 5],
+    [{ a: one }, [1], 5],
+    [{ a: one, b: row }, [11, 12], 6],
+    [{ a: one, b: there }, [11, 12], 7],
+    [{ a: ids }, [4], 8],
+    [{ a: one, b: two, c: here }, [123], 9],
+  ];
+  for (const [i, [args, expected, known]] of calls.entries()) {
+    assertEquals([...await device.read(f(args))], expected, `call ${i}`);
+    assertEquals(traced, known, `after call ${i}`);
+  }
+});

@@ -7,8 +7,15 @@ import { diffusionLoss, type LossBatch, maskedError, STREAMS } from "../diffusio
 import { noiseSchedule, noising, type Prediction, target } from "../diffusion/samplers/schedule.ts";
 import { clipConfig } from "../models/clip/vision.ts";
 import { clipText, clipTextSpecs } from "../models/clip/text.ts";
-import { unet, unetConfig, unetSpecs } from "../models/unet/unet.ts";
+import {
+  type PromptKeys,
+  unet,
+  type UNetConfig,
+  unetConfig,
+  unetSpecs,
+} from "../models/unet/unet.ts";
 import { vaeConfig, vaeEncode, vaeSpecs } from "../models/vae/vae.ts";
+import { add, mul } from "../ops/elementwise/arithmetic.ts";
 import { tensor } from "../ops/leaf.ts";
 import { randomNormal } from "../ops/random.ts";
 import { ShapeError, sizeOf } from "../tensor/shape.ts";
@@ -54,6 +61,39 @@ Deno.test("sampling: five steps of DDIM with guidance are those of diffusers", a
   );
   assertEquals(seen, [0.2, 0.4, 0.6, 0.8, 1]);
   device.free(x, ...flatten<Tensor>(uploaded).map(([, p]) => p));
+  denoiser.free();
+});
+
+Deno.test("sampling: every step gets what the model made of the prompt before, and another walk what it makes of its own", async () => {
+  const device = await testDevice();
+  let read = 0;
+  const shape = [1, 1, 2] as const;
+  const denoiser = new Denoiser(device, {} as UNetConfig, {
+    read(_config, params, context) {
+      read++;
+      return { twice: [mul(context, params.a as Tensor), mul(context, 2)] };
+    },
+    ask(_config, _params, x, _times, prompt) {
+      const [a, b] = (prompt as PromptKeys).twice;
+      return add(x, add(a, b));
+    },
+  });
+  const walked = async (a: number, c: number) => {
+    const x = await denoiser.run(
+      { a: tensor([a]) },
+      tensor([c, -c], [1, ...shape]),
+      schedule,
+      { shape, seeds: [3], steps: 2, eta: 0, guidance: 1 },
+    );
+    const values = [...await device.read(x)];
+    device.free(x);
+    return values;
+  };
+  // (a + 2) · c is all that a walk depends on.
+  const [first, same, other] = [await walked(1, 2), await walked(4, 1), await walked(1, 1)];
+  assertEquals(first, same);
+  assert(Math.abs(first[0] - other[0]) > 0.01, "another prompt");
+  assertEquals(read, 1, "one program for all");
   denoiser.free();
 });
 

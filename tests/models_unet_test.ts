@@ -3,7 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { FileError } from "../files/errors.ts";
 import { vjp } from "../autograd/grad.ts";
 import { checkpoint } from "../autograd/checkpoint.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { ShapeError } from "../tensor/shape.ts";
 import { flatten } from "../tensor/tree.ts";
 import { interpret } from "../compile/interpret.ts";
@@ -11,7 +11,7 @@ import { tensor } from "../ops/leaf.ts";
 import { toEngine } from "../models/layout.ts";
 import { ParameterError } from "../models/params.ts";
 import { sinusoids } from "../models/unet/time_embedding.ts";
-import { unet, unetConfig, type UNetOptions, unetSpecs } from "../models/unet/unet.ts";
+import { promptKeys, unet, unetConfig, type UNetOptions, unetSpecs } from "../models/unet/unet.ts";
 import * as gold from "./models_golden.ts";
 import { onDevice } from "./support/devices.ts";
 
@@ -194,6 +194,41 @@ Deno.test("unet: conditions that are added must be those of the config", async (
   const plain = await gold.openGolden("unet_conv");
   assertThrows(() => traced(plain, { added: { pooled, sizes } }), ShapeError, "has none");
 });
+
+for (const name of ["unet_conv", "unet_added"]) {
+  Deno.test(`${name}: a prompt's keys and values, computed before, give the same answer, and are all that is left of it`, async () => {
+    const golden = await gold.openGolden(name);
+    const config = unetConfig(golden.config);
+    const { params, y, leaves } = traced(golden);
+    const keys = promptKeys(config, params, leaves.get("in.context")!);
+    const cross = [...leaves.keys()].filter((p) => /attn2\.to_[kv]/.test(p));
+    assertEquals(2 * Object.keys(keys).length, cross.length);
+    const reached = new Set(
+      tapeOf(flatten<Tensor>(keys).map(([, t]) => t)).map((n) => n.outputs[0]),
+    );
+    const read = [...leaves].filter(([, t]) => reached.has(t)).map(([p]) => p);
+    assertEquals(read.toSorted(), [...cross, "in.context"].toSorted());
+    const sample = leaves.get("in.sample")!, times = gold.goldenTensor(golden, "in.timesteps");
+    const added = config.added && {
+      pooled: leaves.get("in.pooled")!,
+      sizes: gold.goldenTensor(golden, "in.sizes"),
+    };
+    const seen: string[] = [];
+    const again = unet(config, params, sample, times, keys, {
+      added,
+      wrap: (path, block) => (seen.push(path), checkpoint(block)),
+    });
+    assert(seen.length > 2);
+    const [expected, actual] = interpret([y, again]);
+    assertEquals(actual, expected);
+    const { [Object.keys(keys)[0]]: _, ...fewer } = keys;
+    assertThrows(
+      () => unet(config, params, sample, times, fewer, { added }),
+      ShapeError,
+      `no keys and values for ${Object.keys(keys)[0]}`,
+    );
+  });
+}
 
 Deno.test("unet: wrong inputs and trees are refused with their names", async () => {
   const golden = await gold.openGolden("unet_conv");

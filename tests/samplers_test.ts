@@ -108,7 +108,7 @@ const SHAPE = [2, 1, 4] as const;
 const latent = (values: ArrayLike<number>) => tensor(Float32Array.from(values), [1, ...SHAPE]);
 
 test("samplers: every step of every walk is that of diffusers on the device", async (device) => {
-  const denoiser = new Denoiser(device, {} as UNetConfig, formula);
+  const denoiser = new Denoiser(device, {} as UNetConfig, { ask: formula });
   const before = device.buffers.allocated;
   const wrong: string[] = [];
   for (const [n, variant] of variants.entries()) {
@@ -155,9 +155,11 @@ Deno.test("samplers: one program serves a whole walk, takes no more memory as it
     const [sampler, depth] of [["euler", 0], ["ddpm", 0], ["dpm++2m", 1], ["pndm", 3]] as const
   ) {
     let traced = 0, allocated = 0;
-    const denoiser = new Denoiser(device, {} as UNetConfig, (...args) => {
-      traced++;
-      return formula(...args);
+    const denoiser = new Denoiser(device, {} as UNetConfig, {
+      ask(...args) {
+        traced++;
+        return formula(...args);
+      },
     });
     const asked: number[] = [];
     const x = await denoiser.run(
@@ -181,7 +183,7 @@ Deno.test("samplers: one program serves a whole walk, takes no more memory as it
     denoiser.free();
     assertEquals(device.buffers.allocated, before, sampler);
   }
-  const denoiser = new Denoiser(device, {} as UNetConfig, formula);
+  const denoiser = new Denoiser(device, {} as UNetConfig, { ask: formula });
   await assertRejects(
     () =>
       denoiser.run({ a: latent(A), b: latent(B), c: latent(C) }, latent(C), noiseSchedule(SD), {

@@ -37,7 +37,7 @@ export async function rehearse<A extends unknown[], T>(
     const copy = buffers.allocate(byteSize(program.inputs[p].spec), "copy of a donated argument");
     copies.push(copy);
     if (argument instanceof DeviceStorage) {
-      argument.check(`argument ${p}`);
+      argument.check(() => `argument ${p}`);
       const encoder = gpu.createCommandEncoder();
       encoder.copyBufferToBuffer(
         argument.buffer,

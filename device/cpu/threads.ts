@@ -36,8 +36,10 @@ interface Worker {
 /** Words from which arguments are written. */
 const BASE = RESERVED.jobs / 4;
 const LIMIT = RESERVED.end / 4;
-/** Chunks of a job for each thread: more even out the load, fewer cost less. */
-const SHARES = { heavy: 12, light: 3 } as const;
+/** Smallest parts of a job for each thread, which takes half of what is left at a time: more even out the load, fewer cost less. */
+const CHUNKS = { heavy: 128, light: 4 } as const;
+/** Most shares of a job: more threads have one together. */
+const SHARES = 8;
 /** More kernels than anyone knows. */
 const MESSAGES_ONLY = 0x7fffffff;
 /** Looks at a thread that is leaving before this one waits for it. */
@@ -84,13 +86,24 @@ export class Threads {
   ): Promise<Threads> {
     const threads = new Threads(memory, lost);
     const helpers = memory.shared ? count - (threads.#waits ? 1 : 0) : 0;
-    for (let i = 0; i < helpers; i++) threads.#workers.push(await threads.#start());
+    for (let i = 0; i < helpers; i++) {
+      threads.#workers.push(await threads.#start(i + (threads.#waits ? 1 : 0)));
+    }
     return threads;
   }
 
   /** Threads that compute. */
   get count(): number {
     return this.#workers.length + (this.#waits || !this.#workers.length ? 1 : 0);
+  }
+
+  /** Into how many shares each job falls. */
+  get #shares(): number {
+    return Math.min(this.count, SHARES);
+  }
+
+  get #jobWords(): number {
+    return JOB.shares + this.#shares * JOB.share;
   }
 
   /** Whether a submit is over when {@linkcode Threads.run} returns. */
@@ -120,7 +133,7 @@ export class Threads {
     let from = 0;
     let words = BASE + HEAD.words;
     jobs.forEach((job, i) => {
-      const needed = JOB.words + job.args.length + 4;
+      const needed = this.#jobWords + job.args.length + 4;
       if (words + needed > LIMIT) {
         lists.push(this.#compose(jobs.slice(from, i), from));
         from = i;
@@ -160,20 +173,20 @@ export class Threads {
   }
 
   #compose(jobs: readonly Job[], skipped: number): JobList {
-    const size = jobs.reduce((n, { args }) => n + JOB.words + args.length + 4, 0);
+    const size = jobs.reduce((n, { args }) => n + this.#jobWords + args.length + 4, 0);
     const words = new Int32Array(size);
-    let args = jobs.length * JOB.words;
+    let args = jobs.length * this.#jobWords;
     let widest = 1;
     jobs.forEach((job, i) => {
-      const at = i * JOB.words;
+      const at = i * this.#jobWords;
       args = Math.ceil(args / 4) * 4;
       words.set(job.args, args);
-      const shares = this.count * SHARES[job.heavy ? "heavy" : "light"];
+      const chunks = this.count * CHUNKS[job.heavy ? "heavy" : "light"];
       widest = Math.max(widest, job.groups);
       words[at + JOB.kernel] = job.kernel;
       words[at + JOB.args] = (BASE + HEAD.words + args) * 4;
       words[at + JOB.groups] = job.groups;
-      words[at + JOB.chunk] = Math.max(1, Math.ceil(job.groups / shares));
+      words[at + JOB.chunk] = Math.max(1, Math.ceil(job.groups / chunks));
       words[at + JOB.after] = Math.max(0, job.after - skipped);
       args += job.args.length;
     });
@@ -186,6 +199,7 @@ export class Threads {
     const words = new Int32Array(this.memory.memory.buffer);
     words.set(list, BASE + HEAD.words);
     words[BASE + HEAD.count] = count;
+    words[BASE + HEAD.shares] = this.#shares;
     words[BASE + HEAD.failed] = words[BASE + HEAD.endless] = 0;
     this.#failure = undefined;
     this.#number = this.#number % 0x3fffffff + 1;
@@ -211,7 +225,7 @@ export class Threads {
     let over = true;
     let failure: unknown;
     try {
-      over = runJobs(words, BASE, (id) => this.#main(id), this.memory.kind.wide, PATIENCE);
+      over = runJobs(words, BASE, (id) => this.#main(id), this.memory.kind.wide, 0, PATIENCE);
     } catch (error) {
       failure = error;
     }
@@ -286,8 +300,8 @@ export class Threads {
     return main;
   }
 
-  async #start(): Promise<Worker> {
-    const text = workerText(runJobs);
+  async #start(number: number): Promise<Worker> {
+    const text = workerText(runJobs, number);
     const died = (why: unknown) => {
       if (this.#dead) return;
       this.#end(new Error(`a thread of the CPU device died: ${why}`));

@@ -22,7 +22,7 @@ interface Port {
 }
 
 /** The whole of a worker; it must be self-contained, since it is sent as text. */
-async function work(jobs: typeof runJobs): Promise<void> {
+async function work(jobs: typeof runJobs, thread: number): Promise<void> {
   let port = globalThis as unknown as Port;
   const here = globalThis as unknown as { process?: { versions?: { node?: string } } };
   if (here.process?.versions?.node) {
@@ -51,7 +51,9 @@ async function work(jobs: typeof runJobs): Promise<void> {
     const take = (run: number): string | undefined => {
       Atomics.add(words, base + 1, 1);
       try {
-        if (Atomics.load(words, base) === run) jobs(words, base, kernelOf, wide, Infinity);
+        if (Atomics.load(words, base) === run) {
+          jobs(words, base, kernelOf, wide, thread, Infinity);
+        }
       } catch (error) {
         return (error as Error).message;
       } finally {
@@ -62,7 +64,7 @@ async function work(jobs: typeof runJobs): Promise<void> {
     const failure = take(run);
     if (tell || failure) port.postMessage({ run, failure });
     // Submits often follow at once: a message about each would take a tenth of a millisecond.
-    const LINGER = 0.2;
+    const LINGER = 2;
     const pause = (Atomics as unknown as { pause?: () => void }).pause ?? (() => {});
     for (let done = run; !tell;) {
       Atomics.add(words, base + 5, 1);
@@ -88,6 +90,6 @@ async function work(jobs: typeof runJobs): Promise<void> {
   else port.onmessage = (e) => hear(e.data);
 }
 
-/** The text of a worker. */
-export const workerText = (jobs: typeof runJobs): string =>
-  `(${work})(${jobs}).catch((e) => { throw e; });`;
+/** The text of the worker of a number. */
+export const workerText = (jobs: typeof runJobs, thread: number): string =>
+  `(${work})(${jobs}, ${thread}).catch((e) => { throw e; });`;

@@ -2,12 +2,13 @@
  * The transformer of a UNet level: pixels become tokens that attend to one another and to the prompt. The keys and
  * values of `attn2`, computed from the prompt, are what Custom Diffusion trains.
  */
-import type { Tensor } from "../../tensor/tensor.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { add } from "../../ops/elementwise/arithmetic.ts";
 import { geglu } from "../../ops/elementwise/geglu.ts";
 import { attention } from "../../ops/attention.ts";
 import { cutGradient } from "../../ops/gradient.ts";
 import { reshape } from "../../ops/movement.ts";
+import { ShapeError } from "../../tensor/shape.ts";
 import { type AttentionHook, type AttentionSite, hookedAttention } from "./attention_hook.ts";
 import { convLayer, groupNormLayer, layerNormLayer, linearLayer } from "../layers.ts";
 import type { Parameters } from "../params.ts";
@@ -24,20 +25,30 @@ export interface TransformerOptions {
   readonly cutStartToken: boolean;
   /** Sees and changes what is attended to. */
   readonly attention?: AttentionHook;
+  /** Told the keys and values that are computed of a prompt's features. */
+  readonly onKeys?: (path: string, made: KeysAndValues) => void;
 }
+
+/** Keys and values of a layer of attention, `[B, T, heads, c/heads]` each. */
+export type KeysAndValues = readonly [keys: Tensor, values: Tensor];
+
+/** What a prompt is to the layers that attend to it, by their parameters' paths. */
+export type PromptKeys = Readonly<Record<string, KeysAndValues>>;
+
+/** A prompt: its features `[B, T, d]`, or the keys and values that were computed of them before. */
+export type Prompt = Tensor | PromptKeys;
 
 const NORM_EPS = 1e-6;
 const LAYER_NORM_EPS = 1e-5;
 
 /**
  * @param x NHWC `[B, h, w, c]`
- * @param context the prompt `[B, T, d]`
  * @returns like `x`
  */
 export function spatialTransformer(
   p: Parameters,
   x: Tensor,
-  context: Tensor,
+  context: Prompt,
   options: TransformerOptions,
 ): Tensor {
   const [b, h, w, c] = x.shape;
@@ -56,7 +67,7 @@ export function spatialTransformer(
 function block(
   p: Parameters,
   x: Tensor,
-  context: Tensor,
+  context: Prompt,
   cells: AttentionSite["cells"],
   options: TransformerOptions,
 ): Tensor {
@@ -69,23 +80,30 @@ function block(
   return add(y, linearLayer(p.at("ff.net.2"), gated, c));
 }
 
-/** Attention of `x` `[B, T, c]` to `source` `[B, S, d]`; queries, keys and values without bias. */
+/** Attention of `x` `[B, T, c]` to `source`; queries, keys and values without bias. */
 function attend(
   p: Parameters,
   x: Tensor,
-  source: Tensor,
+  source: Prompt,
   where: Omit<AttentionSite, "path">,
-  { heads, cutStartToken, attention: hook }: TransformerOptions,
+  { heads, cutStartToken, attention: hook, onKeys }: TransformerOptions,
 ): Tensor {
   const [b, t, c] = x.shape;
-  const s = source.shape[1];
-  const split = (y: Tensor, length: number) => reshape(y, [b, length, heads, c / heads]);
-  const fromSource = (name: string) => {
-    const y = linearLayer(p.at(name), source, c, { bias: false });
-    return split(cutStartToken && where.kind === "cross" ? cutGradient(y, 1, 0) : y, s);
+  const split = (y: Tensor) => reshape(y, [b, y.shape[1], heads, c / heads]);
+  const cross = where.kind === "cross";
+  const made = (features: Tensor): KeysAndValues => {
+    const [k, v] = ["to_k", "to_v"].map((name) => {
+      const y = linearLayer(p.at(name), features, c, { bias: false });
+      return split(cutStartToken && cross ? cutGradient(y, 1, 0) : y);
+    });
+    if (cross) onKeys?.(p.path, [k, v]);
+    return [k, v];
   };
-  const q = split(linearLayer(p.at("to_q"), x, c, { bias: false }), t);
-  const [k, v] = [fromSource("to_k"), fromSource("to_v")];
+  const q = split(linearLayer(p.at("to_q"), x, c, { bias: false }));
+  if (!(source instanceof Tensor || source[p.path])) {
+    throw new ShapeError("unet", `the prompt has no keys and values for ${p.path}`);
+  }
+  const [k, v] = source instanceof Tensor ? made(source) : source[p.path];
   const map = hook?.({ path: p.path, ...where });
   const y = map ? hookedAttention(q, k, v, map) : attention(q, k, v);
   return linearLayer(p.at("to_out.0"), reshape(y, [b, t, c]), c);

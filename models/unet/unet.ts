@@ -2,7 +2,8 @@
  * The denoiser of Stable Diffusion 1, 2 and XL (`UNet2DConditionModel`): a pure function of its parameters, a noisy
  * latent, a timestep and a prompt. Down to the coarsest level, a middle, and up again past what was kept on the way.
  */
-import type { Tensor } from "../../tensor/tensor.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { flatten, refill } from "../../tensor/tree.ts";
 import { ShapeError, show } from "../../tensor/shape.ts";
 import { silu } from "../../ops/elementwise/activation.ts";
 import { add } from "../../ops/elementwise/arithmetic.ts";
@@ -15,9 +16,15 @@ import { convLayer, groupNormLayer } from "../layers.ts";
 import { declare, Parameters, type ParameterSpecs, type ParameterTree } from "../params.ts";
 import { downsample, resnet, upsample } from "./resnet.ts";
 import { embedded, sinusoids } from "./time_embedding.ts";
-import { spatialTransformer } from "./transformer.ts";
+import {
+  type KeysAndValues,
+  type Prompt,
+  type PromptKeys,
+  spatialTransformer,
+} from "./transformer.ts";
 import { SIZE_NUMBERS, type UNetConfig } from "./config.ts";
 
+export type { KeysAndValues, Prompt, PromptKeys } from "./transformer.ts";
 export { type AddedConfig, SIZE_NUMBERS, type UNetConfig, unetConfig } from "./config.ts";
 
 /** A part of a model that maps tensors to a tensor. */
@@ -44,6 +51,8 @@ export interface UNetOptions {
   readonly wrap?: (name: string, block: Block) => Block;
   /** Sees and changes what is attended to. Layers that it does not concern are computed as without it. */
   readonly attention?: AttentionHook;
+  /** @internal Told the keys and values that are computed of a prompt's features. */
+  readonly onKeys?: (path: string, made: KeysAndValues) => void;
 }
 
 /**
@@ -52,7 +61,7 @@ export interface UNetOptions {
  * @param params tree with the checkpoint's names
  * @param sample noisy latents, NHWC f32 `[B, h, w, inChannels]`; h and w divisible by 2^(levels − 1)
  * @param timesteps f32 `[B]`
- * @param context features of the prompt, `[B, T, contextWidth]`
+ * @param context features of the prompt, `[B, T, contextWidth]`, or what {@linkcode promptKeys} makes of them
  * @returns `[B, h, w, outChannels]`
  * @throws ParameterError, ShapeError
  */
@@ -61,7 +70,7 @@ export function unet(
   params: ParameterTree | Parameters,
   sample: Tensor,
   timesteps: Tensor,
-  context: Tensor,
+  context: Prompt,
   options: UNetOptions = {},
 ): Tensor {
   checkInputs(config, sample, timesteps, context);
@@ -71,7 +80,8 @@ export function unet(
   const p = Parameters.of(params, "unet");
   const time = silu(timeEmbedding(config, p, timesteps, options.added));
   // Every layer gives the element type that it is given.
-  const [shown, prompt] = [sample, context].map((t) => cast(t, config.activations ?? "f32"));
+  const given = (t: Tensor) => cast(t, config.activations ?? "f32");
+  const [shown, prompt] = [given(sample), context instanceof Tensor ? given(context) : context];
   const { residual, transformer } = blocks(config, p, time, prompt, options);
 
   let x = convLayer(p.at("conv_in"), shown, channels[0]);
@@ -103,6 +113,25 @@ export function unet(
   return convLayer(p.at("conv_out"), x, config.outChannels, { dtype: "f32" });
 }
 
+/**
+ * What the model makes of a prompt alone: where it is asked many times about one prompt, this is computed once.
+ *
+ * @param context features of the prompt, `[B, T, contextWidth]`
+ * @throws ParameterError, ShapeError
+ */
+export function promptKeys(
+  config: UNetConfig,
+  params: ParameterTree | Parameters,
+  context: Tensor,
+): PromptKeys {
+  const keys: Record<string, KeysAndValues> = {};
+  const { sample, timesteps, added } = nothing(config, context.shape[0]);
+  const onKeys = (path: string, made: KeysAndValues) => keys[path] = made;
+  // The rest of the model is no part of what is computed: nothing of it is reached from here.
+  unet(config, params, sample, timesteps, context, { added, onKeys });
+  return keys;
+}
+
 /** The embedding of timesteps and of what is added to them, `[B, 4·channels[0]]`. */
 function timeEmbedding(
   config: UNetConfig,
@@ -124,26 +153,26 @@ function blocks(
   config: UNetConfig,
   p: Parameters,
   time: Tensor,
-  context: Tensor,
-  { wrap = (_, block) => block, cutStartToken = false, attention }: UNetOptions,
+  prompt: Prompt,
+  { wrap = (_, block) => block, cutStartToken = false, attention, onKeys }: UNetOptions,
 ) {
   const { groups, eps, linearProjection } = config;
+  const told = flatten<Tensor>(prompt).map(([, t]) => t);
   return {
     residual: (path: string, x: Tensor, out: number) =>
       wrap(path, (x, time) => resnet(p.at(path), x, time, out, { groups, eps }))(x, time),
     transformer: (path: string, x: Tensor, level: number) => {
       const heads = config.heads[level];
       const depth = config.depth[level];
-      const shape = { heads, depth, groups, linearProjection, cutStartToken, attention };
-      return wrap(path, (x, context) => spatialTransformer(p.at(path), x, context, shape))(
-        x,
-        context,
-      );
+      const shape = { heads, depth, groups, linearProjection, cutStartToken, attention, onKeys };
+      const block: Block = (x, ...told) =>
+        spatialTransformer(p.at(path), x, refill<Tensor>(prompt, told) as Prompt, shape);
+      return wrap(path, block)(x, ...told);
     },
   };
 }
 
-function checkInputs(config: UNetConfig, sample: Tensor, timesteps: Tensor, context: Tensor): void {
+function checkInputs(config: UNetConfig, sample: Tensor, timesteps: Tensor, context: Prompt): void {
   const [b, h, w, c] = sample.shape;
   const grain = 2 ** (config.channels.length - 1);
   if (sample.shape.length !== 4 || c !== config.inChannels || h % grain || w % grain) {
@@ -157,6 +186,7 @@ function checkInputs(config: UNetConfig, sample: Tensor, timesteps: Tensor, cont
   if (timesteps.shape.length !== 1 || timesteps.shape[0] !== b) {
     throw new ShapeError("unet", `the timesteps are ${show(timesteps.spec)}; expected f32[${b}]`);
   }
+  if (!(context instanceof Tensor)) return;
   const [cb, , width] = context.shape;
   if (context.shape.length !== 3 || cb !== b || width !== config.contextWidth) {
     throw new ShapeError(
@@ -180,16 +210,23 @@ function checkAdded(config: UNetConfig, b: number, added: AddedConditions | unde
   }
 }
 
+/** What a UNet is asked about, without values: enough to trace it. */
+function nothing(config: UNetConfig, batch: number) {
+  const side = 2 ** (config.channels.length - 1);
+  const given = (...shape: number[]) => input({ shape, dtype: "f32" }, 0);
+  return {
+    sample: given(batch, side, side, config.inChannels),
+    timesteps: given(batch),
+    context: given(batch, 1, config.contextWidth),
+    added: config.added && {
+      pooled: given(batch, config.added.pooledWidth),
+      sizes: given(batch, SIZE_NUMBERS),
+    },
+  };
+}
+
 /** Names and PyTorch shapes of a UNet's parameters. */
 export function unetSpecs(config: UNetConfig): ParameterSpecs {
-  const size = 2 ** (config.channels.length - 1);
-  const given = (...shape: number[]) => input({ shape, dtype: "f32" }, 0);
-  const added = config.added && {
-    pooled: given(1, config.added.pooledWidth),
-    sizes: given(1, SIZE_NUMBERS),
-  };
-  return declare("unet", (p) => {
-    const sample = given(1, size, size, config.inChannels);
-    return unet(config, p, sample, given(1), given(1, 1, config.contextWidth), { added });
-  });
+  const { sample, timesteps, context, added } = nothing(config, 1);
+  return declare("unet", (p) => unet(config, p, sample, timesteps, context, { added }));
 }

@@ -1,8 +1,8 @@
 /**
- * Convolutions of 3×3 windows on the CPU device by Winograd's minimal filtering F(2×2, 3×3) (Lavin and Gray, "Fast
- * Algorithms for Convolutional Neural Networks", 2016, section 4.1): four neighbouring outputs of a channel take 16
- * multiplications in place of 36. A tile of 4×4 pixels becomes 16 numbers, V = Bᵀ d B, so do the weights, U = G g Gᵀ;
- * sixteen matrix products add over the channels; and 16 sums become four outputs, Y = Aᵀ M A.
+ * Convolutions of 3×3 windows on the CPU device by Winograd's minimal filtering (`cpu_filter.ts`) along both axes: 16
+ * neighbouring outputs of a channel take 36 multiplications in place of 144, or four take 16 in place of 36. A tile of
+ * 6×6 (4×4) pixels becomes as many numbers, V = Bᵀ d B, so do the weights, U = G g Gᵀ; 36 (16) matrix products add over the
+ * channels; and their sums become the outputs, Y = Aᵀ M A.
  *
  * A tile is the unit of rounding: what one NaN or infinite pixel breaks is all of each tile that it lies in.
  */
@@ -15,6 +15,7 @@ import {
 import { flatGroup, foldGrid } from "../../tensor/kernel.ts";
 import { type Shape, sizeOf, type Spec } from "../../tensor/shape.ts";
 import { chooseCpu, cpuKernel, packedBytes, panelsOf } from "./cpu_kernel.ts";
+import { type Filter, type Filtered, FOUR, TWO } from "./cpu_filter.ts";
 import { matrix } from "./operands.ts";
 import { type Gemm, u32 } from "./problem.ts";
 import { type GemmContext, storeFunction } from "./store.ts";
@@ -34,43 +35,71 @@ export interface Windows {
   readonly turned: boolean;
 }
 
-const SIDES = [0, 1, 2, 3];
 /** Tiles from which on weights that cannot be kept are worth being transformed at each run. */
 const MANY = 64;
-/** Channels in which what is saved outweighs the two transforms: of both sides together, as their harmonic mean. */
-const CHANNELS = 48;
 /** Most bytes of tiles and sums: a decoder's last layers would take more than everything else together. */
 const ROOM = 2 ** 28;
+/**
+ * Where a filter pays, the first that does: from how many channels on (of both sides together, as their harmonic mean) what
+ * is saved outweighs the two transforms; from how many tiles on it outweighs reading the weights, of which larger tiles have
+ * more; and up to how many outputs computed for one that there is, since tiles stand over the image's edge.
+ */
+const WORTH = [
+  { filter: FOUR, channels: 8, tiles: 4, waste: 1.5 },
+  { filter: TWO, channels: 48, tiles: 1, waste: Infinity },
+];
 
 /** Tiles down, across, and in all. */
-function tilesOf({ output: [batch, oh, ow] }: Windows): [number, number, number] {
-  const [down, across] = [Math.ceil(oh / 2), Math.ceil(ow / 2)];
+function tilesOf(
+  { output: [batch, oh, ow] }: Windows,
+  { outputs }: Filter,
+): [number, number, number] {
+  const [down, across] = [Math.ceil(oh / outputs), Math.ceil(ow / outputs)];
   return [down, across, batch * down * across];
 }
 
-/** The sixteen products. */
-function products(w: Windows): Gemm {
-  const [m, k, n] = [tilesOf(w)[2], w.image.shape[3], w.output[3]];
-  const matrices: Spec = { shape: [16, m, k], dtype: "f32" };
+/**
+ * Numbers from one of the matrices of so many rows to the next: a line of the cache more than they take. Apart by a power of
+ * two, the numbers of a tile would all fall into one set of the cache.
+ */
+const apart = (rows: number, columns: number): number => rows * columns + 16;
+
+/** The products. */
+function products(w: Windows, filter: Filter): Gemm {
+  const [m, k, n] = [tilesOf(w, filter)[2], w.image.shape[3], w.output[3]];
+  const batch = filter.side ** 2;
+  const matrices: Spec = { shape: [batch, m, k], dtype: "f32" };
   return {
     label: w.label,
     m,
     n,
-    batch: 16,
+    batch,
     segments: 1,
     length: k,
-    a: matrix("lhs", 0, matrices, { batch: m * k, row: k, k: 1 }, 1),
-    b: matrix("panel", 1, { shape: [16, k, n], dtype: "f32" }, { batch: k * n, row: 1, k: n }),
-    row: (i, z) => `${z} * ${m}u + ${i}`,
+    a: matrix("lhs", 0, matrices, { batch: apart(m, k), row: k, k: 1 }, 1),
+    b: matrix("panel", 1, { shape: [batch, k, n], dtype: "f32" }, { batch: k * n, row: 1, k: n }),
+    row: (i) => i,
   };
 }
 
 /** The plan, or undefined where another way is as fast. */
 export function planWinograd(w: Windows, ctx: GemmContext): KernelPlan | undefined {
-  const g = products(w);
-  const { m, n, length: k } = g;
-  if (n % 4 || k % 4 || w.origin.some((o) => o < -2 || o > 0) || m === 0) return;
-  if (2 * k * n / (k + n) < CHANNELS || 64 * m * (k + n) > ROOM) return;
+  const [, oh, ow, n] = w.output;
+  const k = w.image.shape[3];
+  if (n % 4 || k % 4 || w.origin.some((o) => o < -2 || o > 0) || sizeOf(w.output) === 0) return;
+  for (const { filter, channels, tiles, waste } of WORTH) {
+    const [down, across, m] = tilesOf(w, filter);
+    const over = down * across * filter.outputs ** 2 / (oh * ow);
+    if (2 * k * n / (k + n) < channels || m < tiles || over > waste) continue;
+    const plan = planFiltered(w, filter, ctx);
+    if (plan) return plan;
+  }
+}
+
+function planFiltered(w: Windows, filter: Filter, ctx: GemmContext): KernelPlan | undefined {
+  const g = products(w, filter);
+  const { batch, m, n, length: k } = g;
+  if (4 * batch * m * (k + n) > ROOM) return;
   const choice = { ...chooseCpu(g), splits: 1, packed: true };
   const packed = packedBytes(g, choice.tile);
   const once = ctx.keeps(1, packed);
@@ -85,7 +114,8 @@ export function planWinograd(w: Windows, ctx: GemmContext): KernelPlan | undefin
   const write = (b: Omit<BufferUse, "access">): BufferUse => ({ ...b, access: "write" });
   const sums = {
     ...{ width: 4, plain: false, buffers: [] } as const,
-    store: (index: string, value: string) => `sums[${index} >> 2u] = ${value};`,
+    store: (index: string, value: string) =>
+      `sums[z * ${apart(m, n) / 4}u + (${index} >> 2u)] = ${value};`,
   };
   const dispatches: Dispatch[] = [
     {
@@ -98,13 +128,13 @@ export function planWinograd(w: Windows, ctx: GemmContext): KernelPlan | undefin
         }),
         write(scratch(0, "panel")),
       ],
-      ...transformWeights(w, g, choice.tile.vectors),
+      ...transformWeights(w, g, filter, choice.tile.vectors),
       once,
     },
     {
       label: `${w.label} (tiles)`,
       buffers: [read(image), write(scratch(1, "tiles"))],
-      ...transformTiles(w),
+      ...transformTiles(w, filter),
     },
     {
       label: w.label,
@@ -119,10 +149,10 @@ export function planWinograd(w: Windows, ctx: GemmContext): KernelPlan | undefin
     {
       label: `${w.label} (outputs)`,
       buffers: [read(scratch(2, "sums")), ...ctx.epilogue.buffers],
-      ...transformSums(w, ctx),
+      ...transformSums(w, filter, ctx),
     },
   ];
-  return { dispatches, scratch: [packed, 64 * m * k, 64 * m * n] };
+  return { dispatches, scratch: [packed, 4 * batch * apart(m, k), 4 * batch * apart(m, n)] };
 }
 
 /** A kernel of one invocation a workgroup. */
@@ -143,33 +173,50 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>) {
   };
 }
 
+/** Numbers below `count`. */
+const below = (count: number): number[] => [...Array(count).keys()];
+
+/** Filtering of lines that are named by an expression for each place, its results declared as `name` and their places. */
+function filtered(
+  by: (operands: readonly string[], id: string) => Filtered,
+  operands: readonly string[],
+  name: (i: number) => string,
+): string {
+  const { code, values } = by(operands, name(0));
+  return `${code} ${values.map((v, i) => `let ${name(i)} = ${v};`).join(" ")}`;
+}
+
 /** U = G g Gᵀ in panels, as packing lays them: an invocation takes all of K for four columns. */
-function transformWeights(w: Windows, g: Gemm, vectors: number) {
+function transformWeights(w: Windows, g: Gemm, { side, weights }: Filter, vectors: number) {
   const { n, length: k } = g;
   const panels = panelsOf(g, { rows: 1, vectors });
   const element = (tap: number) =>
     w.turned
       ? `vec4<f32>(${
-        SIDES.map((q) => `f32(weight[${(8 - tap) * n * k}u + (n + ${q}u) * ${k}u + k])`).join(", ")
+        below(4).map((q) => `f32(weight[${(8 - tap) * n * k}u + (n + ${q}u) * ${k}u + k])`)
+          .join(", ")
       })`
       : `vec4<f32>(weight[(${tap * k * n}u + k * ${n}u + n) >> 2u])`;
-  const along = (a: string, b: string, c: string, name: string, line: number) =>
-    `let ${name}0${line} = ${a}; let ${name}s${line} = 0.5 * (${a} + ${c});
-let ${name}1${line} = ${name}s${line} + 0.5 * ${b}; let ${name}2${line} = ${name}s${line} - 0.5 * ${b}; let ${name}3${line} = ${c};`;
   return kernel(
     panels * vectors,
     "",
     `let n = min(group * 4u, ${n - 4}u);
   let at = group / ${vectors}u * ${k * vectors}u + group % ${vectors}u;
   for (var k = 0u; k < ${k}u; k++) {
-${Array.from({ length: 9 }, (_, tap) => `let g${tap} = ${element(tap)};`).join("\n")}
-${[0, 1, 2].map((x) => along(`g${x}`, `g${3 + x}`, `g${6 + x}`, "t", x)).join("\n")}
-${SIDES.map((y) => along(`t${y}0`, `t${y}1`, `t${y}2`, "u", y)).join("\n")}
+${below(9).map((tap) => `let g${tap} = ${element(tap)};`).join("\n")}
 ${
-      SIDES.flatMap((y) =>
-        SIDES.map((x) =>
-          `panel[at + k * ${vectors}u + ${(4 * y + x) * panels * k * vectors}u] = u${x}${y};`
-        )
+      below(3).map((x) =>
+        filtered(weights, [`g${x}`, `g${3 + x}`, `g${6 + x}`], (i) => `t${i}${x}`)
+      )
+        .join("\n")
+    }
+${
+      below(side).map((y) =>
+        `{ ${filtered(weights, below(3).map((x) => `t${y}${x}`), (j) => `u${j}`)} ${
+          below(side).map((x) =>
+            `panel[at + k * ${vectors}u + ${(side * y + x) * panels * k * vectors}u] = u${x};`
+          ).join(" ")
+        } }`
       ).join("\n")
     }
   }`,
@@ -177,28 +224,34 @@ ${
 }
 
 /** WGSL for one axis of the pixels under a tile: their coordinates, and 1 or 0 where some may lie outside. */
-function coordinates(axis: "y" | "x", tiles: number, extent: number, origin: number) {
-  const outside = SIDES.map((i) => i + origin < 0 || 2 * (tiles - 1) + i + origin >= extent);
+function coordinates(
+  axis: "y" | "x",
+  { outputs, side }: Filter,
+  tiles: number,
+  extent: number,
+  origin: number,
+) {
+  const sides = below(side);
+  const last = outputs * (tiles - 1);
+  const outside = sides.map((i) => i + origin < 0 || last + i + origin >= extent);
   // Outside the nearest pixel is read, which is one of the tile, and multiplied by 0.
-  const code = SIDES.map((i) =>
-    `let ${axis}${i} = min(max(2u * t${axis} + ${i}u, ${-origin}u) - ${-origin}u, ${
+  const code = sides.map((i) =>
+    `let ${axis}${i} = min(max(${outputs}u * t${axis} + ${i}u, ${-origin}u) - ${-origin}u, ${
       extent - 1
     }u);` +
     (outside[i]
-      ? ` let m${axis}${i} = f32(select(0u, 1u, 2u * t${axis} + ${u32(i + origin)} < ${extent}u));`
+      ? ` let m${axis}${i} = f32(select(0u, 1u, ${outputs}u * t${axis} + ${
+        u32(i + origin)
+      } < ${extent}u));`
       : "")
   ).join("\n");
-  const masked = (i: number, value: string) => outside[i] ? `m${axis}${i} * ${value}` : value;
+  /** Names of what lies in a line, without what lies outside. */
+  const masked = (line: readonly string[], name: string): Filtered => ({
+    code: line.map((v, i) => outside[i] ? `let ${name}${i} = m${axis}${i} * ${v};` : "").join(" "),
+    values: line.map((v, i) => outside[i] ? `${name}${i}` : v),
+  });
   return { code, masked };
 }
-
-/** One axis of Bᵀ d B. */
-const input = (v: readonly string[]) => [
-  `${v[0]} - ${v[2]}`,
-  `${v[1]} + ${v[2]}`,
-  `${v[2]} - ${v[1]}`,
-  `${v[1]} - ${v[3]}`,
-];
 
 /** Where a tile lies: its image and its place down and across. */
 const place = (down: number, across: number): string =>
@@ -207,12 +260,14 @@ const place = (down: number, across: number): string =>
   let tx = group % ${across}u;`;
 
 /** V = Bᵀ d B: an invocation takes a tile, four channels at a time. */
-function transformTiles(w: Windows) {
+function transformTiles(w: Windows, filter: Filter) {
   const [, height, width, k] = w.image.shape;
-  const [down, across, tiles] = tilesOf(w);
-  const y = coordinates("y", down, height, w.origin[0]);
-  const x = coordinates("x", across, width, w.origin[1]);
+  const [down, across, tiles] = tilesOf(w, filter);
+  const { side, input } = filter;
+  const y = coordinates("y", filter, down, height, w.origin[0]);
+  const x = coordinates("x", filter, across, width, w.origin[1]);
   const quads = k / 4;
+  const sides = below(side);
   return kernel(
     tiles,
     "",
@@ -220,66 +275,71 @@ function transformTiles(w: Windows) {
 ${y.code}
 ${x.code}
 ${
-      SIDES.flatMap((i) =>
-        SIDES.map((j) =>
+      sides.flatMap((i) =>
+        sides.map((j) =>
           `let p${i}${j} = ((b * ${height}u + y${i}) * ${width}u + x${j}) * ${quads}u;`
         )
       ).join("\n")
     }
   for (var c = 0u; c < ${quads}u; c++) {
 ${
-      SIDES.map((j) =>
-        SIDES.map((i) => `let d${i}${j} = vec4<f32>(image[p${i}${j} + c]);`).join(" ") + "\n" +
-        input(SIDES.map((i) => y.masked(i, `d${i}${j}`))).map((v, i) => `let t${i}${j} = ${v};`)
-          .join(" ")
-      ).join("\n")
+      sides.map((j) => {
+        const loads = sides.map((i) => `let d${i}${j} = vec4<f32>(image[p${i}${j} + c]);`);
+        const { code, values } = y.masked(sides.map((i) => `d${i}${j}`), `e${j}`);
+        return `${loads.join(" ")} ${code}\n${filtered(input, values, (i) => `t${i}${j}`)}`;
+      }).join("\n")
     }
 ${
-      SIDES.map((i) =>
-        input(SIDES.map((j) => x.masked(j, `t${i}${j}`))).map((v, j) =>
-          `tiles[${(4 * i + j) * tiles * quads}u + group * ${quads}u + c] = ${v};`
-        ).join("\n")
-      ).join("\n")
+      sides.map((i) => {
+        const { code, values } = x.masked(sides.map((j) => `t${i}${j}`), `f${i}`);
+        return `{ ${code} ${filtered(input, values, (j) => `v${j}`)}\n${
+          sides.map((j) =>
+            `tiles[${(side * i + j) * apart(tiles, k) / 4}u + group * ${quads}u + c] = v${j};`
+          ).join(" ")
+        } }`;
+      }).join("\n")
     }
   }`,
   );
 }
 
 /** Y = Aᵀ M A: an invocation takes a tile, four channels at a time. */
-function transformSums(w: Windows, { epilogue }: GemmContext) {
+function transformSums(w: Windows, filter: Filter, { epilogue }: GemmContext) {
   const [, oh, ow, n] = w.output;
-  const [down, across, tiles] = tilesOf(w);
+  const [down, across, tiles] = tilesOf(w, filter);
+  const { outputs, side, sums } = filter;
   const quads = n / 4;
-  const sum = (v: (i: number) => string) => [
-    `${v(0)} + ${v(1)} + ${v(2)}`,
-    `${v(1)} - ${v(2)} - ${v(3)}`,
-  ];
+  const sides = below(side);
   const inside = (i: number, j: number) =>
-    [i && oh % 2 ? `ty < ${down - 1}u` : "", j && ow % 2 ? `tx < ${across - 1}u` : ""]
-      .filter(Boolean).join(" && ");
-  const puts = [0, 1].flatMap((i) =>
-    sum((j) => `s${i}${j}`).map((value, j) => {
-      const put = `put(first + ${(i * ow + j) * n}u + 4u * c, ${value});`;
+    [
+      outputs * (down - 1) + i >= oh ? `ty < ${down - 1}u` : "",
+      outputs * (across - 1) + j >= ow ? `tx < ${across - 1}u` : "",
+    ].filter(Boolean).join(" && ");
+  const puts = (i: number) =>
+    below(outputs).map((j) => {
+      const put = `put(first + ${(i * ow + j) * n}u + 4u * c, y${j});`;
       const condition = inside(i, j);
       return condition ? `if (${condition}) { ${put} }` : put;
-    })
-  );
+    }).join("\n");
   return kernel(
     tiles,
     `fn put(index: u32, value: vec4<f32>) { ${epilogue.store("index", "value")} }
 `,
     `${place(down, across)}
-  let first = ((b * ${oh}u + 2u * ty) * ${ow}u + 2u * tx) * ${n}u;
+  let first = ((b * ${oh}u + ${outputs}u * ty) * ${ow}u + ${outputs}u * tx) * ${n}u;
   for (var c = 0u; c < ${quads}u; c++) {
 ${
-      SIDES.map((j) =>
-        SIDES.map((i) =>
-          `let m${i}${j} = sums[${(4 * i + j) * tiles * quads}u + group * ${quads}u + c];`
-        ).join(" ") + "\n" +
-        sum((i) => `m${i}${j}`).map((v, i) => `let s${i}${j} = ${v};`).join(" ")
+      sides.map((j) =>
+        sides.map((i) =>
+          `let m${i}${j} = sums[${(side * i + j) * apart(tiles, n) / 4}u + group * ${quads}u + c];`
+        ).join(" ") + "\n" + filtered(sums, sides.map((i) => `m${i}${j}`), (i) => `s${i}${j}`)
       ).join("\n")
     }
-${puts.join("\n")}
+${
+      below(outputs).map((i) =>
+        `{ ${filtered(sums, sides.map((j) => `s${i}${j}`), (j) => `y${j}`)}\n${puts(i)} }`
+      ).join("\n")
+    }
   }`,
   );
 }

@@ -39,11 +39,12 @@ export function modelDrafts(
     guided: true,
     image: true,
   });
-  const { text, denoisers: [denoiser], decoder, encoder } = sampling;
+  const { text, reader, denoisers: [denoiser], decoder, encoder } = sampling;
   return {
     train: step[0],
     ...Object.fromEntries(before.map((d, i) => [`before training ${i}`, d])),
     text,
+    reader,
     denoiser,
     decoder,
     encoder: encoder!,
