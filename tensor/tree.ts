@@ -55,6 +55,29 @@ export function mapTree<L, M>(
   );
 }
 
+/**
+ * Trees of one form, leaf by leaf: the first tree with every leaf replaced by what `f` makes of it and of those that have its
+ * place in the others. A leaf that is undefined in the first is left out.
+ *
+ * @throws TypeError naming the path where another tree has another form, or lacks a leaf
+ */
+export function zipTrees<L, M>(
+  f: (leaves: readonly L[], path: string) => M,
+  first: Tree<L>,
+  ...others: readonly Tree<L>[]
+): Tree<M> {
+  const flat = others.map((tree) => new Map(flatten<L>(tree)));
+  const paths = flatten<L>(first).map(([path]) => path);
+  for (const [i, leaves] of flat.entries()) {
+    const odd = paths.find((path) => !leaves.has(path)) ??
+      (leaves.size > paths.length ? [...leaves.keys()].find((p) => !paths.includes(p)) : undefined);
+    if (odd === undefined) continue;
+    const which = leaves.has(odd) ? `tree ${i + 2} alone` : `tree 1, and not in tree ${i + 2}`;
+    throw new TypeError(`trees of different form: ${odd ? `"${odd}"` : "a leaf"} is in ${which}`);
+  }
+  return mapTree<L, M>(first, (leaf, path) => f([leaf, ...flat.map((of) => of.get(path)!)], path));
+}
+
 /** Replaces the leaves of a tree, in {@linkcode flatten} order, by the given ones. */
 export function refill<M>(tree: Tree<unknown>, leaves: readonly M[]): Tree<M> {
   let i = 0;
