@@ -75,3 +75,21 @@ export {
   warmUpSchedule,
 } from "./schedules.ts";
 export * as initializers from "./initializers.ts";
+export {
+  type Examples,
+  type Loader,
+  loader,
+  type LoaderOptions,
+  type LoaderState,
+} from "./loader.ts";
+export { type ExampleContext, serveExamples } from "./workers.ts";
+export { type ExampleData, type Stacked, stackExamples } from "./stack.ts";
+export {
+  type LoadedTree,
+  type LoadOptions,
+  loadTree,
+  type SavedLeaf,
+  type SavedTree,
+  type SaveOptions,
+  saveTree,
+} from "./trees.ts";
