@@ -194,8 +194,9 @@ export const randomLaplace = (key: Tensor, shape: Shape, options: DrawOptions = 
 
 /** Options of {@linkcode randomTruncatedNormal}. */
 export interface TruncatedOptions extends DrawOptions {
-  /** Bounds, in standard deviations. Default −2 and 2. */
+  /** The least, in standard deviations. Default −2. */
   readonly lower?: number;
+  /** The most. Default 2. */
   readonly upper?: number;
 }
 

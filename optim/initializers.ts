@@ -28,10 +28,12 @@ export const constant = (value: number): Initializer => (_key, shape, dtype = "f
   full(shape, value, dtype);
 
 /** Zeros. */
-export const zeros: Initializer = (_key, shape, dtype = "f32") => full(shape, 0, dtype);
+export const zeros = (_key: Tensor, shape: Shape, dtype: DType = "f32"): Tensor =>
+  full(shape, 0, dtype);
 
 /** Ones. */
-export const ones: Initializer = (_key, shape, dtype = "f32") => full(shape, 1, dtype);
+export const ones = (_key: Tensor, shape: Shape, dtype: DType = "f32"): Tensor =>
+  full(shape, 1, dtype);
 
 /** Normal of mean 0. */
 export function normal(deviation = 0.01): Initializer {
@@ -47,8 +49,9 @@ export function uniform(scale = 0.01): Initializer {
 
 /** Options of {@linkcode truncatedNormal}. */
 export interface Bounds {
-  /** In deviations. Default −2 and 2. */
+  /** The least, in deviations. Default −2. */
   readonly lower?: number;
+  /** The most. Default 2. */
   readonly upper?: number;
 }
 

@@ -74,6 +74,7 @@ export {
   valueAt,
   warmUpSchedule,
 } from "./schedules.ts";
+/** How parameters are drawn, by key. */
 export * as initializers from "./initializers.ts";
 export {
   type Examples,

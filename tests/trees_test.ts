@@ -1,5 +1,5 @@
 // Trees in files: what is read is what was written, to the bit; what is none, or another's, is refused by the file's name.
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import * as m from "../mod.ts";
 import * as optim from "../optim/mod.ts";
