@@ -20,10 +20,12 @@ import {
   noMoments,
 } from "../autograd/optimizer.ts";
 import { expectRange, expectSize } from "../autograd/named.ts";
-import { noSteps, zerosOf } from "./scale.ts";
+import { listed, noSteps, zerosOf } from "./scale.ts";
 import { type Transform, transform } from "./transform.ts";
 
-const named = (tree: Tree<Tensor>) => Object.fromEntries(flatten<Tensor>(tree));
+/** The leaves of a tree that has the form of another, in the order of that one. */
+const inOrder = (like: Tree<Tensor>, tree: Tree<Tensor>) =>
+  listed(zipTrees<Tensor, Tensor>(([, t]) => t, like, tree));
 
 /** Adam's direction (Kingma & Ba 2015): the running mean over the root of the running mean of squares, both corrected. */
 export function scaleByAdam(options: MomentOptions = {}): Transform {
@@ -34,7 +36,7 @@ export function scaleByAdam(options: MomentOptions = {}): Transform {
   });
   const of = expectMoments("scaleByAdam", options);
   type State = Record<"m" | "v", Tree<Tensor>> & Pick<Moments, "corrections">;
-  // The averages are by path inside, and trees like the parameters outside.
+  // The averages are listed inside, and trees like the parameters outside.
   const shaped = (like: Tree<Tensor>, { m, v, corrections }: Moments): State => ({
     m: refill(like, Object.values(m)),
     v: refill(like, Object.values(v)),
@@ -42,12 +44,12 @@ export function scaleByAdam(options: MomentOptions = {}): Transform {
   });
   return transform({
     name: "scaleByAdam",
-    init: (params) => shaped(params, noMoments(named(params))),
+    init: (params) => shaped(params, noMoments(listed(params))),
     update(grads, state) {
       const { m, v, corrections } = state as State;
       const { moments, directions } = adamMoments(
-        { m: named(m), v: named(v), corrections },
-        named(grads),
+        { m: inOrder(grads, m), v: inOrder(grads, v), corrections },
+        listed(grads),
         of,
       );
       return [refill(grads, Object.values(directions)), shaped(grads, moments)];

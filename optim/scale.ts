@@ -4,6 +4,7 @@ import { flatten, mapTree, refill, type Tree, zipTrees } from "../tensor/tree.ts
 import { expectOptions } from "../tensor/arguments.ts";
 import { add, clamp, div, mul, neg } from "../ops/elementwise/arithmetic.ts";
 import type { Operand } from "../ops/elementwise/map.ts";
+import { cast } from "../ops/elementwise/cast.ts";
 import { zeros } from "../ops/create/create.ts";
 import { scalar } from "../ops/leaf.ts";
 import { average, clipByGlobalNorm as clipped, expectBeta } from "../autograd/optimizer.ts";
@@ -23,6 +24,10 @@ export type Rate = Operand | Schedule;
 /** Zeros for every parameter, in f32. */
 export const zerosOf = (params: Tree<Tensor>): Tree<Tensor> =>
   mapTree<Tensor, Tensor>(params, (p) => zeros(p.shape));
+
+/** The leaves of a tree by their numbers, in its order: what functions of tensors by name take. */
+export const listed = (tree: Tree<Tensor>): Record<string, Tensor> =>
+  Object.fromEntries(flatten<Tensor>(tree).map(([, t], i) => [i, t]));
 
 /** No steps so far. */
 export const noSteps = (): Tensor => scalar(0, "u32");
@@ -102,7 +107,7 @@ export function clipByGlobalNorm(maxNorm: number): Transform {
   return transform({
     name: "clipByGlobalNorm",
     update(grads, state) {
-      const { grads: cut } = clipped(Object.fromEntries(flatten<Tensor>(grads)), maxNorm);
+      const { grads: cut } = clipped(listed(grads), maxNorm);
       return [refill(grads, Object.values(cut)), state];
     },
   });
@@ -123,7 +128,7 @@ export function addDecayedWeights(decay: number, leaves: Leaves = () => true): T
       const is = chosen("addDecayedWeights", leaves, params!);
       return [
         zipTrees<Tensor, Tensor>(
-          ([g, p], path) => decay !== 0 && is(path, p) ? add(g, mul(p, decay)) : g,
+          ([g, p], path) => decay !== 0 && is(path, p) ? add(g, mul(cast(p, "f32"), decay)) : g,
           grads,
           params!,
         ),

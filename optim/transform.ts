@@ -53,8 +53,8 @@ export function transform({ name, init, update, reads }: Parts): Transform {
     },
     update<P>(grads: P, state: OptimizerState, params?: P) {
       const given = grads as Tree<Tensor>, trained = params as Tree<Tensor> | undefined;
-      const leaves = tensorsOf(name, "gradient", given);
-      if (trained !== undefined) alike(name, leaves, given, trained);
+      tensorsOf(name, "gradient", given);
+      if (trained !== undefined) alike(name, given, trained);
       else if (reads) {
         throw new TypeError(`${name}: update takes the parameters as its third argument`);
       }
@@ -64,35 +64,29 @@ export function transform({ name, init, update, reads }: Parts): Transform {
   };
 }
 
-/** The leaves of a tree by their paths; all must be tensors of floats. */
-function tensorsOf(name: string, kind: string, tree: Tree<Tensor>): [string, Tensor][] {
-  const leaves = flatten<Tensor>(tree);
-  for (const [path, t] of leaves) {
+/** Refuses trees whose leaves are not all tensors of floats. */
+function tensorsOf(name: string, kind: string, tree: Tree<Tensor>): void {
+  for (const [path, t] of flatten<Tensor>(tree)) {
     const place = `${name}: ${kind} "${path}"`;
     if (!(t instanceof Tensor)) throw new TypeError(`${place} is ${what(t)}, not a tensor`);
     if (!isFloat(t.dtype)) throw new ShapeError(name, `${kind} "${path}" is ${show(t.spec)}`);
   }
-  return leaves;
 }
 
 /** Refuses parameters of another form or shape than gradients: broadcasting would change them. */
-function alike(
-  name: string,
-  leaves: readonly [string, Tensor][],
-  grads: Tree<Tensor>,
-  params: Tree<Tensor>,
-): void {
-  const of = new Map(tensorsOf(name, "parameter", params));
-  for (const [path, g] of leaves) {
-    const p = of.get(path);
-    if (!p) throw new TypeError(`${name}: there is a gradient "${path}", and no such parameter`);
-    if (sameShape(g.shape, p.shape)) continue;
-    throw new ShapeError(
-      name,
-      `gradient "${path}" is ${show(g.spec)}, the parameter ${show(p.spec)}`,
-    );
-  }
-  if (of.size !== leaves.length) zipTrees(() => 0, params, grads);
+function alike(name: string, grads: Tree<Tensor>, params: Tree<Tensor>): void {
+  tensorsOf(name, "parameter", params);
+  zipTrees<Tensor, undefined>(
+    ([g, p], path) => {
+      if (sameShape(g.shape, p.shape)) return undefined;
+      throw new ShapeError(
+        name,
+        `gradient "${path}" is ${show(g.spec)}, the parameter ${show(p.spec)}`,
+      );
+    },
+    grads,
+    params,
+  );
 }
 
 /**
@@ -190,26 +184,32 @@ export function chosen(name: string, leaves: Leaves, tree: Tree<Tensor>) {
 
 /** A transformation of some leaves; the others pass as they are, and cost no state. */
 export function masked(inner: Transform, leaves: Leaves): Transform {
-  // What is left out is undefined, which trees pass over.
-  const some = (tree: Tree<Tensor>, of: Tree<Tensor>) => {
+  const flagged = (tree: Tree<Tensor>, of: Tree<Tensor>): Tree<boolean> => {
     const is = chosen("masked", leaves, of);
-    const kept = new Map(flatten<Tensor>(of).map(([path, t]) => [path, is(path, t)]));
-    return mapTree<Tensor, Tensor | undefined>(tree, (t, path) => kept.get(path) ? t : undefined);
+    return zipTrees<Tensor, boolean>(([, like], path) => is(path, like), tree, of);
+  };
+  // What is left out is undefined, which trees pass over.
+  const some = (tree: Tree<Tensor>, of: Tree<Tensor>): Tree<Tensor> => {
+    const flags = inOrder(flagged(tree, of));
+    return mapTree<Tensor, Tensor | undefined>(tree, (t) => next(flags) ? t : undefined) as Tree<
+      Tensor
+    >;
   };
   return {
-    init: (params) => inner.init(some(params, params) as Tree<Tensor>),
+    init: (params) => inner.init(some(params, params)),
     update<P>(grads: P, state: OptimizerState, params?: P) {
-      const all = grads as Tree<Tensor>, trained = (params ?? grads) as Tree<Tensor>;
-      const [updates, next] = inner.update(
-        some(all, trained),
+      const all = grads as Tree<Tensor>, like = (params ?? grads) as Tree<Tensor>;
+      const [updates, after] = inner.update(
+        some(all, like),
         state,
-        params === undefined ? undefined : some(params as Tree<Tensor>, trained),
+        params === undefined ? undefined : some(like, like),
       );
-      const of = new Map(flatten<Tensor>(updates as Tree<Tensor>));
-      return [mapTree<Tensor, Tensor>(all, (g, path) => of.get(path) ?? g), next] as [
-        P,
-        OptimizerState,
-      ];
+      const flags = inOrder(flagged(all, like)), moved = inOrder<Tensor>(updates);
+      const merged = mapTree<Tensor, Tensor>(all, (g) => next(flags) ? next(moved) : g);
+      return [merged, after] as unknown as [P, OptimizerState];
     },
   };
 }
+
+const inOrder = <L>(tree: Tree<L>): Iterator<L> => flatten<L>(tree).map(([, t]) => t).values();
+const next = <L>(leaves: Iterator<L>): L => leaves.next().value;

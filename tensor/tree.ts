@@ -66,16 +66,36 @@ export function zipTrees<L, M>(
   first: Tree<L>,
   ...others: readonly Tree<L>[]
 ): Tree<M> {
-  const flat = others.map((tree) => new Map(flatten<L>(tree)));
-  const paths = flatten<L>(first).map(([path]) => path);
-  for (const [i, leaves] of flat.entries()) {
-    const odd = paths.find((path) => !leaves.has(path)) ??
-      (leaves.size > paths.length ? [...leaves.keys()].find((p) => !paths.includes(p)) : undefined);
-    if (odd === undefined) continue;
-    const which = leaves.has(odd) ? `tree ${i + 2} alone` : `tree 1, and not in tree ${i + 2}`;
-    throw new TypeError(`trees of different form: ${odd ? `"${odd}"` : "a leaf"} is in ${which}`);
-  }
-  return mapTree<L, M>(first, (leaf, path) => f([leaf, ...flat.map((of) => of.get(path)!)], path));
+  const odd = (tree: unknown, path: string, where: string) => {
+    const [[at]] = flatten<unknown>(tree as Tree<unknown>, path);
+    return new TypeError(`trees of different form: ${at ? `"${at}"` : "a leaf"} is in ${where}`);
+  };
+  const has = (tree: unknown) => flatten<unknown>(tree as Tree<unknown>).length > 0;
+  const walk = (nodes: readonly unknown[], path: string): unknown => {
+    const [a] = nodes, leaf = isLeaf(a);
+    const keys = leaf ? [] : Object.keys(a as object);
+    for (const [i, b] of nodes.slice(1).entries()) {
+      const same = leaf
+        ? a === undefined ? !has(b) : isLeaf(b) && b !== undefined
+        : !isLeaf(b) && Array.isArray(a) === Array.isArray(b);
+      if (!same && has(a)) throw odd(a, path, `tree 1, and not in tree ${i + 2}`);
+      if (!same && has(b)) throw odd(b, path, `tree ${i + 2} alone`);
+      if (leaf || !same) continue;
+      const alone = Object.keys(b as object).find((k) =>
+        !keys.includes(k) && has((b as Record<string, unknown>)[k])
+      );
+      if (alone === undefined) continue;
+      const at = path ? `${path}.${alone}` : alone;
+      throw odd((b as Record<string, unknown>)[alone], at, `tree ${i + 2} alone`);
+    }
+    if (leaf) return a === undefined ? undefined : f(nodes as readonly L[], path);
+    const inside = keys.map((k) => {
+      const below = nodes.map((node) => (node as Record<string, unknown> | undefined)?.[k]);
+      return [k, walk(below, path ? `${path}.${k}` : k)] as const;
+    });
+    return Array.isArray(a) ? inside.map(([, v]) => v) : Object.fromEntries(inside);
+  };
+  return walk([first, ...others], "") as Tree<M>;
 }
 
 /** Replaces the leaves of a tree, in {@linkcode flatten} order, by the given ones. */

@@ -226,13 +226,17 @@ Deno.test("a mask leaves no state of what it leaves out; Adafactor keeps rows an
 
 Deno.test("f16 parameters are trained by f32 updates, and incrementalUpdate is a mean of two", () => {
   const w = m.tensor([1, 2], [2], "f16"), g = m.tensor([0.5, 60000], [2], "f16");
-  const optimizer = optim.adam({ rate: 0.25 });
+  const optimizer = optim.chain(
+    optim.clipByGlobalNorm(1e9),
+    optim.adamw({ rate: 0.25, decay: 1e-9 }),
+    optim.trace(0.5),
+  );
   const state = optimizer.init({ w });
   const [updates, next] = optimizer.update({ w: g }, state, { w });
   assertEquals(updates.w.dtype, "f32");
   assertEquals(
     m.flatten<Tensor>(next as m.Tree<Tensor>).map(([, t]) => t.dtype),
-    Array(4).fill("f32"),
+    Array(5).fill("f32"),
   );
   const moved = optim.applyUpdates({ w }, updates);
   assertEquals(moved.w.dtype, "f16");
@@ -241,6 +245,28 @@ Deno.test("f16 parameters are trained by f32 updates, and incrementalUpdate is a
     const mean = optim.incrementalUpdate({ w: m.tensor([4, 8]) }, { w: m.tensor([0, 4]) }, share);
     assertEquals(values(mean), [[1, 5]]);
   }
+});
+
+Deno.test("leaves whose paths read alike, or stand in another order, are not taken for one another", () => {
+  const tree = (a: number, b: number) => ({ "x.y": m.tensor([a]), x: { y: m.tensor([b]) } });
+  for (const make of [() => optim.adam({ rate: 1 }), () => optim.clipByGlobalNorm(1e9)]) {
+    const optimizer = make();
+    const [updates] = optimizer.update(tree(3, -5), optimizer.init(tree(0, 0)), tree(1, 1));
+    const [a, b] = values(updates).map(([v]) => Math.sign(v));
+    assertEquals(a, -b);
+  }
+  const masked = optim.masked(optim.scale(2), (_path, t) => t.shape.length === 0);
+  const one = { a: m.tensor([1]), b: m.scalar(1) };
+  assertEquals(values(masked.update(one, masked.init(one), one)[0]), [[1], [2]]);
+  const twice = { a: one.b, b: one.b, c: one.b };
+  const middle = optim.masked(optim.scale(2), ["b"]);
+  assertEquals(values(middle.update(twice, middle.init(twice), twice)[0]), [[1], [2], [1]]);
+  const adam = optim.scaleByAdam();
+  const state = adam.init({ a: m.tensor([1]), b: m.tensor([1, 2]) });
+  const turned = { b: m.tensor([1, -2]), a: m.tensor([-1]) };
+  const [updates] = adam.update(turned, state);
+  assertEquals(Object.keys(updates), ["b", "a"]);
+  assertEquals(values(updates).flat().map(Math.sign), [1, -1, -1]);
 });
 
 Deno.test("nothing, NaN and one number: trees without leaves, gradients that are none, a bare tensor", () => {
@@ -286,7 +312,10 @@ Deno.test("what does not fit is refused by name, before anything is compiled", (
       () => adam.update({ w: m.tensor([1]) }, state, params),
       'gradient "w" is f32[1], the parameter f32[2]',
     ],
-    [() => adam.update({ v: w }, state, params as never), 'a gradient "v", and no such parameter'],
+    [
+      () => adam.update({ v: w }, state, params as never),
+      'trees of different form: "w" is in tree 2 alone',
+    ],
     [() => adam.update({}, state, params as never), "trees of different form"],
     [() => adam.update({ w: m.tensor(Uint32Array.of(1, 2)) }, state), 'gradient "w" is u32[2]'],
     [
