@@ -346,3 +346,28 @@ test("a learning rate that is an argument of the step", async () => {
   assertEquals([...await device.read(step(params, m.scalar(0.5)).w)], [0.5, 1.5]);
   assertEquals([...await device.read(step(params, m.scalar(1)).w)], [0, 1]);
 });
+
+test("steps within scan are the loop's; under vmap each of several models is trained as alone", async (device) => {
+  const optimizer = optim.adamw({ rate: optim.cosineSchedule(0.1, 10) });
+  const target = m.tensor([1, -2, 3]);
+  const loss = (p: { w: Tensor }) => m.sum(m.square(m.sub(p.w, target)));
+  const step = (s: { params: { w: Tensor }; optimizer: optim.OptimizerState }) => {
+    const [updates, next] = optimizer.update(m.grad(loss)(s.params), s.optimizer, s.params);
+    return { params: optim.applyUpdates(s.params, updates), optimizer: next };
+  };
+  const trained = (w: Tensor) => {
+    const begun = { params: { w }, optimizer: optimizer.init({ w }) };
+    return m.scan((s) => [step(s), loss(s.params)] as const, begun, undefined, { length: 8 });
+  };
+  const begun = m.tensor([[0, 0, 0], [5, 5, 5]]);
+  const [last, losses] = m.evaluate(device, trained(m.tensor([5, 5, 5])));
+  const from = { w: m.tensor([5, 5, 5]) };
+  let alone = { params: from, optimizer: optimizer.init(from) };
+  for (let i = 0; i < 8; i++) alone = step(alone);
+  const expected = interpret([alone.params.w])[0];
+  assert(relativeError(await device.read(last.params.w) as Float32Array, expected) < 1e-5);
+  const falling = await device.read(losses);
+  assert(falling.every((v, i) => i === 0 || v < falling[i - 1]), `${falling}`);
+  const both = m.evaluate(device, m.vmap((w: Tensor) => trained(w)[0].params.w)(begun));
+  assert(relativeError((await device.read(both)).slice(3) as Float32Array, expected) < 1e-5);
+});
