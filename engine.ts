@@ -23,7 +23,7 @@ export type { NumberArray, TensorData } from "./tensor/host.ts";
 export { type Shape, ShapeError, type Spec } from "./tensor/shape.ts";
 export type { AdapterProfile } from "./tensor/kernel.ts";
 export { Tensor } from "./tensor/tensor.ts";
-export { type Branch, flatten, mapTree, type Tree, unflatten } from "./tensor/tree.ts";
+export { type Branch, flatten, mapTree, type Tree, unflatten, zipTrees } from "./tensor/tree.ts";
 
 // Programs.
 export {
@@ -62,6 +62,8 @@ export {
   type AdamState,
   adamw,
   clipByGlobalNorm,
+  type MomentOptions,
+  type Moments,
   type Named,
   sgd,
 } from "./autograd/optimizer.ts";

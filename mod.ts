@@ -19,6 +19,9 @@
 // Devices, tensors, programs, derivatives, ops.
 export * from "./engine.ts";
 
+/** Training: optimizers that compose, schedules, initializers, a loader, trees in files. */
+export * as optim from "./optim/mod.ts";
+
 // Diffusion models.
 export {
   loadPipeline,

@@ -3,28 +3,32 @@
  * tensor, so a compiled step follows any schedule. The compiler fuses each parameter's update into one kernel and, with
  * the state donated, writes it in place.
  */
-import { expectTensor, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { expectOptions } from "../tensor/arguments.ts";
-import { what } from "../tensor/what.ts";
 import { flatten } from "../tensor/tree.ts";
 import { add, div, minimum, mul, sqrt, square, sub } from "../ops/elementwise/arithmetic.ts";
 import type { Operand } from "../ops/elementwise/map.ts";
 import { expand, sum } from "../ops/broadcast.ts";
-import { reshape } from "../ops/movement.ts";
 import { cast } from "../ops/elementwise/cast.ts";
-import { sameShape, ShapeError, show } from "../tensor/shape.ts";
+import { ShapeError, show } from "../tensor/shape.ts";
 import { literal, scalar } from "../ops/leaf.ts";
+import {
+  expectAlike,
+  expectNamed,
+  expectRange,
+  expectSize,
+  mapNamed,
+  type Named,
+  rateOf,
+} from "./named.ts";
 
-/** Named parameters, gradients or moments. */
-export type Named = { readonly [path: string]: Tensor };
+export type { Named } from "./named.ts";
 
 /**
- * AdamW's state. `corrections` are 1 − β₁ᵗ and 1 − β₂ᵗ, kept as the same running averages (of ones) as the moments:
+ * Adam's running averages. `corrections` are 1 − β₁ᵗ and 1 − β₂ᵗ, kept as the same running averages (of ones) as the moments:
  * computed from the step count they would lose four digits to cancellation in the first steps.
  */
-export interface AdamState {
-  /** Trained values. */
-  readonly params: Named;
+export interface Moments {
   /** Running mean of the gradients. */
   readonly m: Named;
   /** Running mean of their squares. */
@@ -33,18 +37,28 @@ export interface AdamState {
   readonly corrections: readonly [Tensor, Tensor];
 }
 
-/** Hyper-parameters; defaults are those of the method: β = (0.9, 0.999), ε = 1e-8, decay 0.01. */
-export interface AdamOptions {
-  /** Learning rate; a tensor where it changes from step to step. */
-  readonly rate: Operand;
-  /** Factor of the rate for each parameter, by its path. Default 1 for all. */
-  readonly scale?: (path: string) => number;
+/** AdamW's state. */
+export interface AdamState extends Moments {
+  /** Trained values. */
+  readonly params: Named;
+}
+
+/** Numbers of Adam's averages. */
+export interface MomentOptions {
   /** Decay of the mean. Default 0.9. */
   readonly beta1?: number;
   /** Decay of the mean of squares. Default 0.999. */
   readonly beta2?: number;
   /** Added to the root of the mean of squares. Default 1e-8. */
   readonly epsilon?: number;
+}
+
+/** Hyper-parameters; defaults are those of the method: β = (0.9, 0.999), ε = 1e-8, decay 0.01. */
+export interface AdamOptions extends MomentOptions {
+  /** Learning rate; a tensor where it changes from step to step. */
+  readonly rate: Operand;
+  /** Factor of the rate for each parameter, by its path. Default 1 for all. */
+  readonly scale?: (path: string) => number;
   /** Decoupled weight decay; touches only the parameters given, never frozen ones. */
   readonly decay?: number;
 }
@@ -52,8 +66,46 @@ export interface AdamOptions {
 /** State with zero moments. The result is traced: evaluate it to get device memory. */
 export function adamInit(params: Named): AdamState {
   expectNamed("adamInit", "params", params);
+  return { params, ...noMoments(params) };
+}
+
+/** Averages of nothing so far. */
+export function noMoments(params: Named): Moments {
   const zeros = () => mapNamed(params, (p) => expand(literal(0), p.shape));
-  return { params, m: zeros(), v: zeros(), corrections: [scalar(0), scalar(0)] };
+  return { m: zeros(), v: zeros(), corrections: [scalar(0), scalar(0)] };
+}
+
+/** Refuses numbers with which Adam's averages are none. */
+export function expectMoments(op: string, options: MomentOptions): Required<MomentOptions> {
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
+  for (const [name, beta] of Object.entries({ beta1, beta2 })) expectBeta(op, name, beta);
+  expectSize(op, "options.epsilon", epsilon);
+  return { beta1, beta2, epsilon };
+}
+
+/** Refuses what is no decay of an average. 1 takes nothing in; as an f32, which computes it, just below 1 is 1 too. */
+export const expectBeta = (op: string, name: string, beta: number): void =>
+  expectRange(op, `options.${name}`, beta, beta >= 0 && Math.fround(beta) < 1, "from 0 to below 1");
+
+/** A running average with one more value taken in. */
+export const average = (old: Tensor, x: Tensor, beta: number): Tensor =>
+  add(mul(old, beta), mul(x, 1 - beta));
+
+/** Adam's averages with gradients taken in, and the directions that they give: mean over root mean square, corrected. */
+export function adamMoments(
+  old: Moments,
+  grads: Named,
+  { beta1, beta2, epsilon }: Required<MomentOptions>,
+): { readonly moments: Moments; readonly directions: Named } {
+  const correction1 = add(mul(old.corrections[0], beta1), 1 - beta1);
+  const correction2 = add(mul(old.corrections[1], beta2), 1 - beta2);
+  const m = mapNamed(old.m, (mean, k) => average(mean, grads[k], beta1));
+  const v = mapNamed(old.v, (mean, k) => average(mean, square(grads[k]), beta2));
+  const directions = mapNamed(
+    m,
+    (mean, k) => div(div(mean, correction1), add(sqrt(div(v[k], correction2)), epsilon)),
+  );
+  return { moments: { m, v, corrections: [correction1, correction2] }, directions };
 }
 
 /**
@@ -75,18 +127,8 @@ export function adamw(state: AdamState, grads: Named, options: AdamOptions): Ada
     decay: "number",
   });
   const given = rateOf("adamw", "options.rate", options.rate);
-  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, decay = 0.01, scale } = options;
-  for (const [name, beta] of Object.entries({ beta1, beta2 })) {
-    // 1 takes nothing in; as an f32, which computes it, just below 1 is 1 too.
-    expectRange(
-      "adamw",
-      `options.${name}`,
-      beta,
-      beta >= 0 && Math.fround(beta) < 1,
-      "from 0 to below 1",
-    );
-  }
-  expectSize("adamw", "options.epsilon", epsilon);
+  const { decay = 0.01, scale } = options;
+  const of = expectMoments("adamw", options);
   expectSize("adamw", "options.decay", decay);
   for (const [k, p] of Object.entries(state.params)) {
     if (p.dtype === "f32") continue;
@@ -95,20 +137,15 @@ export function adamw(state: AdamState, grads: Named, options: AdamOptions): Ada
       `params["${k}"] is ${show(p.spec)}; f32 is trained, cast it first`,
     );
   }
-  const average = (old: Tensor, x: Tensor, beta: number) => add(mul(old, beta), mul(x, 1 - beta));
-  const correction1 = add(mul(state.corrections[0], beta1), 1 - beta1);
-  const correction2 = add(mul(state.corrections[1], beta2), 1 - beta2);
-  const m = mapNamed(state.m, (old, k) => average(old, grads[k], beta1));
-  const v = mapNamed(state.v, (old, k) => average(old, square(grads[k]), beta2));
+  const { moments, directions } = adamMoments(state, grads, of);
   const params = mapNamed(state.params, (p, k) => {
-    const direction = div(div(m[k], correction1), add(sqrt(div(v[k], correction2)), epsilon));
     const factor = scale?.(k) ?? 1;
     expectSize("adamw", `options.scale("${k}")`, factor);
     const rate = factor === 1 ? given : mul(given, factor);
     const shrunk = decay === 0 ? p : mul(p, sub(1, mul(rate, decay)));
-    return sub(shrunk, mul(rate, direction));
+    return sub(shrunk, mul(rate, directions[k]));
   });
-  return { params, m, v, corrections: [correction1, correction2] };
+  return { params, ...moments };
 }
 
 /**
@@ -137,56 +174,4 @@ export function clipByGlobalNorm(grads: Named, maxNorm: number): { grads: Named;
   const norm = sqrt(squares.reduce((a, b) => add(a, b), scalar(0)));
   const scale = minimum(div(maxNorm, add(norm, 1e-6)), 1);
   return { grads: mapNamed(grads, (g) => cast(mul(cast(g, "f32"), scale), g.dtype)), norm };
-}
-
-/** Refuses what is no object of tensors by name, or lacks one of the names that it should have. */
-function expectNamed(op: string, name: string, x: unknown, names: object = {}): void {
-  if (x === null || typeof x !== "object") {
-    throw new TypeError(`${op}: ${name} is ${what(x)}, not an object of tensors by name`);
-  }
-  for (const key of Object.keys({ ...names, ...x })) {
-    expectTensor(op, `${name}["${key}"]`, (x as Record<string, unknown>)[key]);
-  }
-}
-
-/** Refuses tensors of one name that have not one shape and element type: broadcasting would change the parameter's. */
-function expectAlike(op: string, of: Readonly<Record<string, Named>>): void {
-  const [[first, params], ...others] = Object.entries(of);
-  for (const [name, tensors] of others) {
-    expectNamed(op, name, tensors, params);
-    for (const [k, p] of Object.entries(params)) {
-      if (sameShape(p.shape, tensors[k].shape) && p.dtype === tensors[k].dtype) continue;
-      const [a, b] = [p, tensors[k]].map((t) => show(t.spec));
-      throw new ShapeError(
-        op,
-        `${name}["${k}"] is ${b}, ${first}["${k}"] is ${a}; they must be alike`,
-      );
-    }
-  }
-}
-
-/** The rate as something that changes no shape; refuses what is no number of at least 0 and no tensor of one element. */
-function rateOf(op: string, name: string, rate: unknown): Operand {
-  if (typeof rate === "number") {
-    expectSize(op, name, rate);
-    return rate;
-  }
-  expectTensor(op, name, rate, " or a number");
-  if (rate.size === 1) return reshape(rate, []);
-  throw new ShapeError(op, `${name} is ${show(rate.spec)}, not one number`);
-}
-
-/** Refuses what is no number of at least 0 that f32 holds; `open` admits ∞. */
-function expectSize(op: string, name: string, x: number, open = false): void {
-  const held = Number.isFinite(Math.fround(x)) || open && x === Infinity;
-  expectRange(op, name, x, x >= 0 && held, `a ${open ? "" : "finite "}f32 of at least 0`);
-}
-
-function expectRange(op: string, name: string, x: unknown, fits: boolean, range: string): void {
-  if (typeof x !== "number") throw new TypeError(`${op}: ${name} is ${what(x)}, not a number`);
-  if (!fits) throw new RangeError(`${op}: ${name} is ${x}, not ${range}`);
-}
-
-function mapNamed(tree: Named, f: (t: Tensor, path: string) => Tensor): Named {
-  return Object.fromEntries(Object.entries(tree).map(([k, t]) => [k, f(t, k)]));
 }

@@ -193,8 +193,25 @@ export {
   foldIn,
   type Key,
   keyFromSeed,
+  randomBits,
+  randomExponential,
+  randomGumbel,
+  randomKey,
+  randomLaplace,
   randomNormal,
+  randomSplit,
+  randomTruncatedNormal,
   randomUniform,
+  type TruncatedOptions,
 } from "./random.ts";
+export {
+  type CategoricalOptions,
+  type ChoiceOptions,
+  randomBernoulli,
+  randomCategorical,
+  randomChoice,
+  randomPermutation,
+} from "./random/choose.ts";
+export { type IntOptions, randomInt } from "./random/integers.ts";
 export { max, mean, min } from "./reduce.ts";
 export { logSoftmax, logSumExp, softmax } from "./softmax.ts";

@@ -1,20 +1,24 @@
 /**
- * Random numbers by counter: element `i` of draw `stream` under a key is a pure function of the three (Threefry-2x32
- * with 20 rounds; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011). Keys are data, uploaded at each
- * step, so a compiled program draws new numbers without being compiled anew, and a draw can be repeated anywhere:
- * `hostNormal` gives on the host what `randomNormal` gives on the device.
+ * Random numbers by counter: element `i` of draw `stream` under a key is a pure function of the three
+ * (`ops/random/threefry.ts`), with the same bits on the host and on every device (`ops/random/strict.ts`).
+ *
+ * Why keys are tensors: a key is then an argument of a compiled program, which draws new numbers without being compiled
+ * anew, an element of what `vmap` maps over, and a part of what `scan` carries. What the host knows of a key is computed
+ * there (`ops/random/keys.ts`), so that no device is needed to split one.
  */
-import { cosineOf, sineOf } from "./elementwise/trigonometry.ts";
 import { apply, type Tensor } from "../tensor/tensor.ts";
-import { expectList, expectNumber, expectOptions, expectTensors } from "../tensor/arguments.ts";
+import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { expectShape } from "../tensor/host.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../tensor/shape.ts";
 import { type KernelContext, type KernelPlan, perItem } from "../tensor/kernel.ts";
 import { alike } from "../tensor/batch.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
+import * as words from "./random/distributions.ts";
+import { HOST, type Machine, WgslMachine } from "./random/strict.ts";
+import { FOLD, type Key, threefry, threefryWgsl } from "./random/threefry.ts";
 
-/** 64 bits of key, as two u32. On the device: a tensor `[2]` u32. */
-export type Key = readonly [number, number];
+export { type Key, keyFromSeed, threefry } from "./random/threefry.ts";
+export { foldIn, randomKey, randomSplit } from "./random/keys.ts";
 
 /** Options of the drawing functions. */
 export interface DrawOptions {
@@ -22,102 +26,59 @@ export interface DrawOptions {
   readonly stream?: number;
 }
 
-const ROTATIONS = [[13, 15, 26, 6], [17, 29, 16, 24]];
-const PARITY = 0x1bd11bda;
-/** Counter word reserved for deriving keys, so that no draw repeats their bits. */
-const FOLD = 0xffffffff;
-
-/** Threefry-2x32-20: 64 random bits for a 64-bit counter under a key. All words are u32. */
-export function threefry([k0, k1]: Key, [c0, c1]: readonly [number, number]): [number, number] {
-  const keys = [k0, k1, k0 ^ k1 ^ PARITY];
-  let x0 = (c0 + k0) | 0;
-  let x1 = (c1 + k1) | 0;
-  for (let group = 0; group < 5; group++) {
-    for (const r of ROTATIONS[group % 2]) {
-      x0 = (x0 + x1) | 0;
-      x1 = ((x1 << r) | (x1 >>> (32 - r))) ^ x0;
-    }
-    x0 = (x0 + keys[(group + 1) % 3]) | 0;
-    x1 = (x1 + keys[(group + 2) % 3] + group + 1) | 0;
-  }
-  return [x0 >>> 0, x1 >>> 0];
-}
-
-/** The same in WGSL, unrolled. */
-function threefryWgsl(): string {
-  const rounds = Array.from({ length: 5 }, (_, group) => {
-    const turns = ROTATIONS[group % 2].map((r) =>
-      `x0 += x1; x1 = ((x1 << ${r}u) | (x1 >> ${32 - r}u)) ^ x0;`
-    );
-    const inject = `x0 += k${(group + 1) % 3}; x1 += k${(group + 2) % 3} + ${group + 1}u;`;
-    return `${turns.join(" ")} ${inject}`;
-  });
-  return `fn threefry(k0: u32, k1: u32, c0: u32, c1: u32) -> vec2<u32> {
-  let k2 = k0 ^ k1 ^ ${PARITY}u;
-  var x0 = c0 + k0; var x1 = c1 + k1;
-  ${rounds.join("\n  ")}
-  return vec2<u32>(x0, x1);
-}`;
-}
-
-/** What two random words become: two elements. */
-interface Distribution {
-  readonly dtype: "f32" | "u32";
-  readonly host: (a: number, b: number) => readonly [number, number];
-  /** WGSL from `w: vec2<u32>` to a vector of two elements. */
-  readonly device: string;
-}
-
-const TWO_PI = 2 * Math.PI;
-const DISTRIBUTIONS = {
-  randomBits: { dtype: "u32", host: (a, b) => [a, b], device: "return w;" },
-  // 24 bits, so that the largest value is still below 1 in f32.
-  randomUniform: {
-    dtype: "f32",
-    host: (a, b) => [(a >>> 8) * 2 ** -24, (b >>> 8) * 2 ** -24],
-    device: `return vec2<f32>(w >> vec2<u32>(8u)) * ${2 ** -24};`,
-  },
-  // Box–Muller. The radius takes (bits + ½)·2⁻³², never 0; the angle runs from −π to π.
-  randomNormal: {
-    dtype: "f32",
-    host: (a, b) => {
-      const radius = Math.sqrt(-2 * Math.log((a + 0.5) * 2 ** -32));
-      const angle = (b >>> 8) * (TWO_PI * 2 ** -24) - Math.PI;
-      return [radius * Math.cos(angle), radius * Math.sin(angle)];
-    },
-    device: `let u = (f32(w.x) + 0.5) * ${2 ** -32};
-  let radius = sqrt(max(-2.0 * log(u), 0.0));
-  let angle = f32(w.y >> 8u) * ${TWO_PI * 2 ** -24} - ${Math.PI};
-  return radius * vec2<f32>(${cosineOf("angle")}, ${sineOf("angle")});`,
-  },
-} as const satisfies Record<string, Distribution>;
-
 /** Keys `[…, 2]` each draw `shape`. */
 interface DrawAttrs {
   readonly shape: Shape;
   readonly stream: number;
+  /** Where a distribution is cut. */
+  readonly cut?: words.Cut;
 }
 
+/** What random words become: one element each, or a pair of words a pair of elements. */
+interface Distribution {
+  readonly dtype: "f32" | "u32";
+  readonly one?: <V>(m: Machine<V>, w: V, attrs: DrawAttrs) => V;
+  readonly pair?: <V>(m: Machine<V>, a: V, b: V) => readonly [V, V];
+}
+
+const DISTRIBUTIONS = {
+  randomBits: { dtype: "u32", one: (_, w) => w },
+  randomUniform: { dtype: "f32", one: words.uniform },
+  randomNormal: { dtype: "f32", pair: words.normalPair },
+  randomExponential: { dtype: "f32", one: words.exponential },
+  randomGumbel: { dtype: "f32", one: words.gumbel },
+  randomLaplace: { dtype: "f32", one: words.laplace },
+  randomTruncatedNormal: { dtype: "f32", one: (m, w, { cut }) => words.truncated(m, w, cut!) },
+} as const satisfies Record<string, Distribution>;
+
 /** Under one key, element pairs (2p, 2p + 1) come from counter (p, stream). */
-function drawOnHost(
-  { host }: Distribution,
-  key: Key,
-  count: number,
-  stream: number,
-): Float64Array {
+function drawOnHost({ one, pair }: Distribution, key: Key, count: number, attrs: DrawAttrs) {
   const y = new Float64Array(count);
   for (let i = 0; i < count; i += 2) {
-    const [a, b] = threefry(key, [i / 2, stream]);
-    const pair = host(a, b);
-    y[i] = pair[0];
-    if (i + 1 < count) y[i + 1] = pair[1];
+    const [a, b] = threefry(key, [i / 2, attrs.stream]);
+    const [first, second] = one ? [one(HOST, a, attrs), one(HOST, b, attrs)] : pair!(HOST, a, b);
+    y[i] = first;
+    if (i + 1 < count) y[i + 1] = second;
   }
   return y;
 }
 
+/** WGSL that makes four elements, `four`, of the words of two blocks. */
+function elements({ dtype, one, pair }: Distribution, attrs: DrawAttrs): string {
+  const m = new WgslMachine(one ? 4 : 2);
+  if (one) {
+    const y = one(m, m.named("vec4<u32>(low, high)"), attrs);
+    return `${m.lines.join("\n  ")}\n  let four = vec4<${dtype}>(${y});`;
+  }
+  const a = m.named("vec2<u32>(low.x, high.x)"), b = m.named("vec2<u32>(low.y, high.y)");
+  const [x, y] = pair!(m, a, b);
+  return `${m.lines.join("\n  ")}
+  let four = vec4<${dtype}>(${x}.x, ${y}.x, ${x}.y, ${y}.y);`;
+}
+
 function drawKernel(
   name: string,
-  { dtype, device }: Distribution,
+  distribution: Distribution,
   ctx: KernelContext<DrawAttrs>,
 ): KernelPlan {
   const { attrs, epilogue, inputs: [{ shape: keys }] } = ctx;
@@ -132,21 +93,20 @@ function drawKernel(
     : [0, 1, 2, 3].map((k) =>
       `if (quad * 4u + ${k}u < ${count}u) { ${epilogue.store(`${at} + ${k}u`, `four[${k}]`)} }`
     ).join("\n  ");
-  const declarations = `${threefryWgsl()}
-fn draw(w: vec2<u32>) -> vec2<${dtype}> {
-  ${device}
-}
-`;
   const draw = (pair: string) =>
-    `draw(threefry(key[which * 2u], key[which * 2u + 1u], ${pair}, ${attrs.stream}u))`;
+    `threefry(key[which * 2u], key[which * 2u + 1u], ${pair}, ${attrs.stream}u)`;
   const work = `let which = ${of};
   let quad = ${quad};
   let low = ${draw("quad * 2u")};
   let high = ${draw("quad * 2u + 1u")};
-  let four = vec4<${dtype}>(low, high);
+  ${elements(distribution, attrs)}
   ${stores}`;
   const key = { name: "key", ref: { input: 0 }, access: "read", type: "u32" } as const;
-  const kernel = perItem({ count: quads * sizeOf(keys) / 2, name: "t", declarations }, work);
+  const kernel = perItem({
+    count: quads * sizeOf(keys) / 2,
+    name: "t",
+    declarations: `${threefryWgsl()}\n`,
+  }, work);
   return { dispatches: [{ label: name, buffers: [key, ...epilogue.buffers], ...kernel }] };
 }
 
@@ -165,12 +125,12 @@ function defineDraw(name: keyof typeof DISTRIBUTIONS) {
     },
     vjp: () => [undefined],
     batch: alike,
-    reference([keys], _specs, { shape, stream }, [out]) {
+    reference([keys], _specs, attrs, [out]) {
       const y = new Float64Array(sizeOf(out.shape));
-      const count = sizeOf(shape);
+      const count = sizeOf(attrs.shape);
       for (let i = 0; i < keys.length / 2; i++) {
         const key: Key = [keys[2 * i], keys[2 * i + 1]];
-        y.set(drawOnHost(distribution, key, count, stream), i * count);
+        y.set(drawOnHost(distribution, key, count, attrs), i * count);
       }
       return [y];
     },
@@ -185,14 +145,26 @@ function defineDraw(name: keyof typeof DISTRIBUTIONS) {
 const bitsOp = defineDraw("randomBits");
 const uniformOp = defineDraw("randomUniform");
 const normalOp = defineDraw("randomNormal");
+const exponentialOp = defineDraw("randomExponential");
+const gumbelOp = defineDraw("randomGumbel");
+const laplaceOp = defineDraw("randomLaplace");
+const truncatedOp = defineDraw("randomTruncatedNormal");
+
+/** Options that every drawing function has. */
+export const DRAW_OPTIONS = { stream: "number" } as const;
+
+/** Checks a key and a shape, which are the first arguments of every drawing function. */
+export function expectDraw(op: string, key: Tensor, shape: Shape): void {
+  expectTensors(op, { key });
+  expectShape(op, 1, shape);
+  if (key.shape.length !== 1) {
+    throw new ShapeError(op, `the key must be u32[2], not ${show(key.spec)}; vmap takes many`);
+  }
+}
 
 function draw(op: Op<DrawAttrs>, key: Tensor, shape: Shape, options: DrawOptions): Tensor {
-  expectTensors(op.name, { key });
-  expectShape(op.name, 1, shape);
-  expectOptions(op.name, 2, options, { stream: "number" });
-  if (key.shape.length !== 1) {
-    throw new ShapeError(op.name, `the key must be u32[2], not ${show(key.spec)}; vmap takes many`);
-  }
+  expectDraw(op.name, key, shape);
+  expectOptions(op.name, 2, options, DRAW_OPTIONS);
   return apply(op, [key], { shape, stream: options.stream ?? 0 })[0];
 }
 
@@ -208,45 +180,71 @@ export const randomUniform = (key: Tensor, shape: Shape, options: DrawOptions = 
 export const randomNormal = (key: Tensor, shape: Shape, options: DrawOptions = {}): Tensor =>
   draw(normalOp, key, shape, options);
 
+/** Exponential f32 of mean 1, between 1.1e-10 and 22.9. `key`: `[2]` u32. */
+export const randomExponential = (key: Tensor, shape: Shape, options: DrawOptions = {}): Tensor =>
+  draw(exponentialOp, key, shape, options);
+
+/** Standard Gumbel f32, between −3.14 and 22.9: the largest of many draws is distributed so. `key`: `[2]` u32. */
+export const randomGumbel = (key: Tensor, shape: Shape, options: DrawOptions = {}): Tensor =>
+  draw(gumbelOp, key, shape, options);
+
+/** Laplace f32 of mean 0 and scale 1 (variance 2), at most 22.9 in magnitude. `key`: `[2]` u32. */
+export const randomLaplace = (key: Tensor, shape: Shape, options: DrawOptions = {}): Tensor =>
+  draw(laplaceOp, key, shape, options);
+
+/** Options of {@linkcode randomTruncatedNormal}. */
+export interface TruncatedOptions extends DrawOptions {
+  /** The least, in standard deviations. Default −2. */
+  readonly lower?: number;
+  /** The most. Default 2. */
+  readonly upper?: number;
+}
+
+/**
+ * Standard normal f32, given that it lies between two bounds, which may be far out in one tail. With other bounds than ±∞ its
+ * variance is below 1: 0.774 between −2 and 2. `key`: `[2]` u32.
+ *
+ * @throws RangeError when `lower` is not below `upper`, or less than 1e-37 of the distribution lies between them
+ */
+export function randomTruncatedNormal(
+  key: Tensor,
+  shape: Shape,
+  options: TruncatedOptions = {},
+): Tensor {
+  const name = "randomTruncatedNormal";
+  expectDraw(name, key, shape);
+  expectOptions(name, 2, options, { ...DRAW_OPTIONS, lower: "number", upper: "number" });
+  const cut = cutAt(options.lower ?? -2, options.upper ?? 2);
+  return apply(truncatedOp, [key], { shape, stream: options.stream ?? 0, cut })[0];
+}
+
+/** What is computed of the bounds once, in float64. */
+function cutAt(lower: number, upper: number): words.Cut {
+  if (!(lower < upper)) {
+    throw new RangeError(`randomTruncatedNormal: lower ${lower} is not below upper ${upper}`);
+  }
+  const below = words.normalBelow(lower), above = words.normalBelow(-upper);
+  // Between bounds on one side of 0, as a difference of tails, which are small.
+  const between = lower > 0
+    ? words.normalBelow(-lower) - above
+    : words.normalBelow(Math.min(upper, 0)) - below + (upper > 0 ? 0.5 - above : 0);
+  if (!(between > 1e-37)) {
+    throw new RangeError(
+      `randomTruncatedNormal: less than 1e-37 of the distribution lies from ${lower} to ${upper}`,
+    );
+  }
+  const most = 3e38, within = (x: number) => Math.min(most, Math.max(-most, x));
+  const left = Math.min(between, Math.max(0, 0.5 - below));
+  return { lower: within(lower), upper: within(upper), below, above, between, left };
+}
+
+const onHost =
+  (distribution: Distribution) => (key: Key, count: number, { stream = 0 }: DrawOptions = {}) =>
+    drawOnHost(distribution, key, count, { shape: [count], stream });
+
+/** What {@linkcode randomBits} draws, computed on the host. */
+export const hostBits = onHost(DISTRIBUTIONS.randomBits);
 /** What {@linkcode randomUniform} draws, computed on the host. */
-export const hostUniform = (
-  key: Key,
-  count: number,
-  { stream = 0 }: DrawOptions = {},
-): Float64Array => drawOnHost(DISTRIBUTIONS.randomUniform, key, count, stream);
-
-/** What {@linkcode randomNormal} draws, computed on the host in float64. */
-export const hostNormal = (
-  key: Key,
-  count: number,
-  { stream = 0 }: DrawOptions = {},
-): Float64Array => drawOnHost(DISTRIBUTIONS.randomNormal, key, count, stream);
-
-/**
- * A new key from a key and a number: one key per step, per image, per worker.
- *
- * @param data a u32
- * @throws RangeError when `data` is not a u32
- */
-export function foldIn(key: Key, data: number): [number, number] {
-  expectList("foldIn", 0, "key", key, "[0, 1]");
-  expectNumber("foldIn", 1, "data", data);
-  if (key.length !== 2 || key.some((word) => word !== word >>> 0)) {
-    throw new RangeError(`foldIn: the key is [${key}], not two u32`);
-  }
-  if (data !== data >>> 0) throw new RangeError(`foldIn takes a u32, not ${data}`);
-  return threefry(key, [data, FOLD]);
-}
-
-/**
- * The key of a seed.
- *
- * @param seed a whole number from 0 to 2⁵³ − 1
- * @throws RangeError for any other number
- */
-export function keyFromSeed(seed: number): [number, number] {
-  if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new RangeError(`a seed is a whole number from 0 to 2^53 - 1, not ${seed}`);
-  }
-  return [seed >>> 0, Math.floor(seed / 2 ** 32)];
-}
+export const hostUniform = onHost(DISTRIBUTIONS.randomUniform);
+/** What {@linkcode randomNormal} draws, computed on the host. */
+export const hostNormal = onHost(DISTRIBUTIONS.randomNormal);

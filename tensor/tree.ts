@@ -55,6 +55,49 @@ export function mapTree<L, M>(
   );
 }
 
+/**
+ * Trees of one form, leaf by leaf: the first tree with every leaf replaced by what `f` makes of it and of those that have its
+ * place in the others. A leaf that is undefined in the first is left out.
+ *
+ * @throws TypeError naming the path where another tree has another form, or lacks a leaf
+ */
+export function zipTrees<L, M>(
+  f: (leaves: readonly L[], path: string) => M,
+  first: Tree<L>,
+  ...others: readonly Tree<L>[]
+): Tree<M> {
+  const odd = (tree: unknown, path: string, where: string) => {
+    const [[at]] = flatten<unknown>(tree as Tree<unknown>, path);
+    return new TypeError(`trees of different form: ${at ? `"${at}"` : "a leaf"} is in ${where}`);
+  };
+  const has = (tree: unknown) => flatten<unknown>(tree as Tree<unknown>).length > 0;
+  const walk = (nodes: readonly unknown[], path: string): unknown => {
+    const [a] = nodes, leaf = isLeaf(a);
+    const keys = leaf ? [] : Object.keys(a as object);
+    for (const [i, b] of nodes.slice(1).entries()) {
+      const same = leaf
+        ? a === undefined ? !has(b) : isLeaf(b) && b !== undefined
+        : !isLeaf(b) && Array.isArray(a) === Array.isArray(b);
+      if (!same && has(a)) throw odd(a, path, `tree 1, and not in tree ${i + 2}`);
+      if (!same && has(b)) throw odd(b, path, `tree ${i + 2} alone`);
+      if (leaf || !same) continue;
+      const alone = Object.keys(b as object).find((k) =>
+        !keys.includes(k) && has((b as Record<string, unknown>)[k])
+      );
+      if (alone === undefined) continue;
+      const at = path ? `${path}.${alone}` : alone;
+      throw odd((b as Record<string, unknown>)[alone], at, `tree ${i + 2} alone`);
+    }
+    if (leaf) return a === undefined ? undefined : f(nodes as readonly L[], path);
+    const inside = keys.map((k) => {
+      const below = nodes.map((node) => (node as Record<string, unknown> | undefined)?.[k]);
+      return [k, walk(below, path ? `${path}.${k}` : k)] as const;
+    });
+    return Array.isArray(a) ? inside.map(([, v]) => v) : Object.fromEntries(inside);
+  };
+  return walk([first, ...others], "") as Tree<M>;
+}
+
 /** Replaces the leaves of a tree, in {@linkcode flatten} order, by the given ones. */
 export function refill<M>(tree: Tree<unknown>, leaves: readonly M[]): Tree<M> {
   let i = 0;

@@ -72,12 +72,10 @@ const CALLS: Record<string, readonly unknown[]> = {
   slice: [x, 0, 0, 1],
   groupNorm: [x, vector, vector, { groups: 1 }],
   layerNorm: [x, vector, vector, { eps: 1e-5 }],
-  randomNormal: [ids, [2], { stream: 1 }],
-  randomUniform: [ids, [2], { stream: 1 }],
   ...MORE_CALLS,
 };
 /** Of the same section, but of numbers on the host: they have tests of their own. */
-const HOST = ["foldIn", "keyFromSeed", "scalar", "tensor"];
+const HOST = ["foldIn", "keyFromSeed", "randomKey", "scalar", "tensor"];
 
 const WRONG: Record<string, unknown> = {
   undefined: undefined,

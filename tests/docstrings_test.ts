@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { sources } from "../tools/size.ts";
 
-const ENGINE = ["tensor", "ops", "device", "autograd", "compile", "models"];
+const ENGINE = ["tensor", "ops", "device", "autograd", "compile", "models", "optim"];
 const root = new URL("../", import.meta.url);
 const files = new Map(
   [...sources(".")].map((path) => [path, Deno.readTextFileSync(new URL(path, root))]),

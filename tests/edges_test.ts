@@ -14,7 +14,8 @@ import { linear, matmul } from "../ops/matmul.ts";
 import { conv2d } from "../ops/conv.ts";
 import { attention } from "../ops/attention.ts";
 import { embedding, replaceRows } from "../ops/embedding/embedding.ts";
-import { randomBits, randomNormal, randomUniform } from "../ops/random.ts";
+import * as random from "../ops/random.ts";
+import { randomInt } from "../ops/random/integers.ts";
 import { interpret } from "../compile/interpret.ts";
 import { simplify } from "../compile/simplify.ts";
 import { evaluate } from "../compile/compile.ts";
@@ -314,12 +315,17 @@ test("products and attention over nothing are sums of nothing", async () => {
 test("random draws of none, of one and of an odd number are what the host draws", async () => {
   const key = tensor(Uint32Array.of(7, 9));
   for (const shape of [[0], [1], [3, 5], [2, 0]]) {
-    const close = { absolute: 1e-6 };
     await check("random", [
-      randomBits(key, shape),
-      randomUniform(key, shape),
-      randomNormal(key, shape),
-    ], close);
+      random.randomBits(key, shape),
+      random.randomUniform(key, shape),
+      random.randomNormal(key, shape),
+      random.randomExponential(key, shape),
+      random.randomGumbel(key, shape),
+      random.randomLaplace(key, shape),
+      random.randomTruncatedNormal(key, shape),
+      randomInt(key, shape, -1, 7),
+      random.foldIn(key, tensor(new Uint32Array(sizeOf(shape)), shape)),
+    ]);
   }
 });
 

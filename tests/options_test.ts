@@ -59,6 +59,13 @@ const OPTIONS: Record<string, [(options: Any) => unknown, Record<string, string>
   }],
   randomNormal: [(o) => api.randomNormal(key, [2], o), { stream: NUMBER }],
   randomUniform: [(o) => api.randomUniform(key, [2], o), { stream: NUMBER }],
+  randomTruncatedNormal: [(o) => api.randomTruncatedNormal(key, [2], o), {
+    stream: NUMBER,
+    lower: NUMBER,
+    upper: NUMBER,
+  }],
+  randomCategorical: [(o) => api.randomCategorical(key, x, o), { stream: NUMBER, axis: NUMBER }],
+  randomChoice: [(o) => api.randomChoice(key, 2, [1], o), { replace: FLAG, axis: NUMBER }],
   compile: [(o) => api.compile(device, () => x, o), { fuse: FLAG }],
   evaluate: [(o) => api.evaluate(device, x, o), { fuse: FLAG }],
   adamw: [(o) => api.adamw(api.adamInit(named), named, { rate: 1, ...o }), {
@@ -107,7 +114,7 @@ Deno.test("debugRun, profile, explain and keys name what they cannot take", asyn
       `compile: a place in options.donate must be a whole number of at least 0, not ${p}`,
     ]),
     [() => api.foldIn(3, 1), "foldIn: argument 1 (key) is the number 3"],
-    [() => api.foldIn(x, 1), "foldIn: argument 1 (key) is the tensor"],
+    [() => api.foldIn(x, 1), "foldIn: the key must be u32[2], not f32[2,2]"],
     [() => api.foldIn([1], 1), "the key is [1], not two u32"],
     [() => api.foldIn([1, NaN], 1), "the key is [1,NaN], not two u32"],
     [() => api.foldIn([1, 2, 3], 1), "not two u32"],

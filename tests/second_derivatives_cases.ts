@@ -56,7 +56,14 @@ const expTimes: (a: Tensor, b: Tensor) => Tensor = m.customVjp(
 
 /** Draws depend on nothing; times 0 they still take part. */
 function noise(x: Tensor): Tensor {
-  const drawn = add(m.randomNormal(KEY, x.shape), m.randomUniform(KEY, x.shape));
+  const drawn = [
+    m.randomUniform(KEY, x.shape),
+    m.randomExponential(m.foldIn(KEY, m.scalar(1, "u32")), x.shape),
+    m.randomGumbel(KEY, x.shape),
+    m.randomLaplace(KEY, x.shape),
+    m.randomTruncatedNormal(KEY, x.shape),
+    m.cast(m.randomInt(KEY, x.shape, 0, 3), "f32"),
+  ].reduce(add, m.randomNormal(KEY, x.shape));
   const nothing = mul(add(drawn, m.cast(randomBits(KEY, x.shape), "f32")), 0);
   return mul(square(x), add(fill(x.shape, 9), nothing));
 }

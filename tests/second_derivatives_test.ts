@@ -89,7 +89,8 @@ const STEPS = [
     "leftShift",
     "rightShift",
   ],
-  ...["randomBits", "randomUniform", "randomNormal"],
+  ...["randomBits", "randomUniform", "randomNormal", "randomExponential", "randomGumbel"],
+  ...["randomLaplace", "randomTruncatedNormal", "randomInt", "foldIn"],
 ];
 const differentiated = new Set<string>();
 for (const op of registered()) {

@@ -1,7 +1,16 @@
 /**
  * How the learning rate runs over the steps. Names and values are those of diffusers' `get_scheduler`, so that a rate
- * that is known from there does the same here; what a step is given is data, so no schedule compiles anything anew.
+ * that is known from there does the same here; what a step is given is data, so no schedule compiles anything anew. The
+ * formulas are those of `optim/schedules.ts`.
  */
+import {
+  constantSchedule,
+  cosineSchedule,
+  linearSchedule,
+  type Schedule,
+  valueAt,
+  warmUpSchedule,
+} from "../../optim/schedules.ts";
 
 /** A schedule by its name in diffusers. */
 export type RateSchedule = "constant" | "constant_with_warmup" | "linear" | "cosine";
@@ -41,22 +50,27 @@ export const endsInTime = (schedule: RateSchedule): boolean =>
   schedule === "linear" || schedule === "cosine";
 
 /**
- * What the rate is multiplied by in one step: 1 throughout; or, once it has risen, 1 from there on, a straight line or
- * half a cosine down to 0. As in diffusers, a warm-up's first step has the factor 0.
+ * What the rate is multiplied by: 1 throughout; or, once it has risen, 1 from there on, a straight line or half a cosine down
+ * to 0. As in diffusers, a warm-up's first step has the factor 0.
+ *
+ * @param steps of the whole run
+ */
+export function factorSchedule(options: RateOptions, steps: number): Schedule {
+  const schedule = scheduleOf(options), { warmUp = 0 } = options;
+  const left = Math.max(0, steps - warmUp);
+  const then = schedule === "linear"
+    ? linearSchedule(1, 0, left)
+    : schedule === "cosine"
+    ? cosineSchedule(1, left)
+    : constantSchedule(1);
+  return warmUp ? warmUpSchedule(1, warmUp, then) : then;
+}
+
+/**
+ * The factor of one step: see {@linkcode factorSchedule}.
  *
  * @param done finished steps
  * @param steps of the whole run
  */
-export function rateFactor(options: RateOptions, done: number, steps: number): number {
-  const schedule = scheduleOf(options), { warmUp = 0 } = options;
-  if (done < warmUp) return done / warmUp;
-  const left = Math.max(0, (steps - done) / Math.max(1, steps - warmUp));
-  switch (schedule) {
-    case "linear":
-      return left;
-    case "cosine":
-      return (1 - Math.cos(Math.PI * left)) / 2;
-    default:
-      return 1;
-  }
-}
+export const rateFactor = (options: RateOptions, done: number, steps: number): number =>
+  valueAt(factorSchedule(options, steps), done);

@@ -42,6 +42,21 @@ export const FUNCTIONS: Readonly<Record<string, Case>> = {
     f: ([k]) => m.add(m.randomNormal(k, [3]), m.cast(randomBits(k, [3]), "f32")),
     specs: [u32(2)],
   },
+  "draws of every kind": {
+    f: ([k]) =>
+      [
+        m.randomExponential(k, [3]),
+        m.randomGumbel(k, [3]),
+        m.randomLaplace(k, [3]),
+        m.randomTruncatedNormal(k, [3]),
+        m.cast(m.randomInt(k, [3], -5, 5), "f32"),
+      ].reduce((a, b) => m.add(a, b)),
+    specs: [u32(2)],
+  },
+  "keys of keys": {
+    f: ([k, n]) => m.cast(m.foldIn(m.reshape(m.foldIn(k, 3), [2]), n), "f32"),
+    specs: [u32(2), u32(3)],
+  },
   "one draw": { f: ([k]) => m.randomUniform(k, []), specs: [u32(2)] },
   "comparisons": {
     f: ([a, b]) => m.add(m.greaterEqual(a, b), m.add(m.less(a, b), m.equal(a, b))),

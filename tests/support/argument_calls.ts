@@ -34,6 +34,15 @@ export const MORE_CALLS: Record<string, readonly unknown[]> = {
   unique: [x, { size: 2 }],
   nonzero: [x, { size: 2 }],
   compress: [whole, x, 1, { size: 1 }],
+  ...each("randomBits randomUniform randomNormal randomExponential", whole, [2], { stream: 1 }),
+  ...each("randomGumbel randomLaplace", whole, [2], { stream: 1 }),
+  randomTruncatedNormal: [whole, [2], { lower: 0 }],
+  randomSplit: [whole, 2],
+  randomInt: [whole, [2], 0, 5, { dtype: "u32" }],
+  randomBernoulli: [whole, 0.5, [2], { stream: 1 }],
+  randomCategorical: [whole, x, { axis: 0 }],
+  randomPermutation: [whole, x, 0],
+  randomChoice: [whole, x, [2], { replace: true }],
   leakyRelu: [x],
   ...each("elu celu", x, 2),
   shrink: [x, 0.5, 0.1],
@@ -94,12 +103,16 @@ export function alsoRight(name: string, at: number, wrong: unknown): boolean {
   if (typeof wrong === "number") {
     return (name === "tensordot" && at === 2) || (["roll", "split"].includes(name) && at === 1);
   }
-  return name === "pow" && wrong instanceof m.Tensor;
+  return ["pow", "randomBernoulli"].includes(name) && at === 1 && wrong instanceof m.Tensor;
 }
 
 /** The first argument that may be left out. */
 const LEFT_OUT: Readonly<Record<string, number>> = Object.fromEntries([
   ...("argmax argmin cumsum cumprod cummax cummin sort argsort elu celu shrink glu swiglu eye tri tril triu diagonal " +
-    "arange split stack softmax logSoftmax").split(" ").map((name) => [name, 1]),
-  ...["linearScan", "topK", "compress", "take", "cosineSimilarity"].map((name) => [name, 2]),
+    "arange split stack softmax logSoftmax randomSplit randomBernoulli").split(" ").map((
+      name,
+    ) => [name, 1]),
+  ...["linearScan", "topK", "compress", "take", "cosineSimilarity", "randomPermutation"].map((
+    name,
+  ) => [name, 2]),
 ]);

@@ -15,6 +15,15 @@ import { evaluate } from "../../compile/compile.ts";
 import type { Device } from "../../device/device.ts";
 import { turn } from "../../device/turn.ts";
 import type { Named } from "../../autograd/optimizer.ts";
+import {
+  constantSchedule,
+  cosineSchedule,
+  joinSchedules,
+  linearSchedule,
+  productSchedule,
+  type Schedule,
+  valueAt,
+} from "../../optim/schedules.ts";
 import { isFile } from "../../files/paths.ts";
 import { scalar } from "../../ops/leaf.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -141,11 +150,8 @@ function inOrder({ state }: Checkpoint, like: Named): TrainState {
 }
 
 /** Linear warm-up, then half a cosine down to a hundredth. */
-export function cosineRate(peak: number, steps: number, warmUp: number): (step: number) => number {
-  return (step) =>
-    peak * Math.min(1, (step + 1) / warmUp) *
-    (0.01 + 0.495 * (1 + Math.cos(Math.PI * step / steps)));
-}
+export const cosineRate = (peak: number, steps: number, warmUp: number): (step: number) => number =>
+  risen(warmUp, cosineSchedule(peak, steps, peak / 100));
 
 /** Linear warm-up, full until `from` (a share of all steps), then a straight line down to a hundredth. */
 export function linearRate(
@@ -154,7 +160,14 @@ export function linearRate(
   warmUp: number,
   from: number,
 ): (step: number) => number {
-  return (step) =>
-    peak * Math.min(1, (step + 1) / warmUp) *
-    Math.min(1, Math.max(0.01, (1 - step / steps) / (1 - from)));
+  // A line that would reach 0 at the end, and stays at a hundredth.
+  const down = linearSchedule(peak, peak / 100, 0.99 * (1 - from) * steps);
+  return risen(warmUp, joinSchedules([constantSchedule(peak), down], [from * steps]));
+}
+
+/** A schedule that rises meanwhile, from its first step on. */
+function risen(warmUp: number, schedule: Schedule): (step: number) => number {
+  const up = linearSchedule(1 / warmUp, 1, Math.max(0, warmUp - 1));
+  const all = productSchedule(up, schedule);
+  return (step) => valueAt(all, step);
 }

@@ -12,7 +12,8 @@ import {
   clipByGlobalNorm,
   type Named,
 } from "../../autograd/optimizer.ts";
-import { add, mul, sub } from "../../ops/elementwise/arithmetic.ts";
+import { mul, sub } from "../../ops/elementwise/arithmetic.ts";
+import { incrementalUpdate } from "../../optim/transform.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Branch } from "../../tensor/tree.ts";
 
@@ -88,7 +89,8 @@ export function trainStep<B extends Batch>(
       state: average
         ? {
           ...next,
-          average: named(average, (a, k) => add(mul(a, keep), mul(params[k], sub(1, keep)))),
+          // The old average is what has a share of `keep`.
+          average: incrementalUpdate(average, params, keep),
         }
         : next,
       losses: losses!,

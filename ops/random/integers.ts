@@ -1,0 +1,122 @@
+/**
+ * Whole numbers from a range. Each takes 64 random bits, of which the range is a share: no number is likelier than another by
+ * more than 2⁻³² of its probability, and no draw is thrown away, so that how many are drawn does not depend on chance.
+ */
+import { apply, type Tensor } from "../../tensor/tensor.ts";
+import { expectDType, expectNumber, expectOptions } from "../../tensor/arguments.ts";
+import { alike } from "../../tensor/batch.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import { elementOf } from "../../tensor/element.ts";
+import { perItem } from "../../tensor/kernel.ts";
+import { defineOp } from "../../tensor/op.ts";
+import { type Shape, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
+import { DRAW_OPTIONS, type DrawOptions, expectDraw } from "../random.ts";
+import { threefry, threefryWgsl } from "./threefry.ts";
+
+interface IntAttrs {
+  readonly shape: Shape;
+  readonly stream: number;
+  readonly min: number;
+  /** How many numbers there are, 1 to 2³². */
+  readonly span: number;
+  readonly dtype: "i32" | "u32";
+}
+
+/** The high word of a product of words. */
+const HIGH = `fn high(a: u32, b: u32) -> u32 {
+  let low = (a & 0xffffu) * (b & 0xffffu);
+  let middle = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
+  let other = (a & 0xffffu) * (b >> 16u) + (middle & 0xffffu);
+  return (a >> 16u) * (b >> 16u) + (middle >> 16u) + (other >> 16u);
+}
+`;
+
+/** The high word of (a, b)·span / 2³²; all of a where the span is 2³². */
+const SHARE = (span: number): string =>
+  span === 2 ** 32 ? "let y = w.x;" : `let low = w.x * ${span}u;
+  let carried = high(w.y, ${span}u);
+  let y = high(w.x, ${span}u) + select(0u, 1u, low + carried < low);`;
+
+const intOp = defineOp<IntAttrs>({
+  name: "randomInt",
+  shape([key], { shape, dtype }) {
+    if (key.dtype !== "u32" || key.shape.at(-1) !== 2) {
+      throw new ShapeError("randomInt", `the key must be u32[2], not ${show(key)}`);
+    }
+    return [{ shape: [...key.shape.slice(0, -1), ...shape], dtype }];
+  },
+  vjp: () => [undefined],
+  batch: alike,
+  reference([keys], _specs, { shape, stream, min, span }) {
+    const count = sizeOf(shape);
+    return [
+      Float64Array.from({ length: count * keys.length / 2 }, (_, i) => {
+        const k = Math.floor(i / count) * 2;
+        const [a, b] = threefry([keys[k], keys[k + 1]], [i % count, stream]);
+        return min + Number(((BigInt(a) << 32n | BigInt(b)) * BigInt(span)) >> 64n);
+      }),
+    ];
+  },
+  lowering: {
+    kind: "kernel",
+    epilogue: false,
+    build({ inputs: [key], attrs: { shape, stream, min, span, dtype } }) {
+      const count = sizeOf(shape);
+      return {
+        dispatches: [{
+          label: "randomInt",
+          buffers: [
+            { name: "key", ref: { input: 0 }, access: "read", type: "u32" },
+            { name: "drawn", ref: { output: 0 }, access: "write", type: dtype },
+          ],
+          ...perItem(
+            {
+              count: count * sizeOf(key.shape) / 2,
+              name: "i",
+              declarations: `${threefryWgsl()}\n${HIGH}`,
+            },
+            `let k = i / ${count}u * 2u;
+  let w = threefry(key[k], key[k + 1u], i % ${count}u, ${stream}u);
+  ${SHARE(span)}
+  drawn[i] = bitcast<${dtype}>(y + ${min >>> 0}u);`,
+          ),
+        }],
+      };
+    },
+  },
+});
+
+/** Options of {@linkcode randomInt}. */
+export interface IntOptions extends DrawOptions {
+  /** Default i32. */
+  readonly dtype?: DType;
+}
+
+/**
+ * Whole numbers from `min` to below `max`, each as likely.
+ *
+ * @param key `[2]` u32
+ * @returns `shape`, i32 or u32
+ * @throws RangeError when there is no number between the bounds, or the element type does not hold one of them
+ */
+export function randomInt(
+  key: Tensor,
+  shape: Shape,
+  min: number,
+  max: number,
+  options: IntOptions = {},
+): Tensor {
+  expectDraw("randomInt", key, shape);
+  expectNumber("randomInt", 2, "min", min);
+  expectNumber("randomInt", 3, "max", max);
+  expectOptions("randomInt", 4, options, { ...DRAW_OPTIONS, dtype: "any" });
+  const { dtype = "i32", stream = 0 } = options;
+  expectDType("randomInt", dtype);
+  if (dtype !== "i32" && dtype !== "u32") {
+    throw new ShapeError("randomInt", `draws i32 or u32, not ${dtype}`);
+  }
+  if (!(min < max)) throw new RangeError(`randomInt: no number from ${min} to below ${max}`);
+  elementOf("randomInt", min, dtype);
+  elementOf("randomInt", max - 1, dtype);
+  return apply(intOp, [key], { shape, stream, min, span: max - min, dtype })[0];
+}
