@@ -1,6 +1,14 @@
 // The wrappers of the tasks: a closing line that reads as passed when something failed would hide everything else.
 import { assertEquals, assertMatch } from "@std/assert";
-import { closingLine, devices, readTally, runsAlone, testFiles, total } from "../tools/test.ts";
+import {
+  closingLine,
+  devices,
+  readTally,
+  runsAlone,
+  testFiles,
+  threadsOfEach,
+  total,
+} from "../tools/test.ts";
 import { NO_DRIVER, webgpuAnswers } from "./support/adapters.ts";
 
 Deno.test("the summary of deno test is read, colours, steps and ignored tests included", () => {
@@ -38,6 +46,13 @@ Deno.test("two runs are counted as one, and files that change or measure the pro
     assertEquals(alone.includes(`tests/${name}.ts`), name === "device_choice_test", name);
     assertEquals(together.includes(`tests/${name}.ts`), name === "cli_test", name);
   }
+});
+
+Deno.test("files that run side by side share the cores, and each has a thread", () => {
+  const threads = [[1, 1], [2, 2], [2, 4], [4, 4], [7, 4], [16, 4], [3, 1]].map(([cores, jobs]) =>
+    threadsOfEach(cores, jobs)
+  );
+  assertEquals(threads, [1, 1, 1, 1, 1, 4, 3]);
 });
 
 Deno.test("the suite runs on the CPU device, and on WebGPU too where an adapter answers; a chosen device is the only one", async () => {

@@ -99,8 +99,16 @@ export async function testFiles(folder: string): Promise<{ together: string[]; a
   return found;
 }
 
+const CORES = navigator.hardwareConcurrency;
 /** As many files at a time as there are cores, but not more devices and memory than most machines have. */
-const JOBS = String(Math.min(4, navigator.hardwareConcurrency));
+const JOBS = Number(Deno.env.get("DENO_JOBS")) || Math.min(4, CORES);
+
+/**
+ * Threads of a CPU device, for so many files side by side: they share the cores. With more threads than cores, those that wait
+ * for each other keep the others from working. Files that run alone have all of them; tests of threads ask for theirs.
+ */
+export const threadsOfEach = (cores: number, jobs: number): number =>
+  Math.max(1, Math.floor(cores / jobs));
 
 /** The devices of this run as variables for its tests, and what is to be said of them at the end. */
 export interface Devices {
@@ -135,7 +143,7 @@ type Ran = { tally?: Tally; code: number };
 async function run(args: readonly string[], env: Devices["env"] = {}): Promise<Ran> {
   const child = new Deno.Command(Deno.execPath(), {
     args: [...args],
-    env: { ...env, ...Deno.env.has("DENO_JOBS") ? {} : { DENO_JOBS: JOBS } },
+    env: { ...env, DENO_JOBS: String(JOBS) },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -169,7 +177,9 @@ if (import.meta.main) {
     if (checked.code !== 0) runs.push(checked);
     else {
       const test = ["test", "-A", "--no-check", ...Deno.args];
-      runs.push(await run([...test, "--parallel", ...together], env));
+      const threads = Deno.env.get(VARIABLES.threads) || String(threadsOfEach(CORES, JOBS));
+      const share = { ...env, [VARIABLES.threads]: threads };
+      runs.push(await run([...test, "--parallel", ...together], share));
       runs.push(await run([...test, ...alone], env));
     }
   }
