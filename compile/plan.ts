@@ -231,27 +231,31 @@ function place(
   const places = new Map<Tensor | Scratch, Place>();
   const slabs: Slab[] = [];
   const end = intervals.reduce((n, { last }) => Math.max(n, last), 0) + 1;
+  const leaves = 2 ** Math.ceil(Math.log2(Math.max(1, end)));
   const budget = { looks: LOOKS };
   for (const interval of intervals.sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
     const forbidden = new Set(
       [...apart.get(interval.memory) ?? []].map((enemy) => places.get(enemy)?.slab),
     );
+    const when = nodesOf(interval, leaves);
     let best: { slab: number; offset: number; growth: number } | undefined;
-    slabs.forEach((slab, k) => {
-      if (forbidden.has(k)) return;
-      const alive = slab.items.during(interval, budget);
-      const offset = alive ? lowestGap(alive, interval) : slab.items.top(interval);
+    // None is better than a slab that need not grow.
+    for (let k = 0; k < slabs.length && best?.growth !== 0; k++) {
+      if (forbidden.has(k)) continue;
+      const slab = slabs[k];
+      const alive = slab.items.during(when, budget);
+      const offset = alive ? lowestGap(alive, interval) : slab.items.top(when);
       const growth = Math.max(0, offset + interval.bytes - slab.bytes);
       if (offset + interval.bytes <= maxSlab && (!best || growth < best.growth)) {
         best = { slab: k, offset, growth };
       }
-    });
+    }
     if (!best) {
-      slabs.push({ bytes: 0, items: new Timeline(end) });
+      slabs.push({ bytes: 0, items: new Timeline() });
       best = { slab: slabs.length - 1, offset: 0, growth: interval.bytes };
     }
     const slab = slabs[best.slab];
-    slab.items.add({ interval, offset: best.offset });
+    slab.items.add({ interval, offset: best.offset, looked: 0 }, when);
     slab.bytes = Math.max(slab.bytes, best.offset + interval.bytes);
     places.set(interval.memory, {
       slab: best.slab,
@@ -270,6 +274,8 @@ interface Slab {
 interface Item {
   readonly interval: Interval;
   readonly offset: number;
+  /** The look that came upon it last: it lies at several nodes, and is taken at one. */
+  looked: number;
 }
 
 /**
@@ -278,24 +284,45 @@ interface Item {
  */
 const LOOKS = 20_000_000;
 
+/** The nodes of a segment tree over all dispatches that lie above an interval, and those that it is made of. */
+interface Nodes {
+  readonly above: readonly number[];
+  readonly whole: readonly number[];
+}
+
+function nodesOf({ first, last }: Interval, leaves: number): Nodes {
+  const above: number[] = [], whole: number[] = [];
+  const visit = (node: number, from: number, size: number) => {
+    if (from > last || from + size <= first) return;
+    if (first <= from && from + size - 1 <= last) {
+      whole.push(node);
+      return;
+    }
+    above.push(node);
+    visit(2 * node, from, size / 2);
+    visit(2 * node + 1, from + size / 2, size / 2);
+  };
+  visit(1, 0, leaves);
+  return { above, whole };
+}
+
 /** What lies in a slab, by when: a segment tree, in which an item lies at the few nodes that make up its interval. */
 class Timeline {
-  readonly #leaves: number;
   readonly #items = new Map<number, Item[]>();
   /** Per node that anything lies at or below: the highest end of all that, and of what lies at the node itself. */
   readonly #highest = new Map<number, number>();
   readonly #own = new Map<number, number>();
+  #looks = 0;
 
-  constructor(end: number) {
-    this.#leaves = 2 ** Math.ceil(Math.log2(Math.max(1, end)));
-  }
-
-  add(item: Item): void {
+  add(item: Item, { above, whole }: Nodes): void {
     const high = item.offset + item.interval.bytes;
-    for (const [node, whole] of this.#nodesOf(item.interval)) {
-      this.#highest.set(node, Math.max(high, this.#highest.get(node) ?? 0));
-      if (!whole) continue;
-      this.#own.set(node, Math.max(high, this.#own.get(node) ?? 0));
+    const raise = (ends: Map<number, number>, node: number) => {
+      if (high > (ends.get(node) ?? -1)) ends.set(node, high);
+    };
+    for (const node of above) raise(this.#highest, node);
+    for (const node of whole) {
+      raise(this.#highest, node);
+      raise(this.#own, node);
       const items = this.#items.get(node);
       if (items) items.push(item);
       else this.#items.set(node, [item]);
@@ -303,55 +330,44 @@ class Timeline {
   }
 
   /** Items that live at any time of an interval; undefined where looking at them is more than the budget allows. */
-  during(x: Interval, budget: { looks: number }): Item[] | undefined {
-    const found = new Set<Item>();
-    const below: number[] = [];
+  during({ above, whole }: Nodes, budget: { looks: number }): Item[] | undefined {
+    const look = ++this.#looks;
+    const found: Item[] = [];
     const take = (node: number) => {
-      const items = this.#items.get(node) ?? [];
+      const items = this.#items.get(node);
+      if (!items) return;
       budget.looks -= items.length;
-      for (const item of budget.looks < 0 ? [] : items) found.add(item);
+      if (budget.looks < 0) return;
+      for (const item of items) {
+        if (item.looked === look) continue;
+        item.looked = look;
+        found.push(item);
+      }
     };
-    for (const [node, whole] of this.#nodesOf(x)) {
-      take(node);
-      if (whole) below.push(2 * node, 2 * node + 1);
-    }
-    while (below.length && budget.looks >= 0) {
-      const node = below.pop()!;
+    above.forEach(take);
+    const open = [...whole];
+    while (open.length && budget.looks >= 0) {
+      const node = open.pop()!;
       if (!this.#highest.has(node)) continue;
       take(node);
-      below.push(2 * node, 2 * node + 1);
+      open.push(2 * node, 2 * node + 1);
     }
-    return budget.looks < 0 ? undefined : [...found];
+    return budget.looks < 0 ? undefined : found;
   }
 
   /** The lowest offset above everything that lives at any time of an interval. */
-  top(x: Interval): number {
+  top({ above, whole }: Nodes): number {
     let top = 0;
-    for (const [node, whole] of this.#nodesOf(x)) {
-      top = Math.max(top, (whole ? this.#highest : this.#own).get(node) ?? 0);
-    }
+    for (const node of above) top = Math.max(top, this.#own.get(node) ?? 0);
+    for (const node of whole) top = Math.max(top, this.#highest.get(node) ?? 0);
     return top;
-  }
-
-  /** The nodes above an interval, and those (`whole`) that it is made of. */
-  *#nodesOf({ first, last }: Interval): Generator<[node: number, whole: boolean]> {
-    const open: [node: number, from: number, size: number][] = [[1, 0, this.#leaves]];
-    while (open.length) {
-      const [node, from, size] = open.pop()!;
-      if (from > last || from + size <= first) continue;
-      const whole = first <= from && from + size - 1 <= last;
-      yield [node, whole];
-      if (whole) continue;
-      open.push([2 * node, from, size / 2], [2 * node + 1, from + size / 2, size / 2]);
-    }
   }
 }
 
 /** The lowest offset at which nothing that is alive at the same time lies. */
-function lowestGap(alive: readonly Item[], x: Interval): number {
-  const taken = alive.toSorted((a, b) => a.offset - b.offset);
+function lowestGap(alive: Item[], x: Interval): number {
   let at = 0;
-  for (const { interval, offset } of taken) {
+  for (const { interval, offset } of alive.sort((a, b) => a.offset - b.offset)) {
     if (offset - at >= x.bytes) break;
     at = Math.max(at, offset + interval.bytes);
   }

@@ -6,13 +6,17 @@ import { chooseTiling } from "../ops/attention/tiles.ts";
 import { timeOfWaves } from "../ops/gemm/choose.ts";
 import { modelDrafts } from "./support/model_kernels.ts";
 
-const step = (batch: number): readonly LoweredDispatch[] =>
-  modelDrafts({
-    name: "SD 1.5",
-    shape: customDiffusion(batch, 512),
-    precision: "f32",
-    profile: GPU,
-  }).train.blueprint.dispatches;
+const planned = new Map<number, readonly LoweredDispatch[]>();
+/** Dispatches of a training step; one batch is planned once for all tests. */
+function step(batch: number): readonly LoweredDispatch[] {
+  let dispatches = planned.get(batch);
+  if (!dispatches) {
+    const one = { name: "SD 1.5", shape: customDiffusion(batch, 512), precision: "f32" } as const;
+    dispatches = modelDrafts({ ...one, profile: GPU }).train.blueprint.dispatches;
+    planned.set(batch, dispatches);
+  }
+  return dispatches;
+}
 
 const groupsOf = ({ grid }: LoweredDispatch): number => grid.reduce((a, b) => a * b);
 const invocationsOf = ({ body }: LoweredDispatch): number =>

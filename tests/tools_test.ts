@@ -1,6 +1,14 @@
 // The wrappers of the tasks: a closing line that reads as passed when something failed would hide everything else.
 import { assertEquals, assertMatch } from "@std/assert";
-import { closingLine, devices, readTally, runsAlone, testFiles, total } from "../tools/test.ts";
+import {
+  closingLine,
+  devices,
+  readTally,
+  runsAlone,
+  testFiles,
+  threadsOfEach,
+  total,
+} from "../tools/test.ts";
 import { NO_DRIVER, webgpuAnswers } from "./support/adapters.ts";
 
 Deno.test("the summary of deno test is read, colours, steps and ignored tests included", () => {
@@ -40,16 +48,26 @@ Deno.test("two runs are counted as one, and files that change or measure the pro
   }
 });
 
+Deno.test("files that run side by side share the cores, and each has a thread", () => {
+  const threads = [[1, 1], [2, 2], [2, 4], [4, 4], [7, 4], [16, 4], [3, 1]].map(([cores, jobs]) =>
+    threadsOfEach(cores, jobs)
+  );
+  assertEquals(threads, [1, 1, 1, 1, 1, 4, 3]);
+});
+
 Deno.test("the suite runs on the CPU device, and on WebGPU too where an adapter answers; a chosen device is the only one", async () => {
   const answers = (yes: boolean) => () => Promise.resolve(yes);
   const both = await devices(undefined, answers(true));
-  assertEquals(both, { env: { MOONGATE_DEVICE: "cpu", MOONGATE_TEST_ALSO: "webgpu" } });
+  // Mesa's way to compile soon goes along with WebGPU, and is no one's who has chosen the CPU device.
+  const soon = { GALLIVM_PERF: "nopt", LP_NATIVE_VECTOR_WIDTH: "128" };
+  assertEquals(both, { env: { MOONGATE_DEVICE: "cpu", MOONGATE_TEST_ALSO: "webgpu", ...soon } });
+  assertEquals((await devices("cpu", answers(true))).env, {});
   const { env, remark } = await devices(undefined, answers(false));
   assertEquals(env, { MOONGATE_DEVICE: "cpu" });
   assertMatch(remark!, /no adapter of WebGPU answers.*apt-get install mesa-vulkan-drivers/);
   const never = () => Promise.reject(new Error("nobody is to ask"));
   assertEquals(await devices("webgpu", never), {
-    env: {},
+    env: soon,
     remark: "on one device: MOONGATE_DEVICE=webgpu",
   });
 });

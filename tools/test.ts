@@ -7,7 +7,8 @@
  * Everything runs on the CPU device, so that the suite is the same on every machine; the engine's tests run on WebGPU as
  * well where an adapter answers, and where none does, a line before the last says so. `MOONGATE_DEVICE` leaves one device.
  *
- * Files run side by side. Those that change what all of a process shares, or measure it, follow by themselves.
+ * Types are checked once, of all files together. Then files run side by side; those that change what all of a process
+ * shares, or measure it, follow by themselves.
  *
  * Usage: `deno run -A tools/test.ts [paths and deno test options]` (default: all of tests/)
  */
@@ -18,6 +19,13 @@ import { adapterAnswers } from "./vulkan.ts";
 
 /** Tells the tests of a second device that the engine's run on (`tests/support/backend.ts`). */
 export const ALSO = "MOONGATE_TEST_ALSO";
+
+/**
+ * Mesa's software adapter compiles each kernel with all of LLVM's passes, for vectors as wide as the processor has, which is
+ * most of what the engine's tests on WebGPU take; at their shapes a kernel runs in no time however it was compiled. Without
+ * those passes, for vectors of four, compiling takes half as long. Other drivers know nothing of these variables.
+ */
+const SOON_COMPILED = { GALLIVM_PERF: "nopt", LP_NATIVE_VECTOR_WIDTH: "128" };
 
 /** What a run of `deno test` came to. */
 export interface Tally {
@@ -91,8 +99,16 @@ export async function testFiles(folder: string): Promise<{ together: string[]; a
   return found;
 }
 
+const CORES = navigator.hardwareConcurrency;
 /** As many files at a time as there are cores, but not more devices and memory than most machines have. */
-const JOBS = String(Math.min(4, navigator.hardwareConcurrency));
+const JOBS = Number(Deno.env.get("DENO_JOBS")) || Math.min(4, CORES);
+
+/**
+ * Threads of a CPU device, for so many files side by side: they share the cores. With more threads than cores, those that wait
+ * for each other keep the others from working. Files that run alone have all of them; tests of threads ask for theirs.
+ */
+export const threadsOfEach = (cores: number, jobs: number): number =>
+  Math.max(1, Math.floor(cores / jobs));
 
 /** The devices of this run as variables for its tests, and what is to be said of them at the end. */
 export interface Devices {
@@ -110,9 +126,12 @@ export async function devices(
   only: string | undefined,
   answers: () => Promise<boolean>,
 ): Promise<Devices> {
-  if (only) return { env: {}, remark: `on one device: ${VARIABLES.device}=${only}` };
+  if (only) {
+    const env = only === "webgpu" ? SOON_COMPILED : {};
+    return { env, remark: `on one device: ${VARIABLES.device}=${only}` };
+  }
   const env = { [VARIABLES.device]: "cpu" };
-  if (await answers()) return { env: { ...env, [ALSO]: "webgpu" } };
+  if (await answers()) return { env: { ...env, [ALSO]: "webgpu", ...SOON_COMPILED } };
   const remark =
     "no adapter of WebGPU answers: the engine's tests ran on the CPU device, and were left out on WebGPU. " +
     INSTALL;
@@ -121,10 +140,10 @@ export async function devices(
 
 type Ran = { tally?: Tally; code: number };
 
-async function run(args: readonly string[], env: Devices["env"]): Promise<Ran> {
+async function run(args: readonly string[], env: Devices["env"] = {}): Promise<Ran> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", ...args],
-    env: { ...env, ...Deno.env.has("DENO_JOBS") ? {} : { DENO_JOBS: JOBS } },
+    args: [...args],
+    env: { ...env, DENO_JOBS: String(JOBS) },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -151,11 +170,18 @@ if (import.meta.main) {
   const { env, remark } = await devices(Deno.env.get(VARIABLES.device), adapterAnswers);
   const runs: Ran[] = [];
   if (Deno.args.some((arg) => !arg.startsWith("-") && isPath(arg))) {
-    runs.push(await run(Deno.args, env));
+    runs.push(await run(["test", "-A", ...Deno.args], env));
   } else {
     const { together, alone } = await testFiles("tests");
-    runs.push(await run(["--parallel", ...Deno.args, ...together], env));
-    runs.push(await run([...Deno.args, ...alone], env));
+    const checked = await run(["check", "--quiet", ...together, ...alone]);
+    if (checked.code !== 0) runs.push(checked);
+    else {
+      const test = ["test", "-A", "--no-check", ...Deno.args];
+      const threads = Deno.env.get(VARIABLES.threads) || String(threadsOfEach(CORES, JOBS));
+      const share = { ...env, [VARIABLES.threads]: threads };
+      runs.push(await run([...test, "--parallel", ...together], share));
+      runs.push(await run([...test, ...alone], env));
+    }
   }
   const tallies = runs.flatMap((r) => r.tally ?? []);
   const lost = tallies.length < runs.length;
