@@ -205,6 +205,19 @@ function convert(
   }
 }
 
+/** Numbers in lists, nested as deep as a shape; of a scalar the number itself. */
+export type NestedNumbers = number | NestedNumbers[];
+
+/** Row-major values as nested lists. */
+export function nest(values: HostArray, shape: Shape): NestedNumbers {
+  let at = 0;
+  const level = (axis: number): NestedNumbers =>
+    axis === shape.length
+      ? values[at++]
+      : Array.from({ length: shape[axis] }, () => level(axis + 1));
+  return level(0);
+}
+
 /** What to do instead, where it is known. */
 function remedy(x: unknown): string {
   if (what(x).startsWith("the tensor")) return ": ops take it as it is, and concat joins several";
