@@ -32,7 +32,7 @@ export function split(results: readonly Tensor[], prefix: string): Split {
     if (op.lowering.kind === "leaf") {
       const [t] = outputs;
       (op.name === "array" ? arrays : hosted).push(t);
-      key &&= `${key}${op.name === "array" ? "@" : "#"}${t.dtype}[${t.shape}]`;
+      if (key !== undefined) key += `${op.name === "array" ? "@" : "#"}${t.dtype}[${t.shape}]`;
       continue;
     }
     if (key === undefined) continue;
