@@ -154,7 +154,7 @@ export class Buffers {
 
   #owned(buffer: GPUBuffer, bytes: number, healths: readonly Health[]): DeviceStorage {
     const storage = new DeviceStorage(buffer, 0, bytes, true, undefined, healths);
-    this.#reclaimer.watch(storage, buffer.size, () => this.recycle(buffer));
+    this.#reclaimer.watch(storage, buffer.size, this.allocated, () => this.recycle(buffer));
     return storage;
   }
 
@@ -173,12 +173,22 @@ export class Buffers {
   /** Buffers that are to go with an object, when nobody can reach that any more. */
   destroyWith(owner: object, buffers: readonly GPUBuffer[]): void {
     const bytes = buffers.reduce((n, b) => n + b.size, 0);
-    this.#reclaimer.watch(owner, bytes, () => buffers.forEach((b) => this.destroy(b)));
+    this.#reclaimer.watch(
+      owner,
+      bytes,
+      this.allocated,
+      () => buffers.forEach((b) => this.destroy(b)),
+    );
   }
 
   /** Leaves buffers to whoever destroys them. */
   keepFrom(owner: object): void {
     this.#reclaimer.forget(owner);
+  }
+
+  /** Takes back what has become unreachable, where that may be a good deal. */
+  reclaimed(): Promise<void> {
+    return this.#reclaimer.settled();
   }
 
   /** Notes that a storage was made for the caller, whose innermost scope gives it back. */

@@ -89,8 +89,9 @@ export class Device extends Guard {
   }
 
   /** Fulfilled when the GPU has done all that it was given so far. */
-  finished(): Promise<void> {
-    return this.work.done();
+  async finished(): Promise<void> {
+    await this.work.done();
+    await this.buffers.reclaimed();
   }
 
   /**
@@ -159,6 +160,7 @@ export class Device extends Guard {
     this.#storage("device.read", t); // What the GPU has said meanwhile.
     if (t.size === 0) return viewBytes(t.dtype, new ArrayBuffer(0), 0);
     const bytes = await this.#readback.read(storage, byteSize(t.spec));
+    await this.buffers.reclaimed();
     this.check();
     return viewBytes(t.dtype, bytes, t.size);
   }
