@@ -5,7 +5,7 @@
 import type { Tensor } from "../../tensor/tensor.ts";
 import { byteSize, show } from "../../tensor/shape.ts";
 import type { HostArray } from "../../tensor/dtype.ts";
-import { DeviceStorage } from "../../device/buffers.ts";
+import type { DeviceStorage } from "../../device/buffers.ts";
 import type { Device } from "../../device/device.ts";
 import { Health, unproven } from "../../device/health.ts";
 import type { Pipeline } from "../../device/pipelines.ts";
@@ -135,7 +135,7 @@ export class Single {
 
   /** Bytes of values that its own kernels are made with. */
   get constantBytes(): number {
-    return this.#constants.reduce((n, { bytes }) => n + bytes, 0);
+    return this.#constants.reduce((n, { buffer }) => n + buffer.size, 0);
   }
 
   /** Whether the GPU refused a part of it. */
