@@ -4,6 +4,7 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows }
 import * as m from "../mod.ts";
 import { evaluate, type Tensor, tensor } from "../mod.ts";
 import type { Backend } from "../device/adapter.ts";
+import { overhead, SMALL } from "../bench/eager/overhead.ts";
 import { testDevice } from "./support/check.ts";
 import { test } from "./support/devices.ts";
 
@@ -226,6 +227,14 @@ test("a program that the device drops is compiled again, and computes the same",
     evaluate(device, [...parts, m.full([i + 1], 1)], { fuse: false });
   }
   assertEquals(await values(f(2)), [6, 8]);
+});
+
+test("a call of what was computed before costs under 100 µs of CPU beyond its kernel", async (device) => {
+  for (const [name, f] of Object.entries(SMALL)) {
+    const { eager, bare } = await overhead(device, f, 1000, 4);
+    const beyond = eager.cpu - bare.cpu;
+    assert(beyond < 100, `${name}: ${beyond} µs beyond ${bare.cpu}`);
+  }
 });
 
 const backends: Backend[] = ["cpu", "webgpu"];

@@ -10,7 +10,7 @@ import { arrayTensor } from "../../ops/leaf.ts";
 import { Device, deviceStorage, expectDevice } from "../../device/device.ts";
 import { DeviceError } from "../../device/errors.ts";
 import { Single } from "./single.ts";
-import { hostValuesOf, refuseLeaked, split } from "./tape.ts";
+import { hostValuesOf, split } from "./tape.ts";
 
 /** Kernels of all programs that a device keeps, and bytes of constants up to which one is kept. */
 const KEPT = { kernels: 4096, bytes: 1 << 16 } as const;
@@ -38,7 +38,6 @@ class Known {
     }
     const found = program !== undefined;
     if (!program) {
-      refuseLeaked(tape.nodes);
       program = this.device.pipelines.preparing(() => new Single(this.device, results, tape, fuse));
     }
     const keeps = key !== undefined && program.constantBytes <= KEPT.bytes;

@@ -19,7 +19,11 @@ export interface Split {
   readonly hosted: readonly Tensor[];
 }
 
-/** Takes the tape of some results apart. */
+/**
+ * Takes the tape of some results apart.
+ *
+ * @throws TypeError when they are made of the arguments of a function that is being traced
+ */
 export function split(results: readonly Tensor[], prefix: string): Split {
   const nodes = tapeOf(results);
   const places = new Map<Node, number>();
@@ -30,6 +34,7 @@ export function split(results: readonly Tensor[], prefix: string): Split {
     const { op, inputs, outputs, attrs } = node;
     places.set(node, places.size);
     if (op.lowering.kind === "leaf") {
+      if (op.name === "input") refuseLeaked(nodes);
       const [t] = outputs;
       (op.name === "array" ? arrays : hosted).push(t);
       if (key !== undefined) key += `${op.name === "array" ? "@" : "#"}${t.dtype}[${t.shape}]`;
