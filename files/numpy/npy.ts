@@ -6,6 +6,8 @@ import { writeFileAtomicBy } from "../atomic.ts";
 import { openZip } from "../archives/zip.ts";
 import { ZipWriter } from "../archives/zip_write.ts";
 import { arrayOf, bytesOf, FILE_BYTES, type FileArray, fileDTypeOf } from "../dtypes.ts";
+import { joinedBytes } from "../bytes.ts";
+import { gathered } from "../strides.ts";
 import { FileError, messageOf } from "../errors.ts";
 import type { StoredTensor, TensorSource } from "../safetensors/read.ts";
 import { tensorSource } from "../safetensors/read.ts";
@@ -85,7 +87,7 @@ export async function writeNpy(path: string, array: TensorToWrite): Promise<void
 
 /** The same in memory: the bytes of the file. */
 export async function encodeNpy(array: TensorToWrite): Promise<Uint8Array<ArrayBuffer>> {
-  return joined(await partsOf("(bytes)", array));
+  return joinedBytes(await partsOf("(bytes)", array));
 }
 
 /**
@@ -109,7 +111,7 @@ export async function encodeNpz(
     parts.push(bytes.slice());
     return Promise.resolve();
   });
-  return joined(parts);
+  return joinedBytes(parts);
 }
 
 async function putArchive(
@@ -122,19 +124,9 @@ async function putArchive(
     ? arrays
     : Object.entries(arrays);
   for (const [name, array] of named) {
-    await zip.add(`${name}.npy`, joined(await partsOf(`${path}, "${name}"`, array)));
+    await zip.add(`${name}.npy`, joinedBytes(await partsOf(`${path}, "${name}"`, array)));
   }
   await zip.end();
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 async function headerOf(read: Read, size: number, file: string): Promise<NpyHeader> {
@@ -165,38 +157,17 @@ async function elements(
   const size = FILE_BYTES[dtype];
   const columns = header.fortran && shape.length > 1;
   const [from, length] = columns ? [0, header.bytes] : [first * size, n * size];
-  let bytes = await read(offset + from, length);
+  const bytes = await read(offset + from, length);
   if (bigEndian) swap(bytes, size);
-  if (columns) bytes = rowMajor(bytes, size, shape).slice(first * size, (first + n) * size);
-  return arrayOf(dtype, bytes);
+  const data = arrayOf(dtype, bytes);
+  if (!columns) return data;
+  const strides = shape.map((_, axis) => count(shape.slice(0, axis)));
+  return gathered(data, shape, strides).slice(first, first + n);
 }
 
 /** Turns the bytes of each element around. */
 function swap(bytes: Uint8Array, size: number): void {
   for (let at = 0; at < bytes.length; at += size) bytes.subarray(at, at + size).reverse();
-}
-
-/** Elements of which the first axis is the fastest, with the last one fastest. */
-function rowMajor(
-  bytes: Uint8Array,
-  size: number,
-  shape: readonly number[],
-): Uint8Array<ArrayBuffer> {
-  const to = new Uint8Array(bytes.length);
-  const strides: number[] = [];
-  for (let axis = 0, s = size; axis < shape.length; s *= shape[axis++]) strides.push(s);
-  const index = shape.map(() => 0);
-  let from = 0;
-  for (let at = 0; at < to.length; at += size) {
-    for (let k = 0; k < size; k++) to[at + k] = bytes[from + k];
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      from += strides[axis];
-      if (++index[axis] < shape[axis]) break;
-      from -= strides[axis] * shape[axis];
-      index[axis] = 0;
-    }
-  }
-  return to;
 }
 
 const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
