@@ -19,7 +19,7 @@ export type { ProgramBytes } from "./compile/estimate.ts";
 
 // Tensors and trees of them.
 export type { DType, HostArray } from "./tensor/dtype.ts";
-export type { NumberArray, TensorData } from "./tensor/host.ts";
+export type { NestedNumbers, NumberArray, TensorData } from "./tensor/host.ts";
 export { type Shape, ShapeError, type Spec } from "./tensor/shape.ts";
 export type { AdapterProfile } from "./tensor/kernel.ts";
 export { Tensor } from "./tensor/tensor.ts";

@@ -161,6 +161,7 @@ export {
   type TensorSource,
 } from "./files/safetensors/read.ts";
 export { type TensorToWrite, writeSafetensors } from "./files/safetensors/write.ts";
+export { encodeNpy, encodeNpz, openNpz, readNpy, writeNpy, writeNpz } from "./files/numpy/npy.ts";
 export {
   openTorch,
   type TorchDict,

@@ -1,20 +1,22 @@
 /**
- * `compile` and `evaluate`: a pure function of tensors becomes a program that replays. The function is traced once per
+ * `compile`: a pure function of tensors becomes a program that replays. The function is traced once per
  * combination of argument shapes; everything that changes from call to call must be an argument.
  */
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { expectTensor, tapeOf, Tensor } from "../tensor/tensor.ts";
 import { expectFunction, expectList, expectOptions } from "../tensor/arguments.ts";
 import { wholeNumber } from "../tensor/element.ts";
-import { byteSize, sameShape, show, type Spec } from "../tensor/shape.ts";
+import { sameShape, show, type Spec } from "../tensor/shape.ts";
 import { flatten, leavesLike, refill, type Tree } from "../tensor/tree.ts";
-import { what } from "../tensor/what.ts";
-import { arrayTensor, constantValues, input, storageOf, withoutMemory } from "../ops/leaf.ts";
-import { Device, deviceStorage } from "../device/device.ts";
+import { constantValues, input, storageOf, withoutMemory } from "../ops/leaf.ts";
+import { type Device, expectDevice } from "../device/device.ts";
 import { DeviceStorage } from "../device/buffers.ts";
 import { DeviceError } from "../device/errors.ts";
 import { type Argument, Program } from "./program.ts";
 import { type Blueprint, blueprint } from "./trace.ts";
+import { refuseLeaked } from "./eager/tape.ts";
+
+export { evaluate } from "./eager/evaluate.ts";
 
 /** What may be passed for a leaf: a tensor (on the device, or a constant that is uploaded), or a number (f32 scalar). */
 export type Leaf = Tensor | number;
@@ -96,7 +98,7 @@ export function compile<A extends unknown[], R>(
   };
   const program = (call: A): [Traced, Program, readonly Leaf[]] => {
     const [t, leaves] = trace(call);
-    if (!t.program) refuseLeaked(t);
+    if (!t.program) refuseLeaked(t.blueprint.tape, new Set(t.inputs.map(({ node }) => node)));
     t.program ??= device.pipelines.preparing(
       () => new Program(device, t.blueprint, t.inputs, t.hosted, t.donated),
     );
@@ -175,21 +177,6 @@ function resultsOf(tree: unknown): Tensor[] {
   });
 }
 
-/**
- * Refuses results that are made of another trace's arguments, which hold nothing once that is over. They can be planned all
- * the same: a plan looks at specs alone.
- */
-function refuseLeaked({ blueprint: { tape }, inputs }: Traced): void {
-  const own = new Set(inputs.map((t) => t.node));
-  const leaked = tape.find((n) => n.op.name === "input" && !own.has(n));
-  if (!leaked) return;
-  const t = leaked.outputs[0];
-  const used = tape.find((n) => n.inputs.includes(t));
-  throw new TypeError(
-    `${used ? `an input of ${used.op.name}` : "a result"} is ${withoutMemory(t)}`,
-  );
-}
-
 const isOnDevice = (leaf: Leaf): boolean => leaf instanceof Tensor && storageOf(leaf) !== undefined;
 
 /** An argument's name: its position, and its path in the tree that was passed there. */
@@ -242,45 +229,4 @@ function keyOf(args: readonly Tree<Leaf>[]): string {
       `${p}:${show(specOf(l, placeOf(k, p)))}${isOnDevice(l) ? "d" : "h"}`
     ).join()
   ).join("|");
-}
-
-/**
- * Computes tensors now, each into memory of its own. The caller owns the results: `device.free` gives them back.
- *
- * @param tree a tensor, or lists and plain objects of tensors; what comes back has the same form
- * @throws TypeError when something in it is no tensor, or made of the arguments of a function that is being traced
- * @throws DeviceError when the memory of a tensor that is needed was freed, donated or overwritten
- */
-export function evaluate<R>(device: Device, tree: R, options: { fuse?: boolean } = {}): R {
-  expectDevice("evaluate", device);
-  expectOptions("evaluate", 2, options, { fuse: "true or false" });
-  if (tree === undefined) expectTensor("evaluate", "argument 2", tree);
-  for (const [path, t] of flatten<unknown>(tree as Tree<unknown>)) {
-    expectTensor("evaluate", path ? `"${path}"` : "argument 2", t);
-  }
-  const step = compile<[], Tree<Tensor>>(device, () => tree as Tree<Tensor>, options);
-  try {
-    const kept = flatten<Tensor>(step()).map(([, t]) => copy(device, t));
-    return refill(tree as Tree<Tensor>, kept) as R;
-  } finally {
-    step.free();
-  }
-}
-
-/** A copy of a tensor's value in memory of its own. */
-export function copy(device: Device, t: Tensor): Tensor {
-  const from = deviceStorage("copy", t);
-  const bytes = byteSize(t.spec);
-  const to = device.buffers.allocate(bytes, "copy", from.healths);
-  const encoder = device.gpu.createCommandEncoder();
-  encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, 0, bytes);
-  device.gpu.queue.submit([encoder.finish()]);
-  return arrayTensor(to, t.spec);
-}
-
-function expectDevice(who: string, device: unknown): void {
-  if (device instanceof Device) return;
-  throw new TypeError(
-    `${who}: argument 1 (device) is ${what(device)}, not a device: const device = await gpu()`,
-  );
 }

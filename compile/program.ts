@@ -120,6 +120,8 @@ export class Program {
     });
     this.#due = new Due(this.#recorded);
     this.#kernels = unproven(this.#recorded.map((r) => r.pipeline.health));
+    const { buffer } = this.#uploads;
+    buffers.destroyWith(this, [...this.#slabs, ...buffer ? [buffer] : []]);
   }
 
   /** Bytes that this program holds: slabs, step data and constants. */
@@ -135,6 +137,7 @@ export class Program {
   /** Runs once. Results are valid until the next run, except those in donated memory, which stay. */
   run(args: readonly Argument[]): Tensor[] {
     this.begin(args);
+    this.device.work.flush();
     this.#kernels = unproven(this.#kernels);
     // Until a run has gone well, whatever the GPU refuses is this program's; afterwards nothing can be new.
     if (this.#ran && this.#health.proven) this.#encode();
@@ -151,7 +154,7 @@ export class Program {
     this.#bind(args);
     this.#generation++;
     if (!this.#uploads.buffer) return;
-    this.device.gpu.queue.writeBuffer(this.#uploads.buffer, 0, this.#uploads.host);
+    this.device.work.write(this.#uploads.buffer, 0, this.#uploads.host);
   }
 
   /** A handle on the memory in which a tensor lies now, for reading it between dispatches. */
@@ -163,6 +166,7 @@ export class Program {
   /** Gives back all memory of the program; its results go with it. */
   free(): void {
     this.#generation++;
+    this.device.buffers.keepFrom(this);
     this.#slabs.forEach((b) => this.device.buffers.destroy(b));
     if (this.#uploads.buffer) this.device.buffers.destroy(this.#uploads.buffer);
     this.#sizes.free();
@@ -240,12 +244,12 @@ export class Program {
 
   #copyIn(storage: DeviceStorage, p: number): DeviceStorage {
     const bytes = byteSize(this.inputs[p].spec);
+    const { buffers } = this.device;
     let own = this.#taken.has(p) ? undefined : this.#private.get(p);
-    own ??= this.device.buffers.allocate(bytes, "argument");
-    if (!this.#taken.has(p)) this.#private.set(p, own);
-    const encoder = this.device.gpu.createCommandEncoder();
-    encoder.copyBufferToBuffer(storage.buffer, storage.offset, own.buffer, 0, bytes);
-    this.device.gpu.queue.submit([encoder.finish()]);
+    own ??= buffers.allocate(bytes, "argument");
+    if (this.#taken.has(p)) buffers.made(own);
+    else this.#private.set(p, own);
+    this.device.work.copy(storage.buffer, storage.offset, own.buffer, 0, bytes);
     return own;
   }
 
@@ -253,8 +257,9 @@ export class Program {
     const at = this.#uploads.at.get(p);
     if (at === undefined) {
       // A donated host value becomes device memory that the result will own.
-      const storage = this.device.buffers.allocate(byteSize(spec), "argument");
-      this.device.buffers.write(storage, data);
+      const { buffers } = this.device;
+      const storage = buffers.made(buffers.allocate(byteSize(spec), "argument"));
+      buffers.write(storage, data);
       return storage;
     }
     new Uint8Array(this.#uploads.host, at).set(
@@ -264,7 +269,7 @@ export class Program {
   }
 
   #encode(): void {
-    const { queue } = this.device.gpu;
+    const { work } = this.device;
     const due = this.#due.next(this.#bound, this.#copied);
     const step = Math.min(perSubmit(this.device.profile.cpu), Math.max(1, due.length));
     for (let i = 0; i < due.length; i += step) {
@@ -276,7 +281,7 @@ export class Program {
         pass.dispatchWorkgroups(...r.dispatch.grid);
       }
       pass.end();
-      queue.submit([encoder.finish()]);
+      work.submit([encoder.finish()]);
     }
   }
 
@@ -353,34 +358,19 @@ export class Program {
     // Results that are the same memory share one handle: donated memory changes hands once.
     const handles = new Map<Tensor, DeviceStorage>();
     for (const { memory: r } of results) if (!handles.has(r)) handles.set(r, handle(r));
-    if (copies.length) {
-      const encoder = this.device.gpu.createCommandEncoder();
-      for (const [from, to] of copies) {
-        encoder.copyBufferToBuffer(
-          from.buffer,
-          from.offset,
-          to.buffer,
-          to.offset,
-          Math.ceil(to.bytes / 4) * 4,
-        );
-      }
-      this.device.gpu.queue.submit([encoder.finish()]);
+    const { work } = this.device;
+    for (const [from, to] of copies) {
+      work.copy(from.buffer, from.offset, to.buffer, to.offset, Math.ceil(to.bytes / 4) * 4);
     }
+    work.pause();
     return results.map((r) => arrayTensor(handles.get(r.memory)!, r.spec));
   }
 
   /** Ends the caller's handle on a donated argument and makes a new one for the same memory. */
   #handOver(p: number, hangsOn: readonly Health[]): DeviceStorage {
-    const old = this.#bound[p]!;
-    const taken = new DeviceStorage(
-      old.buffer,
-      old.offset,
-      old.bytes,
-      old.owned,
-      undefined,
+    const taken = this.device.buffers.handOver(
+      this.#bound[p]!,
       hangsOn,
-    );
-    old.invalidate(
       "its memory was donated to a compiled function: what that returned lies there now",
     );
     this.#bound[p] = taken;

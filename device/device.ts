@@ -4,10 +4,17 @@
  */
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { ARRAYS, type DType, type HostArray, viewBytes } from "../tensor/dtype.ts";
-import { expectDType } from "../tensor/arguments.ts";
-import { expectShape, hostValues, type TensorData } from "../tensor/host.ts";
+import { expectDType, expectFunction } from "../tensor/arguments.ts";
+import {
+  expectShape,
+  hostValues,
+  nest,
+  type NestedNumbers,
+  type TensorData,
+} from "../tensor/host.ts";
 import { byteSize, type Shape, show } from "../tensor/shape.ts";
-import { expectTensor, type Tensor } from "../tensor/tensor.ts";
+import { expectTensor, Tensor } from "../tensor/tensor.ts";
+import { flatten, type Tree } from "../tensor/tree.ts";
 import { what } from "../tensor/what.ts";
 import { arrayTensor, constantValues, storageOf, withoutMemory } from "../ops/leaf.ts";
 import { Buffers, DeviceStorage } from "./buffers.ts";
@@ -58,6 +65,12 @@ export class Device extends Guard {
   /** @internal Compiled kernels by their source. */
   readonly pipelines: Pipelines;
   readonly #readback: Readback;
+  static #compute: (device: Device, t: Tensor) => Tensor = (_device, t) => t;
+
+  /** @internal How a tensor is computed that is read before it was: said once, by what stands above. */
+  static computes(compute: (device: Device, t: Tensor) => Tensor): void {
+    Device.#compute = compute;
+  }
 
   /** @internal Use {@linkcode gpu}. */
   constructor(gpu: GPUDevice, profile: AdapterProfile, readonly facts: AdapterFacts) {
@@ -76,8 +89,9 @@ export class Device extends Guard {
   }
 
   /** Fulfilled when the GPU has done all that it was given so far. */
-  finished(): Promise<void> {
-    return this.gpu.queue.onSubmittedWorkDone();
+  async finished(): Promise<void> {
+    await this.work.done();
+    await this.buffers.reclaimed();
   }
 
   /**
@@ -89,7 +103,7 @@ export class Device extends Guard {
     const { data: values, ...spec } = hostValues("device.upload", data, shape, dtype);
     const storage = this.buffers.allocate(byteSize(spec), `array ${show(spec)}`);
     this.buffers.write(storage, values);
-    return arrayTensor(storage, spec);
+    return arrayTensor(this.buffers.made(storage), spec);
   }
 
   /**
@@ -129,23 +143,43 @@ export class Device extends Guard {
   }
 
   /**
-   * Values of a tensor on the host, row-major, in memory of their own.
+   * Values of a tensor on the host, row-major, in memory of their own: a `Float32Array`, `Float16Array`, `Int32Array` or
+   * `Uint32Array`.
    *
-   * @param t lies on this device, or is a constant
-   * @throws TypeError when it is no tensor
-   * @throws DeviceError when it has not been computed yet, its memory was freed, donated or overwritten, or the GPU failed
+   * @param t lies on this device, is a constant, or is computed for this from what does
+   * @throws TypeError when it is no tensor, or an argument of a function that is being traced
+   * @throws DeviceError when its memory was freed, donated or overwritten, or the GPU failed
    */
   async read(t: Tensor): Promise<HostArray> {
     expectTensor("device.read", "its argument", t);
     const constant = constantValues(t);
     if (constant) return constant.slice();
+    if (!storageOf(t)) return await this.#readComputed(t);
     const storage = this.#storage("device.read", t);
     await this.settled();
     this.#storage("device.read", t); // What the GPU has said meanwhile.
     if (t.size === 0) return viewBytes(t.dtype, new ArrayBuffer(0), 0);
-    const bytes = await this.#readback.read(storage.buffer, storage.offset, byteSize(t.spec));
+    const bytes = await this.#readback.read(storage, byteSize(t.spec));
+    await this.buffers.reclaimed();
     this.check();
     return viewBytes(t.dtype, bytes, t.size);
+  }
+
+  /** Reads what is computed for that alone. */
+  async #readComputed(t: Tensor): Promise<HostArray> {
+    const computed = Device.#compute(this, t);
+    if (computed === t) deviceStorage("device.read", t);
+    const values = await this.read(computed);
+    this.free(computed);
+    return values;
+  }
+
+  /**
+   * Values of a tensor as lists of numbers, nested as deep as its shape; of a scalar its number. See {@linkcode Device.read}.
+   */
+  async toArray(t: Tensor): Promise<NestedNumbers> {
+    expectTensor("device.toArray", "its argument", t);
+    return nest(await this.read(t), t.shape);
   }
 
   /**
@@ -175,6 +209,29 @@ export class Device extends Guard {
     for (const storage of storages) this.buffers.free(storage);
   }
 
+  /**
+   * Runs a function, and frees what {@linkcode Device.upload}, `evaluate` and donation made for it meanwhile, but for what it
+   * returns: a tree of tensors, or anything without them. Scopes may lie in each other; what one returns belongs to the one
+   * around.
+   *
+   * @throws TypeError when it returns a promise: what it would compute later is in no scope. Whatever the function throws;
+   *   then everything is freed
+   */
+  scope<R>(run: () => R): R {
+    expectFunction("device.scope", 0, "run", run);
+    return this.buffers.scope(run, (result) => {
+      if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function") {
+        throw new TypeError(
+          "device.scope: its function returned a promise. What lies in a scope does not wait; read what it returns",
+        );
+      }
+      return flatten<unknown>(result as Tree<unknown>).flatMap(([, leaf]) => {
+        const storage = leaf instanceof Tensor ? storageOf(leaf) : undefined;
+        return storage instanceof DeviceStorage ? [storage] : [];
+      });
+    });
+  }
+
   #storage(who: string, t: Tensor): DeviceStorage {
     const storage = deviceStorage(who, t);
     if (this.buffers.has(storage.buffer)) return storage;
@@ -183,6 +240,7 @@ export class Device extends Guard {
 
   /** Closes the device; everything on it is gone. */
   destroy(): void {
+    this.work.forget();
     this.gpu.destroy();
   }
 
@@ -190,6 +248,14 @@ export class Device extends Guard {
   [Symbol.dispose](): void {
     this.destroy();
   }
+}
+
+/** Refuses what is no device. */
+export function expectDevice(who: string, device: unknown): void {
+  if (device instanceof Device) return;
+  throw new TypeError(
+    `${who}: argument 1 (device) is ${what(device)}, not a device: const device = await gpu()`,
+  );
 }
 
 /** The device memory behind a tensor that `who` was given. Throws when it has none or lost it. */

@@ -5,15 +5,19 @@
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { DeviceError, OutOfMemoryError } from "./errors.ts";
 import { Health } from "./health.ts";
+import { Work } from "./work.ts";
 
 /** An opened GPU with its facts, and what has failed on it so far. */
 export class Guard {
   readonly #pending = new Set<Promise<void>>();
   #failure: DeviceError | undefined;
   #lost: DeviceError | undefined;
+  /** @internal What it is given to do, in order. */
+  readonly work: Work;
 
   /** Listens for errors that no scope catches, and for the loss of the device. */
   constructor(readonly gpu: GPUDevice, readonly profile: AdapterProfile) {
+    this.work = new Work(gpu, profile.cpu);
     gpu.addEventListener("uncapturederror", (event) => {
       const { message } = (event as GPUUncapturedErrorEvent).error;
       this.fail(new DeviceError(`the GPU reported: ${message}`));

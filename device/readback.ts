@@ -4,6 +4,7 @@
  * whenever that does not hold, the map is awaited.
  */
 import type { Guard } from "./guard.ts";
+import type { DeviceStorage } from "./buffers.ts";
 import { BufferUsage } from "./usage.ts";
 
 const READ = 1; // GPUMapMode.READ
@@ -17,21 +18,22 @@ export class Readback {
     this.#fast = !device.profile.cpu && eagerMapping();
   }
 
-  /** Copies bytes `offset … offset + bytes` of a buffer to the host, after all work submitted so far. */
-  read(buffer: GPUBuffer, offset: number, bytes: number): Promise<ArrayBuffer> {
-    // One read at a time: staging buffers are reused and can be mapped once.
-    const next = this.#queue.then(() => this.#read(buffer, offset, bytes));
+  /** Copies so many bytes of a storage to the host, after all work submitted so far. */
+  read(storage: DeviceStorage, bytes: number): Promise<ArrayBuffer> {
+    // One read at a time: staging buffers are reused and can be mapped once. The storage, not its buffer, is what waits:
+    // once it is unreachable its memory is somebody else's.
+    const next = this.#queue.then(() => this.#read(storage, bytes));
     this.#queue = next.catch(() => {});
     return next;
   }
 
-  async #read(buffer: GPUBuffer, offset: number, bytes: number): Promise<ArrayBuffer> {
-    const { gpu } = this.device;
+  async #read({ buffer, offset }: DeviceStorage, bytes: number): Promise<ArrayBuffer> {
+    const { gpu, work } = this.device;
     const size = 2 ** Math.ceil(Math.log2(Math.max(256, bytes)));
     const staging = this.#take(size);
     const encoder = gpu.createCommandEncoder();
     encoder.copyBufferToBuffer(buffer, offset, staging, 0, bytes);
-    gpu.queue.submit([encoder.finish()]);
+    work.submit([encoder.finish()]);
     const mapped = staging.mapAsync(READ, 0, bytes);
     if (this.#fast) mapped.catch(() => {});
     else await mapped;

@@ -24,3 +24,14 @@ export function littleEndian(bytes: Uint8Array, at: number, count: number): numb
   for (let i = count - 1; i >= 0; i--) n = n * 256 + (bytes[at + i] ?? 0);
   return n;
 }
+
+/** Parts one after the other. */
+export function joinedBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((n, part) => n + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

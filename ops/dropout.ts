@@ -1,7 +1,7 @@
 /** Dropout: a mask that a key draws, so that it can be drawn again. */
 import type { Tensor } from "../tensor/tensor.ts";
 import { expectNumber, expectOptions, expectTensors } from "../tensor/arguments.ts";
-import { isFloat } from "../tensor/dtype.ts";
+import { expectType, FLOATS } from "../tensor/element.ts";
 import { ShapeError, show } from "../tensor/shape.ts";
 import { mul } from "./elementwise/arithmetic.ts";
 import { less, where } from "./elementwise/compare.ts";
@@ -20,7 +20,10 @@ export function dropout(x: Tensor, key: Tensor, rate: number, options: DrawOptio
   expectNumber("dropout", 2, "rate", rate);
   expectOptions("dropout", 3, options, { stream: "number" });
   if (!(rate >= 0 && rate <= 1)) throw new RangeError(`dropout: rate ${rate} is not from 0 to 1`);
-  if (!isFloat(x.dtype)) throw new ShapeError("dropout", `takes f32, f16, not ${show(x.spec)}`);
+  expectType("dropout", x.spec, FLOATS);
+  if (key.dtype !== "u32") {
+    throw new ShapeError("dropout", `the key must be u32[2], not ${show(key.spec)}`);
+  }
   if (rate === 1) return mul(where(less(x, x), x, 0), 1);
   return where(less(randomUniform(key, x.shape, options), rate), 0, mul(x, 1 / (1 - rate)));
 }

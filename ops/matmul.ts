@@ -1,6 +1,6 @@
 /** Matrix products, in every orientation and in batches, and the linear layer that is made of one. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
-import { expectOptions, expectTensors } from "../tensor/arguments.ts";
+import { expectFloats, expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
 import { sameShape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { multilinear } from "../tensor/forward.ts";
@@ -222,7 +222,7 @@ function ofVectors(a: Tensor, b: Tensor, attrs: MatmulAttrs): Tensor {
  * @throws ShapeError when `in` or `out` differ
  */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
-  expectTensors("linear", { x, weight, "bias?": bias });
+  expectFloats("linear", { x, weight, "bias?": bias });
   if (weight.shape.length !== 2 || x.shape.at(-1) !== weight.shape[1]) {
     throw new ShapeError(
       "linear",

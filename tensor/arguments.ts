@@ -2,7 +2,8 @@
  * Arguments as they come from users, whom no type checker may have warned: every function of the library's door looks at
  * its own first, so that what is wrong is named by the function that was called, and not by what failed later inside.
  */
-import { expectTensor } from "./tensor.ts";
+import { expectTensor, type Tensor } from "./tensor.ts";
+import { expectType, FLOATS } from "./element.ts";
 import { BYTES } from "./dtype.ts";
 import { ShapeError } from "./shape.ts";
 import { what } from "./what.ts";
@@ -21,6 +22,16 @@ export function expectTensors(op: string, named: Readonly<Record<string, unknown
     if (name.endsWith("?") && x === undefined) return;
     expectTensor(op, place(i, name.replace("?", "")), x);
   });
+}
+
+/**
+ * The same for functions of real numbers: tensors of integers are refused, too.
+ *
+ * @throws TypeError; ShapeError for tensors of integers
+ */
+export function expectFloats(op: string, named: Readonly<Record<string, unknown>>): void {
+  expectTensors(op, named);
+  for (const x of Object.values(named)) if (x) expectType(op, (x as Tensor).spec, FLOATS);
 }
 
 /** Refuses what is no list, of what `example` says. */

@@ -4,7 +4,19 @@
  * kind of number (a fraction to a whole one, something large to infinity).
  */
 import type { DType } from "./dtype.ts";
-import { isExtent, ShapeError } from "./shape.ts";
+import { isExtent, ShapeError, show, type Spec } from "./shape.ts";
+
+/** The types of real numbers. */
+export const FLOATS: readonly DType[] = ["f32", "f16"];
+
+/** Refuses an operand of a type that an op does not take: the one way in which that is said. */
+export function expectType(op: string, spec: Spec, taken: readonly DType[]): void {
+  if (taken.includes(spec.dtype)) return;
+  throw new ShapeError(
+    op,
+    `takes ${taken.join(", ")}, not ${show(spec)}; cast it to ${taken[0]} first`,
+  );
+}
 
 /** Smallest and largest value of the integer types. */
 export const RANGE = { i32: [-2147483648, 2147483647], u32: [0, 4294967295] } as const;

@@ -88,6 +88,8 @@ class Gathered {
   readonly shape: number[] = [];
   readonly #parts: (NumberArray | (number | boolean | bigint)[])[] = [];
   readonly #kinds = new Set<DType>();
+  /** Where in the nested list it is that is looked at, by depth. */
+  readonly #place: number[] = [];
   /** How deep numbers lie: the same everywhere, or the list is ragged. */
   #depth: number | undefined;
   count = 0;
@@ -115,7 +117,11 @@ class Gathered {
     } else if (Array.isArray(data)) {
       this.#extent(depth, data.length);
       // Not forEach, which would pass over the holes of a sparse list.
-      for (let i = 0; i < data.length; i++) this.add(data[i], depth + 1);
+      for (let i = 0; i < data.length; i++) {
+        this.#place.length = depth;
+        this.#place.push(i);
+        this.add(data[i], depth + 1);
+      }
     } else this.#typed(data, depth);
   }
 
@@ -139,21 +145,27 @@ class Gathered {
   }
 
   #extent(depth: number, length: number): void {
-    if (this.#depth !== undefined && depth >= this.#depth) this.#ragged(`a list`);
+    if (this.#depth !== undefined && depth >= this.#depth) {
+      this.#ragged("a list beside a number", depth);
+    }
     this.shape[depth] ??= length;
     if (this.shape[depth] !== length) {
-      this.#ragged(`a list of ${length} beside one of ${this.shape[depth]}`);
+      this.#ragged(`a list of ${length} beside one of ${this.shape[depth]}`, depth);
     }
   }
 
   #atDepth(depth: number): void {
     if (depth !== (this.#depth ??= Math.max(depth, this.shape.length))) {
-      this.#ragged(`a number beside a list`);
+      this.#ragged("a number beside a list", depth);
     }
   }
 
-  #ragged(detail: string): never {
-    throw new ShapeError(this.op, `the nested list is ragged: ${detail}, at value ${this.count}`);
+  #ragged(detail: string, depth: number): never {
+    const place = this.#place.slice(0, depth).map((i) => `[${i}]`).join("");
+    throw new ShapeError(
+      this.op,
+      `the nested list is ragged: ${detail}${place && ` at ${place}`}, value ${this.count}`,
+    );
   }
 
   /** The values as an element type. */
@@ -203,6 +215,19 @@ function convert(
       : "is beyond the largest";
     throw new RangeError(`${op}: value ${at}, ${from[i]}, ${why} of ${dtype}`);
   }
+}
+
+/** Numbers in lists, nested as deep as a shape; of a scalar the number itself. */
+export type NestedNumbers = number | NestedNumbers[];
+
+/** Row-major values as nested lists. */
+export function nest(values: HostArray, shape: Shape): NestedNumbers {
+  let at = 0;
+  const level = (axis: number): NestedNumbers =>
+    axis === shape.length
+      ? values[at++]
+      : Array.from({ length: shape[axis] }, () => level(axis + 1));
+  return level(0);
 }
 
 /** What to do instead, where it is known. */

@@ -153,13 +153,15 @@ async function reference(program: Program, step: Step): Promise<Map<Tensor, Floa
 }
 
 /** Runs one dispatch; the GPU's refusal, if it refused. */
-async function runAlone({ device: { gpu } }: Program, r: Recorded): Promise<string | undefined> {
+async function runAlone(program: Program, r: Recorded): Promise<string | undefined> {
+  const { gpu, work } = program.device;
+  work.flush();
   gpu.pushErrorScope("internal");
   gpu.pushErrorScope("out-of-memory");
   gpu.pushErrorScope("validation");
   const encoder = gpu.createCommandEncoder();
   encodeAlone(encoder, r);
-  gpu.queue.submit([encoder.finish()]);
+  work.submit([encoder.finish()]);
   const errors = [await gpu.popErrorScope(), await gpu.popErrorScope(), await gpu.popErrorScope()];
   return errors.find((e) => e !== null)?.message;
 }

@@ -29,7 +29,7 @@ export async function rehearse<A extends unknown[], T>(
     throw new TypeError(`argument 2 (args) is ${what(args)}, not the list of a call's arguments`);
   }
   const { program, args: given } = compiled.bound(...args);
-  const { buffers, gpu } = program.device;
+  const { buffers, work } = program.device;
   await program.device.settled();
   const copies: DeviceStorage[] = [];
   const own = given.map((argument, p) => {
@@ -38,15 +38,8 @@ export async function rehearse<A extends unknown[], T>(
     copies.push(copy);
     if (argument instanceof DeviceStorage) {
       argument.check(() => `argument ${p}`);
-      const encoder = gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(
-        argument.buffer,
-        argument.offset,
-        copy.buffer,
-        0,
-        Math.ceil(copy.bytes / 4) * 4,
-      );
-      gpu.queue.submit([encoder.finish()]);
+      const bytes = Math.ceil(copy.bytes / 4) * 4;
+      work.copy(argument.buffer, argument.offset, copy.buffer, 0, bytes);
     } else buffers.write(copy, argument);
     return copy;
   });

@@ -116,7 +116,7 @@ async function byTimestamps(device: Device, dispatches: readonly Recorded[]): Pr
     );
     encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, storage.buffer, 0, count * 8);
-    gpu.queue.submit([encoder.finish()]);
+    device.work.submit([encoder.finish()]);
     const words = await device.read(arrayTensor(storage, spec));
     const nanoseconds = new BigUint64Array(words.buffer, 0, count);
     part.forEach((_, i) => times.push(Number(nanoseconds[2 * i + 1] - nanoseconds[2 * i]) / 1e6));
@@ -136,7 +136,7 @@ async function byWallClock(device: Device, dispatches: readonly Recorded[]): Pro
     const start = performance.now();
     const encoder = device.gpu.createCommandEncoder();
     encodeAlone(encoder, r);
-    device.gpu.queue.submit([encoder.finish()]);
+    device.work.submit([encoder.finish()]);
     await device.read(probe);
     times.push(performance.now() - start);
   }

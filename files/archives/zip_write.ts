@@ -41,7 +41,7 @@ export class ZipWriter {
     if (start + padding + content.length > FULL - 2 ** 24) {
       throw new FileError(
         this.path,
-        "would be larger than 4 GB, the most that is written as a PyTorch checkpoint",
+        "would be larger than 4 GB, the most that is written as a zip archive, which it is",
         "Choose a format in safetensors",
       );
     }

@@ -7,7 +7,7 @@
 import { arrayOf, FILE_BYTES, type FileArray, type FileDType, toFloat32 } from "../dtypes.ts";
 import { FileError } from "../errors.ts";
 import { readHeader, type TensorEntry } from "./header.ts";
-import { type ByteSource, bytesSource, fileSource } from "../source.ts";
+import { type ByteSource, sourceOf } from "../source.ts";
 
 export type { FileArray, FileDType } from "../dtypes.ts";
 
@@ -54,11 +54,7 @@ export interface TensorSource {
 export async function openSafetensors(
   from: string | Uint8Array | ByteSource,
 ): Promise<TensorSource> {
-  const source = typeof from === "string"
-    ? await fileSource(from)
-    : from instanceof Uint8Array
-    ? bytesSource(from)
-    : from;
+  const source = await sourceOf(from);
   try {
     const { tensors, metadata } = await readHeader(source);
     const readRange = (entry: TensorEntry, first: number, count: number) =>

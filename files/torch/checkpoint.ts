@@ -10,7 +10,7 @@ import { FileError } from "../errors.ts";
 import { PickleObject, type PickleValue } from "./pickle.ts";
 import type { TensorSource } from "../safetensors/read.ts";
 import { tensorSource } from "../safetensors/read.ts";
-import { type ByteSource, bytesSource, fileSource } from "../source.ts";
+import { type ByteSource, sourceOf } from "../source.ts";
 import { StridedTensor } from "./globals.ts";
 import { type Opened, openLegacy, openZipped } from "./containers.ts";
 import { type TorchTensor, viewTensor } from "./tensor.ts";
@@ -62,11 +62,7 @@ const firstBytes = async (source: ByteSource): Promise<string> =>
  *   tensors needs; a tensor that lies about its size is refused here, before anything is read of it
  */
 export async function openTorch(from: string | Uint8Array | ByteSource): Promise<TorchFile> {
-  const source = typeof from === "string"
-    ? await fileSource(from)
-    : from instanceof Uint8Array
-    ? bytesSource(from)
-    : from;
+  const source = await sourceOf(from);
   try {
     const start = await firstBytes(source);
     if (start !== ZIP && start !== LEGACY) {

@@ -1,4 +1,5 @@
 /** The pickle of a PyTorch checkpoint, protocol 2: dictionaries, lists, and tensors that refer to numbers beside it. */
+import { joinedBytes } from "../bytes.ts";
 import type { FileDType } from "../dtypes.ts";
 import type { TensorToWrite } from "../safetensors/write.ts";
 
@@ -120,13 +121,7 @@ export function pickleOf(
   };
   value(root);
   put(STOP);
-  const pickle = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    pickle.set(part, at);
-    at += part.length;
-  }
-  return pickle;
+  return joinedBytes(parts);
 }
 
 const isMap = (item: object): item is ReadonlyMap<string, TorchToWrite> => item instanceof Map;

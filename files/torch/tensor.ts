@@ -3,6 +3,7 @@
  *
  * A tensor that lies in order, as nearly all do, is read like one of safetensors: only its own bytes, or some of them.
  */
+import { gathered } from "../strides.ts";
 import { arrayOf, FILE_BYTES, type FileArray, type FileDType } from "../dtypes.ts";
 import { FileError } from "../errors.ts";
 import type { StridedTensor } from "./globals.ts";
@@ -65,8 +66,8 @@ export function viewTensor(
     async read(first = 0, count = total - first) {
       if (count === 0) return await numbers(0, 0);
       if (ordered) return await numbers(offset + first, count);
-      const gathered = gather(await numbers(offset, reach), shape, strides, total);
-      return count === total ? gathered : gathered.slice(first, first + count);
+      const all = gathered(await numbers(offset, reach), shape, strides);
+      return count === total ? all : all.slice(first, first + count);
     },
   };
 }
@@ -79,25 +80,4 @@ function isOrdered(shape: readonly number[], strides: readonly number[]): boolea
     step *= shape[i];
   }
   return true;
-}
-
-function gather(
-  from: FileArray,
-  shape: readonly number[],
-  strides: readonly number[],
-  total: number,
-): FileArray {
-  const to = new (from.constructor as new (length: number) => FileArray)(total);
-  const index = new Array<number>(shape.length).fill(0);
-  let at = 0;
-  for (let i = 0; i < total; i++) {
-    to[i] = from[at];
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      at += strides[axis];
-      if (++index[axis] < shape[axis]) break;
-      at -= strides[axis] * shape[axis];
-      index[axis] = 0;
-    }
-  }
-  return to;
 }

@@ -3,7 +3,7 @@
  * pass keeps nothing but the input, and fuses.
  */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats } from "../../tensor/arguments.ts";
 import { what } from "../../tensor/what.ts";
 import type { Op, Wgsl } from "../../tensor/op.ts";
 import { f32 } from "../../tensor/kernel.ts";
@@ -231,7 +231,7 @@ export const relu = (x: Tensor): Tensor => applyMap(reluOp, [x], undefined);
 
 /** x·Φ(x) with the normal distribution function Φ: exact, or in the customary tanh form. */
 export function gelu(x: Tensor, approximate: "none" | "tanh" = "none"): Tensor {
-  expectTensors("gelu", { x });
+  expectFloats("gelu", { x });
   if (approximate !== "none" && approximate !== "tanh") {
     throw new TypeError(`gelu: argument 2 is ${what(approximate)}, not "none" or "tanh"`);
   }

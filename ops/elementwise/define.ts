@@ -5,6 +5,7 @@
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { isFloat } from "../../tensor/dtype.ts";
+import { expectType, FLOATS } from "../../tensor/element.ts";
 import { sameShape, ShapeError, show, type Spec } from "../../tensor/shape.ts";
 import { alike } from "../../tensor/batch.ts";
 import { defineOp, type Op, type Wgsl } from "../../tensor/op.ts";
@@ -33,7 +34,7 @@ export interface MapRecord<A> {
 }
 
 const TAKES: Record<string, readonly DType[]> = {
-  floats: ["f32", "f16"],
+  floats: FLOATS,
   signed: ["f32", "f16", "i32"],
   integers: ["f32", "f16", "i32", "u32"],
   "only integers": ["i32", "u32"],
@@ -53,13 +54,7 @@ export function mapOp<A>(r: MapRecord<A>): Op<A> {
     shape(inputs, attrs) {
       const same = inputs.filter((_, i) => !r.free?.includes(i));
       const taken = TAKES[r.takes ?? "floats"];
-      const refused = same.find((s) => !taken.includes(s.dtype));
-      if (refused) {
-        throw new ShapeError(
-          r.name,
-          `takes ${taken.join(", ")}, not ${show(refused)}; cast it to ${taken[0]} first`,
-        );
-      }
+      for (const s of same) expectType(r.name, s, taken);
       for (const s of same) {
         if (s.dtype !== same[0].dtype) {
           throw new ShapeError(

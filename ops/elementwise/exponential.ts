@@ -1,11 +1,11 @@
 /** Exponentials, logarithms and roots beyond `exp` and `log`, each as exact near its zero as elsewhere. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats } from "../../tensor/arguments.ts";
 import type { Wgsl } from "../../tensor/op.ts";
 import { abs, add, div, exp, maximum, mul, neg, square, sub } from "./arithmetic.ts";
 import { equal, where } from "./compare.ts";
 import { defineMap } from "./define.ts";
-import { applyMap, expectOperands, type Operand } from "./map.ts";
+import { applyMap, expectAlike, type Operand } from "./map.ts";
 import { keepNan } from "./nan.ts";
 import { expm1Of, log1pOf, num, signed } from "./series.ts";
 import { sigmoid } from "./activation.ts";
@@ -122,13 +122,14 @@ export const softplus = (x: Tensor): Tensor => applyMap(softplusOp, [x], undefin
 
 /** log σ(x), without the cancellation of taking the logarithm afterwards. */
 export function logSigmoid(x: Tensor): Tensor {
-  expectTensors("logSigmoid", { x });
+  expectFloats("logSigmoid", { x });
   return neg(softplus(neg(x)));
 }
 
 /** log(eᵃ + eᵇ), without leaving the range of f32 on the way. */
 export function logAddExp(a: Operand, b: Operand): Tensor {
-  expectOperands("logAddExp", [a, b]);
+  expectAlike("logAddExp", [a, b]);
+  for (const x of [a, b]) if (typeof x !== "number") expectFloats("logAddExp", { x });
   // a − b is NaN where both are the same infinity: there the larger one is all.
   const far = sub(a, b);
   const distance = where(equal(far, far), far, 0);

@@ -2,6 +2,7 @@
  * The gated unit of transformers' feed-forward layers, h·gelu(gate), and its gradient: kernels of their own, each of which
  * reads both halves of a row in one pass. As a composition the gradient would take what each half needs for both.
  */
+import { expectFloats } from "../../tensor/arguments.ts";
 import { apply, type Node, type Tensor } from "../../tensor/tensor.ts";
 import { ShapeError, sizeOf, type Spec } from "../../tensor/shape.ts";
 import { alike } from "../../tensor/batch.ts";
@@ -161,4 +162,7 @@ function backward({ inputs: [g, x] }: KernelContext<undefined>): KernelPlan {
  * @returns `[..., d]`
  * @throws ShapeError when the last extent is odd
  */
-export const geglu = (x: Tensor): Tensor => apply(gegluOp, [x], undefined)[0];
+export function geglu(x: Tensor): Tensor {
+  expectFloats("geglu", { x });
+  return apply(gegluOp, [x], undefined)[0];
+}

@@ -1,6 +1,6 @@
 /** Inverse trigonometry, circular and hyperbolic, and the tangent: written out, since WGSL promises three digits of them. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats } from "../../tensor/arguments.ts";
 import type { Wgsl } from "../../tensor/op.ts";
 import { add, div, mul, neg, rsqrt, square, sub } from "./arithmetic.ts";
 import { defineMap } from "./define.ts";
@@ -122,7 +122,7 @@ const atan2Op = defineMap({
 
 /** Tangent, in radians; as exact as {@linkcode sin} and {@linkcode cos}. */
 export function tan(a: Tensor): Tensor {
-  expectTensors("tan", { a });
+  expectFloats("tan", { a });
   return div(sin(a), cos(a));
 }
 /** Arc sine, in radians; NaN beyond ±1. */

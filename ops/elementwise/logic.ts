@@ -1,6 +1,6 @@
 /** Logic and bits: what is true is not 0, and every answer is `u32`, 0 or 1; bits are those of integers. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectDType, expectTensors } from "../../tensor/arguments.ts";
+import { expectDType, expectFloats, expectTensors } from "../../tensor/arguments.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { ShapeError, show } from "../../tensor/shape.ts";
 import type { Wgsl } from "../../tensor/op.ts";
@@ -144,7 +144,7 @@ export const isNan = (a: Tensor): Tensor => applyMap(nanOp, [a], undefined);
 export const isFinite = (a: Tensor): Tensor => applyMap(finiteOp, [a], undefined);
 /** 1 where `a` is ∞ or −∞. */
 export function isInf(a: Tensor): Tensor {
-  expectTensors("isInf", { a });
+  expectFloats("isInf", { a });
   return equal(bitwiseOr(isFinite(a), isNan(a)), 0);
 }
 

@@ -1,6 +1,6 @@
 /** Applying elementwise ops: numbers become literals, and operands are broadcast to a common shape. */
 import { apply, expectTensor, type Tensor } from "../../tensor/tensor.ts";
-import { broadcastShapes } from "../../tensor/shape.ts";
+import { broadcastShapes, ShapeError, show } from "../../tensor/shape.ts";
 import { elementOf } from "../../tensor/element.ts";
 import type { Op } from "../../tensor/op.ts";
 import { expand } from "../broadcast.ts";
@@ -14,6 +14,15 @@ export function expectOperands(op: string, operands: readonly unknown[]): void {
   operands.forEach((o, i) => {
     if (typeof o !== "number") expectTensor(op, `argument ${i + 1}`, o, " or a number");
   });
+}
+
+/** The same, and tensors of different element types, for functions that are made of several ops. */
+export function expectAlike(op: string, operands: readonly Operand[]): void {
+  expectOperands(op, operands);
+  const typed = operands.filter((o) => typeof o !== "number" && literalValue(o) === undefined);
+  const specs = typed.map((o) => (o as Tensor).spec);
+  if (specs.every((s) => s.dtype === specs[0].dtype)) return;
+  throw new ShapeError(op, `operands are ${specs.map(show).join(" and ")}; cast one of them first`);
 }
 
 /** Applies an elementwise op to operands, broadcasting them to a common shape. */

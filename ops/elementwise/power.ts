@@ -1,6 +1,6 @@
 /** Powers: of a fixed exponent, which small whole ones make products of, and of a tensor of exponents. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats } from "../../tensor/arguments.ts";
 import type { Wgsl } from "../../tensor/op.ts";
 import { div, log, mul, sub } from "./arithmetic.ts";
 import { equal, where } from "./compare.ts";
@@ -93,7 +93,7 @@ const fixed = (a: Tensor, exponent: number): Tensor => applyMap(powOp, [a], { ex
 
 /** `1 / a`. */
 export function reciprocal(a: Tensor): Tensor {
-  expectTensors("reciprocal", { a });
+  expectFloats("reciprocal", { a });
   return div(1, a);
 }
 

@@ -7,7 +7,7 @@ import { isFloat } from "../../tensor/dtype.ts";
 import { add, div, maximum, mul, sub } from "./arithmetic.ts";
 import { equal, less, where } from "./compare.ts";
 import { defineMap } from "./define.ts";
-import { applyMap, expectOperands, type Operand } from "./map.ts";
+import { applyMap, expectAlike, type Operand } from "./map.ts";
 import { keepNan } from "./nan.ts";
 
 /** The nearest whole number in float64, the even one of two. */
@@ -74,7 +74,7 @@ function floored(a: Operand, b: Operand): Tensor {
  * `a`. Of floats, exact to an ulp of `a`.
  */
 export function fmod(a: Operand, b: Operand): Tensor {
-  expectOperands("fmod", [a, b]);
+  expectAlike("fmod", [a, b]);
   return cutTowardsZero(a, b);
 }
 
@@ -83,12 +83,12 @@ export function fmod(a: Operand, b: Operand): Tensor {
  * `remainder`. Integers by 0 give `a`. Of floats, exact to an ulp of `a`.
  */
 export function remainder(a: Operand, b: Operand): Tensor {
-  expectOperands("remainder", [a, b]);
+  expectAlike("remainder", [a, b]);
   return floored(a, b);
 }
 
 /** {@linkcode remainder}, by NumPy's other name. */
 export function mod(a: Operand, b: Operand): Tensor {
-  expectOperands("mod", [a, b]);
+  expectAlike("mod", [a, b]);
   return floored(a, b);
 }

@@ -3,7 +3,7 @@
  * that; a time embedding asks for the cosine of 999 radians to seven digits.
  */
 import { apply, type Op, type Tensor } from "../../tensor/tensor.ts";
-import { expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats } from "../../tensor/arguments.ts";
 import { mul, neg } from "./arithmetic.ts";
 import { defineMap } from "./define.ts";
 
@@ -62,6 +62,6 @@ export const sin = (a: Tensor): Tensor => apply(sineOp, [wrapped("sin", a)], und
 export const cos = (a: Tensor): Tensor => apply(cosineOp, [wrapped("cos", a)], undefined)[0];
 
 function wrapped(op: string, a: Tensor): Tensor {
-  expectTensors(op, { a });
+  expectFloats(op, { a });
   return apply(wrapOp, [a], undefined)[0];
 }

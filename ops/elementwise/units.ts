@@ -1,6 +1,6 @@
 /** Activations that are made of others: each is a few ops that the compiler makes one kernel of. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectNumber, expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats, expectNumber, expectTensors } from "../../tensor/arguments.ts";
 import { axisOf, ShapeError } from "../../tensor/shape.ts";
 import { slice } from "../movement.ts";
 import { abs, add, clamp, div, mul, sub } from "./arithmetic.ts";
@@ -15,7 +15,7 @@ import { sigmoid, silu, tanh } from "./activation.ts";
  * @param slope a number, or a tensor that broadcasts against x. Default 0.01
  */
 export function leakyRelu(x: Tensor, slope: Operand = 0.01): Tensor {
-  expectTensors("leakyRelu", { x });
+  expectFloats("leakyRelu", { x });
   expectOperands("leakyRelu", [x, slope]);
   return where(less(x, 0), mul(x, slope), x);
 }
@@ -29,21 +29,21 @@ function exponentialUnit(x: Tensor, alpha: number, beta = 1): Tensor {
 
 /** `x` above 0, `α·(eˣ − 1)` below. */
 export function elu(x: Tensor, alpha = 1): Tensor {
-  expectTensors("elu", { x });
+  expectFloats("elu", { x });
   expectNumber("elu", 1, "alpha", alpha);
   return exponentialUnit(x, alpha);
 }
 
 /** {@linkcode elu} whose slope is 1 at 0 for every α: `α·(e^(x/α) − 1)` below. */
 export function celu(x: Tensor, alpha = 1): Tensor {
-  expectTensors("celu", { x });
+  expectFloats("celu", { x });
   expectNumber("celu", 1, "alpha", alpha);
   return exponentialUnit(x, alpha, alpha);
 }
 
 /** The unit of self-normalizing networks (Klambauer et al., 2017): 1.0507 times {@linkcode elu} with α = 1.6733. */
 export function selu(x: Tensor): Tensor {
-  expectTensors("selu", { x });
+  expectFloats("selu", { x });
   return mul(exponentialUnit(x, 1.6732632423543772), 1.0507009873554805);
 }
 
@@ -55,37 +55,37 @@ export function relu6(x: Tensor): Tensor {
 
 /** (x + 3) / 6, kept within 0 … 1: a sigmoid of straight lines. */
 export function hardSigmoid(x: Tensor): Tensor {
-  expectTensors("hardSigmoid", { x });
+  expectFloats("hardSigmoid", { x });
   return clamp(add(div(x, 6), 0.5), 0, 1);
 }
 
 /** x · {@linkcode hardSigmoid}(x). */
 export function hardSwish(x: Tensor): Tensor {
-  expectTensors("hardSwish", { x });
+  expectFloats("hardSwish", { x });
   return mul(x, clamp(add(div(x, 6), 0.5), 0, 1));
 }
 
 /** x, kept within −1 … 1. */
 export function hardTanh(x: Tensor): Tensor {
-  expectTensors("hardTanh", { x });
+  expectFloats("hardTanh", { x });
   return clamp(x, -1, 1);
 }
 
 /** x · tanh(softplus(x)). */
 export function mish(x: Tensor): Tensor {
-  expectTensors("mish", { x });
+  expectFloats("mish", { x });
   return mul(x, tanh(softplus(x)));
 }
 
 /** x / (1 + |x|). */
 export function softsign(x: Tensor): Tensor {
-  expectTensors("softsign", { x });
+  expectFloats("softsign", { x });
   return div(x, add(abs(x), 1));
 }
 
 /** 0 within ±λ, beyond it x moved towards 0 by the bias. */
 export function shrink(x: Tensor, lambda = 0.5, bias = lambda): Tensor {
-  expectTensors("shrink", { x });
+  expectFloats("shrink", { x });
   expectNumber("shrink", 1, "lambda", lambda);
   expectNumber("shrink", 2, "bias", bias);
   return where(less(x, -lambda), add(x, bias), where(greater(x, lambda), sub(x, bias), 0));
@@ -93,7 +93,7 @@ export function shrink(x: Tensor, lambda = 0.5, bias = lambda): Tensor {
 
 /** The two halves of an axis. */
 function halves(op: string, x: Tensor, axis: number): [Tensor, Tensor] {
-  expectTensors(op, { x });
+  expectFloats(op, { x });
   expectNumber(op, 1, "axis", axis);
   const a = axisOf(op, axis, x.shape.length);
   const n = x.shape[a];

@@ -4,7 +4,7 @@
  * many rows as R. Ids at run time that lie beyond the table read its last row.
  */
 import { apply, type Node, type Tensor } from "../../tensor/tensor.ts";
-import { expectList, expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats, expectList, expectTensors } from "../../tensor/arguments.ts";
 import { ShapeError, show, type Spec } from "../../tensor/shape.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { linear } from "../../tensor/forward.ts";
@@ -243,7 +243,7 @@ export function lookUpReplaced(table: Tensor, ids: Tensor): Tensor | undefined {
  * @throws ShapeError when an id lies outside of the table
  */
 export function replaceRows(table: Tensor, rows: Tensor, ids: readonly number[]): Tensor {
-  expectTensors("replaceRows", { table, rows });
+  expectFloats("replaceRows", { table, rows });
   expectList("replaceRows", 2, "ids", ids, "[5, 7]");
   const [replaced] = apply(replaceRowsOp, [table, rows], { rowIds: [...ids] });
   return ids.length ? replaced : cast(table, rows.dtype);

@@ -1,6 +1,12 @@
 /** Norms that are made of others: of a batch, of each channel of each example, of sizes alone; and neighbours' channels. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectList, expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import {
+  expectFloats,
+  expectList,
+  expectNumber,
+  expectOptions,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { wholeNumber } from "../../tensor/element.ts";
 import { axisOf, sameShape, ShapeError, show } from "../../tensor/shape.ts";
@@ -103,7 +109,7 @@ export function instanceNorm(
   beta: Tensor,
   options: { readonly eps?: number; readonly channelsFirst?: boolean } = {},
 ): Tensor {
-  expectTensors("instanceNorm", { x, gamma, beta });
+  expectFloats("instanceNorm", { x, gamma, beta });
   expectOptions("instanceNorm", 3, options, { eps: "number", channelsFirst: "true or false" });
   const rank = x.shape.length;
   if (rank < 3) throw new ShapeError("instanceNorm", `${show(x.spec)} is no image of [B, …, C]`);

@@ -46,7 +46,7 @@ export interface OwnPass {
 export interface PassesKernel {
   /** In the order in which they run. */
   readonly passes: readonly OwnPass[];
-  /** Arrays between passes, by name. */
+  /** Arrays between passes, by name. Like outputs, they hold anything at first. */
   readonly scratch?: Readonly<
     Record<string, { readonly type: "f32" | "i32" | "u32"; readonly length: number }>
   >;

@@ -3,7 +3,7 @@
  * Of a maximum that several places attain, the gradient goes to the first, as in PyTorch.
  */
 import { apply, type Tensor } from "../../tensor/tensor.ts";
-import { expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats, expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { leastOf } from "../../tensor/element.ts";
 import { ShapeError, show } from "../../tensor/shape.ts";
@@ -229,6 +229,7 @@ export function globalAvgPool(
   x: Tensor,
   options: { readonly channelsFirst?: boolean } = {},
 ): Tensor {
+  expectFloats("globalAvgPool", { x });
   return cast(mean(x, spatial("globalAvgPool", x, options), { keep: true }), x.dtype);
 }
 

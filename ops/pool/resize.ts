@@ -3,7 +3,7 @@
  * nearest pixel is a look-up. Derivatives are those of products and look-ups.
  */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats, expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { expectShape } from "../../tensor/host.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
@@ -211,6 +211,7 @@ export function adaptiveAvgPool(
   size: readonly number[],
   options: { readonly channelsFirst?: boolean } = {},
 ): Tensor {
+  expectFloats("adaptiveAvgPool", { x });
   return adaptive("adaptiveAvgPool", x, size, options).reduce((y, [axis, to]) => {
     const from = y.shape[axis];
     const w = new Float64Array(from * to);

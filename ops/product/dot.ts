@@ -1,6 +1,7 @@
 /** Products of vectors and of chosen axes, each a matrix product underneath. */
+import { expectAlike } from "../elementwise/map.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectArray, expectList, expectTensors } from "../../tensor/arguments.ts";
+import { expectArray, expectFloats, expectList, expectTensors } from "../../tensor/arguments.ts";
 import { axisOf, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
 import { mul } from "../elementwise/arithmetic.ts";
 import { matmul } from "../matmul.ts";
@@ -17,7 +18,7 @@ export function tensordot(
   b: Tensor,
   axes: number | readonly [readonly number[], readonly number[]] = 2,
 ): Tensor {
-  expectTensors("tensordot", { a, b });
+  expectFloats("tensordot", { a, b });
   return contracted("tensordot", a, b, axes);
 }
 
@@ -64,11 +65,13 @@ function contracted(
 export function dot(a: Tensor, b: Tensor): Tensor {
   expectTensors("dot", { a, b });
   if (!a.shape.length || !b.shape.length) return mul(a, b);
+  expectFloats("dot", { a, b });
   return contracted("dot", a, b, [[-1], [Math.max(0, b.shape.length - 2)]]);
 }
 
 /** Every product of an element of a and one of b: `[a.size, b.size]`. */
 export function outer(a: Tensor, b: Tensor): Tensor {
   expectTensors("outer", { a, b });
+  expectAlike("outer", [a, b]);
   return mul(reshape(a, [a.size, 1]), reshape(b, [1, b.size]));
 }

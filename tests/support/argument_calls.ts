@@ -1,4 +1,4 @@
-/** A right call of every function of the wider surface; `tests/arguments_test.ts` puts what is wrong in place of one argument. */
+/** A right call of every function of the ops: `tests/arguments_test.ts` puts what is wrong in place of one argument, `tests/dtypes_test.ts` other element types. */
 import * as m from "../../mod.ts";
 
 const x = m.tensor([[1, 2], [3, 4]]);
@@ -6,10 +6,12 @@ const vector = m.tensor([1, 2]);
 const whole = m.tensor(Uint32Array.of(0, 1));
 const wholes = m.tensor(Int32Array.of(0, 1, 1, 0), [2, 2]);
 const image = m.tensor(new Float32Array(16), [1, 2, 2, 4]);
+const filters = m.tensor(new Float32Array(16), [1, 1, 4, 4]);
+const heads = m.tensor(new Float32Array(8), [1, 2, 2, 2]);
 const each = (names: string, ...args: unknown[]): Record<string, readonly unknown[]> =>
   Object.fromEntries(names.split(" ").map((name) => [name, args]));
 
-export const MORE_CALLS: Record<string, readonly unknown[]> = {
+const MORE_CALLS: Record<string, readonly unknown[]> = {
   ...each(
     "ceil trunc round sign expm1 log1p exp2 log2 log10 cbrt sinh cosh softplus logSigmoid",
     x,
@@ -77,7 +79,7 @@ export const MORE_CALLS: Record<string, readonly unknown[]> = {
   gather: [x, wholes, { batchDims: 0 }],
   scatter: [x, wholes, vector, { mode: "add" }],
   putAlongAxis: [x, wholes, x, 1, { mode: "add" }],
-  ...each("conv convTranspose", image, m.tensor(new Float32Array(16), [1, 1, 4, 4]), { stride: 1 }),
+  ...each("conv convTranspose", image, filters, { stride: 1 }),
   einsum: ["ij,jk->ik", x, x],
   tensordot: [x, x, [[1], [0]]],
   ...each("maxPool maxPoolWithPlaces avgPool", image, { window: 2 }),
@@ -97,6 +99,67 @@ export const MORE_CALLS: Record<string, readonly unknown[]> = {
   nllLoss: [x, whole, { axis: 0 }],
 };
 
+/** A right call of every op. */
+export const CALLS: Record<string, readonly unknown[]> = {
+  ...Object.fromEntries(
+    [
+      "erf",
+      "geglu",
+      "quickGelu",
+      "relu",
+      "sigmoid",
+      "silu",
+      "tanh",
+      "abs",
+      "exp",
+      "floor",
+      "log",
+      "neg",
+    ]
+      .concat([
+        "rsqrt",
+        "sqrt",
+        "square",
+        "cos",
+        "sin",
+        "stopGradient",
+        "transpose",
+      ])
+      .map((name) => [name, [x]]),
+  ),
+  ...Object.fromEntries(
+    ["add", "div", "maximum", "minimum", "mul", "sub", "equal", "greaterEqual", "less"]
+      .map((name) => [name, [x, x]]),
+  ),
+  gelu: [x, "tanh"],
+  clamp: [x, 0, 1],
+  pow: [x, 2],
+  attention: [heads, heads, heads, { causal: true }],
+  cast: [x, "f16"],
+  where: [whole, vector, vector],
+  conv2d: [image, filters, { stride: 1 }],
+  embedding: [x, whole],
+  replaceRows: [x, x, [0, 1]],
+  linear: [x, x, vector],
+  matmul: [x, x, { transposeA: true }],
+  expand: [vector, [2, 2]],
+  sum: [x, [0], { keep: true }],
+  mean: [x, [0], { keep: true }],
+  max: [x, [0], { keep: true }],
+  logSumExp: [x, { keep: true }],
+  logSoftmax: [x, 0],
+  softmax: [x, 0],
+  concat: [[x, x], 0],
+  upsampleNearest: [image, 2],
+  permute: [x, [1, 0]],
+  reshape: [x, [4]],
+  slice: [x, 0, 0, 1],
+  groupNorm: [x, vector, vector, { groups: 1 }],
+  layerNorm: [x, vector, vector, { eps: 1e-5 }],
+  randomNormal: [whole, [2], { stream: 1 }],
+  randomUniform: [whole, [2], { stream: 1 }],
+  ...MORE_CALLS,
+};
 /** Whether something else than the call above has is as right: what may be left out, a number for a list, a tensor for a number. */
 export function alsoRight(name: string, at: number, wrong: unknown): boolean {
   if (wrong === undefined) return (LEFT_OUT[name] ?? Infinity) <= at;
