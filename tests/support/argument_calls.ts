@@ -156,8 +156,6 @@ export const CALLS: Record<string, readonly unknown[]> = {
   slice: [x, 0, 0, 1],
   groupNorm: [x, vector, vector, { groups: 1 }],
   layerNorm: [x, vector, vector, { eps: 1e-5 }],
-  randomNormal: [whole, [2], { stream: 1 }],
-  randomUniform: [whole, [2], { stream: 1 }],
   ...MORE_CALLS,
 };
 /** Whether something else than the call above has is as right: what may be left out, a number for a list, a tensor for a number. */
