@@ -24,7 +24,7 @@ import { attentionGradReference, attentionReference } from "./attention/referenc
 import { attentionGradVjp } from "./attention/second.ts";
 import { flashFits, flashForward, flashGrad } from "./attention/flash.ts";
 import { streamingForward, streamingGrad } from "./attention/streaming.ts";
-import { maskedAttention } from "./attention/masked.ts";
+import { maskedAttention, type ScorePlaces } from "./attention/masked.ts";
 import { cpuForward, cpuGrad, scoresFit } from "./attention/cpu.ts";
 
 /** Rows are query positions in the order of the result, so the log-sum-exp has its shape without the last axis. */
@@ -83,6 +83,8 @@ function buildGrad(ctx: KernelContext<AttentionGradAttrs>): KernelPlan {
   return streamingGrad(p, ctx);
 }
 
+export type { ScorePlaces } from "./attention/masked.ts";
+
 /** Options of {@linkcode attention}. */
 export interface AttentionOptions {
   /** Query t attends to keys 0 … t only (CLIP's text encoder). Default false. */
@@ -99,6 +101,12 @@ export interface AttentionOptions {
   readonly softCap?: number;
   /** The place of query 0 among the keys, for `causal` and `window`: how many keys are of the past. Default 0. */
   readonly offset?: number;
+  /** How many keys of each example there are, the others being padding: integers `[B]`. */
+  readonly keyValueLengths?: Tensor;
+  /** What becomes of the scores [B, H, T, S], f32, last before the softmax; −∞ hides a key. */
+  readonly scoreMod?: (scores: Tensor, at: ScorePlaces) => Tensor;
+  /** What becomes of the weights [B, H, T, S], f32, that the softmax gave. */
+  readonly weightMod?: (weights: Tensor, at: ScorePlaces) => Tensor;
 }
 
 /**
@@ -108,7 +116,7 @@ export interface AttentionOptions {
  * be transposed. Storage may be f32 or f16 for each operand; arithmetic is f32. The result has q's dtype. Keys and values may
  * have fewer heads than queries, each of them then serving H/G neighbouring ones (grouped queries).
  *
- * Masks, biases, windows, caps and offsets are computed with the scores of every head in memory; without them they never are.
+ * Masks, biases, windows, caps, offsets, lengths and functions of scores are computed with the scores of every head in memory; without them they never are.
  * A query that sees no key gives 0.
  *
  * @param q queries [B, T, H, D]
@@ -127,18 +135,26 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     window: "any",
     softCap: "number",
     offset: "number",
+    keyValueLengths: "any",
+    scoreMod: "function",
+    weightMod: "function",
   });
   const { causal = false, mask, bias, window, softCap, offset = 0 } = options;
+  const { keyValueLengths: lengths, scoreMod, weightMod } = options;
   const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1) || 1);
   const [keys, values] = checkHeads(q, k, v);
-  if (mask || bias || window !== undefined || softCap || offset) {
+  if (
+    mask || bias || window !== undefined || softCap || offset || lengths || scoreMod || weightMod
+  ) {
+    if (lengths) expectTensors("attention", { q, k, v, "options.keyValueLengths": lengths });
     if (mask) expectTensors("attention", { q, k, v, "options.mask": mask });
     if (bias) expectTensors("attention", { q, k, v, "options.bias": bias });
     const sides = typeof window === "number" ? [window, window] as const : window;
     if (sides && (sides.length !== 2 || !sides.every((n) => n >= 0))) {
       throw new ShapeError("attention", `a window of [${sides}] is no two numbers of at least 0`);
     }
-    return maskedAttention(q, k, v, { causal, scale, mask, bias, window: sides, softCap, offset });
+    const more = { window: sides, softCap, offset, lengths, scoreMod, weightMod };
+    return maskedAttention(q, k, v, { causal, scale, mask, bias, ...more });
   }
   // Narrower values, or keys, are filled up with zeros, which change no score.
   const width = Math.max(q.shape[3], v.shape[3]);

@@ -15,7 +15,7 @@ import { add, mul } from "./elementwise/arithmetic.ts";
 import { cast } from "./elementwise/cast.ts";
 import { variable } from "./gradient.ts";
 import { literal } from "./leaf.ts";
-import { pad, permute, reshape } from "./movement.ts";
+import { pad, permute, reshape, toFirst, toLast } from "./movement.ts";
 import { perAxis, windows } from "./shape/windows.ts";
 
 /** Padding in pixels: the same on all sides, or `[top, bottom, left, right]`. */
@@ -247,16 +247,6 @@ export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor 
   return channelsLast(x, w, { op: "conv2d", ...g, pads });
 }
 
-/** Channels last, and back. */
-const turns = (rank: number) => {
-  const middle = Array.from({ length: rank - 2 }, (_, i) => i);
-  return {
-    image: [0, ...middle.map((i) => i + 2), 1],
-    imageBack: [0, rank - 1, ...middle.map((i) => i + 1)],
-    weight: [...middle.map((i) => i + 2), 1, 0],
-  };
-};
-
 function sidesOf(
   op: string,
   given: ConvPadding | undefined,
@@ -289,13 +279,12 @@ function prepared(op: string, x: Tensor, w: Tensor, options: Omit<ConvAnyOptions
       `operands are ${show(x.spec)} and ${show(w.spec)}; expected f32 or f16`,
     );
   }
-  const { image, imageBack, weight } = turns(n + 2);
   const first = options.channelsFirst;
   return {
     n,
-    image: first ? permute(x, image) : x,
-    weight: first ? permute(w, weight) : w,
-    back: (y: Tensor) => first ? permute(y, imageBack) : y,
+    image: toLast(x, first),
+    weight: first ? permute(w, [...w.shape.map((_, i) => i).slice(2), 1, 0]) : w,
+    back: (y: Tensor) => toFirst(y, first),
     ...numbers(op, x, w, n, options),
   };
 }

@@ -19,7 +19,8 @@ export {
   sub,
 } from "./elementwise/arithmetic.ts";
 export { cos, sin } from "./elementwise/trigonometry.ts";
-export { attention, type AttentionOptions } from "./attention.ts";
+export { attention, type AttentionOptions, type ScorePlaces } from "./attention.ts";
+export { rotaryEmbedding, type RotaryOptions } from "./attention/rotary.ts";
 export { cast } from "./elementwise/cast.ts";
 export {
   equal,
@@ -77,6 +78,7 @@ export {
   shrink,
   softsign,
   swiglu,
+  threshold,
 } from "./elementwise/units.ts";
 export {
   arange,
@@ -95,9 +97,12 @@ export {
   zerosLike,
 } from "./create/create.ts";
 export { flip, type Index, index, repeat, roll, tile } from "./shape/flip.ts";
+export { type BlockOptions, centerCrop, depthToSpace, spaceToDepth } from "./shape/blocks.ts";
+export { fold, type PatchOptions, unfold } from "./shape/patches.ts";
 export { pad, type PadMode, type PadOptions } from "./shape/pad.ts";
 export { diagonal, expandDims, moveAxis, split, squeeze, stack, unsqueeze } from "./shape/parts.ts";
 export { slidingWindowView, type WindowOptions } from "./shape/windows.ts";
+export { dynamicSlice, dynamicUpdateSlice, type Start } from "./index/dynamic.ts";
 export { gather, take, takeAlongAxis } from "./index/take.ts";
 export { putAlongAxis, scatter, type ScatterMode, type ScatterOptions } from "./index/scatter.ts";
 export { cummax, cummin, cumprod, cumsum, linearScan, type ScanOptions } from "./scan/scan.ts";
@@ -105,6 +110,7 @@ export {
   argmax,
   argmin,
   type ArgOptions,
+  hardmax,
   norm,
   type NormOptions,
   prod,
@@ -130,8 +136,10 @@ export {
   avgPool,
   globalAvgPool,
   globalMaxPool,
+  lpPool,
   maxPool,
   maxPoolWithPlaces,
+  maxUnpool,
   type PoolOptions,
 } from "./pool/pool.ts";
 export {
@@ -151,7 +159,37 @@ export {
   moments,
   normalize,
   rmsNorm,
+  standardize,
 } from "./norm/kinds.ts";
+export { affineGrid, gridSample, type GridSampleOptions } from "./sample/grid.ts";
+export type { SampleMethod, SampleOutside } from "./sample/places.ts";
+export {
+  deformConv,
+  type DeformConvOptions,
+  roiAlign,
+  type RoiAlignOptions,
+} from "./sample/regions.ts";
+export { causalConv1d, type CausalConvOptions } from "./signal/causal.ts";
+export { fft, ifft, irfft, rfft } from "./signal/fft.ts";
+export {
+  blackman,
+  type CosineOptions,
+  generalCosine,
+  hamming,
+  hann,
+  istft,
+  stft,
+  type StftOptions,
+} from "./signal/stft.ts";
+export {
+  dequantize,
+  fakeQuantize,
+  type FloatFormat,
+  type IntegerFormat,
+  quantize,
+  type QuantizeOptions,
+  reducePrecision,
+} from "./quantize/precision.ts";
 export { dropout } from "./dropout.ts";
 export {
   bceWithLogits,

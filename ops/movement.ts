@@ -144,6 +144,13 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
     : apply(permuteOp, [x], { axes })[0];
 }
 
+/** @internal An image `[B, C, …]` as `[B, …, C]`, where channels come first; else itself. */
+export const toLast = (x: Tensor, first = false): Tensor =>
+  first ? permute(x, [0, ...x.shape.map((_, i) => i).slice(2), 1]) : x;
+/** @internal What {@linkcode toLast} undoes. */
+export const toFirst = (y: Tensor, first = false): Tensor =>
+  first ? permute(y, [0, y.shape.length - 1, ...y.shape.map((_, i) => i).slice(1, -1)]) : y;
+
 /** Swaps the last two axes. */
 export function transpose(x: Tensor): Tensor {
   expectTensors("transpose", { x });

@@ -86,6 +86,17 @@ export function expectDType(op: string, dtype: unknown): void {
   throw new ShapeError(op, `${what(dtype)} is no element type: they are ${all}`);
 }
 
+/** Refuses a choice that there is not; `name` is what messages call it: `options.mode`. */
+export function expectChoice(
+  op: string,
+  name: string,
+  given: unknown,
+  all: readonly string[],
+): void {
+  if ((all as readonly unknown[]).includes(given)) return;
+  throw new TypeError(`${op}: ${name} is ${what(given)}, not one of ${all.join(", ")}`);
+}
+
 /** What an option is; `any` where the function that has it looks for itself. */
 export type OptionKind =
   | "number"

@@ -2,14 +2,14 @@
  * Attention with what the kernels do not know: masks, biases, windows, capped scores. It is written with products and
  * softmax, and holds the scores of every head in memory; so do its derivatives, of every order.
  */
-import type { Tensor } from "../../tensor/tensor.ts";
+import { expectTensor, type Tensor } from "../../tensor/tensor.ts";
 import { isFloat } from "../../tensor/dtype.ts";
-import { type Shape, ShapeError, show } from "../../tensor/shape.ts";
+import { sameShape, type Shape, ShapeError, show } from "../../tensor/shape.ts";
 import { expand } from "../broadcast.ts";
 import { add, div, mul, sub } from "../elementwise/arithmetic.ts";
 import { tanh } from "../elementwise/activation.ts";
 import { cast } from "../elementwise/cast.ts";
-import { greater, lessEqual, notEqual, where } from "../elementwise/compare.ts";
+import { greater, less, lessEqual, notEqual, where } from "../elementwise/compare.ts";
 import { tensor } from "../leaf.ts";
 import { matmul } from "../matmul.ts";
 import { permute, reshape } from "../movement.ts";
@@ -29,6 +29,42 @@ export interface Masking {
   readonly softCap?: number;
   /** The place of query 0 among the keys. */
   readonly offset: number;
+  /** How many keys of each example there are: integers [B]. */
+  readonly lengths?: Tensor;
+  readonly scoreMod?: (scores: Tensor, at: ScorePlaces) => Tensor;
+  readonly weightMod?: (weights: Tensor, at: ScorePlaces) => Tensor;
+}
+
+/** Which example, head, query and key a score is of: i32, each of the extent of its axis and 1 along the others. */
+export interface ScorePlaces {
+  /** [B, 1, 1, 1] */
+  readonly batch: Tensor;
+  /** [1, H, 1, 1] */
+  readonly head: Tensor;
+  /** [1, 1, T, 1] */
+  readonly query: Tensor;
+  /** [1, 1, 1, S] */
+  readonly key: Tensor;
+}
+
+const placesOf = (shape: Shape): ScorePlaces => {
+  const [batch, head, query, key] = shape.map((n, i) =>
+    axisNumbers(n, 0, shape.map((_, j) => i === j ? n : 1))
+  );
+  return { batch, head, query, key };
+};
+
+/** What a function of a user makes of scores. */
+function changed(
+  name: string,
+  f: Masking["scoreMod"],
+  scores: Tensor,
+): Tensor {
+  if (!f) return scores;
+  const y: unknown = f(scores, placesOf(scores.shape));
+  expectTensor("attention", `what options.${name} gave`, y);
+  if (y.dtype === "f32" && sameShape(y.shape, scores.shape)) return y;
+  throw new ShapeError("attention", `${name} gave ${show(y.spec)} for ${show(scores.spec)}`);
 }
 
 const axisNumbers = (n: number, from: number, shape: Shape): Tensor =>
@@ -66,13 +102,23 @@ function scoresOf(q: Tensor, k: Tensor, m: Masking): Tensor {
   if (m.mask) hide(notEqual(broadcastable("mask", m.mask, shape), 0));
   const ahead = () =>
     expand(sub(axisNumbers(s, 0, [1, 1, 1, s]), axisNumbers(t, m.offset, [1, 1, t, 1])), shape);
+  if (m.lengths) {
+    if (!sameShape(m.lengths.shape, [b]) || isFloat(m.lengths.dtype)) {
+      throw new ShapeError(
+        "attention",
+        `keyValueLengths are ${show(m.lengths.spec)}, expected integers [${b}]`,
+      );
+    }
+    const keys = cast(axisNumbers(s, 0, [1, 1, 1, s]), m.lengths.dtype);
+    hide(expand(less(keys, reshape(m.lengths, [b, 1, 1, 1])), shape));
+  }
   if (m.causal) hide(lessEqual(ahead(), 0));
   if (m.window) {
     const [before, behind] = m.window;
     if (Number.isFinite(before)) hide(greater(ahead(), -before - 1));
     if (Number.isFinite(behind)) hide(lessEqual(ahead(), behind));
   }
-  return scores;
+  return changed("scoreMod", m.scoreMod, scores);
 }
 
 /** Attention by products: q [B, T, H, D], k [B, S, G, D], v [B, S, G, E] with G heads that H is a multiple of. */
@@ -83,7 +129,8 @@ export function maskedAttention(q: Tensor, k: Tensor, v: Tensor, m: Masking): Te
   const seen = greater(scores, -Infinity);
   // A query that sees nothing gets nothing.
   const weights = where(seen, softmax(where(seen, scores, -1e30)), 0);
-  const rows = reshape(weights, [b, groups, h / groups * t, s]);
+  const used = changed("weightMod", m.weightMod, weights);
+  const rows = reshape(used, [b, groups, h / groups * t, s]);
   const y = matmul(rows, cast(permute(v, [0, 2, 1, 3]), "f32"));
   return cast(permute(reshape(y, [b, h, t, e]), [0, 2, 1, 3]), q.dtype);
 }

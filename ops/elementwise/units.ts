@@ -53,10 +53,20 @@ export function relu6(x: Tensor): Tensor {
   return clamp(x, 0, 6);
 }
 
-/** (x + 3) / 6, kept within 0 … 1: a sigmoid of straight lines. */
-export function hardSigmoid(x: Tensor): Tensor {
+/** `slope · x + offset`, kept within 0 … 1: a sigmoid of straight lines, by default (x + 3) / 6. */
+export function hardSigmoid(x: Tensor, slope = 1 / 6, offset = 0.5): Tensor {
   expectFloats("hardSigmoid", { x });
-  return clamp(add(div(x, 6), 0.5), 0, 1);
+  expectNumber("hardSigmoid", 1, "slope", slope);
+  expectNumber("hardSigmoid", 2, "offset", offset);
+  return clamp(add(mul(x, slope), offset), 0, 1);
+}
+
+/** `x` above the threshold, else `value`: a thresholded relu. */
+export function threshold(x: Tensor, above: number, value = 0): Tensor {
+  expectTensors("threshold", { x });
+  expectNumber("threshold", 1, "above", above);
+  expectNumber("threshold", 2, "value", value);
+  return where(greater(x, above), x, value);
 }
 
 /** x · {@linkcode hardSigmoid}(x). */

@@ -1,8 +1,12 @@
 /** Writing at ids that are data: setting, adding, multiplying, the larger and the smaller, each with fixed bits. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import {
+  expectChoice,
+  expectNumber,
+  expectOptions,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { sameShape, type Shape, ShapeError, show, sizeOf, stridesOf } from "../../tensor/shape.ts";
-import { what } from "../../tensor/what.ts";
 import { add, mul } from "../elementwise/arithmetic.ts";
 import { greaterEqual, where } from "../elementwise/compare.ts";
 import { permute, reshape } from "../movement.ts";
@@ -25,8 +29,8 @@ export interface ScatterOptions {
 const MODES: readonly ScatterMode[] = ["set", "add", "mul", "max", "min"];
 
 function modeOf(op: string, { mode = "set" }: ScatterOptions): ScatterMode {
-  if (MODES.includes(mode)) return mode;
-  throw new TypeError(`${op}: options.mode is ${what(mode)}, not one of ${MODES.join(", ")}`);
+  expectChoice(op, "options.mode", mode, MODES);
+  return mode;
 }
 
 function expectUpdates(op: string, x: Tensor, updates: Tensor, shape: Shape): void {

@@ -14,7 +14,7 @@ import { sum } from "../broadcast.ts";
 import { abs, add, div, maximum, mul, rsqrt, square, sub } from "../elementwise/arithmetic.ts";
 import { cast } from "../elementwise/cast.ts";
 import { pow } from "../elementwise/power.ts";
-import { pad, permute, reshape } from "../movement.ts";
+import { pad, reshape, toFirst, toLast } from "../movement.ts";
 import { mean } from "../reduce.ts";
 import { windows } from "../shape/windows.ts";
 import { groupNorm } from "./norm.ts";
@@ -45,6 +45,26 @@ export function moments(x: Tensor, axes: readonly number[]): [mean: Tensor, vari
   const f = cast(x, "f32");
   const mu = mean(f, axes, { keep: true });
   return [mu, mean(square(sub(f, mu)), axes, { keep: true })];
+}
+
+/**
+ * (x − mean) / √(variance + ε) over axes, as JAX's `standardize`: a norm without scale and shift.
+ *
+ * @param x `[…]`, f32 or f16
+ * @param options `eps`: default 1e-5
+ * @returns of x's shape and element type
+ */
+export function standardize(
+  x: Tensor,
+  axes: readonly number[] = [-1],
+  options: { readonly eps?: number } = {},
+): Tensor {
+  expectTensors("standardize", { x });
+  expectList("standardize", 1, "axes", axes, "[-1]");
+  expectOptions("standardize", 2, options, { eps: "number" });
+  floats("standardize", x);
+  const [mu, v] = moments(x, axes);
+  return cast(mul(sub(cast(x, "f32"), mu), rsqrt(add(v, options.eps ?? 1e-5))), x.dtype);
 }
 
 /** Options of {@linkcode batchNorm}. */
@@ -114,10 +134,9 @@ export function instanceNorm(
   const rank = x.shape.length;
   if (rank < 3) throw new ShapeError("instanceNorm", `${show(x.spec)} is no image of [B, …, C]`);
   const { eps, channelsFirst } = options;
-  const last = [0, ...[...Array(rank).keys()].slice(2), 1];
-  const t = channelsFirst ? permute(x, last) : x;
+  const t = toLast(x, channelsFirst);
   const y = groupNorm(t, gamma, beta, { groups: t.shape.at(-1)!, eps });
-  return channelsFirst ? permute(y, last.map((_, i) => last.indexOf(i))) : y;
+  return toFirst(y, channelsFirst);
 }
 
 /**

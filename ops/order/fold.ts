@@ -68,7 +68,7 @@ export interface ArgOptions {
 }
 
 function place(
-  op: "argmax" | "argmin",
+  op: "argmax" | "argmin" | "hardmax",
   x: Tensor,
   axis: number,
   options: ArgOptions,
@@ -79,7 +79,7 @@ function place(
   const a = axisOf(op, axis, x.shape.length);
   const n = x.shape[a];
   if (!n) throw new ShapeError(op, `axis ${a} of ${show(x.spec)} has no places`);
-  const best = (op === "argmax" ? max : min)(x, [a], { keep: true });
+  const best = (op === "argmin" ? min : max)(x, [a], { keep: true });
   const attained = equal(x, best);
   const hit = isFloat(x.dtype) ? bitwiseOr(attained, notEqual(x, x)) : attained;
   const places = along(x.shape, a);
@@ -106,6 +106,16 @@ export const argmax = (x: Tensor, axis = -1, options: ArgOptions = {}): Tensor =
  */
 export const argmin = (x: Tensor, axis = -1, options: ArgOptions = {}): Tensor =>
   place("argmin", x, axis, options);
+
+/**
+ * 1 at the first of the largest elements along an axis, 0 elsewhere: softmax of what is ever larger.
+ *
+ * @param x `[…]` of any element type, which is the result's
+ */
+export function hardmax(x: Tensor, axis = -1): Tensor {
+  const first = place("hardmax", x, axis, { keep: true });
+  return cast(equal(along(x.shape, axisOf("hardmax", axis, x.shape.length)), first), x.dtype);
+}
 
 /** Options of {@linkcode variance} and {@linkcode std}. */
 export interface SpreadOptions extends ReduceOptions {

@@ -3,10 +3,10 @@
  * Of a maximum that several places attain, the gradient goes to the first, as in PyTorch.
  */
 import { apply, type Tensor } from "../../tensor/tensor.ts";
-import { expectFloats, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats, expectList, expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
-import { leastOf } from "../../tensor/element.ts";
-import { ShapeError, show } from "../../tensor/shape.ts";
+import { leastOf, wholeNumber } from "../../tensor/element.ts";
+import { sameShape, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
 import { windowsAlong } from "../../tensor/view.ts";
 import { defineOp } from "../../tensor/op.ts";
 import { expand, fold, type ReduceAttrs, reducedShape, reduceEach, sum } from "../broadcast.ts";
@@ -14,11 +14,13 @@ import { div } from "../elementwise/arithmetic.ts";
 import { cast } from "../elementwise/cast.ts";
 import { equal, notEqual, where } from "../elementwise/compare.ts";
 import { bitwiseOr } from "../elementwise/logic.ts";
+import { putAlongAxis } from "../index/scatter.ts";
 import { literal, tensor } from "../leaf.ts";
-import { permute, reshape, slice } from "../movement.ts";
+import { reshape, slice, toFirst, toLast } from "../movement.ts";
+import { norm } from "../order/fold.ts";
 import { mean, min } from "../reduce.ts";
 import { padWith } from "../shape/pad.ts";
-import { perAxis, windows } from "../shape/windows.ts";
+import { perAxis, sides, windows } from "../shape/windows.ts";
 
 /** The first place of each fold that attains the maximum, NaN before all: 1 there, 0 elsewhere. */
 function firstHit(x: Tensor, y: Tensor, axes: readonly number[]): Tensor {
@@ -84,18 +86,6 @@ interface Pooled {
   readonly back: (y: Tensor) => Tensor;
 }
 
-/** Padding before and after along each dimension. */
-function sides(op: string, padding: PoolOptions["padding"], count: number): [number, number][] {
-  const list = typeof padding === "object" ? padding : Array(count).fill(padding ?? 0);
-  if (list.length !== count) {
-    throw new ShapeError(op, `padding has ${list.length} entries for ${count} dimensions`);
-  }
-  return list.map((p: number | readonly [number, number]) => {
-    const pair = typeof p === "object" ? p : [p, p];
-    return perAxis(op, "padding", pair, 2, 0, 0) as [number, number];
-  });
-}
-
 function pooled(op: string, x: Tensor, options: PoolOptions): Pooled {
   expectTensors(op, { x });
   expectOptions(op, 1, options, OPTIONS);
@@ -125,8 +115,6 @@ function pooled(op: string, x: Tensor, options: PoolOptions): Pooled {
     return [before, Math.max(after, (counts[i] - 1) * stride[i] + spans[i] - d - before)];
   });
   const w = { axes: extents.map((_, i) => 1 + i), size, stride, dilation };
-  const last = [0, ...extents.map((_, i) => 2 + i), 1];
-  const toLast = (t: Tensor) => options.channelsFirst ? permute(t, last) : t;
   const windowed = (t: Tensor, sides: readonly (readonly [number, number])[], fill: number) => {
     const padded = padWith(t, [[0, 0], ...sides, [0, 0]], fill);
     const all = windows(padded, w);
@@ -138,7 +126,7 @@ function pooled(op: string, x: Tensor, options: PoolOptions): Pooled {
   const places = size.map((_, i) => i);
   return {
     places,
-    of: (t, fill) => windowed(toLast(t), widths, fill),
+    of: (t, fill) => windowed(toLast(t, options.channelsFirst), widths, fill),
     count(padding) {
       const one = expand(literal(1, "f32"), [1, ...extents, 1]);
       const own = padding ? padWith(one, [[0, 0], ...pads, [0, 0]], 1) : one;
@@ -148,8 +136,7 @@ function pooled(op: string, x: Tensor, options: PoolOptions): Pooled {
       return windowed(own, rest, 0);
     },
     back(y) {
-      const t = reshape(y, y.shape.slice(n));
-      return options.channelsFirst ? permute(t, last.map((_, i) => last.indexOf(i))) : t;
+      return toFirst(reshape(y, y.shape.slice(n)), options.channelsFirst);
     },
   };
 }
@@ -211,6 +198,58 @@ export function avgPool(
   const total = sum(p.of(x, 0), p.places, { keep: true });
   const count = sum(p.count(countPadding), p.places, { keep: true });
   return p.back(cast(div(total, count), x.dtype));
+}
+
+/**
+ * (Σ |x|ᵖ)^(1/p) over the elements under a window.
+ *
+ * @param x `[B, …, C]`, or `[B, C, …]` with `channelsFirst`, f32 or f16
+ * @param options `ord`: p, default 2; ∞ is the largest size
+ * @throws ShapeError when a window does not fit into the padded image
+ */
+export function lpPool(
+  x: Tensor,
+  options: PoolOptions & { readonly ord?: number },
+): Tensor {
+  expectTensors("lpPool", { x });
+  expectOptions("lpPool", 1, options, { ...OPTIONS, ord: "number" });
+  const { ord = 2, ...rest } = options;
+  if (!(ord > 0)) throw new RangeError(`lpPool: ord ${ord} is not above 0`);
+  const p = pooled("lpPool", x, rest);
+  return p.back(cast(norm(p.of(x, 0), p.places, { ord, keep: true }), x.dtype));
+}
+
+/**
+ * Elements put back where {@linkcode maxPoolWithPlaces} found them, and zeros elsewhere.
+ *
+ * @param x `[B, …, C]`, or `[B, C, …]` with `channelsFirst`: what was pooled, of any element type
+ * @param places u32 of x's shape; of a place that is named twice the last stays
+ * @param size extents of the image
+ * @throws ShapeError when places are of another shape
+ */
+export function maxUnpool(
+  x: Tensor,
+  places: Tensor,
+  size: readonly number[],
+  options: { readonly channelsFirst?: boolean } = {},
+): Tensor {
+  const op = "maxUnpool";
+  expectTensors(op, { x, places });
+  expectList(op, 2, "size", size, "[32, 32]");
+  expectOptions(op, 3, options, { channelsFirst: "true or false" });
+  size.forEach((d) => wholeNumber(op, "an extent", d, 1));
+  if (!sameShape(x.shape, places.shape) || size.length !== x.shape.length - 2) {
+    throw new ShapeError(op, `places ${show(places.spec)} of [${size}] for ${show(x.spec)}`);
+  }
+  const first = options.channelsFirst;
+  const count = sizeOf(size);
+  const [b, c] = [x.shape[0], x.shape.at(first ? 1 : -1)!];
+  const shape = (n: number) => first ? [b, c, n] : [b, n, c];
+  const n = sizeOf(x.shape) / Math.max(1, b * c);
+  const [values, ids] = [x, places].map((t) => reshape(t, shape(n)));
+  const image = expand(literal(0, x.dtype), shape(count));
+  const y = putAlongAxis(image, ids, values, first ? 2 : 1);
+  return reshape(y, first ? [b, c, ...size] : [b, ...size, c]);
 }
 
 /** All dimensions of the image as one window. */

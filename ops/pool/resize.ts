@@ -3,11 +3,15 @@
  * nearest pixel is a look-up. Derivatives are those of products and look-ups.
  */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectFloats, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import {
+  expectChoice,
+  expectFloats,
+  expectOptions,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { expectShape } from "../../tensor/host.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
-import { what } from "../../tensor/what.ts";
 import { cast } from "../elementwise/cast.ts";
 import { take } from "../index/take.ts";
 import { tensor } from "../leaf.ts";
@@ -20,7 +24,12 @@ import { max } from "../reduce.ts";
 export type ResizeMethod = "nearest" | "linear" | "cubic" | "lanczos3" | "lanczos5";
 
 /** Where the middle of a pixel of the result lies in the image. */
-export type ResizeCoordinates = "halfPixel" | "alignCorners" | "asymmetric" | "pytorchHalfPixel";
+export type ResizeCoordinates =
+  | "halfPixel"
+  | "halfPixelSymmetric"
+  | "alignCorners"
+  | "asymmetric"
+  | "pytorchHalfPixel";
 
 /** Options of {@linkcode resizeImage}. */
 export interface ResizeOptions {
@@ -67,7 +76,9 @@ function placeOf(
   if (how === "alignCorners") return to === 1 ? 0 : i * (from - 1) / (from * scale - 1);
   if (how === "asymmetric") return i / scale;
   if (how === "pytorchHalfPixel" && to === 1) return -0.5;
-  return (i + 0.5) / scale - 0.5;
+  // Where the scale is not that of whole pixels, what is left over lies on both sides.
+  const rest = how === "halfPixelSymmetric" ? (from - to / scale) / 2 : 0;
+  return rest + (i + 0.5) / scale - 0.5;
 }
 
 const ROUND = {
@@ -122,7 +133,13 @@ function alongAxis(x: Tensor, axis: number, to: number, w: Float64Array): Tensor
 
 const CHOICES = {
   method: ["nearest", "linear", "cubic", "lanczos3", "lanczos5"],
-  coordinates: ["halfPixel", "alignCorners", "asymmetric", "pytorchHalfPixel"],
+  coordinates: [
+    "halfPixel",
+    "halfPixelSymmetric",
+    "alignCorners",
+    "asymmetric",
+    "pytorchHalfPixel",
+  ],
   outside: ["drop", "edge"],
   rounding: Object.keys(ROUND),
 } as const;
@@ -149,11 +166,7 @@ export function resizeImage(x: Tensor, shape: Shape, options: ResizeOptions = {}
   });
   for (const [key, choices] of Object.entries(CHOICES)) {
     const given = options[key as keyof typeof CHOICES];
-    if (given !== undefined && !(choices as readonly string[]).includes(given)) {
-      throw new TypeError(
-        `${op}: options.${key} is ${what(given)}, not one of ${choices.join(", ")}`,
-      );
-    }
+    if (given !== undefined) expectChoice(op, `options.${key}`, given, choices);
   }
   const { method = "linear", scales, coordinates = "halfPixel", rounding = "half up" } = options;
   if (shape.length !== x.shape.length || (scales && scales.length !== shape.length)) {

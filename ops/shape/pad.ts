@@ -1,9 +1,14 @@
 /** Padding: with a number, or with what the tensor itself goes on with by a rule. */
 import { apply, type Tensor } from "../../tensor/tensor.ts";
-import { expectArray, expectList, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import {
+  expectArray,
+  expectChoice,
+  expectList,
+  expectOptions,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { elementOf } from "../../tensor/element.ts";
 import { isExtent, type Shape, ShapeError } from "../../tensor/shape.ts";
-import { what } from "../../tensor/what.ts";
 import { contiguous, padView } from "../../tensor/view.ts";
 import { defineOp } from "../../tensor/op.ts";
 import { expand } from "../broadcast.ts";
@@ -115,9 +120,7 @@ export function pad(
   widths.forEach((w) => expectList("pad", 1, "an entry of widths", w, "[before, after]"));
   expectOptions("pad", 2, options, { mode: "any", value: "number" });
   const { mode = "constant", value = 0 } = options;
-  if (!MODES.includes(mode)) {
-    throw new TypeError(`pad: options.mode is ${what(mode)}, not one of ${MODES.join(", ")}`);
-  }
+  expectChoice("pad", "options.mode", mode, MODES);
   if (
     widths.length !== x.shape.length || widths.some((w) => w.length !== 2) ||
     !widths.flat().every(isExtent)

@@ -149,6 +149,22 @@ export function perAxis(
   return list.map((n) => wholeNumber(op, `${what}`, n, least));
 }
 
+/** @internal Padding before and after along each dimension. */
+export function sides(
+  op: string,
+  padding: number | readonly (number | readonly [number, number])[] | undefined,
+  count: number,
+): [number, number][] {
+  const list = typeof padding === "object" ? padding : Array(count).fill(padding ?? 0);
+  if (list.length !== count) {
+    throw new ShapeError(op, `padding has ${list.length} entries for ${count} dimensions`);
+  }
+  return list.map((p: number | readonly [number, number]) => {
+    const pair = typeof p === "object" ? p : [p, p];
+    return perAxis(op, "padding", pair, 2, 0, 0) as [number, number];
+  });
+}
+
 /** Options of {@linkcode slidingWindowView}. */
 export interface WindowOptions {
   /** The axes along which windows slide. Default: the last ones, as many as the window has extents. */
