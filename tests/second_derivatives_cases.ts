@@ -6,6 +6,7 @@ import * as m from "../mod.ts";
 import type { Tensor } from "../mod.ts";
 import { cutGradient } from "../ops/gradient.ts";
 import { moreCases } from "./second_derivatives_more.ts";
+import { wideCases } from "./second_derivatives_wide.ts";
 import { randomBits } from "../ops/random.ts";
 
 const { add, mul, sub, square, layerNorm, groupNorm, matmul, reshape, linear, silu, conv2d } = m;
@@ -174,6 +175,7 @@ export const CASES: Readonly<Record<string, (x: Tensor[]) => Tensor>> = {
   "transformer": transformer,
   "resnet": resnet,
   ...moreCases(fill),
+  ...wideCases,
 };
 
 /** The functions of the golden file's `edges`: first and second derivatives where there is more than one answer. */

@@ -7,6 +7,7 @@ convolution weights HWIO, as there.
 
 Usage: python tests/golden/second_derivatives.py   (needs torch; writes second_derivatives.json beside this file)
 """
+import itertools
 import json
 import math
 import pathlib
@@ -373,6 +374,199 @@ CASES.update({
         lambda x, w: F.conv_transpose2d(x, w, stride=(2, 1), padding=(1, 0), dilation=(1, 2)),
     ),
     "convTranspose in groups": ([[1, 4, 3], [4, 1, 2]], lambda x, w: F.conv_transpose1d(x, w, stride=2, groups=2)),
+})
+
+
+# Images at places, signals, quantized numbers, sequences: see `tests/second_derivatives_wide.ts`.
+def reflected(p, n, corners):
+    low, span = (0, n - 1) if corners else (-0.5, n)
+    return span - (span - torch.remainder(p - low, 2 * span)).abs() + low
+
+
+KERNELS = {
+    "nearest": lambda t: [(0, torch.ones_like(t))],
+    "linear": lambda t: [(0, 1 - t), (1, t)],
+    "cubic": lambda t: [
+        (-1, -0.75 * t**3 + 1.5 * t**2 - 0.75 * t),
+        (0, 1.25 * t**3 - 2.25 * t**2 + 1),
+        (1, -1.25 * t**3 + 1.5 * t**2 + 0.75 * t),
+        (2, 0.75 * t**3 - 0.75 * t**2),
+    ],
+}
+
+
+def at_places(x, places, method, outside, corners=False):
+    """x [V…, C] at places, a tensor [N] for each dimension, by definition: PyTorch's own has no second derivative."""
+    taps = []
+    for p, n in zip(places, x.shape):
+        fold = lambda q: (reflected(q, n, corners) if outside == "reflect" else q).clamp(0, n - 1)
+        if outside != "zeros" and method != "cubic":
+            p = fold(p)
+        base = p.round() if method == "nearest" else p.floor()
+        each = []
+        for step, w in KERNELS[method](p - base):
+            q = base + step
+            inside = (q >= 0) & (q < n)
+            each.append((fold(q).detach().long(), torch.where(inside, w, 0) if outside == "zeros" else w))
+        taps.append(each)
+    y = 0
+    for chosen in itertools.product(*taps):
+        y = y + math.prod(w for _, w in chosen)[:, None] * x[tuple(i for i, _ in chosen)]
+    return y
+
+
+def grid_sample(x, grid, method="linear", outside="zeros", corners=False):
+    out = []
+    for image, g in zip(x, grid):
+        extents = image.shape[:-1]
+        p = [g[..., -1 - i].flatten() for i in range(len(extents))]
+        p = [(q + 1) / 2 * (n - 1) if corners else ((q + 1) * n - 1) / 2 for q, n in zip(p, extents)]
+        out.append(at_places(image, p, method, outside, corners).reshape(*g.shape[:-1], -1))
+    y = torch.stack(out)
+    mode, pad = {"linear": "bilinear", "cubic": "bicubic"}.get(method, method), {"edge": "border", "reflect": "reflection"}
+    known = F.grid_sample(x.movedim(-1, 1), grid, mode, pad.get(outside, outside), corners).movedim(1, -1)
+    torch.testing.assert_close(y, known)
+    return y
+
+
+IMAGES = torch.tensor([1, 0])
+
+
+def roi_align(x, boxes, size=(2, 2), samples=2, scale=2.0):
+    """By definition (torchvision's has no second derivative)."""
+    out = []
+    for box, image in zip(boxes * scale - 0.5, x[IMAGES]):
+        axes = []
+        for i, (n, d) in enumerate(zip(size, image.shape)):
+            lo, hi = box[1 - i], box[3 - i]
+            axes.append(lo + (hi - lo) * (torch.arange(n * samples) + 0.5) / (n * samples))
+        y, z = torch.meshgrid(*axes, indexing="ij")
+        beyond = (y < -1) | (y > image.shape[0]) | (z < -1) | (z > image.shape[1])
+        read = at_places(image, [y.flatten(), z.flatten()], "linear", "edge")
+        read = torch.where(beyond.flatten()[:, None], 0, read)
+        out.append(read.reshape(size[0], samples, size[1], samples, -1).mean((1, 3)))
+    return torch.stack(out)
+
+
+def deform_conv(x, offset, w, mask):
+    """Windows of 2 × 2, padding 1, stride 2, two parts of the channels."""
+    b, h, wide, c = x.shape
+    parts, (oh, ow) = 2, offset.shape[1:3]
+    o = offset.reshape(b, oh, ow, parts, 2, 2, 2)
+    m = mask.reshape(b, oh, ow, parts, 2, 2)
+    grid = torch.stack(torch.meshgrid(torch.arange(oh) * 2 - 1, torch.arange(ow) * 2 - 1, indexing="ij"), -1)
+    window = torch.stack(torch.meshgrid(torch.arange(2), torch.arange(2), indexing="ij"), -1)
+    places = grid[:, :, None, None, None] + window + o
+    columns = []
+    for k in range(parts):
+        channels = slice(k * c // parts, (k + 1) * c // parts)
+        rows = []
+        for i in range(b):
+            p = places[i, :, :, k].reshape(-1, 2)
+            read = at_places(x[i, :, :, channels], [p[:, 0], p[:, 1]], "linear", "zeros")
+            rows.append(read.reshape(oh, ow, 2, 2, -1) * m[i, :, :, k][..., None])
+        columns.append(torch.stack(rows))
+    return torch.einsum("bhwyxc,yxco->bhwo", torch.cat(columns, -1), w)
+
+
+def complex_of(f):
+    return lambda a: torch.view_as_real(f(torch.view_as_complex(a.contiguous())))
+
+
+def overlapped(z):
+    """Frames of 4 every 2 by the definition: torch.istft wants centred frames."""
+    w = torch.hann_window(4)
+    frames = torch.fft.irfft(torch.view_as_complex(z.contiguous()), 4) * w
+    at = torch.arange(4) + 2 * torch.arange(3)[:, None]
+    whole = torch.zeros(8).index_put((at.flatten(),), frames.flatten(), accumulate=True)
+    weight = torch.zeros(8).index_put((at.flatten(),), (w * w).expand(3, 4).flatten(), accumulate=True)
+    return torch.where(weight < 1e-11, 0, whole / torch.where(weight < 1e-11, 1, weight))
+
+
+def rotary(x, angle, interleaved):
+    c, s = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
+    part, rest = x[..., :4], x[..., 4:]
+    p, q = (part[..., ::2], part[..., 1::2]) if interleaved else part.chunk(2, -1)
+    both = [p * c - q * s, q * c + p * s]
+    y = torch.stack(both, -1).flatten(-2) if interleaved else torch.cat(both, -1)
+    return torch.cat([y, rest], -1)
+
+
+def linear_attention(q, k, v, decay=None, beta=None):
+    """[B, T, H, D] step by step; both the results and the last state take part."""
+    k, v = (t.repeat_interleave(q.shape[2] // t.shape[2], 2) for t in (k, v))
+    state, ys = 0, []
+    for i in range(q.shape[1]):
+        if decay is not None:
+            state = torch.exp(decay[:, i])[..., None] * state
+        u = v[:, i]
+        if beta is not None:
+            u = beta[:, i][..., None] * (u - torch.einsum("bhde,bhd->bhe", state + 0 * k[:, i][..., None] * u[..., None, :], k[:, i]))
+        state = state + k[:, i][..., None] * u[..., None, :]
+        ys.append(torch.einsum("bhd,bhde->bhe", q[:, i], state) / math.sqrt(q.shape[-1]))
+    return torch.stack(ys, 1) + state.mean()
+
+
+def modified_attention(q, k, v):
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+    i, j = torch.arange(3)[:, None], torch.arange(3)[None]
+    scores = torch.where(i >= j, q @ k.transpose(-1, -2) / math.sqrt(2) * (1 + i - j), -math.inf)
+    return (scores.softmax(-1) ** 2 @ v).transpose(1, 2)
+
+
+def straight(y, x):
+    return x + (y - x).detach()
+
+
+def fake_quantize(a):
+    steps = (a * 16).round()
+    inside = (steps >= -8) & (steps <= 7)
+    return torch.where(inside, straight(steps / 16, a), (steps.clamp(-8, 7) / 16).detach())
+
+
+CASES.update({
+    "gridSample": ([[2, 3, 4, 2], [2, 1, 3, 2]], grid_sample),
+    "gridSample cubic": ([[1, 3, 2, 1], [1, 2, 1, 2]], lambda x, g: grid_sample(x, g * 1.3, "cubic", "edge", True)),
+    "gridSample reflected": ([[1, 5, 3, 1], [1, 4, 1, 2]], lambda x, g: grid_sample(x, g * 2.2, "linear", "reflect")),
+    "affineGrid": ([[2, 2, 3]], lambda t: F.affine_grid(t * t, [2, 1, 2, 3], False)),
+    "roiAlign": ([[2, 3, 4, 2], [2, 4]], lambda x, b: roi_align(x, b + torch.tensor([0.25, 0.375, 1.625, 1.75]))),
+    "deformConv": ([[1, 3, 3, 2], [1, 2, 2, 16], [2, 2, 2, 1], [1, 2, 2, 8]], deform_conv),
+    "unfold": (
+        [[1, 4, 3, 2]],
+        lambda x: F.unfold((x * x).movedim(-1, 1), (2, 3), padding=1, stride=2).unflatten(1, (2, 6)).transpose(1, 2).flatten(1, 2).mT,
+    ),
+    "fold": ([[1, 8, 4]], lambda x: F.fold(x * x, (3, 3), (2, 2), padding=1, stride=2)),
+    "depthToSpace": ([[1, 1, 2, 8]], last(lambda x: F.pixel_shuffle(x * x, 2))),
+    "spaceToDepth": ([[1, 2, 4, 2]], last(lambda x: F.pixel_unshuffle(x * x, 2))),
+    "centerCrop": ([[5, 2]], lambda a: F.pad((a * a)[1:4], (0, 1))),
+    "dynamicSlice": ([[4, 3]], lambda a: (a * a)[1:3, 1:3]),
+    "dynamicUpdateSlice": ([[4, 3], [2, 2]], lambda a, u: torch.cat([(a * a)[:1], torch.cat([(a * a)[1:3, :1], u * u], 1), (a * a)[3:]])),
+    "lpPool": ([[1, 5, 2]], lambda a: (a.movedim(-1, 1).unfold(-1, 2, 1).abs() ** 3).sum(-1).pow(1 / 3).movedim(1, -1)),
+    "maxUnpool": ([[1, 2, 2, 1]], lambda a: last(lambda x: F.max_unpool2d(x * x, torch.tensor([[[[1, 2], [8, 11]]]]), 2, output_size=(3, 4)))(a)),
+    "fft": ([[2, 6, 2]], complex_of(lambda z: torch.fft.fft(z * z))),
+    "ifft": ([[5, 2, 2]], complex_of(lambda z: torch.fft.ifft(z * z, dim=0))),
+    "rfft": ([[2, 5]], lambda a: torch.view_as_real(torch.fft.rfft(a * a))),
+    "irfft": ([[2, 3, 2]], lambda a: torch.fft.irfft(torch.view_as_complex(a * a), 5)),
+    "stft": ([[7]], lambda a: torch.view_as_real(torch.fft.rfft((a * a).unfold(0, 4, 2) * torch.hann_window(4)))),
+    "istft": ([[3, 3, 2]], overlapped),
+    "causalConv1d": ([[1, 4, 2], [3, 1, 2], [1, 2, 2]], lambda x, w, s: F.conv1d(torch.cat([s, x], 1).mT, w.permute(2, 1, 0), groups=2).mT),
+    "rotaryEmbedding": ([[1, 3, 2, 6], [3, 2]], lambda x, a: rotary(x, a, False)),
+    "rotaryEmbedding of neighbours": ([[1, 3, 1, 4], [3, 2]], lambda x, a: rotary(x * x, a, True)),
+    "attention with functions of scores": ([[1, 3, 2, 2], [1, 3, 2, 2], [1, 3, 2, 3]], modified_attention),
+    "linearAttention": ([[1, 3, 2, 2], [1, 3, 1, 2], [1, 3, 1, 3]], linear_attention),
+    "linearAttention, gated": (
+        [[1, 3, 1, 2], [1, 3, 1, 2], [1, 3, 1, 1], [1, 3, 1, 2]],
+        lambda q, k, v, g: linear_attention(q, k, v, -g * g),
+    ),
+    "linearAttention by the delta rule": (
+        [[1, 3, 1, 2], [1, 3, 1, 2], [1, 3, 1, 1], [1, 3, 1], [1, 3, 1]],
+        lambda q, k, v, g, b: linear_attention(q, k, v, (-g * g)[..., None], b),
+    ),
+    "threshold": ([[6]], lambda a: F.threshold(a * a, 0.25, 0.5)),
+    "standardize": ([[3, 4]], lambda a: norm(a, (0, 1), 1e-5)),
+    "hardmax": ([[3, 4]], lambda a: a * F.one_hot(a.argmax(-1), 4)),
+    "reducePrecision": ([[6]], lambda a: straight((a * 3).to(torch.float8_e4m3fn).double(), a * 3)),
+    "fakeQuantize": ([[6]], fake_quantize),
 })
 
 

@@ -97,6 +97,33 @@ const MORE_CALLS: Record<string, readonly unknown[]> = {
   cosineSimilarity: [x, x, 0, { eps: 1e-6 }],
   crossEntropy: [x, whole, { axis: 0 }],
   nllLoss: [x, whole, { axis: 0 }],
+  threshold: [x, 1, 0],
+  hardmax: [x, 1],
+  standardize: [x, [0], { eps: 1e-5 }],
+  lpPool: [image, { window: 2, ord: 3 }],
+  maxUnpool: [image, m.zeros([1, 2, 2, 4], "u32"), [4, 4], { channelsFirst: false }],
+  unfold: [image, [2, 2], { stride: 1 }],
+  fold: [m.zeros([1, 1, 16]), [2, 2], [2, 2], { stride: 1 }],
+  ...each("depthToSpace spaceToDepth", image, 2, { order: "places" }),
+  centerCrop: [x, [1, 3]],
+  dynamicSlice: [x, [m.scalar(1, "i32"), 0], [1, 2]],
+  dynamicUpdateSlice: [x, m.tensor([[1]]), [m.scalar(1, "i32"), 0]],
+  gridSample: [image, m.zeros([1, 3, 2]), { method: "cubic" }],
+  affineGrid: [m.zeros([1, 2, 3]), [2, 2], { alignCorners: true }],
+  roiAlign: [image, m.zeros([2, 4]), m.zeros([2], "u32"), [2, 2], { samples: 1 }],
+  deformConv: [image, m.zeros([1, 2, 2, 2]), m.zeros([1, 1, 4, 3]), { stride: 1 }],
+  causalConv1d: [m.zeros([1, 3, 2]), m.zeros([2, 1, 2]), { dilation: 1 }],
+  ...each("fft ifft", x, 0),
+  rfft: [x, 1],
+  irfft: [x, 2, 0],
+  ...each("hann hamming blackman", 4, { periodic: true }),
+  generalCosine: [4, [0.5, 0.5], { periodic: true }],
+  stft: [x, 2, { hop: 1 }],
+  istft: [m.zeros([2, 2, 2]), 2, { hop: 1 }],
+  reducePrecision: [x, "bfloat16", { saturate: true }],
+  ...each("quantize fakeQuantize", x, vector, "int8", { axis: 0 }),
+  dequantize: [wholes, vector, { axis: 0 }],
+  rotaryEmbedding: [heads, m.zeros([2, 1]), m.zeros([2, 1]), { interleaved: true }],
 };
 
 /** A right call of every op. */
@@ -176,4 +203,11 @@ const LEFT_OUT: Readonly<Record<string, number>> = Object.fromEntries([
   ...["linearScan", "topK", "compress", "take", "cosineSimilarity", "randomPermutation"].map((
     name,
   ) => [name, 2]),
+    "arange split stack softmax logSoftmax hardmax fft ifft rfft irfft").split(" ").map((
+      name,
+    ) => [name, 1]),
+  ...["linearScan", "topK", "compress", "take", "cosineSimilarity", "threshold"].map((name) => [
+    name,
+    2,
+  ]),
 ]);
