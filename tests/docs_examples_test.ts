@@ -46,6 +46,10 @@ const PRINTED = [
   "[ 3, 0 ] [ 1, 3, 7, -1 ] [ 1, 2, 1, 0 ]",
   "[ 12, 12 ] [ 1, 8, 5 ]",
   "[ 6, 8 ] 0.22009",
+  "[ 2.5, 2 ] [ 1, 2, 0 ] 2",
+  "[ 7, 0, -2, 1.7",
+  "[ 2, 2, 3, 3, 3.5, 3.5, 3.75, 3.75 ] [ 5, 1, 3 ]",
+  "[ 0.3125, 448 ] [ 3, -10, 100, 15 ] [ 1.5, -5, 100, 15 ]",
   "5 [ 0.8, 1.4 ]",
 ];
 
@@ -55,12 +59,15 @@ async function ops(): Promise<Example> {
   assertEquals(blocks.length, PRINTED.length);
   const code = blocks.map((block) =>
     `{\n${
-      block.replace(/^import \{([^}]*)\} from "\.\/mod\.ts";$/m, "const {$1} = m;")
+      block.replace(
+        /^import \{([^}]*)\} from "\.\/mod\.ts";$/m,
+        (_, names: string) => `const {${names.replace(/\btype \w+,?/g, "")}} = m;`,
+      )
     }\nconsole.log("end");\n}`
   );
   return {
     name: "the examples of docs/ops.md print what NumPy would",
-    code: [`import * as m from ${MOD};`, ...code].join("\n"),
+    code: [`import * as m from ${MOD}; import type { Tensor } from ${MOD};`, ...code].join("\n"),
     check(text) {
       const printed = text.split("end\n").slice(0, -1).map((part) =>
         part.replace(/\w*Array\(\d+\) /g, "").replace(/\s+/g, " ").trim()

@@ -197,17 +197,8 @@ export function alsoRight(name: string, at: number, wrong: unknown): boolean {
 /** The first argument that may be left out. */
 const LEFT_OUT: Readonly<Record<string, number>> = Object.fromEntries([
   ...("argmax argmin cumsum cumprod cummax cummin sort argsort elu celu shrink glu swiglu eye tri tril triu diagonal " +
-    "arange split stack softmax logSoftmax randomSplit randomBernoulli").split(" ").map((
-      name,
-    ) => [name, 1]),
-  ...["linearScan", "topK", "compress", "take", "cosineSimilarity", "randomPermutation"].map((
-    name,
-  ) => [name, 2]),
-    "arange split stack softmax logSoftmax hardmax fft ifft rfft irfft").split(" ").map((
-      name,
-    ) => [name, 1]),
-  ...["linearScan", "topK", "compress", "take", "cosineSimilarity", "threshold"].map((name) => [
-    name,
-    2,
-  ]),
+    "arange split stack softmax logSoftmax randomSplit randomBernoulli hardmax fft ifft rfft irfft")
+    .split(" ").map((name) => [name, 1]),
+  ...("linearScan topK compress take cosineSimilarity randomPermutation threshold").split(" ")
+    .map((name) => [name, 2]),
 ]);
