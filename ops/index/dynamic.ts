@@ -92,7 +92,10 @@ export function dynamicUpdateSlice(
   const op = "dynamicUpdateSlice";
   expectTensors(op, { x, update });
   if (update.dtype !== x.dtype) {
-    throw new ShapeError(op, `the update is ${show(update.spec)}; cast one of them first`);
+    throw new ShapeError(
+      op,
+      `the update is ${show(update.spec)} for ${show(x.spec)}; cast one of them first`,
+    );
   }
   const from = beginnings(op, 2, x, starts, update.shape);
   if (!update.size) return x;

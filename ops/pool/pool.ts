@@ -211,7 +211,7 @@ export function lpPool(
   x: Tensor,
   options: PoolOptions & { readonly ord?: number },
 ): Tensor {
-  expectTensors("lpPool", { x });
+  expectFloats("lpPool", { x });
   expectOptions("lpPool", 1, options, { ...OPTIONS, ord: "number" });
   const { ord = 2, ...rest } = options;
   if (!(ord > 0)) throw new RangeError(`lpPool: ord ${ord} is not above 0`);
@@ -238,7 +238,9 @@ export function maxUnpool(
   expectList(op, 2, "size", size, "[32, 32]");
   expectOptions(op, 3, options, { channelsFirst: "true or false" });
   size.forEach((d) => wholeNumber(op, "an extent", d, 1));
-  if (!sameShape(x.shape, places.shape) || size.length !== x.shape.length - 2) {
+  if (
+    !sameShape(x.shape, places.shape) || size.length !== x.shape.length - 2 || isFloat(places.dtype)
+  ) {
     throw new ShapeError(op, `places ${show(places.spec)} of [${size}] for ${show(x.spec)}`);
   }
   const first = options.channelsFirst;

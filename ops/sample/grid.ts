@@ -1,6 +1,12 @@
 /** Images warped by a grid of places, and the grid of an affine map. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectChoice, expectList, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import {
+  expectChoice,
+  expectFloats,
+  expectList,
+  expectOptions,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { wholeNumber } from "../../tensor/element.ts";
 import { ShapeError, show, sizeOf } from "../../tensor/shape.ts";
@@ -84,7 +90,7 @@ export function affineGrid(
   options: { readonly alignCorners?: boolean } = {},
 ): Tensor {
   const op = "affineGrid";
-  expectTensors(op, { theta });
+  expectFloats(op, { theta });
   expectList(op, 1, "size", size, "[32, 32]");
   expectOptions(op, 2, options, { alignCorners: "true or false" });
   const n = size.length;

@@ -1,6 +1,6 @@
 /** Parts of an image read at places that are data: regions of interest, and windows whose places have moved. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectList, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats, expectList, expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { wholeNumber } from "../../tensor/element.ts";
 import { sameShape, ShapeError, show } from "../../tensor/shape.ts";
@@ -133,7 +133,7 @@ export function deformConv(
   options: DeformConvOptions = {},
 ): Tensor {
   const op = "deformConv";
-  expectTensors(op, { x, offset, w });
+  expectFloats(op, { x, offset, w });
   expectOptions(op, 3, options, {
     mask: "any",
     stride: "a number or a list",
@@ -142,7 +142,7 @@ export function deformConv(
     channelsFirst: "true or false",
   });
   const { mask, channelsFirst: first } = options;
-  if (mask) expectTensors(op, { x, offset, w, "options.mask": mask });
+  if (mask) expectFloats(op, { x, offset, w, "options.mask": mask });
   const fail = (detail: string) =>
     new ShapeError(
       op,

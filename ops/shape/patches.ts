@@ -1,6 +1,6 @@
 /** Patches of images as columns, and what columns add up to: PyTorch's `unfold` and `fold`, in any number of dimensions. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectList, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats, expectList, expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { ShapeError, show, sizeOf } from "../../tensor/shape.ts";
 import { type Windows, windowsAlong } from "../../tensor/view.ts";
 import { permute, reshape, slice, toFirst, toLast } from "../movement.ts";
@@ -91,7 +91,7 @@ export function fold(
   window: readonly number[],
   options: PatchOptions = {},
 ): Tensor {
-  expectTensors("fold", { x });
+  expectFloats("fold", { x });
   expectList("fold", 1, "size", size, "[32, 32]");
   const { n, pads, w, padded, counts, places, patches } = geometry("fold", size, window, options);
   const first = options.channelsFirst;

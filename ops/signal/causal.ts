@@ -1,6 +1,6 @@
 /** Convolutions along time that see nothing of what is to come, whole or a few steps at a time. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats, expectOptions } from "../../tensor/arguments.ts";
 import { wholeNumber } from "../../tensor/element.ts";
 import { sameShape, ShapeError, show } from "../../tensor/shape.ts";
 import { concat } from "../concat.ts";
@@ -34,7 +34,7 @@ export function causalConv1d(
   options: CausalConvOptions = {},
 ): [y: Tensor, state: Tensor] {
   const op = "causalConv1d";
-  expectTensors(op, { x, w });
+  expectFloats(op, { x, w });
   expectOptions(op, 2, options, {
     state: "any",
     dilation: "number",
@@ -42,7 +42,7 @@ export function causalConv1d(
     channelsFirst: "true or false",
   });
   const { state, dilation = 1, channelsFirst } = options;
-  if (state) expectTensors(op, { x, w, "options.state": state });
+  if (state) expectFloats(op, { x, w, "options.state": state });
   if (x.shape.length !== 3 || w.shape.length !== 3) {
     throw new ShapeError(
       op,

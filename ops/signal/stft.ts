@@ -1,6 +1,6 @@
 /** Windows of a signal, their spectra one after the other, and the signal that these came from. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import { expectFloats, expectNumber, expectOptions } from "../../tensor/arguments.ts";
 import { wholeNumber } from "../../tensor/element.ts";
 import { sameShape, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
 import { expand } from "../broadcast.ts";
@@ -88,12 +88,12 @@ function prepared(
   options: StftOptions,
   fits: (n: number) => boolean,
 ) {
-  expectTensors(op, { x });
+  expectFloats(op, { x });
   expectNumber(op, 1, "frame", frame);
   expectOptions(op, 2, options, { hop: "number", window: "any" });
   const n = wholeNumber(op, "the frame", frame, 1);
   const { hop = Math.max(1, n >> 2), window } = options;
-  if (window) expectTensors(op, { x, frame: x, "options.window": window });
+  if (window) expectFloats(op, { x, frame: x, "options.window": window });
   if (!x.shape.length || !fits(n) || (window && !sameShape(window.shape, [n]))) {
     throw new ShapeError(
       op,
