@@ -49,6 +49,7 @@ export function roiAlign(
   options: RoiAlignOptions = {},
 ): Tensor {
   const op = "roiAlign";
+  expectFloats(op, { x, boxes });
   expectTensors(op, { x, boxes, images });
   expectList(op, 3, "size", size, "[7, 7]");
   expectOptions(op, 4, options, {
