@@ -178,7 +178,7 @@ Deno.test("what does not fit is refused by name", () => {
     [() => m.dynamicUpdateSlice(m.zeros([2]), m.zeros([3]), [0]), "a slice of [3]"],
     [
       () => m.dynamicUpdateSlice(m.zeros([2]), m.zeros([1], "i32"), [0]),
-      "the update is i32[1]; cast one of them first",
+      "the update is i32[1] for f32[2]; cast one of them first",
     ],
     [() => m.maxUnpool(x, m.zeros([1, 4, 4, 2], "u32"), [8, 8]), "places u32[1,4,4,2] of [8,8]"],
   ];
