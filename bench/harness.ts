@@ -136,7 +136,7 @@ async function batch<T>(prepared: Prepared<T>, n: number): Promise<number> {
 
 /** Warms everything up, grows the batch until it is long enough, and then times one whenever it is told to. */
 async function timed<T>(prepared: Prepared<T>) {
-  for (let since = performance.now(); performance.now() - since < WARM_MS;) {
+  for (const since = performance.now(); performance.now() - since < WARM_MS;) {
     await batch(prepared, 1);
   }
   const idle = onCpu() ? 0 : await emptyFence();

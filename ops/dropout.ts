@@ -2,10 +2,10 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { expectNumber, expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { expectType, FLOATS } from "../tensor/element.ts";
-import { ShapeError, show } from "../tensor/shape.ts";
 import { mul } from "./elementwise/arithmetic.ts";
 import { less, where } from "./elementwise/compare.ts";
 import { type DrawOptions, randomUniform } from "./random.ts";
+import { expectKey } from "./random/expect_key.ts";
 
 /**
  * `x` with elements set to 0 at a rate, the others scaled so that the mean stays: 1/(1 − rate).
@@ -21,9 +21,7 @@ export function dropout(x: Tensor, key: Tensor, rate: number, options: DrawOptio
   expectOptions("dropout", 3, options, { stream: "number" });
   if (!(rate >= 0 && rate <= 1)) throw new RangeError(`dropout: rate ${rate} is not from 0 to 1`);
   expectType("dropout", x.spec, FLOATS);
-  if (key.dtype !== "u32") {
-    throw new ShapeError("dropout", `the key must be u32[2], not ${show(key.spec)}`);
-  }
+  expectKey("dropout", key);
   if (rate === 1) return mul(where(less(x, x), x, 0), 1);
   return where(less(randomUniform(key, x.shape, options), rate), 0, mul(x, 1 / (1 - rate)));
 }

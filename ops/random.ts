@@ -7,7 +7,7 @@
  * there (`ops/random/keys.ts`), so that no device is needed to split one.
  */
 import { apply, type Tensor } from "../tensor/tensor.ts";
-import { expectOptions, expectTensors } from "../tensor/arguments.ts";
+import { expectOptions } from "../tensor/arguments.ts";
 import { expectShape } from "../tensor/host.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../tensor/shape.ts";
 import { type KernelContext, type KernelPlan, perItem } from "../tensor/kernel.ts";
@@ -15,6 +15,7 @@ import { alike } from "../tensor/batch.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 import * as words from "./random/distributions.ts";
 import { HOST, type Machine, WgslMachine } from "./random/strict.ts";
+import { expectKey } from "./random/expect_key.ts";
 import { FOLD, type Key, threefry, threefryWgsl } from "./random/threefry.ts";
 
 export { type Key, keyFromSeed, threefry } from "./random/threefry.ts";
@@ -155,11 +156,8 @@ export const DRAW_OPTIONS = { stream: "number" } as const;
 
 /** Checks a key and a shape, which are the first arguments of every drawing function. */
 export function expectDraw(op: string, key: Tensor, shape: Shape): void {
-  expectTensors(op, { key });
+  expectKey(op, key);
   expectShape(op, 1, shape);
-  if (key.shape.length !== 1) {
-    throw new ShapeError(op, `the key must be u32[2], not ${show(key.spec)}; vmap takes many`);
-  }
 }
 
 function draw(op: Op<DrawAttrs>, key: Tensor, shape: Shape, options: DrawOptions): Tensor {

@@ -128,9 +128,9 @@ export class Single {
     this.#kernels = unproven(this.#steps.map((s) => s.pipeline.health));
   }
 
-  /** How much there is of it, in kernels. */
+  /** How much there is of it: its kernels, and itself. */
   get length(): number {
-    return this.#steps.length;
+    return this.#steps.length + 1;
   }
 
   /** Bytes of values that its own kernels are made with. */
@@ -196,6 +196,7 @@ export class Single {
 
   /** Gives back what its kernels are given. */
   free(): void {
+    this.device.work.flush(); // What is collected may be of its kernels.
     this.#sizes.free();
     this.#data.free();
     for (const s of this.#constants) this.device.buffers.free(s);

@@ -27,6 +27,7 @@ import {
   randomGumbel,
   randomUniform,
 } from "../random.ts";
+import { expectKey } from "./expect_key.ts";
 import { randomInt } from "./integers.ts";
 import type { Key } from "./threefry.ts";
 
@@ -86,6 +87,7 @@ export function randomCategorical(
   options: CategoricalOptions = {},
 ): Tensor {
   const name = "randomCategorical";
+  expectKey(name, key);
   expectTensors(name, { key, logits });
   expectOptions(name, 2, options, { ...DRAW_OPTIONS, axis: "number", shape: "any" });
   if (!isFloat(logits.dtype)) {

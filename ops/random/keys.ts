@@ -14,6 +14,7 @@ import { expand } from "../broadcast.ts";
 import { iota } from "../create/create.ts";
 import { constantValues, tensor } from "../leaf.ts";
 import { reshape, slice } from "../movement.ts";
+import { expectKey } from "./expect_key.ts";
 import { FOLD, foldKey, type Key, keyFromSeed, threefry, threefryWgsl } from "./threefry.ts";
 
 /** Keys `[…, 2]` and numbers `[…]` to keys `[…, 2]`. */
@@ -114,10 +115,9 @@ export function randomKey(seed: number): Tensor {
  * @returns keys, each `[2]` u32. Many in one tensor, for `vmap` and `scan`, are `foldIn(key, iota(count, "u32"))`
  */
 export function randomSplit(key: Tensor, count = 2): Tensor[] {
-  expectTensors("randomSplit", { key });
+  expectKey("randomSplit", key);
   expectNumber("randomSplit", 1, "count", count);
   wholeNumber("randomSplit", "count", count);
-  expectKey("randomSplit", key);
   if (knownKey(key)) return Array.from({ length: count }, (_, i) => foldIn(key, i));
   const all = foldIn(key, iota(count, "u32"));
   return Array.from({ length: count }, (_, i) => reshape(slice(all, 0, i, i + 1), [2]));
@@ -144,9 +144,4 @@ export function foldIn(key: Tensor | Key, data: number | Tensor): Tensor | [numb
   }
   expectTensors("foldIn", { key, data });
   return apply(foldOp, [expand(key, [...data.shape, 2]), data], {})[0];
-}
-
-function expectKey(who: string, key: Tensor): void {
-  if (key.dtype === "u32" && sameShape(key.shape, [2])) return;
-  throw new ShapeError(who, `the key must be u32[2], not ${show(key.spec)}; vmap takes many`);
 }
