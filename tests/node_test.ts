@@ -4,7 +4,7 @@ import * as esbuild from "npm:esbuild@0.27.0";
 import { loadDelta } from "../concepts/deltas/formats/load.ts";
 import { fingerprint } from "../files/models/fingerprint.ts";
 import { openModelFolder } from "../files/models/folder.ts";
-import { bundle } from "../tools/bundle.ts";
+import { bundled } from "./support/bundled.ts";
 
 /** The first program of the README, for a door. */
 async function xor(door: string): Promise<string> {
@@ -14,17 +14,6 @@ async function xor(door: string): Promise<string> {
   const { code } = await esbuild.transform(program.replace("./mod.ts", door), { loader: "ts" });
   await esbuild.stop();
   return code;
-}
-
-const BUNDLE = Deno.makeTempDirSync();
-addEventListener("unload", () => Deno.removeSync(BUNDLE, { recursive: true }));
-let made: Promise<unknown> | undefined;
-/** Puts the bundle into a folder. It is made once for all tests. */
-async function bundled(folder: string): Promise<void> {
-  await (made ??= bundle(BUNDLE));
-  for await (const { name } of Deno.readDir(BUNDLE)) {
-    await Deno.copyFile(`${BUNDLE}/${name}`, `${folder}/${name}`);
-  }
 }
 
 /** What a command prints; undefined where it can't be run. */

@@ -1,6 +1,6 @@
 // The library as its users get it: by URL, from an empty folder without any configuration.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { bundle } from "../tools/bundle.ts";
+import { bundled } from "./support/bundled.ts";
 
 /** Types that a server gives which knows TypeScript. */
 const types = (path: string): string =>
@@ -86,10 +86,10 @@ Deno.test("by URL from an empty folder: trains a two-layer network and solves a 
 Deno.test("the bundle, from a plain static server: one request, no permission, and its types", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    const sizes = await bundle(folder);
+    const sizes = await bundled(folder);
     const names = ["mod.js", "mod.d.mts", "engine.js", "engine.d.mts"];
-    assertEquals(Object.keys(sizes), names.map((name) => `${folder}/${name}`));
-    const { packed } = sizes[`${folder}/engine.js`];
+    assertEquals(Object.keys(sizes), names);
+    const { packed } = sizes["engine.js"];
     assert(packed < 170e3, `engine.js has ${packed} bytes compressed`);
     // Of packages, the decoder of pictures alone is left to be found elsewhere.
     const code = await Deno.readTextFile(`${folder}/mod.js`);
@@ -141,7 +141,7 @@ console.log(JSON.stringify({ sum, refused, threads: device.facts.description }))
 Deno.test("the bundle computes where Float16Array is missing, and in Node where there is one; nothing keeps them running", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    await bundle(folder);
+    await bundled(folder);
     const main = `${folder}/main.mjs`;
     await Deno.writeTextFile(main, older("./mod.js"));
     const runs = [[Deno.execPath(), "run", "--no-lock", "--no-prompt", "--allow-read", main], [
@@ -169,7 +169,7 @@ Deno.test("the bundle computes where Float16Array is missing, and in Node where 
 Deno.test("nothing of Deno or Node is touched by importing the bundle", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    await bundle(folder);
+    await bundled(folder);
     for (const name of ["mod.js", "engine.js"]) {
       const main = `${folder}/${name}.main.mjs`;
       // Whoever asks for either is found out: their names are there, and give themselves away.
