@@ -166,9 +166,12 @@ async function runAlone(program: Program, r: Recorded): Promise<string | undefin
   return errors.find((e) => e !== null)?.message;
 }
 
-/** The first value that is not finite, else the worst one and whether it is too far off. */
-function judge(
-  t: Tensor,
+/**
+ * The first value that is not finite, else the worst one and whether it is too far off: the error is relative to the largest
+ * magnitude that is expected.
+ */
+export function judge(
+  t: Pick<Tensor, "dtype">,
   actual: Float64Array,
   expected: Float64Array | undefined,
   tolerance = t.dtype === "f16" ? 1e-2 : 1e-3,
