@@ -105,7 +105,10 @@ export class Lab {
  * Random parameters, made on the device: matrices and kernels of variance 1 / (inputs of an output), scales of norms around
  * 1, biases of a tenth, so that activations stay of the size that they have in a trained model.
  */
-async function randomParams(device: Device, config: PipelineConfig): Promise<PipelineParams> {
+export async function randomParams(
+  device: Device,
+  config: PipelineConfig,
+): Promise<PipelineParams> {
   const { unet, text_encoder, vae } = config;
   const parts: [string, ParameterTree][] = [];
   for (const [i, part] of Object.entries({ text_encoder, vae, unet }).entries()) {

@@ -2,7 +2,7 @@
 import type { Case } from "../../../bench/cases.ts";
 import { type ModelName, modelOperands, type StepCase } from "../../../bench/model_cases.ts";
 import { computed } from "../../../bench/peers/python.ts";
-import type { Budget } from "./budget.ts";
+import { type Budget, Skipped } from "./budget.ts";
 import type { Peer, Training } from "./record.ts";
 
 /** Seconds in which Python, its libraries and a model are ready; steps that are timed, in lots of one. */
@@ -23,6 +23,7 @@ export async function measurePyTorch(
   put: (part: Partial<Peer>) => void,
 ): Promise<void> {
   const steps: Peer["steps"][number][] = [];
+  if (!ours.some((t) => t.secondsPerStep)) throw new Skipped("no step was measured here");
   for (const { batch, secondsPerStep } of ours) {
     if (batch === undefined || secondsPerStep === undefined) continue;
     whole.need(BEGINNING, `PyTorch's step of batch ${batch}`);

@@ -1,0 +1,383 @@
+// `moongate doctor --measure`: what it writes down on both devices, and that a section that fails or finds no time leaves the
+// others and what it had found itself.
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Examiner } from "../cli/doctor/full/answers.ts";
+import { Budget, Skipped } from "../cli/doctor/full/budget.ts";
+import { measureCeilings } from "../cli/doctor/full/ceilings.ts";
+import { hotKernels, kinds } from "../cli/doctor/full/kinds.ts";
+import { Lab, randomParams, subjectOf } from "../cli/doctor/full/lab.ts";
+import { pageOf } from "../cli/doctor/full/page.ts";
+import type { Ceilings, MeasuredRecord, Training } from "../cli/doctor/full/record.ts";
+import { measureAll, outcome, problems } from "../cli/doctor/full/run.ts";
+import type { Extent } from "../cli/doctor/full/stage.ts";
+import { summary } from "../cli/doctor/measured.ts";
+import { reportPage } from "../cli/shared/report.ts";
+import { compile, type Compiled } from "../compile/compile.ts";
+import { stepAlone, watchSteps } from "../compile/inspect/apart.ts";
+import { profile } from "../compile/inspect/profile.ts";
+import { gpu } from "../device/adapter.ts";
+import type { Device } from "../device/device.ts";
+import { DeviceError } from "../device/errors.ts";
+import { add, mul } from "../ops/elementwise/arithmetic.ts";
+import { matmul } from "../ops/matmul.ts";
+import { sin } from "../ops/elementwise/trigonometry.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { onlyBackend } from "./support/backend.ts";
+import { webgpuAnswers } from "./support/adapters.ts";
+import { inFolder, run } from "./support/command.ts";
+import { test } from "./support/devices.ts";
+
+/** As little as there may be of everything. */
+const LEAST: Extent = {
+  batches: [1],
+  figureSeconds: 0.05,
+  timedSteps: 1,
+  repeats: 1,
+  hotKernels: 12,
+  samplingSteps: 2,
+};
+const ABOUT = {
+  format: 1,
+  day: "2026-01-31",
+  versions: { moongate: "1.2.3", deno: "2.9.6", platform: "linux x86_64" },
+  request: { model: "miniature", minutes: 30 },
+} as const;
+
+/** A whole measurement on a device of its own, which what measures destroys; and how often it was written down. */
+async function measured(open: () => Promise<Device>, extent = LEAST) {
+  const kept: MeasuredRecord[] = [], notes: string[] = [];
+  const record = await measureAll(
+    await subjectOf("miniature"),
+    { minutes: 30, extent },
+    ABOUT,
+    {
+      open,
+      keep: (r) => Promise.resolve(void kept.push(structuredClone(r))),
+      note: (line) => notes.push(line),
+    },
+  );
+  return { record, kept, notes };
+}
+
+/** What holds of every record that came to its end, whatever became of its ceilings. */
+async function checkWhole(record: MeasuredRecord, kept: readonly MeasuredRecord[]) {
+  const { training, kernels, sampling, device } = record;
+  const sections = [training[1], kernels, sampling];
+  assertEquals(sections.map((s) => [s?.state, s?.why]), Array(3).fill(["measured", undefined]));
+  assert(record.complete);
+  // Written from the beginning on, one section more each time; everything is plain JSON.
+  const known = (r: MeasuredRecord) =>
+    [r.ceilings, r.training[1], r.kernels, r.sampling].filter((s) => s).length;
+  assertEquals(kept.map(known), [0, 1, 2, 3, 4, 4]);
+  assertEquals(JSON.parse(JSON.stringify(record)), JSON.parse(JSON.stringify(kept.at(-1))));
+
+  const t = training[1] as Training;
+  assert(t.sameBits && sampling!.sameBits);
+  assertEquals(t.losses.length > 0 && t.losses.every(Number.isFinite), true);
+  // What was planned is what was allocated.
+  assertEquals(t.memory.allocated, t.memory.planned);
+  assertEquals(sampling!.memory!.allocated, sampling!.memory!.planned);
+  assertEquals(t.memory.planned, t.memory.weights + t.memory.trained + t.memory.program.total);
+  assert(t.start.kernels > 20 && t.start.compiled > 20 && t.start.compiled <= t.start.kernels);
+  assert(t.secondsPerStep > 0 && t.medianSeconds >= t.secondsPerStep);
+  for (const  of of[t.kinds, sampling!.kinds!]) {
+    const names = of.map(({ kind }) => kind);
+    assertEquals(new Set(names).size, names.length);
+    for (const kind of ["conv2d", "matmul", "groupNorm", "elementwise"]) {
+      assert(names.includes(kind));
+    }
+    assert(of.every(({ milliseconds, dispatches }) => milliseconds >= 0 && dispatches > 0));
+  }
+  assert(t.kinds.some(({ kind }) => kind === "conv2dInputGrad"));
+
+  const { hot, checked, wrong, milliseconds } = kernels!;
+  assertEquals([hot!.length, wrong], [LEAST.hotKernels, 0]);
+  // A software adapter's kernels are checked every one; of the CPU's those that float64 is soon done with.
+  assert(checked! >= (device.backend === "cpu" ? 6 : 12), `${checked} kernels are checked`);
+  for (const { share, milliseconds: each, dispatches, answer, shapes } of hot!) {
+    assert(Math.abs(share - each * dispatches / milliseconds!) < 1e-6);
+    assert(!answer || answer.right && answer.error! < 1e-4);
+    assertMatch(shapes, /^f32\[.* → f32\[/);
+  }
+  const page = await reportPage(pageOf(record));
+  for (const part of [device.description, "Training step, batch 1", "conv2d", "the same bits"]) {
+    assert(page.includes(part), part);
+  }
+  assert(summary(record).some((line) => /training step of 1 .*the same bits twice/.test(line)));
+}
+
+/** A first device that goes while its ceilings are measured, after a figure and before the next; then others, which stay. */
+function opener(open: () => Promise<Device>) {
+  const opened: Device[] = [];
+  return {
+    opened,
+    open: async () => {
+      const device = await open();
+      opened.push(device);
+      if (opened.length > 1) return device;
+      const { buffers } = device, allocate = buffers.allocate.bind(buffers);
+      buffers.allocate = (bytes, label, hangsOn) => {
+        if (label === "a copy") device.destroy();
+        return allocate(bytes, label, hangsOn);
+      };
+      return device;
+    },
+  };
+}
+
+Deno.test({
+  name: "everything is measured on the CPU, and written down section by section; one that fails " +
+    "leaves what it found and the others, on a device that is opened anew",
+  ignore: onlyBackend === "webgpu",
+  async fn() {
+    const { opened, open } = opener(() => gpu({ backend: "cpu", threads: 2 }));
+    const { record, kept, notes } = await measured(open);
+    const { ceilings } = record;
+    assertEquals(ceilings!.state, "failed");
+    assertMatch(ceilings!.why!, /destroyed/);
+    assert(ceilings!.f32FlopPerSecond! > 0, "the figure before stays");
+    assertEquals([opened.length, ceilings!.bytesPerSecond], [2, undefined]);
+    assert(notes.includes("the device was lost, and opened anew"));
+    assertEquals(problems(record).length, 1);
+    assertMatch(problems(record)[0], /^ceilings failed: /);
+    await checkWhole(record, kept);
+    assertEquals(record.device.backend, "cpu");
+  },
+});
+
+Deno.test({
+  name: "everything is measured on WebGPU, and kernels' answers are those of the definitions",
+  ignore: onlyBackend === "cpu" || !await webgpuAnswers(),
+  async fn() {
+    const { record, kept } = await measured(() => gpu({ backend: "webgpu" }));
+    await checkWhole(record, kept);
+    const { ceilings, device } = record;
+    assertEquals([ceilings!.state, device.backend, problems(record)], ["measured", "webgpu", []]);
+    assertEquals(ceilings!.f16FlopPerSecond !== undefined, record.profile.f16);
+  },
+});
+
+test("ceilings are possible, and what they take is given back", async (device) => {
+  const before = device.buffers.allocated;
+  const lab = new Lab(device, await subjectOf("miniature"), () => Promise.resolve(device));
+  const whole = new Budget(60), stage = { lab, extent: LEAST, whole, room: whole };
+  let found: Partial<Ceilings> = {};
+  await measureCeilings(stage, (part) => found = { ...found, ...part });
+  assertEquals(device.buffers.allocated, before);
+  // Bounds that no machine misses by being slow or busy: from a clock that stands still, or the wrong unit, they are missed.
+  for (const pace of [found.f32FlopPerSecond!, found.bytesPerSecond!]) {
+    assert(pace > 1e6 && pace < 1e15, `${pace}`);
+  }
+  assertEquals(found.copiedBytes! % 2 ** 24, 0);
+});
+
+Deno.test("what a section puts after it was given up is not taken; what it found before is", async () => {
+  const budget = new Budget(1e3);
+  let late = (_: { a?: number }) => {};
+  const failed = await outcome<{ a: number; b: number }>(budget, (put) => {
+    put({ a: 1 });
+    put({ b: 2 });
+    late = put;
+    return Promise.reject(new DeviceError("no more"));
+  });
+  late({ a: 7 });
+  assertEquals([failed.state, failed.why, failed.a, failed.b], ["failed", "no more", 1, 2]);
+  const skipped = await outcome(budget, () => Promise.reject(new Skipped("too slow")));
+  assertEquals([skipped.state, skipped.why], ["skipped", "too slow"]);
+  // A mistake of ours is said with its place.
+  const mistake = await outcome(budget, () => Promise.reject(new TypeError("x is no y")));
+  assertMatch(mistake.why!, /TypeError: x is no y\n\s+at /);
+  const none = await outcome(new Budget(0), () => Promise.reject(new Error("never begun")));
+  assertEquals([none.state, none.why], ["skipped", "no time is left: give more --minutes"]);
+});
+
+Deno.test("a budget refuses what would take longer than what is left, and everything once it was ended", () => {
+  let clock = 0;
+  const controller = new AbortController();
+  const whole = new Budget(100, controller.signal, () => clock);
+  const part = whole.part(0.25);
+  assertEquals([whole.left, part.left], [100, 25]);
+  clock = 20_000;
+  assertEquals([whole.left, part.left], [80, 5]);
+  whole.need(80, "all");
+  const refused = (run: () => void) => {
+    try {
+      run();
+    } catch (error) {
+      if (error instanceof Skipped) return error.message;
+    }
+    return undefined;
+  };
+  assertEquals(
+    refused(() => whole.need(90, "a walk")),
+    "a walk would take about 1:30, and 1:20 are left: give more --minutes",
+  );
+  clock = 200_000;
+  assertEquals([whole.left, whole.part(1).left], [0, 0]);
+  assert(refused(() => whole.need(1, "a walk")));
+  clock = 0;
+  controller.abort();
+  assertEquals(whole.left, 0);
+  assertEquals(refused(() => whole.check()), "stopped by Ctrl-C");
+});
+
+/** A product's answer is right by both references; one that is off, or no number, is not. */
+async function checkAnswers(
+  device: Device,
+  compiled: Compiled<[Tensor, Tensor], unknown>,
+  args: [Tensor, Tensor],
+) {
+  using examiner = new Examiner(device);
+  const { dispatches } = compiled.plan(...args);
+  const { step } = dispatches.find((d) => d.flops)!;
+  await watchSteps(compiled, args, new Set([step]), async (seen) => {
+    const [[t, values]] = seen.outputs;
+    const look = (change: (v: number) => number, flop = 0) => {
+      const other = Float32Array.from(values as Float32Array, (v, i) => i === 5 ? change(v) : v);
+      return examiner.examine({ ...seen, outputs: new Map([[t, other]]) }, flop);
+    };
+    for (const flop of [0, 1e12]) {
+      const right = await look((v) => v, flop);
+      // The CPU is no reference of its own.
+      if (flop && device.facts.backend === "cpu") {
+        assertEquals(right, undefined);
+        continue;
+      }
+      assertEquals([right!.right, right!.reference], [true, flop ? "CPU" : "float64"]);
+      assert(right!.error! < 1e-5);
+      const off = await look((v) => v + 1, flop);
+      assertEquals([off!.right, off!.error! > 1e-2], [false, true]);
+    }
+    const broken = await look(() => NaN);
+    assertEquals([broken!.right, broken!.error], [false, null]);
+    return true;
+  });
+}
+
+test("steps of a program are watched as it runs, and are the same alone", async (device) => {
+  const fn = (a: Tensor, b: Tensor) => {
+    const product = matmul(a, b);
+    return add(matmul(sin(product), b), mul(product, 2));
+  };
+  const values = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i));
+  const a = device.upload(values, [8, 8]), b = device.upload(values, [8, 8]);
+  const compiled = compile(device, fn);
+  const right = await device.read(compiled(a, b));
+  const { dispatches } = compiled.plan(a, b);
+  const wanted = new Set(dispatches.map(({ step }) => step));
+  let last: ArrayLike<number> = [];
+  await watchSteps(compiled, [a, b], wanted, async ({ step, reads, outputs }) => {
+    const alone = compile(device, stepAlone(step));
+    const given = [...reads].map(([t, data]) => device.upload(data, t.shape, t.dtype));
+    for (const [i, t] of alone(...given).entries()) {
+      last = outputs.get(step.outputs[i])!;
+      assertEquals(await device.read(t), last);
+    }
+    alone.free();
+    device.free(...given);
+    wanted.delete(step);
+    return true;
+  });
+  assertEquals([wanted.size, last], [0, right]);
+  await checkAnswers(device, compiled, [a, b]);
+  const timed = await profile(compiled, [a, b], { repeats: 1 });
+  const hot = hotKernels(timed, dispatches, 40, { f32FlopPerSecond: 1e9, bytesPerSecond: 1e9 });
+  const all = hot.reduce((n, h) => n + h.share, 0);
+  assert(all > 0.9 && all < 1 + 1e-9, `${all}`);
+  for (const { flop, milliseconds, ofFlops } of hot.filter(({ milliseconds }) => milliseconds)) {
+    assert(Math.abs(ofFlops! - flop / milliseconds / 1e6) < 1e-9);
+  }
+  assertEquals(hotKernels(timed, dispatches, 1).length, 1);
+  const products = kinds(timed, dispatches).find(({ kind }) => kind === "matmul")!;
+  assert(products.flop >= 2 * 2 * 8 ** 3);
+  compiled.free();
+  device.free(a, b);
+});
+
+Deno.test("random parameters are of the size that they should have, and differ from each other", async () => {
+  using device = await gpu({ backend: "cpu", threads: 1 });
+  const { config, schedule } = await subjectOf("miniature");
+  const lab = new Lab(
+    device,
+    { name: "miniature", config, schedule, load: (d) => randomParams(d, config) },
+    () => Promise.reject(new Error("opened again")),
+  );
+  const before = device.buffers.allocated;
+  const { params } = await lab.model();
+  assertEquals(device.buffers.allocated - before, lab.weights);
+  const at = (path: string) =>
+    path.split(".").reduce((o, k) => (o as Record<string, unknown>)[k], params.unet as unknown);
+  const read = async (path: string) => [...await device.read(at(path) as Tensor)] as number[];
+  const variance = (v: number[]) => v.reduce((n, x) => n + x * x, 0) / v.length;
+  const [q, k] = await Promise.all(
+    ["to_q", "to_k"].map((name) =>
+      read(`down_blocks.1.attentions.0.transformer_blocks.0.attn1.${name}.weight`)
+    ),
+  );
+  const inputs = Math.sqrt(q.length);
+  assert(Math.abs(variance(q) * inputs - 1) < 0.1, `${variance(q) * inputs}`);
+  assert(q.some((v, i) => v !== k[i]));
+  const norm = await read("down_blocks.1.attentions.0.norm.weight");
+  assert(norm.every((v) => v >= 0.9 && v <= 1.1) && new Set(norm).size > 1);
+  lab.free();
+  assertEquals(device.buffers.allocated, before);
+});
+
+Deno.test("the command: its flags, and folders that hold others' files", async () => {
+  const asked: unknown[] = [];
+  const doctor = (request: unknown) => {
+    asked.push(request);
+    return Promise.resolve({ facts: {}, lines: [] });
+  };
+  const command = (...flags: string[]) => run(["doctor", ...flags], { doctor });
+  assertEquals((await command("--measure")).code, 0);
+  assertEquals(asked.pop(), { measure: { model: "sd15", minutes: 10, out: "out/measured" } });
+  await command(
+    ...["--measure", "--model", "miniature", "--minutes", "0.5", "--out", "o", "--python", "py"],
+    ...["--device", "cpu", "--overwrite", "-q"],
+  );
+  assertEquals(asked.pop(), {
+    device: "cpu",
+    measure: { model: "miniature", minutes: 0.5, out: "o", python: "py", overwrite: true },
+  });
+  for (
+    const [flags, said] of [
+      [["--minutes", "5"], /--minutes is of --measure/],
+      [["--python", "py"], /--python is of --measure/],
+      [["--measure", "--minutes", "0"], /must be a number, more than 0/],
+      [["--measure", "--model", "sdxl"], /Allowed choices are sd15, miniature/],
+    ] as const
+  ) {
+    const { code, err } = await command(...flags);
+    assertEquals(code, 1);
+    assertMatch(err, said);
+  }
+  assertEquals(asked, []);
+  await inFolder(async (folder) => {
+    const path = `${folder}/measured.json`;
+    await Deno.writeTextFile(path, "mine");
+    const { code, err } = await run(["doctor", "--measure", "--out", folder]);
+    assertEquals([code, await Deno.readTextFile(path)], [1, "mine"]);
+    assertMatch(err, /measured\.json already/);
+  });
+});
+
+Deno.test("without time a record is written all the same, again by a second run, and says what was not measured", async () => {
+  await inFolder(async (folder) => {
+    const out = `${folder}/measured`;
+    const args = ["doctor", "--measure", "--model", "miniature", "--minutes", "1e-6", "--out", out];
+    for (let i = 0; i < 2; i++) {
+      const { code, out: said } = await run([...args, "--device", "cpu", "--threads", "1", "-q"]);
+      assertEquals(code, 0);
+      assertMatch(said, /training step of 8 +no time is left: give more --minutes/);
+      assert(said.endsWith(`${out}/measured.html`));
+    }
+    const record: MeasuredRecord = JSON.parse(await Deno.readTextFile(`${out}/measured.json`));
+    const sections = [record.ceilings, record.kernels, ...Object.values(record.training)];
+    assertEquals(sections.map((s) => s!.state), Array(5).fill("skipped"));
+    assertEquals([record.format, record.complete, record.pytorch], [1, true, undefined]);
+    // What somebody else put in its place is theirs.
+    await Deno.writeTextFile(`${out}/measured.html`, "mine");
+    assertEquals((await run([...args, "-q"])).code, 1);
+  });
+});
