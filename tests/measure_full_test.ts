@@ -321,6 +321,10 @@ Deno.test("random parameters are of the size that they should have, and differ f
   assert(norm.every((v) => v >= 0.9 && v <= 1.1) && new Set(norm).size > 1);
   lab.free();
   assertEquals(device.buffers.allocated, before);
+  // What a failed section left to be reported is not the next one's.
+  device.fail(new DeviceError("of the section before"));
+  assertEquals(await lab.renew(), false);
+  await device.settled();
 });
 
 Deno.test("the command: its flags, and folders that hold others' files", async () => {

@@ -88,8 +88,12 @@ export class Lab {
     this.#params = undefined;
   }
 
-  /** Opens a device in place of one that was lost; says whether there was need. */
+  /**
+   * After a failure: forgets what else the device has to report of it, and opens another in place of one that was lost. Says
+   * whether there was need for that.
+   */
   async renew(): Promise<boolean> {
+    await this.device.settled().catch(() => {});
     try {
       this.device.check();
       return false;

@@ -89,7 +89,10 @@ export async function measureAll(
     const known = { lab, extent, ceilings, secondsPerFlop: pace && 1 / pace, whole };
     const ended = await outcome<T>(
       within,
-      (put) => work({ ...known, room: whole.part(share) }, put),
+      async (put) => {
+        await work({ ...known, room: whole.part(share) }, put);
+        await lab.device.settled(); // What the device refused is of the section that asked for it.
+      },
     );
     watcher.note(`${name}: ${ended.state} in ${duration(ended.seconds)}${because(ended)}`);
     if (ended.state === "failed") await renew(lab, watcher);
