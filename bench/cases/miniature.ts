@@ -28,8 +28,7 @@ export type ModelName = "miniature" | "sd15";
 export interface StepCase extends Named {
   readonly kind: "step";
   readonly batch: number;
-  /** Default: the miniature. */
-  readonly model?: ModelName;
+  readonly model: ModelName;
 }
 
 /** Prompts to latents by the model's own sampler. Operand `noise`; result latents NHWC, {@linkcode spread}. */
@@ -53,8 +52,14 @@ const sample = (pictures: number): SampleCase => ({
   title: `20 steps of sampling, ${pictures === 1 ? "a picture" : `${pictures} pictures`}`,
 });
 
+/** A step of so many pictures. */
+export const stepCase = (batch: number, model: ModelName = "miniature"): StepCase => ({
+  ...{ kind: "step", batch, model, name: "step" } as const,
+  title: `training step of the ${model}, batch ${batch}`,
+});
+
 export const MODELS: readonly ModelCase[] = [
-  { kind: "step", batch: 8, name: "step", title: "training step of the miniature, batch 8" },
+  stepCase(8),
   sample(1),
   sample(4),
 ];
@@ -85,7 +90,7 @@ const TIMESTEPS = 1000;
 
 /** Extents of a case's model. */
 export const extentsOf = (c: ModelCase): Extents =>
-  EXTENTS[c.kind === "step" ? c.model ?? "miniature" : "miniature"];
+  EXTENTS[c.kind === "step" ? c.model : "miniature"];
 
 /** Key of a step's draws. */
 export const KEY = [1, 2] as const;

@@ -25,7 +25,7 @@ function ofModel(c: ModelCase, operands: Operands): [object, Tensors] {
   const tensors = Object.fromEntries(
     Object.entries(operands).map(([name, data]) => [name, { data, shape: shapes[name] }]),
   );
-  const shipped = c.kind !== "step" || (c.model ?? "miniature") === "miniature";
+  const shipped = c.kind !== "step" || c.model === "miniature";
   const about = { row: extentsOf(c).row, rate: RATE, decay: DECAY };
   return [{ ...c, ...about, model: shipped ? MINIATURE : c.model }, tensors];
 }

@@ -1,5 +1,5 @@
 /** What `moongate doctor` asks for, and what it finds. */
-import type { ModelName } from "../../bench/model_cases.ts";
+import type { ModelName } from "../../bench/cases/miniature.ts";
 import type { DeviceRequest } from "../shared/device.ts";
 import type { Inspected } from "../shared/ui.ts";
 

@@ -1,6 +1,6 @@
 /** `moongate doctor`: what the machine has, what computes on it and how fast, and what will run; with `--measure`, everything. */
 import { type Command, Option } from "npm:commander@15.1.0";
-import type { ModelName } from "../../bench/model_cases.ts";
+import type { ModelName } from "../../bench/cases/miniature.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import { real } from "../../terminal/parse.ts";
 import type { DeviceRequest } from "../shared/device.ts";

@@ -3,7 +3,7 @@
  * lost is opened anew, so that one section's end is not that of all.
  */
 import { customDiffusion } from "../../../bench/memory.ts";
-import { MINIATURE, type ModelName } from "../../../bench/model_cases.ts";
+import { MINIATURE, type ModelName } from "../../../bench/cases/miniature.ts";
 import { compile, copy } from "../../../compile/compile.ts";
 import type { Device } from "../../../device/device.ts";
 import { weightBytes } from "../../../diffusion/memory.ts";

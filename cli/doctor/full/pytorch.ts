@@ -1,6 +1,5 @@
 /** The same training step in PyTorch, in the same run and, where moongate computes on a GPU, on one. */
-import type { Case } from "../../../bench/cases.ts";
-import { type ModelName, modelOperands, type StepCase } from "../../../bench/model_cases.ts";
+import { type ModelName, modelOperands, stepCase } from "../../../bench/cases/miniature.ts";
 import { computed } from "../../../bench/peers/python.ts";
 import { type Budget, Skipped } from "./budget.ts";
 import type { Peer, Training } from "./record.ts";
@@ -27,12 +26,10 @@ export async function measurePyTorch(
   for (const { batch, secondsPerStep } of ours) {
     if (batch === undefined || secondsPerStep === undefined) continue;
     whole.need(BEGINNING, `PyTorch's step of batch ${batch}`);
-    const step: StepCase = { kind: "step", batch, model };
-    const name = `step-${batch}`;
-    const c: Case = { ...step, name, title: name };
+    const c = stepCase(batch, model);
     const limit = 1000 * whole.left;
     const flags = onGpu ? ["--gpu"] : [];
-    const { child, library } = await computed(python, c, modelOperands(step), flags, limit);
+    const { child, library } = await computed(python, c, modelOperands(c), flags, limit);
     try {
       put({ library });
       const fastest = async (how: string) => {

@@ -2,7 +2,7 @@
  * What a full measurement writes down: `measured.json`, by section, each as far as it came. It is read by people of other
  * machines than the one that it speaks of, so that units stand in the names.
  */
-import type { ModelName } from "../../../bench/model_cases.ts";
+import type { ModelName } from "../../../bench/cases/miniature.ts";
 import type { ProgramBytes } from "../../../compile/estimate.ts";
 import type { AdapterFacts as DeviceFacts } from "../../../device/device.ts";
 import type { AdapterProfile } from "../../../tensor/kernel.ts";

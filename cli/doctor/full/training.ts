@@ -1,7 +1,7 @@
 /** A step of training, timed: how soon it is ready, what it takes, where its time goes, and whether it gives the same bits twice. */
 import { adamInit, type AdamState } from "../../../autograd/optimizer.ts";
-import { modelOperands, RATE, type StepCase } from "../../../bench/model_cases.ts";
-import { plainStep, stepBatch } from "../../../bench/moongate_models.ts";
+import { modelOperands, RATE, stepCase } from "../../../bench/cases/miniature.ts";
+import { plainStep, stepBatch } from "../../../bench/peers/moongate_models.ts";
 import { evaluate } from "../../../compile/compile.ts";
 import { profile } from "../../../compile/inspect/profile.ts";
 import { weightBytes } from "../../../diffusion/memory.ts";
@@ -30,7 +30,7 @@ const LEAST = 4;
 
 /** A step of so many pictures, and what it is called with. */
 export function stepOf(lab: Lab, batch: number, model: Lab["sketch"]) {
-  const c: StepCase = { kind: "step", batch, model: lab.subject.name };
+  const c = stepCase(batch, lab.subject.name);
   const { trainable, step } = plainStep(model, c);
   const data = stepBatch(c, modelOperands(c)), rate = tensor(RATE, []);
   return { step, data, rate, initial: () => adamInit(trainable.pick(model.params)) };
