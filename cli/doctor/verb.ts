@@ -10,8 +10,10 @@ import { type Context, overwrite, verb, withUi } from "../shared/verb.ts";
 import type { Diagnosis, DoctorRequest } from "./request.ts";
 import type * as work from "./work.ts";
 
+/** Where it writes. */
+const OUT = "--out (with --measure)";
 /** What it reads and writes. */
-const NEEDS: Needs = { read: [`${WORLD} (with --model miniature)`, "--out"], write: ["--out"] };
+const NEEDS: Needs = { read: [`${WORLD} (with --model miniature)`, OUT], write: [OUT] };
 
 /** Models that `--measure` knows. */
 const MODELS: readonly ModelName[] = ["sd15", "miniature"];
