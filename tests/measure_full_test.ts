@@ -8,6 +8,7 @@ import { hotKernels, kinds } from "../cli/doctor/full/kinds.ts";
 import { Lab, randomParams, subjectOf } from "../cli/doctor/full/lab.ts";
 import { pageOf } from "../cli/doctor/full/page.ts";
 import type { Ceilings, MeasuredRecord, Training } from "../cli/doctor/full/record.ts";
+import { bitsOf } from "../cli/doctor/full/program.ts";
 import { measureAll, outcome, problems } from "../cli/doctor/full/run.ts";
 import type { Extent } from "../cli/doctor/full/stage.ts";
 import { summary } from "../cli/doctor/measured.ts";
@@ -166,21 +167,18 @@ test("ceilings are possible, and what they take is given back", async (device) =
   assertEquals(device.buffers.allocated, before);
   // Bounds that no machine misses by being slow or busy: from a clock that stands still, or the wrong unit, they are missed.
   for (const pace of [found.f32FlopPerSecond!, found.bytesPerSecond!]) {
-    assert(pace > 1e6 && pace < 1e15, `${pace}`);
+    assert(pace > 2e7 && pace < 1e15, `${pace}`);
   }
   assertEquals(found.copiedBytes! % 2 ** 24, 0);
 });
 
-Deno.test("what a section puts after it was given up is not taken; what it found before is", async () => {
+Deno.test("a section keeps what it found before it failed or was given up, and says why it did", async () => {
   const budget = new Budget(1e3);
-  let late = (_: { a?: number }) => {};
   const failed = await outcome<{ a: number; b: number }>(budget, (put) => {
     put({ a: 1 });
     put({ b: 2 });
-    late = put;
     return Promise.reject(new DeviceError("no more"));
   });
-  late({ a: 7 });
   assertEquals([failed.state, failed.why, failed.a, failed.b], ["failed", "no more", 1, 2]);
   const skipped = await outcome(budget, () => Promise.reject(new Skipped("too slow")));
   assertEquals([skipped.state, skipped.why], ["skipped", "too slow"]);
@@ -233,7 +231,7 @@ async function checkAnswers(
   await watchSteps(compiled, args, new Set([step]), async (seen) => {
     const [[t, values]] = seen.outputs;
     const look = (change: (v: number) => number, flop = 0) => {
-      const other = Float32Array.from(values as Float32Array, (v, i) => i === 5 ? change(v) : v);
+      const other = values.map((v, i) => i === 5 ? change(v) : v);
       return examiner.examine({ ...seen, outputs: new Map([[t, other]]) }, flop);
     };
     for (const flop of [0, 1e12]) {
@@ -271,20 +269,22 @@ test("steps of a program are watched as it runs, and are the same alone", async 
     const given = [...reads].map(([t, data]) => device.upload(data, t.shape, t.dtype));
     for (const [i, t] of alone(...given).entries()) {
       last = outputs.get(step.outputs[i])!;
-      assertEquals(await device.read(t), last);
+      assertEquals(Float64Array.from(await device.read(t) as Float32Array), last);
     }
     alone.free();
     device.free(...given);
     wanted.delete(step);
     return true;
   });
-  assertEquals([wanted.size, last], [0, right]);
+  assertEquals([wanted.size, last], [0, Float64Array.from(right as Float32Array)]);
   await checkAnswers(device, compiled, [a, b]);
   const timed = await profile(compiled, [a, b], { repeats: 1 });
   const hot = hotKernels(timed, dispatches, 40, { f32FlopPerSecond: 1e9, bytesPerSecond: 1e9 });
   const all = hot.reduce((n, h) => n + h.share, 0);
   assert(all > 0.9 && all < 1 + 1e-9, `${all}`);
-  for (const { flop, milliseconds, ofFlops } of hot.filter(({ milliseconds }) => milliseconds)) {
+  for (const { flop, milliseconds, ofFlops, share, dispatches: n } of hot) {
+    assert(Math.abs(share - n * milliseconds / timed.milliseconds) < 1e-9);
+    if (!milliseconds) continue;
     assert(Math.abs(ofFlops! - flop / milliseconds / 1e6) < 1e-9);
   }
   assertEquals(hotKernels(timed, dispatches, 1).length, 1);
@@ -325,6 +325,46 @@ Deno.test("random parameters are of the size that they should have, and differ f
   device.fail(new DeviceError("of the section before"));
   assertEquals(await lab.renew(), false);
   await device.settled();
+});
+
+Deno.test("other bits the second time and wrong kernels are problems; one bit makes other bits", async () => {
+  using device = await gpu({ backend: "cpu", threads: 1 });
+  const ended = { state: "measured", seconds: 1 } as const;
+  const { facts, profile } = device;
+  const good: MeasuredRecord = {
+    ...{ ...ABOUT, device: facts, profile, seconds: 1, complete: true },
+    training: { 1: { ...ended, sameBits: true }, 8: { ...ended, state: "skipped" } },
+    sampling: { ...ended, sameBits: true },
+    kernels: { ...ended, wrong: 0 },
+  };
+  assertEquals(problems(good), []);
+  const bad: MeasuredRecord = {
+    ...good,
+    training: { ...good.training, 4: { ...ended, sameBits: false } },
+    kernels: { ...ended, wrong: 2 },
+    pytorch: { ...ended, state: "failed", why: "no torch\nat line 1" },
+  };
+  assertEquals(problems(bad), [
+    "batch 4: a second run gives other bits",
+    "PyTorch failed: no torch",
+    "2 kernels are wrong",
+  ]);
+  const values = Float32Array.of(1, 2, 3);
+  const all = [values, values.slice(), Float32Array.of(1, 2, 3.0000002)]
+    .map((v) => device.upload(v, [3]));
+  const [one, same, other] = await Promise.all(all.map((t) => bitsOf(device, [all[0], t])));
+  assertEquals([one === same, one === other], [true, false]);
+});
+
+Deno.test("what was measured and is kept here is whole, without a fault, and has a page", async () => {
+  const folder = new URL("../docs/measured", import.meta.url).pathname;
+  const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
+  assert(names.includes("llvmpipe.json") && names.includes("cpu.json"));
+  for (const name of names) {
+    const record: MeasuredRecord = JSON.parse(await Deno.readTextFile(`${folder}/${name}`));
+    assertEquals([name, record.format, record.complete, problems(record)], [name, 1, true, []]);
+    assert((await reportPage(pageOf(record))).includes(record.device.description));
+  }
 });
 
 Deno.test("the command: its flags, and folders that hold others' files", async () => {

@@ -3,20 +3,20 @@
  * that something else can compute the same of the same. `debugRun` does so for every step in float64, which programs of
  * large models are too large for.
  */
-import type { HostArray } from "../../tensor/dtype.ts";
 import { append, type Node, type Tensor } from "../../tensor/tensor.ts";
 import type { Compiled } from "../compile.ts";
 import { readsOf, type Step } from "../fuse.ts";
 import { neededBehind } from "../interpret.ts";
+import { valuesOf } from "./debug.ts";
 import { encodeAlone, rehearse } from "./one_by_one.ts";
 
 /** What a step read and wrote. */
 export interface Seen {
   readonly step: Step;
   /** Values of what it reads, before it ran. */
-  readonly reads: ReadonlyMap<Tensor, HostArray>;
+  readonly reads: ReadonlyMap<Tensor, Float64Array>;
   /** Values of its outputs, when it had. */
-  readonly outputs: ReadonlyMap<Tensor, HostArray>;
+  readonly outputs: ReadonlyMap<Tensor, Float64Array>;
 }
 
 /**
@@ -39,11 +39,11 @@ export async function watchSteps<A extends unknown[]>(
     const { device } = program;
     const last = new Map(recorded.map(({ dispatch: { step } }, i) => [step, i]));
     const read = async (tensors: readonly Tensor[]) => {
-      const values = new Map<Tensor, HostArray>();
-      for (const t of tensors) values.set(t, await device.read(program.memoryOf(t)));
+      const values = new Map<Tensor, Float64Array>();
+      for (const t of tensors) values.set(t, await valuesOf(program, t));
       return values;
     };
-    let reads: ReadonlyMap<Tensor, HostArray> | undefined;
+    let reads: ReadonlyMap<Tensor, Float64Array> | undefined;
     for (const [i, r] of recorded.entries()) {
       const { step } = r.dispatch;
       if (wanted.has(step)) reads ??= await read(readsOf(step));

@@ -9,7 +9,6 @@ import { judge } from "../../../compile/inspect/debug.ts";
 import { interpret } from "../../../compile/interpret.ts";
 import { gpu } from "../../../device/adapter.ts";
 import type { Device } from "../../../device/device.ts";
-import type { HostArray } from "../../../tensor/dtype.ts";
 import { sizeOf } from "../../../tensor/shape.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import type { Answer } from "./record.ts";
@@ -17,7 +16,7 @@ import type { Answer } from "./record.ts";
 /** Operations, and values written, up to which a definition in float64 takes about a second. */
 const SOON = { flop: 3e7, values: 2 ** 22 };
 /** Bytes of what a step reads and writes up to which it is looked at. */
-const HELD = 2 ** 30;
+const HELD = 2 ** 29;
 
 /** Whether the values of a step are few enough to be read. */
 export const isSmall = (step: Step): boolean =>
@@ -36,7 +35,7 @@ export class Examiner {
     const soon = flop <= SOON.flop && values <= SOON.values;
     if (!soon && this.device.facts.backend === "cpu") return undefined;
     const expected = soon ? inDouble(step, given) : await this.#onCpu(step, given);
-    const found = step.outputs.map((t, i) => judge(t, wide(outputs.get(t)!), expected[i]));
+    const found = step.outputs.map((t, i) => judge(t, outputs.get(t)!, expected[i]));
     const error = Math.max(...found.map((f) => f.error));
     return {
       reference: soon ? "float64" : "CPU",
@@ -45,13 +44,15 @@ export class Examiner {
     };
   }
 
-  async #onCpu(step: Step, given: readonly HostArray[]): Promise<Float64Array[]> {
+  async #onCpu(step: Step, given: readonly Float64Array[]): Promise<Float64Array[]> {
     const cpu = this.#cpu ??= await gpu({ backend: "cpu" });
     const held = readsOf(step).map((t, i) => cpu.upload(given[i], t.shape, t.dtype));
     const program = compile(cpu, stepAlone(step));
     try {
       const results: Float64Array[] = [];
-      for (const t of program(...held)) results.push(wide(await cpu.read(t)));
+      for (const t of program(...held)) {
+        results.push(Float64Array.from(await cpu.read(t) as Float32Array));
+      }
       return results;
     } finally {
       program.free();
@@ -65,10 +66,7 @@ export class Examiner {
   }
 }
 
-function inDouble(step: Step, given: readonly HostArray[]): Float64Array[] {
-  const feeds = new Map<Tensor, Float64Array>();
-  readsOf(step).forEach((t, i) => feeds.set(t, wide(given[i])));
+function inDouble(step: Step, given: readonly Float64Array[]): Float64Array[] {
+  const feeds = new Map<Tensor, Float64Array>(readsOf(step).map((t, i) => [t, given[i]]));
   return interpret(step.outputs, feeds);
 }
-
-const wide = (values: HostArray): Float64Array => Float64Array.from(values as Float32Array);

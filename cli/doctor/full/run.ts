@@ -14,7 +14,7 @@ import { Lab, type Subject } from "./lab.ts";
 import { measurePyTorch } from "./pytorch.ts";
 import type { Ended, Kernels, MeasuredRecord, Outcome, Peer, Training } from "./record.ts";
 import { measureSampling } from "./sampling.ts";
-import { type Extent, FULL, type Put, type Stage } from "./stage.ts";
+import { BRIEF, type Extent, FULL, type Put, type Stage } from "./stage.ts";
 import { measureTraining } from "./training.ts";
 
 /** What is measured. */
@@ -61,7 +61,7 @@ const SHARES = {
 /** Measures everything. @returns the record; its sections say what failed */
 export async function measureAll(
   subject: Subject,
-  { minutes, python, extent = FULL }: MeasurePlan,
+  { minutes, python, ...plan }: MeasurePlan,
   about: About,
   watcher: Watcher,
 ): Promise<MeasuredRecord> {
@@ -70,6 +70,7 @@ export async function measureAll(
   const whole = python === undefined ? all : all.part(1 - SHARES.python);
   const lab = new Lab(await watcher.open(), subject, watcher.open);
   const { facts, profile } = lab.device;
+  const extent = plan.extent ?? (facts.software ? BRIEF : FULL);
   let record: MeasuredRecord = {
     ...{ ...about, device: facts, profile, training: {}, seconds: 0, complete: false },
   };
@@ -147,12 +148,9 @@ export async function outcome<T>(
   work: (put: Put<T>) => Promise<void>,
 ): Promise<Outcome<T>> {
   const began = performance.now();
-  let found: Partial<T> = {}, given = true;
-  const put: Put<T> = (part) => {
-    if (given) found = { ...found, ...part };
-  };
+  let found: Partial<T> = {};
+  const put: Put<T> = (part) => void (found = { ...found, ...part });
   const ended = (state: Ended["state"], why?: string): Outcome<T> => {
-    given = false;
     const seconds = (performance.now() - began) / 1000;
     return { state, ...(why !== undefined && { why }), seconds, ...found };
   };

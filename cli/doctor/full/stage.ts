@@ -30,6 +30,9 @@ export const FULL: Extent = {
   samplingSteps: 50,
 };
 
+/** The same of a program that stands in for a GPU, whose time is the processor's: no less is looked at, and less often. */
+export const BRIEF: Extent = { ...FULL, figureSeconds: 0.5, timedSteps: 6, repeats: 1 };
+
 /** What a section works with. */
 export interface Stage {
   readonly lab: Lab;
