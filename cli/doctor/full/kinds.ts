@@ -25,6 +25,7 @@ export function kinds(profile: Profile, dispatches: readonly LoweredDispatch[]):
     dispatches: group.length,
     milliseconds: sum(group.map((d) => d.milliseconds)),
     flop: sum(group.map((d) => d.flops)),
+    bytes: sum(group.map((d) => d.bytes)),
   })).sort((a, b) => b.milliseconds - a.milliseconds);
 }
 

@@ -8,6 +8,7 @@ import {
   scale,
   share,
 } from "../../../numerics/quantities.ts";
+import { alignColumns } from "../../../compile/inspect/explain.ts";
 import type { Report, ReportSection } from "../../shared/report.ts";
 import type {
   Ceilings,
@@ -127,10 +128,9 @@ function ceilings(
 }
 
 function kernelRows(hot: readonly HotKernel[]): Rows {
-  const pace = (much: number, ms: number, unit: string) => ms ? scale(1000 * much / ms, unit) : "–";
   const part = (of: number | undefined) => of === undefined ? "–" : share(of);
   return [
-    ["kernel", "shapes", "times", "each", "share", "FLOP/s", "", "B/s", "", "error"],
+    ["kernel", "shapes", "times", "each", "share", "pace", "part", "traffic", "part", "error"],
     ...hot.map((k) => [
       k.kernel,
       k.shapes,
@@ -191,7 +191,10 @@ function training(of: Partial<Training>): { table: Rows; pre?: string } {
         : [],
       ...flop ? [["work", `${scale(flop, "FLOP")} in ${count(of.dispatches!)} dispatches`]] : [],
       ...flopPerSecond
-        ? [["pace", scale(flopPerSecond, "FLOP/s") + (ofFlops ? `, ${share(ofFlops)}` : "")]]
+        ? [[
+          "pace",
+          scale(flopPerSecond, "FLOP/s") + (ofFlops ? `, ${share(ofFlops)} of multiply-adds` : ""),
+        ]]
         : [],
       ...sameBits(of.sameBits),
       ...memoryRows(of.memory),
@@ -211,7 +214,7 @@ function sampling(of: Partial<Sampling>): { table: Rows; pre?: string } {
           [`a picture of ${wantedSteps} steps`, duration(secondsPerPicture!)],
           ["a step", `${duration(secondsPerStep)}, in walks of ${steps}`],
           ["decoding", duration(decodeSeconds!)],
-          ...ofFlops ? [["pace of a step", share(ofFlops)]] : [],
+          ...ofFlops ? [["pace of a step", `${share(ofFlops)} of multiply-adds`]] : [],
         ]
         : [],
       ...sameBits(of.sameBits),
@@ -225,13 +228,16 @@ function sampling(of: Partial<Sampling>): { table: Rows; pre?: string } {
 /** Time by kind of kernel, in columns. */
 function kindLines(kinds: readonly Kind[]): string {
   const all = kinds.reduce((n, k) => n + k.milliseconds, 0) || 1;
-  return kinds.map(({ kind, dispatches, milliseconds, flop }) =>
-    [
-      kind.padEnd(28),
-      String(dispatches).padStart(5),
-      duration(milliseconds / 1000).padStart(9),
-      share(milliseconds / all).padStart(8),
-      milliseconds ? scale(1000 * flop / milliseconds, "FLOP/s").padStart(14) : "",
-    ].join("  ")
-  ).join("\n");
+  const rows = kinds.map(({ kind, dispatches, milliseconds, flop, bytes }) => [
+    kind,
+    String(dispatches),
+    duration(milliseconds / 1000),
+    share(milliseconds / all),
+    flop ? pace(flop, milliseconds, "FLOP/s") : "",
+    pace(bytes, milliseconds, "B/s"),
+  ]);
+  return alignColumns(rows, [1, 2, 3, 4, 5]).join("\n");
 }
+
+const pace = (much: number, milliseconds: number, unit: string): string =>
+  milliseconds ? scale(1000 * much / milliseconds, unit) : "–";

@@ -43,6 +43,8 @@ export interface Kind {
   readonly dispatches: number;
   readonly milliseconds: number;
   readonly flop: number;
+  /** Of what is read and written, each value once. */
+  readonly bytes: number;
 }
 
 /** A kernel at one shape. */
