@@ -26,7 +26,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { onlyBackend } from "./support/backend.ts";
 import { webgpuAnswers } from "./support/adapters.ts";
 import { inFolder, run } from "./support/command.ts";
-import { test } from "./support/devices.ts";
+import { onDevice, test } from "./support/devices.ts";
 
 /** As little as there may be of everything. */
 const LEAST: Extent = {
@@ -158,7 +158,7 @@ Deno.test({
   },
 });
 
-test("ceilings are possible, and what they take is given back", async (device) => {
+onDevice("cpu", "ceilings are possible, and what they take is given back", async (device) => {
   const before = device.buffers.allocated;
   const lab = new Lab(device, await subjectOf("miniature"), () => Promise.resolve(device));
   const whole = new Budget(60), stage = { lab, extent: LEAST, whole, room: whole };

@@ -49,7 +49,7 @@ export async function watchSteps<A extends unknown[]>(
       if (wanted.has(step)) reads ??= await read(readsOf(step));
       const encoder = device.gpu.createCommandEncoder();
       encodeAlone(encoder, r);
-      device.gpu.queue.submit([encoder.finish()]);
+      device.work.submit([encoder.finish()]);
       if (!reads || last.get(step) !== i) continue;
       const seen = { step, reads, outputs: await read(step.outputs) };
       reads = undefined;

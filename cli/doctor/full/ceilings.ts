@@ -85,14 +85,14 @@ class Ready {
 
   /** Hands one dispatch over. */
   issue(grid: readonly [number, number, number], timestampWrites?: GPUComputePassTimestampWrites) {
-    const { gpu } = this.device;
+    const { gpu, work } = this.device;
     const encoder = gpu.createCommandEncoder();
     const pass = encoder.beginComputePass({ ...(timestampWrites && { timestampWrites }) });
     pass.setPipeline(this.#pipeline);
     pass.setBindGroup(0, this.#group);
     pass.dispatchWorkgroups(...grid);
     pass.end();
-    gpu.queue.submit([encoder.finish()]);
+    work.submit([encoder.finish()]);
   }
 }
 
@@ -167,7 +167,7 @@ async function perTimestamp(
       const encoder = gpu.createCommandEncoder();
       encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
       encoder.copyBufferToBuffer(resolved, 0, storage.buffer, 0, 16);
-      gpu.queue.submit([encoder.finish()]);
+      device.work.submit([encoder.finish()]);
       const words = await device.read(arrayTensor(storage, { shape: [4], dtype: "u32" }));
       const [from, to] = new BigUint64Array(words.buffer, 0, 2);
       if (to > from) least = Math.min(least, Number(to - from));

@@ -4,7 +4,7 @@
  */
 import { customDiffusion } from "../../../bench/memory.ts";
 import { MINIATURE, type ModelName } from "../../../bench/cases/miniature.ts";
-import { compile, copy } from "../../../compile/compile.ts";
+import { evaluate } from "../../../compile/compile.ts";
 import type { Device } from "../../../device/device.ts";
 import { weightBytes } from "../../../diffusion/memory.ts";
 import {
@@ -124,24 +124,11 @@ export async function randomParams(
 }
 
 function randomPart(device: Device, config: ModelConfig, seed: number): ParameterTree {
-  const specs = [...parameterSpecs(config)];
-  const made: [string, Tensor][] = [];
-  // One program for all of a shape.
-  for (const alike of Map.groupBy(specs, ([, s]) => engineShape(s).join()).values()) {
-    const shape = engineShape(alike[0][1]);
-    const draw = compile(
-      device,
-      (key: Tensor, range: Tensor, from: Tensor) =>
-        add(mul(sub(randomUniform(key, shape), 0.5), range), from),
-    );
-    for (const [name, spec] of alike) {
-      const { range, from } = spread(name, spec);
-      const key = tensor(Uint32Array.of(seed, specs.findIndex(([n]) => n === name)), [2]);
-      made.push([name, copy(device, draw(key, tensor([range], []), tensor([from], [])))]);
-    }
-    draw.free();
-  }
-  return unflatten(made);
+  return unflatten([...parameterSpecs(config)].map(([name, spec], i) => {
+    const { range, from } = spread(name, spec), key = tensor(Uint32Array.of(seed, i), [2]);
+    const uniform = sub(randomUniform(key, engineShape(spec)), 0.5);
+    return [name, evaluate(device, add(mul(uniform, range), from))];
+  }));
 }
 
 function spread(name: string, { shape }: ParameterSpec): { range: number; from: number } {

@@ -1,13 +1,14 @@
 /** A picture from noise, timed: 50 steps of a walk with guidance, and the autoencoder behind. */
-import { compile, copy } from "../../../compile/compile.ts";
+import { compile, evaluate } from "../../../compile/compile.ts";
 import { profile } from "../../../compile/inspect/profile.ts";
 import { encodersOf, idsShape } from "../../../diffusion/conditions.ts";
 import { Denoiser, numbersFor, samplingStep } from "../../../diffusion/denoise.ts";
 import { decoding, encoding } from "../../../diffusion/stages.ts";
-import { unet } from "../../../models/unet/unet.ts";
+import { promptKeys, unet } from "../../../models/unet/unet.ts";
 import { tensor } from "../../../ops/leaf.ts";
 import { sizeOf } from "../../../tensor/shape.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
+import { flatten } from "../../../tensor/tree.ts";
 import { samplingMemory } from "../../../diffusion/memory.ts";
 import { kinds } from "./kinds.ts";
 import { bitsOf, holding, inNanoseconds, plan, seconds, start } from "./program.ts";
@@ -49,12 +50,13 @@ export async function measureSampling(stage: Stage, put: Put<Sampling>): Promise
   await holding(async () => {
     const kept = tensor(Float32Array.of(1, 1), [2, 1]);
     const features = encode(encodersOf(params), prompts, kept).context;
-    const context = copy(device, features), x = zeros();
-    held.push(context, x);
+    const context = evaluate(device, features), x = zeros();
+    const keys = evaluate(device, promptKeys(config.unet, params.unet, context));
+    held.push(context, x, ...flatten<Tensor>({ ...keys }).map(([, t]) => t));
     const numbers = tensor(new Float32Array(numbersFor(0)).fill(1));
     const noise = [tensor(Uint32Array.of(1, 2), [2])];
     const state = { x, slots: [], recorded: [] };
-    const args: Parameters<typeof step> = [params.unet, state, context, noise, numbers, {}, {}];
+    const args: Parameters<typeof step> = [params.unet, state, keys, noise, numbers, {}, {}];
     const planned = plan(device, step, args, [noise, numbers]);
     const memory = {
       ...{ weights: lab.weights, trained: 0, program: planned.bytes },
