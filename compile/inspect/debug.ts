@@ -104,9 +104,7 @@ export async function debugRun<A extends unknown[]>(
       const refusal = await runAlone(program, r);
       if (refusal) return { checked: i + 1, problem: describe("refused", refusal), worst };
       for (const t of step.outputs.filter((t) => last.get(t) === i)) {
-        const actual = Float64Array.from(
-          await program.device.read(program.memoryOf(t)) as Float32Array,
-        );
+        const actual = await valuesOf(program, t);
         const found = judge(t, actual, expected.get(t), options.tolerance);
         if (found.kind) {
           const { kind, index, error } = found;
@@ -135,11 +133,15 @@ function lastWrites(dispatches: readonly Recorded[]): Map<unknown, number> {
   return last;
 }
 
+/** What a tensor holds now. */
+export const valuesOf = async (program: Program, t: Tensor): Promise<Float64Array> =>
+  Float64Array.from(await program.device.read(program.memoryOf(t)) as Float32Array);
+
 /** What the step should write, in float64, from what is on the device now. */
 async function reference(program: Program, step: Step): Promise<Map<Tensor, Float64Array>> {
   const feeds = new Map<Tensor, Float64Array>();
   for (const t of readsOf(step)) {
-    feeds.set(t, Float64Array.from(await program.device.read(program.memoryOf(t)) as Float32Array));
+    feeds.set(t, await valuesOf(program, t));
   }
   let values: Float64Array[];
   try {
@@ -166,9 +168,12 @@ async function runAlone(program: Program, r: Recorded): Promise<string | undefin
   return errors.find((e) => e !== null)?.message;
 }
 
-/** The first value that is not finite, else the worst one and whether it is too far off. */
-function judge(
-  t: Tensor,
+/**
+ * The first value that is not finite, else the worst one and whether it is too far off: the error is relative to the largest
+ * magnitude that is expected.
+ */
+export function judge(
+  t: Pick<Tensor, "dtype">,
   actual: Float64Array,
   expected: Float64Array | undefined,
   tolerance = t.dtype === "f16" ? 1e-2 : 1e-3,
