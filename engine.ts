@@ -14,7 +14,7 @@ export { Guard } from "./device/guard.ts";
 export type { CompileProgress } from "./device/pipelines.ts";
 export { AdapterError, DeviceError, OutOfMemoryError } from "./device/errors.ts";
 export { MemoryError } from "./device/memory.ts";
-export { BindingError } from "./compile/plan.ts";
+export { BindingError } from "./compile/pieces.ts";
 export type { ProgramBytes } from "./compile/estimate.ts";
 
 // Tensors and trees of them.

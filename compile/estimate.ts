@@ -12,7 +12,7 @@ import { flatten } from "../tensor/tree.ts";
 import { type CompileOptions, traceCall } from "./compile.ts";
 import { sizesBytes } from "./kernels.ts";
 import { turnsOf } from "./loops/turns.ts";
-import { bytesOf } from "./plan.ts";
+import { bytesOf } from "./pieces.ts";
 import type { Blueprint } from "./trace.ts";
 
 /** Bytes that a program holds beside its arguments. */

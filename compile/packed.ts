@@ -48,7 +48,9 @@ export function packed(label: string, bindings: readonly Bound[], body: string):
   return {
     helpers: helpers.join("\n"),
     body: halves.reduce((text, b) => readThrough(text, b.name), body)
-      .replaceAll("vec4<f16>()", "vec2<u32>()").replaceAll("vec4<f16>(", "four_halves("),
+      .replaceAll("vec4<f16>()", "vec2<u32>()").replaceAll("vec4<f16>(", "four_halves(")
+      // What is left is the type of what functions store.
+      .replaceAll("vec4<f16>", "vec2<u32>"),
     types: bindings.map((b) =>
       b.type === "f16" ? "u32" : b.type === "vec4<f16>" ? "vec2<u32>" : b.type
     ),

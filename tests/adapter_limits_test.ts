@@ -2,7 +2,7 @@
 // adapter there.
 import { assert, assertEquals } from "@std/assert";
 import { customDiffusion, GPU as NVIDIA } from "../bench/memory.ts";
-import { bytesOf } from "../compile/plan.ts";
+import { bytesOf } from "../compile/pieces.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { eachKernel, type ModelCase, modelCases, modelDrafts } from "./support/model_kernels.ts";
 

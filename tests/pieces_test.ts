@@ -1,0 +1,250 @@
+// Values that are larger than a binding or a buffer lie in pieces, whatever kernel reads or writes them, with the same numbers.
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import * as m from "../mod.ts";
+import type { DType, Tensor } from "../mod.ts";
+import { BindingError, bytesOf, inPieces, largestPiece, piecesOf } from "../compile/pieces.ts";
+import { blueprint } from "../compile/trace.ts";
+import { Device } from "../device/device.ts";
+import { input } from "../ops/leaf.ts";
+import type { AdapterProfile } from "../tensor/kernel.ts";
+import { relativeError, uniform } from "./support/check.ts";
+import { test } from "./support/devices.ts";
+
+/** The device as if it had other limits. */
+const like = ({ gpu, profile, facts }: m.Device, changes: Partial<AdapterProfile>): Device =>
+  new Device(gpu, { ...profile, ...changes }, facts);
+
+/** A case: shapes of its inputs, and what is computed of them. */
+type Case = readonly [shapes: readonly (readonly number[])[], f: (...x: Tensor[]) => Tensor];
+
+const ids = (n: number, below: number) =>
+  m.tensor(Uint32Array.from({ length: n }, (_, i) => (7 * i) % below), [n]);
+
+/** One of each family of kernels, with gradients where there are any. */
+const CASES: Readonly<Record<string, Case>> = {
+  "elementwise work, broadcast and moved": [
+    [[24, 20], [20], [20, 24]],
+    (x, b, y) => m.mul(m.sin(m.add(x, b)), m.permute(y, [1, 0])),
+  ],
+  "padding, joins and slices": [
+    [[18, 12], [18, 12]],
+    (x, y) =>
+      m.slice(m.concat([m.pad(x, [[2, 1], [0, 3]]), m.pad(y, [[1, 2], [2, 1]])], 0), 0, 3, 39),
+  ],
+  "sums and extremes": [
+    [[30, 24]],
+    (x) => m.add(m.sum(m.square(x), [0], { keep: true }), m.max(x, [1], { keep: true })),
+  ],
+  "a matrix product and what is fused behind it": [
+    [[36, 20], [20, 32], [32]],
+    (x, w, b) => m.gelu(m.add(m.matmul(x, w), b)),
+  ],
+  "a product of odd extents": [[[33, 21], [21, 35]], (x, w) => m.matmul(x, w)],
+  "a convolution": [[[1, 14, 14, 8], [3, 3, 8, 12]], (x, w) => m.conv2d(x, w, { padding: 1 })],
+  "a convolution of stride 2": [
+    [[2, 13, 11, 4], [3, 3, 4, 8]],
+    (x, w) => m.conv2d(x, w, { padding: 1, stride: 2 }),
+  ],
+  "many channels": [[[1, 18, 18, 64], [3, 3, 64, 64]], (x, w) => m.conv2d(x, w, { padding: 1 })],
+  "group and layer norm": [
+    [[1, 9, 12, 16], [16], [16]],
+    (x, g, b) => m.layerNorm(m.silu(m.groupNorm(x, g, b, { groups: 4 })), g, b),
+  ],
+  "softmax": [[[24, 30]], (x) => m.softmax(x)],
+  "attention": [
+    [[1, 40, 2, 16], [1, 36, 2, 16], [1, 36, 2, 16]],
+    (q, k, v) => m.attention(q, k, v),
+  ],
+  "a look-up": [[[60, 12]], (t) => m.embedding(t, ids(50, 60))],
+  "rows that are replaced": [
+    [[60, 12], [2, 12]],
+    (t, r) => m.embedding(m.replaceRows(t, r, [59, 7]), ids(50, 60)),
+  ],
+  "rows that are taken and put": [[[40, 16]], (x) => m.take(x, ids(70, 40), 0)],
+  "scans": [[[20, 33]], (x) => m.cumsum(x, 1)],
+  "sorting": [[[21, 32]], (x) => m.sort(x)],
+};
+
+const values = (shape: readonly number[], seed: number, dtype: DType = "f32"): Tensor => {
+  const rand = uniform(seed);
+  return m.tensor(Array.from({ length: shape.reduce((a, b) => a * b, 1) }, rand), shape, dtype);
+};
+
+/** The result of a case and the gradients of its inputs. */
+function resultsOf([shapes, f]: Case, dtype: DType = "f32"): Tensor[] {
+  const xs = shapes.map((s, i) => values(s, i + 1, dtype));
+  const y = f(...xs);
+  const weights = values(y.shape, 99);
+  const loss = (x: Tensor[]) => m.sum(m.mul(m.cast(f(...x), "f32"), weights));
+  return [y, ...m.grad(loss)(xs)];
+}
+
+/** Everything on the host, as numbers. */
+async function computed(device: Device, results: readonly Tensor[]): Promise<number[][]> {
+  const run = m.compile(device, () => [...results]);
+  try {
+    const given = run();
+    return await Promise.all(given.map(async (t) => Array.from(await device.read(t), Number)));
+  } finally {
+    run.free();
+  }
+}
+
+/** The largest value of a program, in bytes, and whether anything of it lies in pieces. */
+function planned(results: readonly Tensor[], profile: AdapterProfile) {
+  const { dispatches } = blueprint(results, [], { profile });
+  const uses = dispatches.flatMap((d) => d.buffers);
+  return {
+    largest: Math.max(...uses.map((u) => bytesOf(u.memory))),
+    bound: Math.max(...uses.map((u) => u.window?.bytes ?? bytesOf(u.memory))),
+    cut: uses.some((u) => u.window),
+  };
+}
+
+for (const [name, one] of Object.entries(CASES)) {
+  test(`in pieces as whole: ${name}`, async (device) => {
+    const results = resultsOf(one);
+    const whole = await computed(device, results);
+    const { largest } = planned(results, device.profile);
+    // A software adapter takes its time to compile.
+    for (const parts of device.profile.cpu ? [2, 3, 4] : [2]) {
+      const maxBinding = Math.ceil(largest / parts / 256) * 256;
+      const narrow = like(device, { maxBinding });
+      const plan = planned(results, narrow.profile);
+      assert(plan.bound <= maxBinding, `${plan.bound} bytes are bound`);
+      // Attention has fewer heads at a time before anything is cut.
+      assertEquals(plan.cut, plan.largest > maxBinding);
+      const pieces = await computed(narrow, results);
+      pieces.forEach((p, i) => {
+        const e = relativeError(p, whole[i]);
+        assert(e <= 1e-6, `result ${i} in ${parts} pieces differs by ${e}`);
+      });
+    }
+  });
+}
+
+test("halves in pieces are as whole, with f16 in shaders and without", async (full) => {
+  const [shapes] = CASES["a matrix product and what is fused behind it"];
+  const f = (x: Tensor, w: Tensor, b: Tensor) => m.gelu(m.add(m.matmul(x, w), b));
+  const results = resultsOf([shapes, f], "f16");
+  for (const f16 of [true, false]) {
+    if (f16 && !full.profile.f16) continue;
+    const device = like(full, { f16 });
+    const whole = await computed(device, results);
+    const maxBinding = Math.ceil(planned(results, device.profile).largest / 2 / 256) * 256;
+    const narrow = like(full, { f16, maxBinding });
+    assert(planned(results, narrow.profile).cut);
+    assertEquals(await computed(narrow, results), whole);
+  }
+});
+
+/** Much out of little, and little out of that: nothing but what lies between is large. */
+const wide = (x: Tensor, y: Tensor) => {
+  const outer = m.sin(m.mul(m.reshape(x, [48, 1]), m.reshape(y, [1, 56])));
+  return m.sum(m.matmul(outer, m.permute(outer, [1, 0])), [1]);
+};
+
+test("what no buffer holds lies in several, and is explained and debugged there", async (full) => {
+  const xs = [values([48], 1), values([56], 2)].map((t) => m.evaluate(full, t));
+  const whole = await full.read(m.evaluate(full, wide(xs[0], xs[1])));
+  const device = like(full, { maxBuffer: 4096, maxBinding: 4096 });
+  const own = [values([48], 1), values([56], 2)].map((t) => m.evaluate(device, t));
+  const run = m.compile(device, wide);
+  const plan = run.plan(own[0], own[1]);
+  assert(plan.memory.slabs.every((bytes) => bytes <= 4096), `${plan.memory.slabs}`);
+  assert(Math.max(...[...plan.memory.places.values()].map((pieces) => pieces.length)) >= 3);
+  const e = relativeError(
+    Array.from(await device.read(run(own[0], own[1])), Number),
+    Array.from(whole, Number),
+  );
+  assert(e <= 1e-6, `${e}`);
+  assert(m.explain(plan).includes("(piece 2 of 3)"), m.explain(plan));
+  const { problem } = await m.debugRun(run, [own[0], own[1]]);
+  assertEquals(problem, undefined);
+  run.free();
+});
+
+test("a result, and memory that is donated, are bound in pieces of one buffer", async (full) => {
+  const device = like(full, { maxBinding: 1024 });
+  const step = m.compile(device, (x: Tensor) => m.add(m.mul(x, 2), 1), { donate: [0] });
+  const x = Float32Array.from({ length: 700 }, (_, i) => i);
+  const y = step(step(device.upload(x)));
+  assertEquals(await device.read(y), x.map((v) => (v * 2 + 1) * 2 + 1));
+  step.free();
+});
+
+const profile: AdapterProfile = {
+  cpu: false,
+  f16: true,
+  workgroupStorage: 16384,
+  maxInvocations: 256,
+  maxBinding: 4096,
+  maxStorageBuffers: 8,
+  maxBuffer: 4096,
+};
+
+Deno.test("pieces are as few as can be, of one size, and aligned", () => {
+  assertEquals(piecesOf(0, 1024), [{ offset: 0, bytes: 0 }]);
+  assertEquals(piecesOf(1024, 1024), [{ offset: 0, bytes: 1024 }]);
+  assertEquals(piecesOf(1028, 1024), [{ offset: 0, bytes: 768 }, { offset: 768, bytes: 260 }]);
+  assertEquals(piecesOf(3000, 1024).map((w) => w.bytes), [1024, 1024, 952]);
+  // Rounded up, fewer pieces than were counted may do.
+  assertEquals(piecesOf(2308, 768).map((w) => w.bytes), [768, 768, 768, 4]);
+  assertEquals(largestPiece({ ...profile, maxBinding: 2 ** 31 - 4 }), 4096);
+  assertEquals(
+    largestPiece({ ...profile, maxBuffer: 2 ** 32, maxBinding: 2 ** 31 - 4 }),
+    2 ** 31 - 256,
+  );
+});
+
+Deno.test("what cannot be cut is refused by name, size and limit before anything is compiled", () => {
+  const x = input({ shape: [40, 64], dtype: "f32" }, 0, "the.weight");
+  const plan = (results: Tensor[], changes: Partial<AdapterProfile> = {}) => () =>
+    blueprint(results, [], { profile: { ...profile, ...changes } });
+  const advice = "Smaller pictures, smaller batches or f16 take less";
+  assertThrows(
+    plan([m.sum(x)]),
+    BindingError,
+    `the.weight f32[40,64] takes 10240 bytes, more than the 4096 that this adapter takes for one buffer. ${advice}`,
+  );
+  assertThrows(
+    plan([m.expand(m.sum(x), [2000])], {
+      maxBuffer: 10240,
+      maxBinding: 4096,
+      maxStorageBuffers: 3,
+    }),
+    BindingError,
+    "the.weight f32[40,64] takes 10240 bytes, more than the 4096 that this adapter binds at once; " +
+      "in pieces of that size sum would bind 4 buffers, and 3 are the most",
+  );
+  const small = input({ shape: [8], dtype: "f32" }, 0, "small");
+  assertThrows(
+    plan([m.mul(m.expand(m.reshape(small, [8, 1]), [8, 200]), 2)]),
+    BindingError,
+    "f32[8,200] takes 6400 bytes, more than the 4096 that this adapter takes for one buffer",
+  );
+});
+
+Deno.test("a kernel that writes elements in other ways than by one number is rewritten as well", () => {
+  const lowered = (body: string) =>
+    inPieces({
+      label: "own",
+      step: { kind: "map", shape: [2048], outputs: [], exprs: [] },
+      buffers: [{ name: "y", memory: { bytes: 8192 }, access: "write", type: "f32" }],
+      body,
+      grid: [1, 1, 1],
+      flops: 0,
+    }, profile).body.split("\n").at(-1);
+  assertEquals(
+    lowered("y[i + u32(y[j])] = y[i] == y[2u];"),
+    "y_put(i + u32(y_at(j)), y_at(i) == y_at(2u));",
+  );
+  assertEquals(
+    lowered("if (y[i] <= 1.0) { y[i] += g(y[(i)]); }"),
+    "if (y_at(i) <= 1.0) { { var element_ = y_at(i); element_ += g(y_at((i))); y_put(i, f32(element_)); } }",
+  );
+  assertEquals(
+    lowered("y[i]++; by[i] = 2;"),
+    "{ var element_ = y_at(i); element_++; y_put(i, f32(element_)); } by[i] = 2;",
+  );
+});
