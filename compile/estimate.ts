@@ -43,6 +43,8 @@ export interface Draft {
   readonly bytes: ProgramBytes;
   /** Multiplications and additions of its products. */
   readonly flops: number;
+  /** Whether it computes values that are larger than a binding or a buffer, and so lie in pieces: that costs time. */
+  readonly pieces: boolean;
 }
 
 /**
@@ -70,6 +72,7 @@ export function draft<A extends unknown[], R>(
     blueprint,
     bytes,
     flops: blueprint.dispatches.reduce((n, d) => n + d.flops * turnsOf(d), 0),
+    pieces: [...blueprint.memory.places.values()].some((pieces) => pieces.length > 1),
   };
 }
 
