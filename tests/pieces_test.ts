@@ -8,7 +8,14 @@ import { Device } from "../device/device.ts";
 import { input } from "../ops/leaf.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { relativeError, uniform } from "./support/check.ts";
-import { test } from "./support/devices.ts";
+import { adamInit } from "../autograd/optimizer.ts";
+import { portable } from "../bench/portable_weights.ts";
+import { trainingStep } from "../concepts/training/step.ts";
+import { engineShape } from "../models/params.ts";
+import { vaeConfig, vaeDecode, vaeSpecs } from "../models/vae/vae.ts";
+import { unflatten } from "../tensor/tree.ts";
+import { onDevice, test } from "./support/devices.ts";
+import { batchOf, small, uploaded } from "./support/small_model.ts";
 
 /** The device as if it had other limits. */
 const like = ({ gpu, profile, facts }: m.Device, changes: Partial<AdapterProfile>): Device =>
@@ -171,6 +178,74 @@ test("a result, and memory that is donated, are bound in pieces of one buffer", 
   const y = step(step(device.upload(x)));
   assertEquals(await device.read(y), x.map((v) => (v * 2 + 1) * 2 + 1));
   step.free();
+});
+
+/** A decoder whose last level is by far the widest thing there is. */
+const VAE = vaeConfig({
+  block_out_channels: [8, 8],
+  down_block_types: Array(2).fill("DownEncoderBlock2D"),
+  up_block_types: Array(2).fill("UpDecoderBlock2D"),
+  layers_per_block: 1,
+  norm_num_groups: 4,
+});
+
+test("a decoder whose pictures no buffer holds gives the same picture", async (full) => {
+  const weights = [...vaeSpecs(VAE)].filter(([name]) => /decoder|post_quant/.test(name));
+  const decode = (device: m.Device) => {
+    const params = unflatten(
+      weights.map(([name, spec]) =>
+        [name, device.upload(portable(name, spec), engineShape(spec))] as const
+      ),
+    );
+    const z = m.evaluate(device, values([1, 16, 16, 4], 5));
+    return { run: m.compile(device, (z: Tensor) => vaeDecode(VAE, params, z)), z };
+  };
+  const whole = decode(full);
+  const expected = await full.read(whole.run(whole.z));
+  // The picture is a result, in one buffer of 12 KiB; what lies between takes 32 KiB.
+  const device = like(full, { maxBuffer: 12_288, maxBinding: 12_288 });
+  const { run, z } = decode(device);
+  const { memory } = run.plan(z);
+  assert(memory.slabs.every((bytes) => bytes <= 12_288), `${memory.slabs}`);
+  assert([...memory.places.values()].some((pieces) => pieces.length === 3));
+  const e = relativeError(await device.read(run(z)) as Float32Array, expected as Float32Array);
+  assert(e <= 2e-6, `${e}`);
+  for (const r of [run, whole.run]) r.free();
+});
+
+onDevice("cpu", "a training step in pieces of small buffers is the same step", async (full) => {
+  const step = async (device: m.Device) => {
+    const shape = small();
+    const params = uploaded(device, shape, "f32");
+    const trainable = shape.trains(params);
+    const state = m.evaluate(device, adamInit(trainable.pick(params)));
+    const leaf = ({ shape, dtype }: m.Spec) => {
+      const size = shape.reduce((a, b) => a * b);
+      const rand = uniform(size);
+      return m.tensor(
+        dtype === "u32"
+          ? Uint32Array.from({ length: size }, (_, i) => i % 5 ? i % 19 : 19)
+          : Float32Array.from({ length: size }, rand),
+        shape,
+      );
+    };
+    const run = trainingStep({ ...shape, device, params }, trainable, 0.01, {});
+    const { places, slabs } = run.plan(state, batchOf(shape, leaf), m.tensor([1e-3], [])).memory;
+    const { loss, state: next } = run(state, batchOf(shape, leaf), m.tensor([1e-3], []));
+    const moments = Object.values(next.m);
+    const numbers = await Promise.all([loss, ...moments].map((t) => device.read(t)));
+    run.free();
+    const pieces = [...places.values()].filter((p) => p.length > 1).length;
+    return { numbers, pieces, largest: Math.max(...slabs) };
+  };
+  const whole = await step(full);
+  const narrow = await step(like(full, { maxBuffer: 20_480, maxBinding: 20_480 }));
+  assertEquals(whole.pieces, 0);
+  assert(narrow.pieces > 5 && narrow.largest <= 20_480, `${narrow.pieces}, ${narrow.largest}`);
+  narrow.numbers.forEach((v, i) => {
+    const e = relativeError(v as Float32Array, whole.numbers[i] as Float32Array);
+    assert(e <= 2e-5, `${i}: ${e}`);
+  });
 });
 
 const profile: AdapterProfile = {
