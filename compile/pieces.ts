@@ -7,6 +7,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import { type AdapterProfile, size } from "../tensor/kernel.ts";
 import { BYTES, type DType } from "../tensor/dtype.ts";
 import { byteSize, show } from "../tensor/shape.ts";
+import { withAccesses } from "./accesses.ts";
 import type { LoweredDispatch, LoweredUse, Scratch, Window } from "./lower.ts";
 
 /** Pieces begin at multiples of this: the strictest alignment that WebGPU may ask of a storage binding. */
@@ -75,13 +76,10 @@ export function inPieces(d: LoweredDispatch, profile: AdapterProfile): LoweredDi
   const most = largestPiece(profile);
   if (d.buffers.every((b) => bytesOf(b.memory) <= most)) return d;
   let body = d.body;
-  const helpers: string[] = [];
   const buffers = d.buffers.flatMap((b): LoweredUse[] => {
     if (bytesOf(b.memory) <= most) return [b];
     const parts = piecesOf(bytesOf(b.memory), most);
-    const found = through(body, b);
-    body = found.text;
-    helpers.push(...accessors(b, parts, found));
+    body = cut(body, b, parts);
     return parts.map((window, i) => ({ ...b, name: pieceName(b.name, i), window }));
   });
   // What is read in two ways takes two bindings.
@@ -100,7 +98,7 @@ export function inPieces(d: LoweredDispatch, profile: AdapterProfile): LoweredDi
         `${profile.maxStorageBuffers} are the most`,
     );
   }
-  return { ...d, buffers, body: `${helpers.join("\n")}\n${body}` };
+  return { ...d, buffers, body };
 }
 
 const pieceName = (name: string, i: number): string => `${name}_piece${i}`;
@@ -111,96 +109,36 @@ function elementBytes(type: string): number {
   return Number(lanes) * BYTES[of as DType];
 }
 
-/** Functions that read and write elements of a value in pieces. What is read of f16 is an f32, as packed halves are. */
-function accessors(
-  { name, type }: LoweredUse,
-  parts: readonly Window[],
-  { reads, writes }: Through,
-): string[] {
+/**
+ * A kernel's text with a buffer in pieces, and the functions by which it reads and writes elements. What is read of f16 is an
+ * f32, as packed halves are.
+ */
+function cut(body: string, { name, type }: LoweredUse, parts: readonly Window[]): string {
   const step = elementBytes(type);
   const got = type.replace("f16", "f32");
   const value = (x: string) => got === type ? x : `${got}(${x})`;
-  /** One statement for each piece, given the piece and the place in it. */
-  const each = (statement: (piece: string) => string) =>
-    parts.map(({ offset, bytes }, i) => {
-      const place = offset ? `i - ${size(offset / step)}` : "i";
-      const end = i + 1 < parts.length ? `if (i < ${size((offset + bytes) / step)}) ` : "";
-      return `${end}{ ${statement(`${pieceName(name, i)}[${place}]`)} }`;
+  const from = (i: number) => size(parts[i].offset / step, `${name}_from${i}`);
+  /** One statement for each piece, given the place in it. */
+  const each = (statement: (x: string) => string) =>
+    parts.map((_, i) => {
+      const test = i + 1 < parts.length ? `if (i < ${from(i + 1)}) ` : "";
+      return `${test}{ ${statement(`${pieceName(name, i)}[i${i ? ` - ${from(i)}` : ""}]`)} }`;
     }).join(" else ");
+  const used = { read: false, written: false };
+  const text = withAccesses(body, { name, type }, {
+    read(index) {
+      used.read = true;
+      return `${name}_at(${index})`;
+    },
+    write(index, v) {
+      used.written = true;
+      return `${name}_put(${index}, ${v})`;
+    },
+  });
+  const load = each((x) => `v = ${value(x)};`), store = each((x) => `${x} = v;`);
   return [
-    ...reads
-      ? [
-        `fn ${name}_at(i: u32) -> ${got} { var v = ${got}(); ${
-          each((x) => `v = ${value(x)};`)
-        } return v; }`,
-      ]
-      : [],
-    ...writes ? [`fn ${name}_put(i: u32, v: ${type}) { ${each((x) => `${x} = v;`)} }`] : [],
-  ];
-}
-
-/** A text that reads and writes an array by functions. */
-interface Through {
-  readonly text: string;
-  readonly reads: boolean;
-  readonly writes: boolean;
-}
-
-/** Where a bracket that opens before `at` is closed. */
-function closing(text: string, at: number): number {
-  let depth = 1;
-  while (depth > 0) {
-    depth += "([{".includes(text[at]) ? 1 : ")]}".includes(text[at]) ? -1 : 0;
-    at++;
-  }
-  return at;
-}
-
-/** Where the statement at `at` ends. */
-function semicolon(text: string, at: number): number {
-  while (text[at] !== ";") at = "([{".includes(text[at]) ? closing(text, at + 1) : at + 1;
-  return at;
-}
-
-/** What follows an element that is written: which part of it, and how. */
-const WRITTEN = /^((?:\.\w+|\[[^\]]*\])*)\s*(=(?!=)|[-+*/%&|^]=|<<=|>>=|\+\+|--)/;
-
-/** The text with `name[i]` as `name_at(i)`, and `name[i] = v` as `name_put(i, v)`; what else is written is read first. */
-function through(text: string, { name, type }: LoweredUse): Through {
-  let out = "";
-  let from = 0;
-  let reads = false;
-  let writes = false;
-  const inner = (part: string): string => {
-    const found = through(part, { name, type } as LoweredUse);
-    reads ||= found.reads;
-    writes ||= found.writes;
-    return found.text;
-  };
-  const start = new RegExp(`\\b${name}\\[`, "g");
-  for (let found = start.exec(text); found; found = start.exec(text)) {
-    const open = found.index + found[0].length;
-    const close = closing(text, open);
-    const index = inner(text.slice(open, close - 1));
-    const [written, part, how] = WRITTEN.exec(text.slice(close)) ?? [];
-    out += text.slice(from, found.index);
-    if (written === undefined) {
-      reads = true;
-      out += `${name}_at(${index})`;
-      from = close;
-    } else {
-      from = semicolon(text, close);
-      writes = true;
-      if (!part && how === "=") {
-        out += `${name}_put(${index}, ${inner(text.slice(close + written.length, from)).trim()})`;
-      } else {
-        reads = true;
-        const rest = inner(text.slice(close, from++));
-        out += `{ var element_ = ${name}_at(${index}); element_${rest}; ` +
-          `${name}_put(${index}, ${type}(element_)); }`;
-      }
-    }
-    start.lastIndex = from;
-  }
-  return { text: out + text.slice(from), reads, writes };
+    text,
+    ...used.read ? [`fn ${name}_at(i: u32) -> ${got} { var v = ${got}(); ${load} return v; }`] : [],
+    ...used.written ? [`fn ${name}_put(i: u32, v: ${type}) { ${store} }`] : [],
+  ].join("\n");
 }
