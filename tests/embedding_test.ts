@@ -8,7 +8,6 @@ import { input, tensor } from "../ops/leaf.ts";
 import { compile, evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
 import { simplify } from "../compile/simplify.ts";
-import { blueprint } from "../compile/trace.ts";
 import { Device } from "../device/device.ts";
 import { vjp } from "../autograd/grad.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
