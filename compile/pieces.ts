@@ -64,7 +64,9 @@ export class BindingError extends RangeError {
 export function nameOf(memory: Tensor | Scratch, label: string): string {
   if (!(memory instanceof Tensor)) return `scratch memory of ${label}`;
   const { name } = (memory.node.attrs ?? {}) as { name?: unknown };
-  return `${typeof name === "string" ? name : `a value of ${label}`} ${show(memory.spec)}`;
+  // What is no part of anything is called by its number.
+  const called = typeof name === "string" ? name.replace(/^\d+$/, "argument $&") : undefined;
+  return `${called ?? `a value of ${label}`} ${show(memory.spec)}`;
 }
 
 /**

@@ -228,7 +228,7 @@ export function planSamplingMemory(
 /**
  * The first precision in which what `fit` finds for the room beside the weights fits into a budget.
  *
- * @param fit throws MemoryError where nothing fits
+ * @param fit throws MemoryError where nothing fits, BindingError where the adapter has no buffer for weights in f32, say
  */
 export function planWithin<T extends { readonly total: number }>(
   config: PipelineConfig,
@@ -239,6 +239,7 @@ export function planWithin<T extends { readonly total: number }>(
 ): T & { readonly precision: Precision; readonly weights: number } {
   let needed = Infinity;
   let words = "";
+  let unbindable: BindingError | undefined;
   for (const precision of precisions) {
     const params = sketchParams(config, precision);
     const weights = weightBytes({ ...params });
@@ -246,12 +247,17 @@ export function planWithin<T extends { readonly total: number }>(
       const found = fit(params, budget - weights);
       return { ...found, precision, weights, total: weights + found.total };
     } catch (error) {
+      if (error instanceof BindingError) {
+        unbindable = error;
+        continue;
+      }
       if (!(error instanceof MemoryError)) throw error;
       if (weights + error.needed >= needed) continue;
       needed = weights + error.needed;
       words = `${error.message}, the weights take ${bytesNeeded(weights)} in ${precision}`;
     }
   }
+  if (unbindable && !words) throw unbindable;
   throw new MemoryError(
     `${what} needs ${bytesNeeded(needed)} of GPU memory, and ${
       bytes(budget)

@@ -26,6 +26,7 @@ import { planSamplingMemory, type Precision, weightBytes } from "../diffusion/me
 import { type PipelineParams, sketchParams } from "../diffusion/pipeline.ts";
 import { vaeDecode } from "../models/vae/vae.ts";
 import { input, tensor } from "../ops/leaf.ts";
+import { byteSize } from "../tensor/shape.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { relativeError, testDevice } from "./support/check.ts";
@@ -216,6 +217,25 @@ Deno.test("a batch is cut into parts before values lie in pieces, and what canno
   assertEquals([tight.layout.parts, tight.pieces], [2, true]);
   const refusal = () => planTrainingMemory({ ...GPU, maxBinding: 8192, maxBuffer: 8192 }, shape);
   assertThrows(refusal, BindingError, "more than the 8192 that this adapter takes for one buffer");
+});
+
+Deno.test("where the adapter makes no buffer for a weight in f32, weights are f16", () => {
+  const shape = small();
+  const largest = Math.max(
+    ...flatten<Tensor>({ ...sketchParams(shape.config, "f32") }).map(([, t]) => byteSize(t.spec)),
+  );
+  const sampled = { batch: 1, cells: [8, 8] as const, guided: true, image: true };
+  const plan = (precisions: Precision[], budget = Infinity) =>
+    planSamplingMemory(
+      { ...GPU, maxBuffer: largest - 4 },
+      shape.config,
+      sampled,
+      budget,
+      precisions,
+    );
+  assertEquals(plan(["f32", "f16"]).precision, "f16");
+  assertThrows(() => plan(["f32"]), BindingError, `takes ${largest} bytes`);
+  assertThrows(() => plan(["f32", "f16"], 1), MemoryError, "sampling needs");
 });
 
 Deno.test("fewer pictures are sampled at once before a step's values lie in pieces", () => {

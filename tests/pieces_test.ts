@@ -307,6 +307,11 @@ Deno.test("what cannot be cut is refused by name, size and limit before anything
     "the.weight f32[40,64] takes 10240 bytes, more than the 4096 that this adapter binds at once; " +
       "in pieces of that size sum would bind 4 buffers, and 3 are the most",
   );
+  assertThrows(
+    plan([m.sum(input({ shape: [1025], dtype: "f32" }, 0, "0"))]),
+    BindingError,
+    "argument 0 f32[1025] takes 4100 bytes, more than the 4096 that",
+  );
   const small = input({ shape: [8], dtype: "f32" }, 0, "small");
   assertThrows(
     plan([m.mul(m.expand(m.reshape(small, [8, 1]), [8, 200]), 2)]),
