@@ -35,6 +35,17 @@ export function piecesOf(bytes: number, most: number): Window[] {
   })).filter((w) => w.bytes > 0 || w.offset === 0);
 }
 
+/** Which of the ranges in which a value lies is bound: that of a piece, or a part of the one that holds all of it. */
+export function boundRange<R extends Window & { readonly from: number }>(
+  ranges: readonly R[],
+  window: Window | undefined,
+): R {
+  const from = window?.offset ?? 0;
+  const range = ranges.find((r) => r.from === from) ?? ranges[0];
+  if (!window || ranges.length > 1) return range;
+  return { ...range, offset: range.offset + from, bytes: window.bytes };
+}
+
 /** A kernel would have to bind more than the adapter can, or a buffer would be larger than any that it makes. */
 export class BindingError extends RangeError {
   /** Always "BindingError". */

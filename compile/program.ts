@@ -14,7 +14,7 @@ import type { Pipeline } from "../device/pipelines.ts";
 import { Due } from "./due.ts";
 import type { Blueprint } from "./trace.ts";
 import type { LoweredDispatch, LoweredUse, Scratch, Window } from "./lower.ts";
-import { ALIGN } from "./pieces.ts";
+import { ALIGN, boundRange } from "./pieces.ts";
 import { asked, bindingSize, DispatchSizes, kernelsOf, rootOf } from "./kernels.ts";
 
 /** One argument of a call: memory on the device, or host data to upload. */
@@ -306,11 +306,8 @@ export class Program {
 
   /** Where a value lies, or a piece of it. */
   #range(m: Tensor | Scratch, window?: Window): Range {
-    const from = window?.offset ?? 0;
-    const all = this.#ranges(m);
-    const { buffer, offset, bytes } = all.find((r) => r.from === from) ?? all[0];
-    if (!window || all.length > 1) return { buffer, offset, bytes };
-    return { buffer, offset: offset + from, bytes: window.bytes };
+    const { buffer, offset, bytes } = boundRange(this.#ranges(m), window);
+    return { buffer, offset, bytes };
   }
 
   /** The ranges in which a value lies one after the other: one, unless it is in pieces. */
