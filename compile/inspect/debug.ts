@@ -4,6 +4,8 @@
  * Because every dispatch is judged by its own inputs, the first one named is the one to look at.
  */
 import { expectOptions } from "../../tensor/arguments.ts";
+import { arrayTensor } from "../../ops/leaf.ts";
+import { BYTES } from "../../tensor/dtype.ts";
 import { MissingRule } from "../../tensor/op.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { show } from "../../tensor/shape.ts";
@@ -133,9 +135,18 @@ function lastWrites(dispatches: readonly Recorded[]): Map<unknown, number> {
   return last;
 }
 
-/** What a tensor holds now. */
-export const valuesOf = async (program: Program, t: Tensor): Promise<Float64Array> =>
-  Float64Array.from(await program.device.read(program.memoryOf(t)) as Float32Array);
+/** What a tensor holds now, whichever pieces it lies in. */
+export async function valuesOf(program: Program, t: Tensor): Promise<Float64Array> {
+  const values = new Float64Array(t.size);
+  let at = 0;
+  for (const storage of program.memoryOf(t)) {
+    const count = Math.min(t.size - at, storage.bytes / BYTES[t.dtype]);
+    const part = arrayTensor(storage, { ...t.spec, shape: [count] });
+    values.set(await program.device.read(part) as Float32Array, at);
+    at += count;
+  }
+  return values;
+}
 
 /** What the step should write, in float64, from what is on the device now. */
 async function reference(program: Program, step: Step): Promise<Map<Tensor, Float64Array>> {

@@ -14,6 +14,8 @@ export interface ConvAttrs {
   readonly pad: readonly [top: number, bottom: number, left: number, right: number];
   /** Shape of the image, `[B, H, W, Cin]`. */
   readonly image: Shape;
+  /** How often each of its pixels stands in a row and in a column of what windows move over; with a stride once. */
+  readonly upsample: number;
   /** Shape of the weight, `[KH, KW, Cin, Cout]`. */
   readonly weight: Shape;
   /** How many convolutions of this form there are. More than one lie along an axis in front of all three tensors. */
@@ -24,10 +26,11 @@ export interface ConvAttrs {
 
 /** Shape of one convolution's output, `[B, OH, OW, Cout]`. */
 export function outputShape(
-  { stride, dilation, pad, image, weight }: ConvAttrs,
+  { stride, dilation, pad, image, upsample, weight }: ConvAttrs,
 ): [number, number, number, number] {
   const extent = (i: number) => {
-    const room = image[1 + i] + pad[2 * i] + pad[2 * i + 1] - (weight[i] - 1) * dilation[i] - 1;
+    const extent = image[1 + i] * upsample + pad[2 * i] + pad[2 * i + 1];
+    const room = extent - (weight[i] - 1) * dilation[i] - 1;
     return Math.floor(room / stride[i]) + 1;
   };
   return [image[0], extent(0), extent(1), weight[3]];
@@ -38,8 +41,8 @@ export const forAll = ({ batch }: ConvAttrs, shape: Shape): Shape =>
   batch > 1 ? [batch, ...shape] : shape;
 
 /** A window of one pixel moved by one pixel, without padding: a plain matrix product over all pixels. */
-const isPointwise = ({ stride, pad, weight }: ConvAttrs): boolean =>
-  stride.every((s) => s === 1) && weight[0] === 1 && weight[1] === 1 && pad.every((p) => p === 0);
+const isPointwise = ({ stride, pad, weight, upsample }: ConvAttrs): boolean =>
+  [...stride, weight[0], weight[1], upsample].every((s) => s === 1) && pad.every((p) => p === 0);
 
 /** Whether windows are 3×3 and move pixel by pixel. */
 const isSmooth = ({ batch, stride, dilation, weight: [kh, kw] }: ConvAttrs): boolean =>
@@ -60,6 +63,7 @@ export function planConv(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const fast = ctx.profile.cpu && isSmooth(attrs) && planWinograd({
     label: "conv2d",
     image: x,
+    upsample: attrs.upsample,
     output: [images, oh, ow, co],
     origin: [-pad[0], -pad[2]],
     weight: w,
@@ -88,6 +92,7 @@ export function planConv(ctx: KernelContext<ConvAttrs>): KernelPlan {
         origin: [-pad[0], -pad[2]],
         taps: `${kw}u`,
         direction: 1,
+        upsample: attrs.upsample,
       }),
     b: matrix("rhs", 1, w, {
       batch: each(batch, kh * kw * ci * co),
@@ -107,15 +112,18 @@ export function planConv(ctx: KernelContext<ConvAttrs>): KernelPlan {
  */
 export function planInputGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const { attrs, inputs: [g, w] } = ctx;
-  const fast = ctx.profile.cpu && isSmooth(attrs) && planWinograd({
+  const { image: [images, height, width, ci], upsample } = attrs;
+  const fast = ctx.profile.cpu && isSmooth(attrs) && upsample <= 2 && planWinograd({
     label: "conv2dInputGrad",
     image: g,
-    output: attrs.image,
+    output: [images, height * upsample, width * upsample, ci],
+    folded: upsample > 1,
     origin: [attrs.pad[0] - 2, attrs.pad[2] - 2],
     weight: w,
     turned: true,
   }, ctx);
   if (fast) return fast;
+  if (upsample > 1) return planGemm([repeatedGrad(ctx)], attrs.batch * sizeOf(attrs.image), ctx);
   const gemms: Gemm[] = [];
   for (let y = 0; y < Math.min(attrs.stride[0], attrs.image[1]); y++) {
     for (let x = 0; x < Math.min(attrs.stride[1], attrs.image[2]); x++) {
@@ -212,6 +220,42 @@ function inputGradClass(
   };
 }
 
+/** The input gradient where pixels are repeated: each adds up those of its repetitions, k = (repetition, tap, output channel). */
+function repeatedGrad({ attrs, inputs: [g, w] }: KernelContext<ConvAttrs>): Gemm {
+  const { batch, dilation, pad, image, weight: [kh, kw, , co], upsample } = attrs;
+  const [images, height, width, ci] = image;
+  const [, oh, ow] = outputShape(attrs);
+  return {
+    label: "conv2dInputGrad",
+    m: images * height * width,
+    n: ci,
+    batch,
+    segments: upsample * upsample * kh * kw,
+    length: co,
+    a: sliding("lhs", 0, g, {
+      height: oh,
+      width: ow,
+      channels: co,
+      rows: [height, width],
+      images,
+      batch,
+      step: [upsample, upsample],
+      apart: dilation,
+      origin: [pad[0], pad[2]],
+      taps: `${kw}u`,
+      direction: -1,
+      repeated: { times: upsample, window: kh * kw },
+    }),
+    b: matrix("rhs", 1, w, {
+      batch: each(batch, kh * kw * ci * co),
+      row: co,
+      k: 1,
+      segment: (s) => `((${s}) % ${kh * kw}u) * ${size(ci * co, "tap")}`,
+    }),
+    row: (i, z) => `${start(batch, images * height * width, z)}${i}`,
+  };
+}
+
 /** Weight gradient: z = tap, m = input channel, n = output channel, k = output pixel, line by line. */
 export function planWeightGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const { attrs, inputs: [x, g] } = ctx;
@@ -241,6 +285,7 @@ export function planWeightGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
         apart: attrs.dilation,
         pad: [pad[0], pad[2]],
         taps: `${kw}u`,
+        upsample: attrs.upsample,
       }),
     b: matrix("rhs", 1, g, {
       batch: batch > 1 ? (z) => `${z} / ${window}u * ${all}u` : 0,
