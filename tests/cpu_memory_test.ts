@@ -134,7 +134,7 @@ Deno.test("a tensor that does not fit is refused by name, and the device goes on
   assertThrows(
     () => device.buffers.create(17 * GiB, "all of it"),
     OutOfMemoryError,
-    "all of it needs 18253611008 bytes in one buffer; the adapter allows",
+    "all of it needs 18253611008 bytes in one buffer, and the largest here has",
   );
 });
 
