@@ -14,7 +14,7 @@ export { Guard } from "./device/guard.ts";
 export type { CompileProgress } from "./device/pipelines.ts";
 export { AdapterError, DeviceError, OutOfMemoryError } from "./device/errors.ts";
 export { MemoryError } from "./device/memory.ts";
-export { BindingError } from "./compile/plan.ts";
+export { BindingError } from "./compile/errors.ts";
 export type { ProgramBytes } from "./compile/estimate.ts";
 
 // Tensors and trees of them.
@@ -93,17 +93,3 @@ export { type Axes, vmap, type VmapOptions } from "./autograd/vmap.ts";
 
 // Ops.
 export * from "./ops/mod.ts";
-
-// Linear algebra of small matrices, on the host in float64.
-export {
-  cholesky,
-  det,
-  eigh,
-  inverse,
-  qr,
-  solve,
-  type TriangularOptions,
-  triangularSolve,
-} from "./numerics/dense.ts";
-export type { Matrix } from "./numerics/matrix.ts";
-export { type Svd, svd } from "./numerics/svd.ts";

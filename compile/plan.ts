@@ -5,6 +5,7 @@
  */
 import { Tensor } from "../tensor/tensor.ts";
 import { byteSize, show } from "../tensor/shape.ts";
+import { BindingError } from "./errors.ts";
 import { loadsOf } from "./expr.ts";
 import type { Turns } from "./loops/turns.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
@@ -124,25 +125,6 @@ function acrossTurns(
         interval.last = Math.max(interval.last, to);
       }
     }
-  }
-}
-
-/** A kernel would have to bind more at once than the adapter can. */
-export class BindingError extends RangeError {
-  /** Always "BindingError". */
-  override name = "BindingError";
-  /**
-   * Puts the message together.
-   *
-   * @param what a value, by what holds it
-   * @param bytes that it takes
-   * @param limit bytes of one binding
-   */
-  constructor(readonly what: string, readonly bytes: number, readonly limit: number) {
-    super(
-      `${what} takes ${bytes} bytes, more than the ${limit} that this adapter binds at once. ` +
-        `Smaller pictures, smaller batches or f16 take less`,
-    );
   }
 }
 

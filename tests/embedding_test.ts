@@ -7,7 +7,7 @@ import { sum } from "../ops/broadcast.ts";
 import { input, tensor } from "../ops/leaf.ts";
 import { compile, evaluate } from "../compile/compile.ts";
 import { interpret } from "../compile/interpret.ts";
-import { BindingError } from "../compile/plan.ts";
+import { BindingError } from "../compile/errors.ts";
 import { simplify } from "../compile/simplify.ts";
 import { blueprint } from "../compile/trace.ts";
 import { Device } from "../device/device.ts";

@@ -1,10 +1,11 @@
 /**
- * The library as one file, `dist/mod.js`, and its tensors alone, `dist/engine.js`, with their types beside them: what a page
- * or a program takes by URL in one request, from any server. Of TypeScript, plain servers give a type that nobody takes,
- * and the sources are some 240 requests.
+ * The library as JavaScript, with types: what a page or a program takes by URL, from any server, and what packages hold. Of
+ * TypeScript, plain servers give a type that nobody takes, and the sources are some 240 requests.
  *
- * Small packages are taken in. The decoder of pictures, 14 MB, stays an `npm:` import, which Deno loads when the first
- * picture is met; browsers have their own. Not committed: releases carry it.
+ * Every door (`mod.js`, `engine.js` …) shares the files in `parts/` with the others, so that a tensor of one is a tensor of
+ * all. What is needed only once a device is open comes then (`later.ts`). Small packages are taken in. The decoder of pictures,
+ * 14 MB, stays an `npm:` import, which Deno loads when the first picture is met; browsers have their own. Not committed:
+ * releases carry it.
  *
  * Usage: `deno run -A tools/bundle.ts [folder]` (default: dist)
  */
@@ -12,10 +13,11 @@ import * as esbuild from "npm:esbuild@0.27.0";
 import { rollup } from "npm:rollup@4.53.3";
 import { dts } from "npm:rollup-plugin-dts@6.3.0";
 import { bytes } from "../numerics/quantities.ts";
+import { later } from "./later.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
-/** What is bundled, by name. */
-const DOORS = ["mod", "engine"];
+/** What is bundled: files of the root. */
+export const DOORS = ["mod", "engine", "linalg"];
 /** The one package that stays outside. */
 const OUTSIDE = /^npm:@imagemagick\//;
 /** Names that older runtimes lack. */
@@ -23,19 +25,16 @@ const OLDER = `${ROOT}tools/older.ts`;
 /** Not `.d.ts`: what ends in `.ts` is a video to many servers. */
 const TYPES = ".d.mts";
 
-/** Writes both files and their types into a folder; gives their paths, and sizes in bytes, plain and compressed. */
+/** Writes all doors, parts and types into a folder; gives their paths, and sizes in bytes, plain and compressed. */
 export async function bundle(folder: string): Promise<Record<string, Size>> {
-  await Deno.mkdir(folder, { recursive: true });
   const sizes: Record<string, Size> = {};
-  for (const door of DOORS) {
-    const files = { [`${door}.js`]: await code(door), [`${door}${TYPES}`]: await types(door) };
-    for (const [name, text] of Object.entries(files)) {
-      const bytes = new TextEncoder().encode(text);
-      await Deno.writeFile(`${folder}/${name}`, bytes);
-      sizes[`${folder}/${name}`] = { plain: bytes.length, packed: (await gzip(bytes)).length };
-    }
+  for (const [name, text] of [...await code(), ...await types()]) {
+    const path = `${folder}/${name}`;
+    const bytes = new TextEncoder().encode(text);
+    await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    await Deno.writeFile(path, bytes);
+    sizes[path] = { plain: bytes.length, packed: (await gzip(bytes)).length };
   }
-  await esbuild.stop();
   return sizes;
 }
 
@@ -64,28 +63,34 @@ const packages: esbuild.Plugin = {
   },
 };
 
-async function code(door: string): Promise<string> {
-  const { outputFiles: [file] } = await esbuild.build({
-    entryPoints: [`${ROOT}${door}.ts`],
+/** The files of the code, by name. */
+async function code(): Promise<[string, string][]> {
+  const { outputFiles } = await esbuild.build({
+    entryPoints: Object.fromEntries(DOORS.map((door) => [door, `later:${door}`])),
     bundle: true,
+    splitting: true,
     write: false,
+    outdir: ROOT,
+    chunkNames: "parts/[name]-[hash]",
     format: "esm",
     platform: "neutral",
     target: "es2022",
     inject: [OLDER],
     external: ["node:*"],
-    plugins: [packages],
-    minifyWhitespace: true,
-    minifySyntax: true,
-    // The small file is to be small; in the large one, names make errors readable.
-    minifyIdentifiers: door === "engine",
-    banner: { js: `// @ts-self-types="./${door}${TYPES}"` },
+    plugins: [later(ROOT), packages],
+    minify: true,
     logLevel: "error",
   });
-  return file.text;
+  await esbuild.stop();
+  return outputFiles.map(({ path, text }) => {
+    const name = path.slice(ROOT.length);
+    const door = DOORS.find((d) => name === `${d}.js`);
+    return [name, door ? `// @ts-self-types="./${door}${TYPES}"\n${text}` : text];
+  });
 }
 
-async function types(door: string): Promise<string> {
+/** The files of the types, by name. */
+async function types(): Promise<[string, string][]> {
   const compilerOptions = {
     allowImportingTsExtensions: true,
     lib: ["lib.esnext.d.ts", "lib.dom.d.ts"],
@@ -98,13 +103,23 @@ async function types(door: string): Promise<string> {
     types: [],
   };
   const built = await rollup({
-    input: `${ROOT}${door}.ts`,
+    input: Object.fromEntries(DOORS.map((door) => [door, `${ROOT}${door}.ts`])),
     external: [/^(npm|node):/],
     plugins: [dts({ compilerOptions: compilerOptions as never })],
   });
-  const { output: [{ code }] } = await built.generate({ format: "es" });
+  const { output } = await built.generate({
+    format: "es",
+    entryFileNames: `[name]${TYPES}`,
+    chunkFileNames: `parts/[name]-[hash]${TYPES}`,
+  });
   await built.close();
-  return code;
+  return output.flatMap((file) =>
+    file.type !== "chunk" ? [] : [[
+      file.fileName,
+      // What is imported by the name of a file that is there, every reader of types finds.
+      file.code.replaceAll(/ from '(\..*)\.mjs';/g, ` from "$1${TYPES}";`),
+    ]]
+  );
 }
 
 if (import.meta.main) {
