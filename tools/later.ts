@@ -17,7 +17,7 @@ const PARTS: Readonly<Record<string, RegExp>> = {
     `^(${
       [
         "compile/(?!compile\\.ts|errors\\.ts|estimate\\.ts).*",
-        "ops/gemm/.*",
+        "ops/gemm/(?!conv_shape).*",
         "ops/attention/(flash|flash_writer|streaming|tiles)\\.ts",
         "ops/(embedding|index)/kernels\\.ts",
         "ops/index/argsort_kernel\\.ts",

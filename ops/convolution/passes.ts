@@ -11,7 +11,7 @@ import { multilinear } from "../../tensor/forward.ts";
 import { defineOp } from "../../tensor/op.ts";
 import { batchedConv, batchedInputGrad, batchedWeightGrad } from "./batch.ts";
 import { planConv, planInputGrad, planWeightGrad } from "../gemm/convolution.ts";
-import { type ConvAttrs, forAll, outputShape } from "./shape.ts";
+import { type ConvAttrs, forAll, outputShape } from "../gemm/conv_shape.ts";
 
 /** Calls `visit` with flat indices of every (pixel, weight, output) that are multiplied and added. */
 function eachProduct(attrs: ConvAttrs, visit: (x: number, w: number, y: number) => void): void {

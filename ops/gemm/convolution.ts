@@ -1,7 +1,7 @@
 /** The three passes of a convolution as products: what plays m, n and k in each, and where operands and results lie. */
 import { type KernelContext, type KernelPlan, size } from "../../tensor/kernel.ts";
 import { sizeOf } from "../../tensor/shape.ts";
-import { type ConvAttrs, outputShape } from "../convolution/shape.ts";
+import { type ConvAttrs, outputShape } from "./conv_shape.ts";
 import { matrix, pixels, sliding } from "./operands.ts";
 import { planWinograd } from "./cpu_winograd.ts";
 import { planGemm } from "./plan.ts";
