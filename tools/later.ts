@@ -16,7 +16,8 @@ const PARTS: Readonly<Record<string, RegExp>> = {
   programs: new RegExp(
     `^(${
       [
-        "compile/(?!compile\\.ts|errors\\.ts|estimate\\.ts).*",
+        "compile/(?!errors\\.ts|estimate\\.ts).*",
+        "device/(adapter|choice|environment|pipelines|quiet|readback)\\.ts",
         "ops/gemm/(?!conv_shape).*",
         "ops/attention/(flash|flash_writer|streaming|tiles)\\.ts",
         "ops/(embedding|index)/kernels\\.ts",
@@ -29,16 +30,13 @@ const PARTS: Readonly<Record<string, RegExp>> = {
   ),
 };
 
-/** What the doors load: the engine's opens a device when what that needs is there, the library's has everything at once. */
+/** What doors load besides their own names: the engine's what a device needs when one is asked for, the library's all at once. */
 const DOORS: Readonly<Record<string, string>> = {
   engine: `export * from "./engine.ts";
 import { gpu as open } from "./device/adapter.ts";
 export async function gpu(options) {
-  const programs = import("later:programs");
-  programs.catch(() => {}); // Heard below.
-  const device = await open(options);
-  await programs;
-  return device;
+  await import("later:programs");
+  return await open(options);
 }`,
   mod: `import "later:programs";
 import "later:cpu";
@@ -118,10 +116,11 @@ ${part === "cpu" ? `export { openCpu } from "./device/cpu.ts";` : ""}`;
     setup({ onResolve, onLoad }) {
       onResolve({ filter: /^later:/ }, ({ path }) => ({ path: path.slice(6), namespace: "later" }));
       onResolve({ filter: /^\.{1,2}\// }, ({ path, importer, namespace, kind }) => {
-        if (namespace !== "file") return undefined;
-        const target = new URL(path, `file://${importer}`).pathname.slice(root.length);
+        const from = namespace === "later" ? importer : importer.slice(root.length);
+        if (from in PARTS || namespace === "stub") return undefined;
+        const target = new URL(path, `file:///${from}`).pathname.slice(1);
         const part = partOf(target);
-        if (!part || waits(importer.slice(root.length), part)) return undefined;
+        if (!part || waits(from, part)) return undefined;
         return kind === "dynamic-import"
           ? { path: part, namespace: "later" }
           : { path: target, namespace: "stub" };
