@@ -6,24 +6,26 @@
  * all. What is needed only once a device is open comes then (`later.ts`). Small packages are taken in. The decoder of pictures,
  * 14 MB, stays an `npm:` import, which Deno loads when the first picture is met; browsers have their own. Not committed:
  * releases carry it.
- *
- * Usage: `deno run -A tools/bundle.ts [folder]` (default: dist)
  */
+import config from "../deno.json" with { type: "json" };
 import * as esbuild from "npm:esbuild@0.27.0";
 import { rollup } from "npm:rollup@4.53.3";
 import { dts } from "npm:rollup-plugin-dts@6.3.0";
-import { bytes } from "../numerics/quantities.ts";
 import { later } from "./later.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
-/** What is bundled: files of the root. */
-export const DOORS = ["mod", "engine", "linalg"];
+/** What is bundled, by name: the sources that `deno.json` exports, but for the command, which is a program. */
+export const DOORS: ReadonlyMap<string, string> = new Map(
+  Object.entries(config.exports)
+    .filter(([subpath]) => subpath !== "./cli")
+    .map(([subpath, source]) => [subpath === "." ? "mod" : subpath.slice(2), source]),
+);
 /** The one package that stays outside. */
 const OUTSIDE = /^npm:@imagemagick\//;
 /** Names that older runtimes lack. */
 const OLDER = `${ROOT}tools/older.ts`;
-/** Not `.d.ts`: what ends in `.ts` is a video to many servers. */
-const TYPES = ".d.mts";
+/** What TypeScript looks for beside a `.js`. */
+export const TYPES = ".d.ts";
 
 /** Writes all doors, parts and types into a folder; gives their paths, and sizes in bytes, plain and compressed. */
 export async function bundle(folder: string): Promise<Record<string, Size>> {
@@ -66,7 +68,9 @@ const packages: esbuild.Plugin = {
 /** The files of the code, by name. */
 async function code(): Promise<[string, string][]> {
   const { outputFiles } = await esbuild.build({
-    entryPoints: Object.fromEntries(DOORS.map((door) => [door, `later:${door}`])),
+    entryPoints: Object.fromEntries(
+      Array.from(DOORS, ([door, source]) => [door, `later:${source}`]),
+    ),
     bundle: true,
     splitting: true,
     write: false,
@@ -79,13 +83,18 @@ async function code(): Promise<[string, string][]> {
     external: ["node:*"],
     plugins: [later(ROOT), packages],
     minify: true,
+    // Stack traces and debuggers name the sources.
+    sourcemap: "linked",
     logLevel: "error",
   });
   await esbuild.stop();
   return outputFiles.map(({ path, text }) => {
     const name = path.slice(ROOT.length);
-    const door = DOORS.find((d) => name === `${d}.js`);
-    return [name, door ? `// @ts-self-types="./${door}${TYPES}"\n${text}` : text];
+    const door = name.endsWith(".js") && name.slice(0, -3);
+    return [
+      name,
+      door && DOORS.has(door) ? `// @ts-self-types="./${door}${TYPES}"\n${text}` : text,
+    ];
   });
 }
 
@@ -103,7 +112,9 @@ async function types(): Promise<[string, string][]> {
     types: [],
   };
   const built = await rollup({
-    input: Object.fromEntries(DOORS.map((door) => [door, `${ROOT}${door}.ts`])),
+    input: Object.fromEntries(
+      Array.from(DOORS, ([door, source]) => [door, ROOT + source.slice(2)]),
+    ),
     external: [/^(npm|node):/],
     plugins: [dts({ compilerOptions: compilerOptions as never })],
   });
@@ -114,16 +125,15 @@ async function types(): Promise<[string, string][]> {
   });
   await built.close();
   return output.flatMap((file) =>
-    file.type !== "chunk" ? [] : [[
-      file.fileName,
-      // What is imported by the name of a file that is there, every reader of types finds.
-      file.code.replaceAll(/ from '(\..*)\.mjs';/g, ` from "$1${TYPES}";`),
-    ]]
+    file.type === "chunk" ? [[file.fileName, withoutWebGpu(file.code)]] : []
   );
 }
 
-if (import.meta.main) {
-  for (const [path, size] of Object.entries(await bundle(Deno.args[0] ?? `${ROOT}dist`))) {
-    console.log(`${path} ${bytes(size.plain)}, compressed ${bytes(size.packed)}`);
-  }
+/** Types of WebGPU, which not every version of TypeScript has, are those of the reader where he has them. */
+function withoutWebGpu(code: string): string {
+  const names = new Set(code.replaceAll(/\/\*.*?\*\//gs, "").match(/\bGPU[A-Z]\w+\b/g));
+  const own = [...names].map((name) =>
+    `type ${name} = typeof globalThis extends { ${name}: { prototype: infer T } } ? T : unknown;\n`
+  );
+  return own.join("") + code;
 }

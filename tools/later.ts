@@ -32,13 +32,13 @@ const PARTS: Readonly<Record<string, RegExp>> = {
 
 /** What doors load besides their own names: the engine's what a device needs when one is asked for, the library's all at once. */
 const DOORS: Readonly<Record<string, string>> = {
-  engine: `export * from "./engine.ts";
+  "./engine.ts": `export * from "./engine.ts";
 import { gpu as open } from "./device/adapter.ts";
 export async function gpu(options) {
   await import("later:programs");
   return await open(options);
 }`,
-  mod: `import "later:programs";
+  "./mod.ts": `import "later:programs";
 import "later:cpu";
 export * from "./mod.ts";`,
 };
@@ -133,7 +133,7 @@ ${part === "cpu" ? `export { openCpu } from "./device/cpu.ts";` : ""}`;
           ? TABLE
           : path in PARTS
           ? arrival(path)
-          : DOORS[path] ?? `export * from "./${path}.ts";`,
+          : DOORS[path] ?? `export * from "${path}";`,
         resolveDir: root,
       }));
     },
