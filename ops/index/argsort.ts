@@ -14,6 +14,7 @@ import { type ArgsortAttrs, argsortKernel } from "./argsort_kernel.ts";
 
 /** As many are kept one by one. */
 const FEW = 64;
+
 const argsortOp = defineOp<ArgsortAttrs>({
   name: "argsort",
   shape([x], { first }) {
