@@ -19,12 +19,12 @@ const PARTS: Readonly<Record<string, RegExp>> = {
         "compile/(?!errors\\.ts|estimate\\.ts).*",
         "device/(adapter|choice|environment|pipelines|quiet|readback)\\.ts",
         "ops/gemm/(?!conv_shape).*",
-        "ops/attention/(flash|flash_writer|streaming|tiles)\\.ts",
+        "ops/attention/(flash|flash_writer|reference|streaming|tiles)\\.ts",
         "ops/(embedding|index)/kernels\\.ts",
         "ops/index/argsort_kernel\\.ts",
-        "ops/(own|scan)/kernel\\.ts",
+        "ops/(own|random|scan)/kernel\\.ts",
         "ops/norm/(group|layer|runs)\\.ts",
-        "ops/rows\\.ts",
+        "ops/(rows|softmax_kernel)\\.ts",
       ].join("|")
     })$`,
   ),
@@ -42,6 +42,11 @@ export async function gpu(options) {
 import "later:cpu";
 export * from "./mod.ts";`,
 };
+
+/** Doors that need no tensors. */
+const ALONE = /linalg/;
+/** With them behind every other door and in every part, the tensors are one file: esbuild makes one of what the same doors reach. */
+const TENSORS = `import "./engine.ts";\n`;
 
 /** The part that a source is in. */
 const partOf = (path: string): string | undefined =>
@@ -106,7 +111,7 @@ export function later(root: string): esbuild.Plugin {
     const entries = files.flatMap(([path, list], i) =>
       [...list].map((name) => `${JSON.stringify(key(path, name))}: m${i}.${name}`)
     );
-    return `import { arrived } from "later:table";
+    return `${TENSORS}import { arrived } from "later:table";
 ${lines.join("\n")}
 arrived({ ${entries.join(", ")} });
 ${part === "cpu" ? `export { openCpu } from "./device/cpu.ts";` : ""}`;
@@ -133,7 +138,7 @@ ${part === "cpu" ? `export { openCpu } from "./device/cpu.ts";` : ""}`;
           ? TABLE
           : path in PARTS
           ? arrival(path)
-          : DOORS[path] ?? `export * from "${path}";`,
+          : DOORS[path] ?? `${ALONE.test(path) ? "" : TENSORS}export * from "${path}";`,
         resolveDir: root,
       }));
     },
