@@ -1,20 +1,20 @@
 /**
  * A small transformer learns a nursery rhyme letter by letter, and goes on with it by itself.
  *
- *     deno run -A examples/character_lm.ts [--steps 200] [--context 64]
+ *     deno run -A examples/character_lm.ts [--steps 300] [--context 64]
  *
  * Prints the loss in nats a letter (log of the number of letters at first) and a text that it wrote.
  */
 import { parseArgs } from "node:util";
 import * as mg from "../engine.ts";
+import * as optim from "../optim/mod.ts";
 
 const string = { type: "string" } as const;
 const { values: given } = parseArgs({ options: { steps: string, context: string } });
-const STEPS = Number(given.steps ?? 200), CONTEXT = Number(given.context ?? 64);
+const STEPS = Number(given.steps ?? 300), CONTEXT = Number(given.context ?? 64);
 const BATCH = 16, WIDTH = 64, HEADS = 4, BLOCKS = 2;
 
 const device = await mg.gpu();
-const key = (seed: number) => mg.tensor(Uint32Array.of(seed, 2));
 
 // The text: every verse says all that came before.
 const LINES = `the house that Jack built.|the malt that lay in|the rat that ate|the cat that killed
@@ -25,43 +25,47 @@ const TEXT = LINES.map((_, n) => `This is ${LINES.slice(0, n + 1).reverse().join
 const LETTERS = [...new Set(TEXT)].sort();
 const text = Uint32Array.from(TEXT, (letter) => LETTERS.indexOf(letter));
 
-// Parameters by name; those of a block begin with its number.
+// Parameters are a tree of tensors.
 let seed = 0;
-const scaled = (...shape: number[]) =>
-  mg.mul(mg.randomNormal(key(seed++), shape), 1 / Math.sqrt(shape.at(-1)!));
-const start: Record<string, mg.Tensor> = {
+const { lecunNormal } = optim.initializers;
+const scaled = (...shape: number[]) => lecunNormal()(mg.randomKey(seed++), shape);
+const start = {
   letters: scaled(LETTERS.length, WIDTH),
   places: scaled(CONTEXT, WIDTH),
+  blocks: Array.from({ length: BLOCKS }, () => ({
+    qkv: scaled(3 * WIDTH, WIDTH),
+    out: scaled(WIDTH, WIDTH),
+    up: scaled(4 * WIDTH, WIDTH),
+    down: scaled(WIDTH, 4 * WIDTH),
+  })),
 };
-for (let b = 0; b < BLOCKS; b++) {
-  start[`${b}.qkv`] = scaled(3 * WIDTH, WIDTH);
-  start[`${b}.out`] = scaled(WIDTH, WIDTH);
-  start[`${b}.up`] = scaled(4 * WIDTH, WIDTH);
-  start[`${b}.down`] = scaled(WIDTH, 4 * WIDTH);
-}
+type Params = typeof start;
+type State = { params: Params; moments: optim.OptimizerState };
 const norm = (x: mg.Tensor) => mg.layerNorm(x, mg.ones([WIDTH]), mg.zeros([WIDTH]));
 
 /** Letters `[B, CONTEXT]` → what comes after each of them, as logits `[B, CONTEXT, letters]`. */
-function model(p: mg.Named, ids: mg.Tensor): mg.Tensor {
+function model(p: Params, ids: mg.Tensor): mg.Tensor {
   const heads = [ids.shape[0], CONTEXT, HEADS, WIDTH / HEADS];
   let x = mg.add(mg.embedding(p.letters, ids), p.places);
-  for (let b = 0; b < BLOCKS; b++) {
-    const qkv = mg.split(mg.linear(norm(x), p[`${b}.qkv`]), 3, -1);
+  for (const block of p.blocks) {
+    const qkv = mg.split(mg.linear(norm(x), block.qkv), 3, -1);
     const [q, k, v] = qkv.map((t) => mg.reshape(t, heads));
     const seen = mg.reshape(mg.attention(q, k, v, { causal: true }), x.shape);
-    x = mg.add(x, mg.linear(seen, p[`${b}.out`]));
-    x = mg.add(x, mg.linear(mg.gelu(mg.linear(norm(x), p[`${b}.up`])), p[`${b}.down`]));
+    x = mg.add(x, mg.linear(seen, block.out));
+    x = mg.add(x, mg.linear(mg.gelu(mg.linear(norm(x), block.up)), block.down));
   }
   return mg.linear(norm(x), p.letters);
 }
 
-const step = mg.compile(device, (state: mg.AdamState, ids: mg.Tensor, next: mg.Tensor) => {
-  const loss = (p: mg.Named) => mg.crossEntropy(model(p, ids), next);
+const optimizer = optim.adamw({ rate: 3e-3 });
+const step = mg.compile(device, (state: State, ids: mg.Tensor, next: mg.Tensor) => {
+  const loss = (p: Params) => mg.crossEntropy(model(p, ids), next);
   const { value, grads } = mg.valueAndGrad(loss)(state.params);
-  return { state: mg.adamw(state, grads, { rate: 3e-3 }), loss: value };
+  const [updates, moments] = optimizer.update(grads, state.moments, state.params);
+  return { state: { params: optim.applyUpdates(state.params, updates), moments }, loss: value };
 }, { donate: [0] });
 
-let state = mg.evaluate(device, mg.adamInit(start));
+let state: State = mg.evaluate(device, { params: start, moments: optimizer.init(start) });
 for (let i = 0; i < STEPS; i++) {
   // Pieces of the text from places that hop through all of it.
   const from = Array.from(
@@ -77,16 +81,15 @@ for (let i = 0; i < STEPS; i++) {
   }
 }
 
-// Writing: the letter after the last CONTEXT ones, drawn by its probability (the Gumbel trick), again and again.
-const write = mg.compile(device, (p: mg.Named, ids: mg.Tensor, key: mg.Tensor) => {
+// Writing: the letter after the last CONTEXT ones, drawn by its probability, again and again.
+const write = mg.compile(device, (p: Params, ids: mg.Tensor, key: mg.Tensor) => {
   const logits = mg.index(model(p, ids), [0, -1]);
-  const gumbel = mg.neg(mg.log(mg.neg(mg.log(mg.add(mg.randomUniform(key, logits.shape), 1e-9)))));
-  return mg.argmax(mg.add(mg.div(logits, 0.5), gumbel), 0);
+  return mg.randomCategorical(key, mg.div(logits, 0.5));
 });
 const written = [...text.slice(0, CONTEXT)];
 for (let i = 0; i < 200; i++) {
   const ids = mg.tensor(Uint32Array.from(written.slice(-CONTEXT)), [1, CONTEXT]);
-  written.push(await device.item(write(state.params, ids, key(1000 + i))));
+  written.push(await device.item(write(state.params, ids, mg.randomKey(1000 + i))));
 }
 console.log(written.map((id) => LETTERS[id]).join(""));
 device[Symbol.dispose]();

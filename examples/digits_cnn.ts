@@ -7,6 +7,7 @@
  */
 import { parseArgs } from "node:util";
 import * as mg from "../engine.ts";
+import * as optim from "../optim/mod.ts";
 
 const string = { type: "string" } as const;
 const { values: given } = parseArgs({ options: { steps: string, batch: string } });
@@ -14,7 +15,6 @@ const STEPS = Number(given.steps ?? 150), BATCH = Number(given.batch ?? 64);
 const SIZE = 16;
 
 const device = await mg.gpu();
-const key = (seed: number) => mg.tensor(Uint32Array.of(seed, 1));
 
 // Digits as on a pocket calculator: seven strokes from (x, y) to (x, y), and which of them a digit has.
 // deno-fmt-ignore
@@ -23,7 +23,7 @@ const DIGITS = "012345 12 01346 01236 1256 02356 023456 012 0123456 012356".spli
 
 /** Pictures `[n, SIZE, SIZE, 1]` and their digits, drawn at random by a seed. */
 async function draw(n: number, seed: number) {
-  const numbers = mg.evaluate(device, mg.randomUniform(key(seed), [n, 6 + SIZE * SIZE]));
+  const numbers = mg.evaluate(device, mg.randomUniform(mg.randomKey(seed), [n, 6 + SIZE * SIZE]));
   const random = await device.read(numbers) as Float32Array;
   const x = new Float32Array(n * SIZE * SIZE), digits = new Int32Array(n);
   for (let i = 0; i < n; i++) {
@@ -47,17 +47,18 @@ async function draw(n: number, seed: number) {
   return { x: mg.tensor(x, [n, SIZE, SIZE, 1]), digits: mg.tensor(digits), values: x };
 }
 
-const scaled = (seed: number, shape: number[], from: number) =>
-  mg.mul(mg.randomNormal(key(seed), shape), Math.sqrt(2 / from));
+const scaled = optim.initializers.heNormal();
 const start = {
-  conv1: scaled(1, [3, 3, 1, 16], 9), // [height, width, in, out]
+  conv1: scaled(mg.randomKey(1), [3, 3, 1, 16]), // [height, width, in, out]
   bias1: mg.zeros([16]),
-  conv2: scaled(2, [3, 3, 16, 32], 144),
+  conv2: scaled(mg.randomKey(2), [3, 3, 16, 32]),
   bias2: mg.zeros([32]),
-  out: scaled(3, [10, 4 * 4 * 32], 512),
+  out: scaled(mg.randomKey(3), [10, 4 * 4 * 32]),
   biasOut: mg.zeros([10]),
 };
-function model(p: mg.Named, x: mg.Tensor): mg.Tensor {
+type Params = typeof start;
+type State = { params: Params; moments: optim.OptimizerState };
+function model(p: Params, x: mg.Tensor): mg.Tensor {
   const h1 = mg.relu(mg.add(mg.conv2d(x, p.conv1, { padding: 1 }), p.bias1));
   const h2 = mg.relu(
     mg.add(mg.conv2d(mg.maxPool(h1, { window: 2 }), p.conv2, { padding: 1 }), p.bias2),
@@ -66,13 +67,15 @@ function model(p: mg.Named, x: mg.Tensor): mg.Tensor {
   return mg.linear(features, p.out, p.biasOut); // [n, 10]
 }
 
-const step = mg.compile(device, (state: mg.AdamState, x: mg.Tensor, digits: mg.Tensor) => {
-  const loss = (p: mg.Named) => mg.crossEntropy(model(p, x), digits);
+const optimizer = optim.adamw({ rate: 3e-3 });
+const step = mg.compile(device, (state: State, x: mg.Tensor, digits: mg.Tensor) => {
+  const loss = (p: Params) => mg.crossEntropy(model(p, x), digits);
   const { value, grads } = mg.valueAndGrad(loss)(state.params);
-  return { state: mg.adamw(state, grads, { rate: 3e-3 }), loss: value };
+  const [updates, moments] = optimizer.update(grads, state.moments, state.params);
+  return { state: { params: optim.applyUpdates(state.params, updates), moments }, loss: value };
 }, { donate: [0] });
 
-let state = mg.evaluate(device, mg.adamInit(start));
+let state: State = mg.evaluate(device, { params: start, moments: optimizer.init(start) });
 for (let i = 0; i < STEPS; i++) {
   const { x, digits } = await draw(BATCH, 100 + i); // new pictures at every step
   const { state: next, loss } = step(state, x, digits);

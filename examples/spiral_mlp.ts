@@ -7,6 +7,7 @@
  */
 import { parseArgs } from "node:util";
 import * as mg from "../engine.ts";
+import * as optim from "../optim/mod.ts";
 
 const string = { type: "string" } as const;
 const { values: given } = parseArgs({ options: { steps: string, points: string } });
@@ -14,42 +15,44 @@ const STEPS = Number(given.steps ?? 400), POINTS = Number(given.points ?? 100);
 const ARMS = 3, WIDTH = 64;
 
 const device = await mg.gpu();
-const key = (seed: number) => mg.tensor(Uint32Array.of(seed, 0));
 
 // The data, written as functions of tensors: nothing is computed before `evaluate`.
 const radius = mg.tile(mg.linspace(0, 1, POINTS), [ARMS]); // [ARMS · POINTS]
 const arm = mg.repeat(mg.iota(ARMS), POINTS, 0);
-const noise = mg.mul(mg.randomNormal(key(0), radius.shape), 0.1);
+const noise = mg.mul(mg.randomNormal(mg.randomKey(0), radius.shape), 0.1);
 const turn = mg.mul(mg.cast(arm, "f32"), 2 * Math.PI / ARMS);
 const angle = mg.add(mg.add(mg.mul(radius, 4), turn), noise);
 const circle = mg.stack([mg.cos(angle), mg.sin(angle)], 1);
 const data = mg.evaluate(device, { x: mg.mul(circle, mg.unsqueeze(radius, [1])), arm });
 
-// The model is a function of its parameters, which are tensors by name.
-const dense = (seed: number, out: number, from: number) =>
-  mg.mul(mg.randomNormal(key(seed), [out, from]), Math.sqrt(2 / from));
+// The model is a function of its parameters, a tree of tensors.
+const dense = optim.initializers.heNormal();
 const start = {
-  w1: dense(1, WIDTH, 2),
+  w1: dense(mg.randomKey(1), [WIDTH, 2]),
   b1: mg.zeros([WIDTH]),
-  w2: dense(2, WIDTH, WIDTH),
+  w2: dense(mg.randomKey(2), [WIDTH, WIDTH]),
   b2: mg.zeros([WIDTH]),
-  w3: dense(3, ARMS, WIDTH),
+  w3: dense(mg.randomKey(3), [ARMS, WIDTH]),
   b3: mg.zeros([ARMS]),
 };
-function model(p: mg.Named, x: mg.Tensor): mg.Tensor {
+type Params = typeof start;
+function model(p: Params, x: mg.Tensor): mg.Tensor {
   const h1 = mg.silu(mg.linear(x, p.w1, p.b1));
   const h2 = mg.silu(mg.linear(h1, p.w2, p.b2));
   return mg.linear(h2, p.w3, p.b3); // [N, ARMS]
 }
 
+const optimizer = optim.adamw({ rate: 0.01 });
+type State = { params: Params; moments: optim.OptimizerState };
 // A step: loss, gradients and update become one program, which writes the new state over the old one.
-const step = mg.compile(device, (state: mg.AdamState, x: mg.Tensor, arm: mg.Tensor) => {
-  const loss = (p: mg.Named) => mg.crossEntropy(model(p, x), arm);
+const step = mg.compile(device, (state: State, x: mg.Tensor, arm: mg.Tensor) => {
+  const loss = (p: Params) => mg.crossEntropy(model(p, x), arm);
   const { value, grads } = mg.valueAndGrad(loss)(state.params);
-  return { state: mg.adamw(state, grads, { rate: 0.01 }), loss: value };
+  const [updates, moments] = optimizer.update(grads, state.moments, state.params);
+  return { state: { params: optim.applyUpdates(state.params, updates), moments }, loss: value };
 }, { donate: [0] });
 
-let state = mg.evaluate(device, mg.adamInit(start));
+let state: State = mg.evaluate(device, { params: start, moments: optimizer.init(start) });
 for (let i = 0; i < STEPS; i++) {
   const { state: next, loss } = step(state, data.x, data.arm);
   state = next;

@@ -7,7 +7,6 @@
  * the rest is made of sums and products. A function is written once, for a machine; one machine computes on the host, the
  * other writes WGSL.
  */
-import { f32 } from "../../tensor/f32.ts";
 
 /** What functions are written with. Values are f32, u32, or truth values, and never f32 below 2⁻¹²⁶ but 0. */
 export interface Machine<V> {
