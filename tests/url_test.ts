@@ -81,6 +81,26 @@ Deno.test("by URL from an empty folder: trains a two-layer network and solves a 
   await learns(`http://127.0.0.1:${server.addr.port}/mod.ts`, ["-A"]);
 });
 
+Deno.test("by URL from an empty folder: the demo finds the model and the pictures beside its code", () =>
+  inFolder(async (folder) => {
+    await using server = serve(new URL("../", import.meta.url), types);
+    const root = `http://127.0.0.1:${server.addr.port}`;
+    await Deno.writeTextFile(
+      `${folder}/main.js`,
+      `import { demoPlan } from "${root}/cli/demo/plan.ts";
+const { model, concepts, ridge } = await demoPlan({});
+console.log(JSON.stringify({ model, ridge, pictures: concepts.map((c) => c.pictures.length) }));`,
+    );
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-lock", "-A", "main.js"],
+      cwd: folder,
+    }).output();
+    assertEquals(code, 0, new TextDecoder().decode(stderr));
+    const { model, ridge, pictures } = JSON.parse(new TextDecoder().decode(stdout));
+    assertEquals([model, pictures], [`${root}/world/miniature`, [5, 5]]);
+    assert(ridge > 0, "the model's own settings are read");
+  }));
+
 /** What is loaded before a line of a door runs: the door, and whatever its imports import. */
 async function before(folder: string, door: string): Promise<string[]> {
   const found = [door];
