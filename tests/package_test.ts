@@ -105,8 +105,11 @@ Deno.test("TypeScript finds the types of npm's package, as Node resolves and as 
     `import { type Tensor, tensor } from "${name}";
 import { add } from "${name}/engine";
 import { inverse } from "${name}/linalg";
+import { adamw } from "${name}/optim";
 export const t: Tensor = add(tensor([1]), 1);
 export const m = inverse({ rows: 1, cols: 1, data: Float64Array.of(2) });
+// @ts-expect-error a text is no rate
+adamw({ rate: "fast" }).init({ t });
 // @ts-expect-error a text is no tensor
 export const wrong: Tensor = add(tensor([1]), "1");
 `,

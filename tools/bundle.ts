@@ -124,9 +124,14 @@ async function types(): Promise<[string, string][]> {
     chunkFileNames: `parts/[name]-[hash]${TYPES}`,
   });
   await built.close();
-  return output.flatMap((file) =>
-    file.type === "chunk" ? [[file.fileName, withoutWebGpu(file.code)]] : []
-  );
+  return output.flatMap((file) => {
+    if (file.type !== "chunk") return [];
+    const name = file.fileName, text = withoutWebGpu(file.code);
+    if (file.isEntry) return [[name, text]];
+    // Types that doors share have a module of their own; Deno finds types by way of code, so there is some.
+    const code = name.slice(0, -TYPES.length) + ".js", types = name.split("/").at(-1)!;
+    return [[name, text], [code, `// @ts-self-types="./${types}"\nexport {};\n`]];
+  });
 }
 
 /** Types of WebGPU, which not every version of TypeScript has, are those of the reader where he has them. */
