@@ -9,7 +9,7 @@ const ROOT = new URL("../", import.meta.url).pathname;
 /** Traces every function of the golden files and those of ids, keys and whole numbers, in every way. */
 const PROGRAM = `
 import { FUNCTIONS } from "./tests/support/applications.ts";
-import { MORE_CALLS } from "./tests/support/argument_calls.ts";
+import { CALLS } from "./tests/support/argument_calls.ts";
 import * as m from "./mod.ts";
 import { input } from "./ops/leaf.ts";
 import { isFloat } from "./tensor/dtype.ts";
@@ -36,7 +36,7 @@ for (const [name, { f, specs }] of Object.entries(FUNCTIONS)) {
   const more = specs.map(({ shape, dtype }, i) => input({ shape: [2, ...shape], dtype }, i, "x"));
   attempt("vmap of " + name, () => m.vmap((...a) => f(a))(...more));
 }
-for (const [name, args] of Object.entries(MORE_CALLS)) attempt(name, () => m[name](...args));
+for (const [name, args] of Object.entries(CALLS)) attempt(name, () => m[name](...args));
 let refused = "nothing";
 try {
   m.explain({});

@@ -176,11 +176,12 @@ Deno.test("the tensors alone, by URL: under 200 kB in under 40 requests, and wha
     const main = `${folder}/main.mjs`;
     await Deno.writeTextFile(
       main,
-      `import { grad, gpu, evaluate, square, tensor, Tensor } from "file://${library}/engine.js";
+      `import { Device, grad, gpu, evaluate, square, tensor, Tensor } from "file://${library}/engine.js";
 import * as everything from "file://${library}/mod.js";
 const slope = grad(square)(tensor(3));
 const device = await gpu({ backend: "cpu", threads: 1 });
-const same = slope instanceof everything.Tensor && Tensor === everything.Tensor;
+const same = slope instanceof everything.Tensor && Tensor === everything.Tensor &&
+  device instanceof Device && device instanceof everything.Device && !(slope instanceof Device);
 const here = await device.item(evaluate(device, everything.add(slope, 1)));
 console.log(JSON.stringify({ same, here }));
 device[Symbol.dispose ?? Symbol.for("Symbol.dispose")]();`,

@@ -4,8 +4,9 @@
  *
  * Why here and not in the sources: an op's record names its kernels, which are functions, and a function is the same
  * whether its module is there already or not, as long as nobody calls it before. In the bundle a module that comes later
- * is replaced, for those that do not, by functions of its names that hand the call on (what `import defer` will be once
- * runtimes have it). What a module gives besides functions can't wait, and the bundler refuses an import of it.
+ * is replaced, for those that do not, by functions and classes of its names that hand the call on (what `import defer` will be
+ * once runtimes have it). What else a module gives can't wait, and the bundler refuses an import of it. A class that is handed on
+ * is made and asked for by instanceof as ever; none is extended from outside of its part.
  */
 import type * as esbuild from "npm:esbuild@0.27.0";
 import { sources } from "./size.ts";
@@ -17,7 +18,7 @@ const PARTS: Readonly<Record<string, RegExp>> = {
     `^(${
       [
         "compile/(?!errors\\.ts|estimate\\.ts).*",
-        "device/(adapter|choice|environment|pipelines|quiet|readback)\\.ts",
+        "device/(?!cpu|errors\\.ts|memory\\.ts|step_reports\\.ts|turn\\.ts).*",
         "ops/gemm/(?!conv_shape).*",
         "ops/attention/(flash|flash_writer|reference|streaming|tiles)\\.ts",
         "ops/(embedding|index)/kernels\\.ts",
@@ -56,6 +57,7 @@ const partOf = (path: string): string | undefined =>
 const TABLE = `const known = {};
 export const arrived = (functions) => { Object.assign(known, functions); };
 export const of = (name) => known[name] ?? missing();
+export const isOne = (name, x) => name in known && x instanceof known[name];
 function missing() {
   throw new Error("this needs what comes with a device: const device = await gpu()");
 }`;
@@ -98,11 +100,14 @@ export function later(root: string): esbuild.Plugin {
         if (typeof value !== "function") return []; // esbuild says that it is missing.
         const call = `of(${JSON.stringify(key(path, name))})`;
         return /^class\b/.test(`${value}`)
-          ? `export function ${name}(...a) { return new (${call})(...a); }`
+          ? `export class ${name} {
+  constructor(...a) { return new (${call})(...a); }
+  static [Symbol.hasInstance](x) { return isOne(${JSON.stringify(key(path, name))}, x); }
+}`
           : `export const ${name} = (...a) => ${call}(...a);`;
       },
     );
-    return `import { of } from "later:table";\n${lines.join("\n")}`;
+    return `import { isOne, of } from "later:table";\n${lines.join("\n")}`;
   };
   /** The part itself: its functions go into the table. */
   const arrival = (part: string): string => {
