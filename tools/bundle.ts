@@ -124,9 +124,16 @@ async function types(): Promise<[string, string][]> {
     chunkFileNames: `parts/[name]-[hash]${TYPES}`,
   });
   await built.close();
+  const all = output.map((file) => file.type === "chunk" ? file.code : "").join("\n");
+  const isType = (name: string) => new RegExp(`^(interface|type) ${name}\\b`, "m").test(all);
   return output.flatMap((file) => {
     if (file.type !== "chunk") return [];
-    const name = file.fileName, text = withoutWebGpu(file.code);
+    // Within `export * as`, the plugin takes types of other files for values.
+    const whole = file.code.replaceAll(
+      /^declare const (\w+): typeof (\w+);$/gm,
+      (line, alias, name) => isType(name) ? `type ${alias} = ${name};` : line,
+    );
+    const name = file.fileName, text = withoutWebGpu(whole);
     if (file.isEntry) return [[name, text]];
     // Types that doors share have a module of their own; Deno finds types by way of code, so there is some.
     const code = name.slice(0, -TYPES.length) + ".js", types = name.split("/").at(-1)!;
