@@ -85,8 +85,6 @@ export { type Batch, MissingRule, type Node, type Op, type Tools, type Wgsl } fr
 // Loops and choices.
 export { cond, whileLoop, type WhileOptions } from "./autograd/choice.ts";
 export { type LoopOptions, scan } from "./autograd/scan.ts";
-export { linearAttention, type LinearAttentionOptions } from "./autograd/linear_attention.ts";
-export { nonMaxSuppression, type SuppressionOptions } from "./autograd/suppression.ts";
 
 // One function for many examples.
 export { type Axes, vmap, type VmapOptions } from "./autograd/vmap.ts";
