@@ -9,6 +9,7 @@
 export { type Backend, gpu, type GpuOptions } from "./device/adapter.ts";
 export type { WantedDevice } from "./device/choice.ts";
 export type { CpuOptions, CpuThreads } from "./device/cpu.ts";
+export type { BufferOptions } from "./device/largest.ts";
 export { type AdapterFacts, type CpuFacts, Device } from "./device/device.ts";
 export { Guard } from "./device/guard.ts";
 export type { CompileProgress } from "./device/pipelines.ts";

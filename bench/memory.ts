@@ -13,8 +13,8 @@ import {
 } from "../concepts/training/memory.ts";
 import { trainingMask } from "../concepts/training/trainable.ts";
 import { MemoryError } from "../device/memory.ts";
-import type { Precision } from "../diffusion/memory.ts";
-import { type PipelineConfig, withActivations } from "../diffusion/pipeline.ts";
+import { type Precision, samplingDrafts } from "../diffusion/memory.ts";
+import { type PipelineConfig, sketchParams, withActivations } from "../diffusion/pipeline.ts";
 import { noiseSchedule } from "../diffusion/samplers/schedule.ts";
 import { architectureNamed } from "../models/architectures.ts";
 import type { AdapterProfile } from "../tensor/kernel.ts";
@@ -86,6 +86,55 @@ const TABLED = [
   ["the same with activations in f16", halved(customDiffusion(1, 1024, "sdxl")), [12, 16, 24]],
 ] as const;
 
+const MiB = 2 ** 20;
+
+/** Adapters that Stable Diffusion 1.5 is planned for, from wide to narrow. */
+const ADAPTERS: readonly [string, AdapterProfile][] = [
+  ["NVIDIA", GPU],
+  ["without resizable BAR: buffers of 240 MiB", {
+    ...GPU,
+    maxBinding: 240 * MiB,
+    maxBuffer: 240 * MiB,
+  }],
+  ["what WebGPU promises: buffers of 256 MiB, bindings of 128 MiB, 8 of them", {
+    ...GPU,
+    workgroupStorage: 16_384,
+    maxInvocations: 256,
+    maxStorageBuffers: 8,
+    maxBinding: 128 * MiB,
+    maxBuffer: 256 * MiB,
+  }],
+];
+
+/** What of Stable Diffusion 1.5 at 512×512 such an adapter takes whole, and what it takes. */
+function narrowed(): string {
+  const rows = ADAPTERS.map(([name, profile]) => {
+    const said = ({ total }: { readonly total: number }, pieces: boolean) =>
+      `${bytes(total)}${pieces ? ", some of it in pieces" : ""}`;
+    const [one, eight] = [1, 8].map((batch) =>
+      planTrainingMemory(profile, customDiffusion(batch, 512))
+    );
+    const config = taught("sd15");
+    const model = { config, params: sketchParams(config, "f32") };
+    const { decoder } = samplingDrafts(profile, model, {
+      batch: 1,
+      cells: [64, 64],
+      guided: true,
+      image: false,
+    });
+    return [
+      name,
+      said(one.step, one.pieces),
+      said(decoder.bytes, decoder.pieces),
+      `${describeLayout(8, eight.layout)}: ${said(eight.step, eight.pieces)}`,
+    ];
+  });
+  return table(
+    ["in f32, beside weights", "a step of one", "decoding one", "a step of eight"],
+    rows,
+  );
+}
+
 /** A plan, or what is needed where none fits. */
 function plan(shape: TrainingShape, budget: number, precisions: readonly Precision[]) {
   try {
@@ -131,7 +180,7 @@ export function tables(): string {
       ]),
     )
   );
-  return [breakdown, ...budgets].join("\n\n");
+  return [breakdown, ...budgets, narrowed()].join("\n\n");
 }
 
 const BEGIN = "<!-- deno task memory -->";

@@ -12,7 +12,7 @@ import { flatten } from "../tensor/tree.ts";
 import { type CompileOptions, traceCall } from "./compile.ts";
 import { sizesBytes } from "./kernels.ts";
 import { turnsOf } from "./loops/turns.ts";
-import { bytesOf } from "./plan.ts";
+import { bytesOf } from "./pieces.ts";
 import type { Blueprint } from "./trace.ts";
 
 /** Bytes that a program holds beside its arguments. */
@@ -43,6 +43,8 @@ export interface Draft {
   readonly bytes: ProgramBytes;
   /** Multiplications and additions of its products. */
   readonly flops: number;
+  /** Whether it computes values that are larger than a binding or a buffer, and so lie in pieces: that costs time. */
+  readonly pieces: boolean;
 }
 
 /**
@@ -70,6 +72,7 @@ export function draft<A extends unknown[], R>(
     blueprint,
     bytes,
     flops: blueprint.dispatches.reduce((n, d) => n + d.flops * turnsOf(d), 0),
+    pieces: [...blueprint.memory.places.values()].some((pieces) => pieces.length > 1),
   };
 }
 

@@ -67,6 +67,8 @@ export function readsOf(step: Step): Tensor[] {
 export interface FuseOptions {
   /** Most storage buffers that one kernel may bind. */
   readonly maxBuffers: number;
+  /** In how many buffers a tensor is bound: several, where it is too large for one. */
+  readonly buffersOf: (t: Tensor) => number;
   /** When false, every op is a kernel of its own: the reference that fused programs are compared with. */
   readonly enabled: boolean;
 }
@@ -220,7 +222,8 @@ class Fuser {
       return true;
     };
     // Too many buffers for one kernel, or too much work.
-    while (loadsOf(args).length + 1 > this.options.maxBuffers && cut((e) => loadsOf([e]).length));
+    const own = this.#buffers([out]);
+    while (this.#reads(args) + own > this.options.maxBuffers && cut((e) => this.#reads([e])));
     while (this.#length(args) >= LONGEST && cut((e) => this.#length([e])));
     const expr: Expr = { kind: "map", node, args };
     this.#lengths.set(expr, this.#length(args) + 1);
@@ -240,7 +243,17 @@ class Fuser {
 
   /** Writes an expression out when it reads more buffers than a reduction can bind beside its own. */
   #limit(expr: Expr, t: Tensor): Expr {
-    return loadsOf([expr]).length + 3 > this.options.maxBuffers ? this.#write(t) : expr;
+    return this.#reads([expr]) + 3 > this.options.maxBuffers ? this.#write(t) : expr;
+  }
+
+  /** How many buffers a kernel binds of these tensors. */
+  #buffers(tensors: readonly Tensor[]): number {
+    return tensors.reduce((n, t) => n + this.options.buffersOf(t), 0);
+  }
+
+  /** The same of what expressions read, each way of reading one counted by itself. */
+  #reads(roots: readonly Expr[]): number {
+    return this.#buffers(loadsOf(roots).map((l) => l.tensor));
   }
 
   /** The buffer that holds `t` from front to back. */
@@ -298,9 +311,8 @@ class Fuser {
       const inOrder = loads.every((l) => l.tensor !== g || isContiguous(l.view));
       if (g.size !== t.size || !inOrder || !this.#allPathsEndIn(g, t)) continue;
       if (this.#heldBehind(t, g)) continue;
-      if (step.inputs.length + loads.length + step.outputs.length > this.options.maxBuffers) {
-        continue;
-      }
+      const bound = this.#buffers([...step.inputs, ...step.outputs]) + this.#reads([e]);
+      if (bound > this.options.maxBuffers) continue;
       if (this.#readLater(step)) continue;
       const hole: Expr = { kind: "hole", dtype: g.dtype };
       const expr = rewrite(e, (l) => l.tensor === g ? hole : l)!;
@@ -355,11 +367,11 @@ class Fuser {
       const step = this.#producer.get(load.tensor);
       if (step?.kind !== "map" || merged.includes(step) || sizeOf(step.shape) !== t.size) continue;
       if (!isContiguous(load.view) || this.#readLater(step)) continue;
-      const outputs = [...merged, step].reduce((n, s) => n + s.outputs.length, 1);
+      const outputs = [t, ...[...merged, step].flatMap((s) => s.outputs)];
       const reads = new Set(
         [...merged, step].flatMap(readsOf).concat(loadsOf([e]).map((l) => l.tensor)),
       );
-      if (outputs + reads.size > this.options.maxBuffers) continue;
+      if (this.#buffers([...outputs, ...reads]) > this.options.maxBuffers) continue;
       const work = [e, ...merged.flatMap((s) => s.exprs), ...step.exprs];
       if (this.#length(work) > LONGEST) continue;
       merged.push(step);

@@ -14,12 +14,15 @@ export function interpret(
   feeds: ReadonlyMap<Tensor, Float64Array> = new Map(),
 ): Float64Array[] {
   const values = new Map<Tensor, Float64Array>(feeds);
-  for (const node of needed(results, feeds)) run(node, values);
+  for (const node of neededBehind(results, feeds)) run(node, values);
   return results.map((t) => values.get(t)!);
 }
 
 /** The nodes to run, in order: those that the results reach without passing a value that is known. */
-function needed(results: readonly Tensor[], known: ReadonlyMap<Tensor, unknown>): Node[] {
+export function neededBehind(
+  results: readonly Tensor[],
+  known: ReadonlyMap<Tensor, unknown>,
+): Node[] {
   const seen = new Set<Node>();
   const stack = [...results];
   while (stack.length) {

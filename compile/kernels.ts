@@ -7,7 +7,7 @@ import type { AdapterProfile } from "../tensor/kernel.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
 import { packed } from "./packed.ts";
 import { SIZES_BYTES, withData, withLiterals } from "../tensor/sizes.ts";
-import { bytesOf } from "./plan.ts";
+import { bytesOf } from "./pieces.ts";
 import type { Blueprint } from "./trace.ts";
 import type { DeviceStorage } from "../device/buffers.ts";
 import type { Device } from "../device/device.ts";
@@ -75,12 +75,12 @@ export function wgslOf(
   const sized = sizesAreData(profile) ? withData(d.body) : undefined;
   let body = sized?.text ?? withLiterals(d.body);
   for (const use of d.buffers) {
-    const i = bindings.findIndex((b) =>
-      same(b, use) && b.type === use.type && b.window?.offset === use.window?.offset
-    );
+    // Pieces of one memory are as good as memories of their own.
+    const here = (b: LoweredUse) => same(b, use) && b.window?.offset === use.window?.offset;
+    const i = bindings.findIndex((b) => here(b) && b.type === use.type);
     if (i < 0) {
       // Read in two ways, one memory takes two bindings; WebGPU only forbids that where one of them writes.
-      const other = bindings.find((b) => same(b, use));
+      const other = bindings.find(here);
       if (other && (other.access === "write" || use.access === "write")) {
         throw new Error(`${d.label}: one buffer is used as ${other.type} and as ${use.type}`);
       }

@@ -1,6 +1,6 @@
 /** Fused steps → dispatches with WGSL, ready to be planned: every buffer is a tensor or a piece of scratch. */
 import type { Tensor } from "../tensor/tensor.ts";
-import type { AdapterProfile, BufferUse, Dispatch, Keeps, Window } from "../tensor/kernel.ts";
+import type { AdapterProfile, BufferUse, Dispatch, Keeps } from "../tensor/kernel.ts";
 import { epilogueOf, mapKernel, type TensorUse } from "./elementwise.ts";
 import { reduceKernel } from "./reduce.ts";
 import { operationsOf } from "./expr.ts";
@@ -14,13 +14,19 @@ export interface Scratch {
   readonly kept?: boolean;
 }
 
+/** A range of bytes of a value. */
+export interface Window {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
 /** A buffer of a lowered dispatch. */
 export interface LoweredUse {
   readonly name: string;
   readonly memory: Tensor | Scratch;
   readonly access: "read" | "write";
   readonly type: string;
-  /** What is bound of it, where that is not all. */
+  /** What is bound of it, where that is not all: one of its pieces. */
   readonly window?: Window;
 }
 
@@ -130,7 +136,6 @@ function lowerStep(step: Step, profile: AdapterProfile, keeps: Keeps): LoweredDi
       memory: memory(b),
       access: b.access,
       type: b.type,
-      window: b.window,
     })),
     body: d.body,
     grid: d.grid,

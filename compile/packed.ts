@@ -4,6 +4,7 @@
  * these here, by their text: no kernel knows of it, and memory is the same to the byte.
  */
 import type { BufferUse } from "../tensor/kernel.ts";
+import { withAccesses } from "./accesses.ts";
 
 const HALVES = /^(?:f16|vec4<f16>)$/;
 
@@ -47,28 +48,19 @@ export function packed(label: string, bindings: readonly Bound[], body: string):
   }
   return {
     helpers: helpers.join("\n"),
-    body: halves.reduce((text, b) => readThrough(text, b.name), body)
-      .replaceAll("vec4<f16>()", "vec2<u32>()").replaceAll("vec4<f16>(", "four_halves("),
+    body: halves.reduce(
+      (text, b) =>
+        withAccesses(text, b, {
+          read: (index) => `${b.name}_at(${index})`,
+          write: (index, value) => `${b.name}[${index}] = ${value}`,
+        }),
+      body,
+    )
+      .replaceAll("vec4<f16>()", "vec2<u32>()").replaceAll("vec4<f16>(", "four_halves(")
+      // What is left is the type of what functions store.
+      .replaceAll("vec4<f16>", "vec2<u32>"),
     types: bindings.map((b) =>
       b.type === "f16" ? "u32" : b.type === "vec4<f16>" ? "vec2<u32>" : b.type
     ),
   };
-}
-
-/** The text with `name[…]` replaced by `name_at(…)`, but where it is assigned to. */
-function readThrough(text: string, name: string): string {
-  const start = new RegExp(`\\b${name}\\[`).exec(text);
-  if (!start) return text;
-  const open = start.index + name.length;
-  let depth = 0;
-  let close = open;
-  do {
-    depth += text[close] === "[" ? 1 : text[close] === "]" ? -1 : 0;
-    close++;
-  } while (depth > 0);
-  const index = readThrough(text.slice(open + 1, close - 1), name);
-  const rest = text.slice(close);
-  const assigned = /^\s*=(?!=)/.test(rest);
-  return text.slice(0, open) + (assigned ? `[${index}]` : `_at(${index})`) +
-    readThrough(rest, name);
 }

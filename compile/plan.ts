@@ -4,22 +4,24 @@
  * in different slabs. Everything is known before anything is allocated.
  */
 import { Tensor } from "../tensor/tensor.ts";
-import { byteSize, show } from "../tensor/shape.ts";
-import { BindingError } from "./errors.ts";
 import { loadsOf } from "./expr.ts";
 import type { Turns } from "./loops/turns.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
+import { BindingError } from "./errors.ts";
+import { ALIGN, bytesOf, nameOf, piecesOf } from "./pieces.ts";
 
-/** Where a value lies. */
+/** Where a value lies, or a piece of one. */
 export interface Place {
   readonly slab: number;
   readonly offset: number;
   readonly bytes: number;
+  /** Where in the value it begins, in bytes. */
+  readonly from: number;
 }
 
-/** The plan: places of all values that the program itself holds, and the size of each slab in bytes. */
+/** The plan: places of all values that the program itself holds, piece by piece, and the size of each slab in bytes. */
 export interface MemoryPlan {
-  readonly places: ReadonlyMap<Tensor | Scratch, Place>;
+  readonly places: ReadonlyMap<Tensor | Scratch, readonly Place[]>;
   readonly slabs: readonly number[];
   /** Results written into the memory of donated arguments: result tensor → argument tensor. */
   readonly inPlace: ReadonlyMap<Tensor, Tensor>;
@@ -32,14 +34,9 @@ export interface MemoryPlan {
   >;
 }
 
-/** Offsets are multiples of this: the strictest alignment that WebGPU may ask of a storage binding. */
-const ALIGN = 256;
 const align = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN;
 
 const isScratch = (m: Tensor | Scratch): m is Scratch => !(m instanceof Tensor);
-
-/** Bytes of a value. */
-export const bytesOf = (m: Tensor | Scratch): number => isScratch(m) ? m.bytes : byteSize(m.spec);
 
 /** The planner's input. */
 export interface PlanRequest {
@@ -50,8 +47,8 @@ export interface PlanRequest {
   readonly donations: ReadonlyMap<Tensor, Tensor>;
   /** Largest slab in bytes. */
   readonly maxSlab: number;
-  /** Largest single value in bytes. */
-  readonly maxBinding: number;
+  /** Largest piece of a value in bytes. */
+  readonly maxPiece: number;
 }
 
 interface Interval {
@@ -61,7 +58,17 @@ interface Interval {
   last: number;
 }
 
-/** Plans a program. Throws {@linkcode BindingError} when a kernel would bind more than the adapter can. */
+/** What is placed: a value, or a piece of one. */
+interface Item extends Interval {
+  readonly from: number;
+}
+
+/**
+ * Plans a program. What a program only holds for itself lies in the pieces that its kernels bind; what is given to it and
+ * what it gives is one buffer's.
+ *
+ * @throws BindingError when an argument or a result is larger than any buffer
+ */
 export function planMemory(request: PlanRequest): MemoryPlan {
   const { dispatches, donations } = request;
   const intervals = new Map<Tensor | Scratch, Interval>();
@@ -91,9 +98,19 @@ export function planMemory(request: PlanRequest): MemoryPlan {
       intervals.delete(result);
     }
   }
-  refuseLarge(dispatches, Math.min(request.maxBinding, request.maxSlab));
+  const whole = new Set<Tensor | Scratch>(request.results);
+  refuseLarge(dispatches, (m) => whole.has(m) || !intervals.has(m), request.maxSlab);
+  const items = [...intervals.values()].flatMap((interval): Item[] =>
+    whole.has(interval.memory)
+      ? [{ ...interval, from: 0 }]
+      : piecesOf(bytesOf(interval.memory), request.maxPiece).map(({ offset, bytes }) => ({
+        ...interval,
+        bytes: align(bytes),
+        from: offset,
+      }))
+  );
   return {
-    ...place([...intervals.values()], conflicts(dispatches), request.maxSlab),
+    ...place(items, conflicts(dispatches), request.maxSlab),
     inPlace,
     lowerBound: busiest(intervals.values()),
     lifetimes: intervals,
@@ -128,17 +145,17 @@ function acrossTurns(
   }
 }
 
-/** Refuses values, and arguments such as weights, that no kernel here could bind. */
-function refuseLarge(dispatches: readonly LoweredDispatch[], limit: number): void {
+/** Refuses what has to lie in one buffer and is larger than any: weights and other arguments, constants, results. */
+function refuseLarge(
+  dispatches: readonly LoweredDispatch[],
+  whole: (memory: Tensor | Scratch) => boolean,
+  most: number,
+): void {
   for (const { buffers, label } of dispatches) {
-    for (const { memory, window } of buffers) {
-      const bytes = window?.bytes ?? bytesOf(memory);
-      if (bytes <= limit) continue;
-      const { name } = (isScratch(memory) ? {} : memory.node.attrs ?? {}) as { name?: unknown };
-      const what = isScratch(memory)
-        ? `scratch memory of ${label}`
-        : `${typeof name === "string" ? name : `a value of ${label}`} ${show(memory.spec)}`;
-      throw new BindingError(what, bytes, limit);
+    for (const { memory } of buffers) {
+      const bytes = bytesOf(memory);
+      if (bytes <= most || !whole(memory)) continue;
+      throw new BindingError(nameOf(memory, label), bytes, most, "takes for one buffer");
     }
   }
 }
@@ -206,45 +223,47 @@ function conflicts(
 
 /** Greedy by size: the largest value first, each where its slab grows least. */
 function place(
-  intervals: Interval[],
+  items: Item[],
   apart: Map<Tensor | Scratch, Set<Tensor | Scratch>>,
   maxSlab: number,
 ) {
-  const places = new Map<Tensor | Scratch, Place>();
+  const places = new Map<Tensor | Scratch, Place[]>();
   const slabs: Slab[] = [];
-  const end = intervals.reduce((n, { last }) => Math.max(n, last), 0) + 1;
+  const end = items.reduce((n, { last }) => Math.max(n, last), 0) + 1;
   const leaves = 2 ** Math.ceil(Math.log2(Math.max(1, end)));
   const budget = { looks: LOOKS };
-  for (const interval of intervals.sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
+  for (const item of items.sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
+    const { memory, from } = item;
     const forbidden = new Set(
-      [...apart.get(interval.memory) ?? []].map((enemy) => places.get(enemy)?.slab),
+      [...apart.get(memory) ?? []].flatMap((enemy) =>
+        (places.get(enemy) ?? []).map(({ slab }) => slab)
+      ),
     );
-    const when = nodesOf(interval, leaves);
+    const when = nodesOf(item, leaves);
     let best: { slab: number; offset: number; growth: number } | undefined;
     // None is better than a slab that need not grow.
     for (let k = 0; k < slabs.length && best?.growth !== 0; k++) {
       if (forbidden.has(k)) continue;
       const slab = slabs[k];
       const alive = slab.items.during(when, budget);
-      const offset = alive ? lowestGap(alive, interval) : slab.items.top(when);
-      const growth = Math.max(0, offset + interval.bytes - slab.bytes);
-      if (offset + interval.bytes <= maxSlab && (!best || growth < best.growth)) {
+      const offset = alive ? lowestGap(alive, item) : slab.items.top(when);
+      const growth = Math.max(0, offset + item.bytes - slab.bytes);
+      if (offset + item.bytes <= maxSlab && (!best || growth < best.growth)) {
         best = { slab: k, offset, growth };
       }
     }
     if (!best) {
       slabs.push({ bytes: 0, items: new Timeline() });
-      best = { slab: slabs.length - 1, offset: 0, growth: interval.bytes };
+      best = { slab: slabs.length - 1, offset: 0, growth: item.bytes };
     }
     const slab = slabs[best.slab];
-    slab.items.add({ interval, offset: best.offset, looked: 0 }, when);
-    slab.bytes = Math.max(slab.bytes, best.offset + interval.bytes);
-    places.set(interval.memory, {
-      slab: best.slab,
-      offset: best.offset,
-      bytes: bytesOf(interval.memory),
-    });
+    slab.items.add({ interval: item, offset: best.offset, looked: 0 }, when);
+    slab.bytes = Math.max(slab.bytes, best.offset + item.bytes);
+    const bytes = Math.min(item.bytes, bytesOf(memory) - from);
+    const here: Place = { slab: best.slab, offset: best.offset, bytes, from };
+    places.set(memory, [...places.get(memory) ?? [], here]);
   }
+  for (const pieces of places.values()) pieces.sort((a, b) => a.from - b.from);
   return { places, slabs: slabs.map((s) => s.bytes) };
 }
 
@@ -253,7 +272,7 @@ interface Slab {
   readonly items: Timeline;
 }
 
-interface Item {
+interface Placed {
   readonly interval: Interval;
   readonly offset: number;
   /** The look that came upon it last: it lies at several nodes, and is taken at one. */
@@ -290,13 +309,13 @@ function nodesOf({ first, last }: Interval, leaves: number): Nodes {
 
 /** What lies in a slab, by when: a segment tree, in which an item lies at the few nodes that make up its interval. */
 class Timeline {
-  readonly #items = new Map<number, Item[]>();
+  readonly #items = new Map<number, Placed[]>();
   /** Per node that anything lies at or below: the highest end of all that, and of what lies at the node itself. */
   readonly #highest = new Map<number, number>();
   readonly #own = new Map<number, number>();
   #looks = 0;
 
-  add(item: Item, { above, whole }: Nodes): void {
+  add(item: Placed, { above, whole }: Nodes): void {
     const high = item.offset + item.interval.bytes;
     const raise = (ends: Map<number, number>, node: number) => {
       if (high > (ends.get(node) ?? -1)) ends.set(node, high);
@@ -312,9 +331,9 @@ class Timeline {
   }
 
   /** Items that live at any time of an interval; undefined where looking at them is more than the budget allows. */
-  during({ above, whole }: Nodes, budget: { looks: number }): Item[] | undefined {
+  during({ above, whole }: Nodes, budget: { looks: number }): Placed[] | undefined {
     const look = ++this.#looks;
-    const found: Item[] = [];
+    const found: Placed[] = [];
     const take = (node: number) => {
       const items = this.#items.get(node);
       if (!items) return;
@@ -347,7 +366,7 @@ class Timeline {
 }
 
 /** The lowest offset at which nothing that is alive at the same time lies. */
-function lowestGap(alive: Item[], x: Interval): number {
+function lowestGap(alive: Placed[], x: Interval): number {
   let at = 0;
   for (const { interval, offset } of alive.sort((a, b) => a.offset - b.offset)) {
     if (offset - at >= x.bytes) break;

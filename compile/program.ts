@@ -13,7 +13,8 @@ import { checkAll, Health, unproven } from "../device/health.ts";
 import type { Pipeline } from "../device/pipelines.ts";
 import { Due } from "./due.ts";
 import type { Blueprint } from "./trace.ts";
-import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
+import type { LoweredDispatch, LoweredUse, Scratch, Window } from "./lower.ts";
+import { ALIGN, boundRange } from "./pieces.ts";
 import { asked, bindingSize, DispatchSizes, kernelsOf, rootOf } from "./kernels.ts";
 
 /** One argument of a call: memory on the device, or host data to upload. */
@@ -24,7 +25,6 @@ export type Argument = DeviceStorage | HostArray;
  * for each.
  */
 const perSubmit = (cpu: boolean) => cpu ? Infinity : 200;
-const ALIGN = 256;
 
 interface Range {
   readonly buffer: GPUBuffer;
@@ -157,10 +157,11 @@ export class Program {
     this.device.work.write(this.#uploads.buffer, 0, this.#uploads.host);
   }
 
-  /** A handle on the memory in which a tensor lies now, for reading it between dispatches. */
-  memoryOf(t: Tensor): Tensor {
-    const { buffer, offset, bytes } = this.#range(this.#root(t));
-    return arrayTensor(new DeviceStorage(buffer, offset, bytes, false), t.spec);
+  /** The memory in which a tensor lies now, piece by piece, for reading it between dispatches. */
+  memoryOf(t: Tensor): DeviceStorage[] {
+    return this.#ranges(this.#root(t)).map(({ buffer, offset, bytes }) =>
+      new DeviceStorage(buffer, offset, bytes, false)
+    );
   }
 
   /** Gives back all memory of the program; its results go with it. */
@@ -293,16 +294,8 @@ export class Program {
           layout: r.pipeline.layout,
           entries: [
             ...r.bindings.map((b, binding) => {
-              const { buffer, offset, bytes } = this.#range(this.#root(b.memory));
-              const { offset: from, bytes: length } = b.window ?? { offset: 0, bytes };
-              return {
-                binding,
-                resource: {
-                  buffer,
-                  offset: offset + from,
-                  size: bindingSize(length),
-                },
-              };
+              const { buffer, offset, bytes } = this.#range(this.#root(b.memory), b.window);
+              return { binding, resource: { buffer, offset, size: bindingSize(bytes) } };
             }),
             ...this.#sizes.entries(r.number, r.bindings.length),
           ],
@@ -311,18 +304,30 @@ export class Program {
     );
   }
 
-  #range(m: Tensor | Scratch): Range {
-    const place = this.blueprint.memory.places.get(m);
-    if (place) return { buffer: this.#slabs[place.slab], offset: place.offset, bytes: place.bytes };
-    const constant = this.#constants.get(m as Tensor);
+  /** Where a value lies, or a piece of it. */
+  #range(m: Tensor | Scratch, window?: Window): Range {
+    const { buffer, offset, bytes } = boundRange(this.#ranges(m), window);
+    return { buffer, offset, bytes };
+  }
+
+  /** The ranges in which a value lies one after the other: one, unless it is in pieces. */
+  #ranges(m: Tensor | Scratch): readonly (Range & { readonly from: number })[] {
+    const places = this.blueprint.memory.places.get(m);
+    if (places) {
+      return places.map(({ slab, ...place }) => ({ ...place, buffer: this.#slabs[slab] }));
+    }
+    return [{ ...this.#given(m as Tensor), from: 0 }];
+  }
+
+  /** Where a constant lies, or an argument. */
+  #given(t: Tensor): Range {
+    const constant = this.#constants.get(t);
     if (constant) return constant;
-    const p = this.inputs.indexOf(m as Tensor);
+    const p = this.inputs.indexOf(t);
     if (p < 0) throw new DeviceError("a buffer of the program was never planned");
     const at = this.#uploads.at.get(p);
-    if (at !== undefined) {
-      return { buffer: this.#uploads.buffer!, offset: at, bytes: byteSize(this.inputs[p].spec) };
-    }
-    return this.#bound[p]!;
+    if (at === undefined) return this.#bound[p]!;
+    return { buffer: this.#uploads.buffer!, offset: at, bytes: byteSize(this.inputs[p].spec) };
   }
 
   /** Wraps the results: donated memory changes hands, the rest is lent until the next run. */

@@ -5,6 +5,7 @@ import type { AdapterProfile } from "../tensor/kernel.ts";
 import { fuse } from "./fuse.ts";
 import type { LoweredDispatch } from "./lower.ts";
 import { lowerAll } from "./lower_all.ts";
+import { bytesOf, inPieces, largestPiece, pieceCount } from "./pieces.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { simplify } from "./simplify.ts";
 
@@ -57,11 +58,14 @@ export function blueprint(
   const { profile } = options;
   const leaves = () => tape.filter((n) => n.op.name === "input").flatMap((n) => n.outputs);
   const given = options.given ?? leaves();
+  const maxPiece = largestPiece(profile);
   const fused = fuse(tape, simple, {
     maxBuffers: Math.min(profile.maxStorageBuffers, 12),
+    buffersOf: (t) => pieceCount(bytesOf(t), maxPiece),
     enabled: options.fuse ?? true,
   });
-  const dispatches = lowerAll(fused.steps, profile, new Set(given));
+  const dispatches = lowerAll(fused.steps, profile, new Set(given))
+    .map((d) => inPieces(d, profile));
   const written = new Set(fused.steps.flatMap((s) => s.outputs));
   const donations = pairDonations(fused.results, donated, written);
   const memory = planMemory({
@@ -69,7 +73,7 @@ export function blueprint(
     results: fused.results,
     donations,
     maxSlab: profile.maxBuffer,
-    maxBinding: profile.maxBinding,
+    maxPiece,
   });
   const held = results.map(({ spec }, i): Result => ({ memory: fused.results[i], spec }));
   return { tape, constants: fused.constants, dispatches, memory, results: held, donations };

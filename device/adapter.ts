@@ -4,6 +4,7 @@ import { choose, isSoftware, nameOf, ON_CPU, type WantedDevice } from "./choice.
 import type { CpuOptions } from "./cpu.ts";
 import { Device } from "./device.ts";
 import { AdapterError } from "./errors.ts";
+import { largestBuffer, wantedBuffer } from "./largest.ts";
 import { expectOptions } from "../tensor/arguments.ts";
 import type { CompileProgress } from "./pipelines.ts";
 
@@ -36,7 +37,7 @@ const LIMITS = [
  *
  * @throws TypeError when there is no such option
  * @throws AdapterError when what was asked for is missing: WebGPU, an adapter, hardware
- * @throws RangeError for a backend that does not exist, and for no whole number of threads
+ * @throws RangeError for a backend that does not exist, for no whole number of threads, and for what is no size of a buffer
  */
 export async function gpu(options: GpuOptions = {}): Promise<Device> {
   expectOptions("gpu", 0, options, {
@@ -44,6 +45,7 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
     hardware: "true or false",
     f16: "true or false",
     onCompile: "function",
+    largestBuffer: "any",
     threads: "number",
     narrow: "number",
     careful: "true or false",
@@ -71,6 +73,7 @@ async function openAdapter(
   const f16 = (options.f16 ?? true) && adapter.features.has("shader-f16");
   const timestamps = adapter.features.has("timestamp-query");
   const requiredLimits = Object.fromEntries(LIMITS.map((k) => [k, limits[k]]));
+  const wanted = wantedBuffer(options);
   const features = [...(f16 ? ["shader-f16"] : []), ...(timestamps ? ["timestamp-query"] : [])];
   let device: GPUDevice;
   try {
@@ -84,14 +87,15 @@ async function openAdapter(
       { cause: error },
     );
   }
+  const maxBuffer = await usableBuffer(device, limits.maxBufferSize, wanted, software);
   const profile: AdapterProfile = {
     cpu: false,
     f16,
     workgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
-    maxBinding: device.limits.maxStorageBufferBindingSize,
+    maxBinding: Math.min(device.limits.maxStorageBufferBindingSize, maxBuffer),
     maxStorageBuffers: Math.min(16, device.limits.maxStorageBuffersPerShaderStage),
-    maxBuffer: device.limits.maxBufferSize,
+    maxBuffer,
   };
   return new Device(device, profile, {
     backend: "webgpu",
@@ -100,5 +104,22 @@ async function openAdapter(
     vendor: info.vendor,
     description: nameOf(info),
     features,
+    largestBuffer: maxBuffer,
   });
+}
+
+/** The largest buffer to plan with: what is asked for, else what a GPU makes. Programs that stand in for one make what they list. */
+async function usableBuffer(
+  device: GPUDevice,
+  listed: number,
+  wanted: number | undefined,
+  software: boolean,
+): Promise<number> {
+  if (wanted !== undefined || software) return Math.min(listed, wanted ?? listed);
+  try {
+    return await largestBuffer(device, listed);
+  } catch (error) {
+    device.destroy();
+    throw error;
+  }
 }

@@ -11,7 +11,7 @@ import { Health, unproven } from "./health.ts";
 import { bufferSize } from "./memory.ts";
 import { Pool } from "./pool.ts";
 import { Reclaimer } from "./reclaimer.ts";
-import { BufferUsage } from "./usage.ts";
+import { TENSOR_USAGE } from "./usage.ts";
 
 /** A range of a GPU buffer that holds a tensor's value. */
 export class DeviceStorage implements Storage {
@@ -100,15 +100,14 @@ export class Buffers {
     const { gpu, profile } = this.device;
     if (bytes > profile.maxBuffer) {
       throw new OutOfMemoryError(
-        `${label} needs ${bytes} bytes in one buffer; the adapter allows ${profile.maxBuffer}`,
+        `${label} needs ${bytes} bytes in one buffer, and the largest here has ${profile.maxBuffer}: smaller ` +
+          "pictures, smaller batches or f16 take less",
       );
     }
     const size = bufferSize(bytes);
-    const usage = BufferUsage.STORAGE | BufferUsage.UNIFORM | BufferUsage.COPY_SRC |
-      BufferUsage.COPY_DST;
     const buffer = this.device.guarded(
       `allocating ${size} bytes for ${label}`,
-      () => gpu.createBuffer({ label, size, usage }),
+      () => gpu.createBuffer({ label, size, usage: TENSOR_USAGE }),
       health,
     );
     this.#healths.set(buffer, health);

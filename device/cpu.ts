@@ -6,11 +6,12 @@ import { features as engineHas } from "./cpu/wasm/features.ts";
 import { type CpuFacts, Device } from "./device.ts";
 import { isThreads, MOST_THREADS, setting, VARIABLES } from "./environment.ts";
 import { AdapterError } from "./errors.ts";
+import { type BufferOptions, wantedBuffer } from "./largest.ts";
 
 export type { CpuThreads };
 
 /** How the CPU is opened. */
-export interface CpuOptions extends CpuThreads {
+export interface CpuOptions extends CpuThreads, BufferOptions {
   /** Whether kernels may use f16 (default), or not even then. For tests. */
   readonly f16?: boolean;
 }
@@ -19,22 +20,24 @@ export interface CpuOptions extends CpuThreads {
  * Opens the CPU.
  *
  * @param why it was chosen
- * @throws AdapterError where WebAssembly or its vectors are missing, and for a variable that is no number of threads
- * @throws RangeError for no whole number of threads, or more than 256
+ * @throws AdapterError where WebAssembly or its vectors are missing, and for a variable that is no number of threads or no size
+ * @throws RangeError for no whole number of threads, or more than 256, and for what is no size
  */
 export async function openCpu(options: CpuOptions, why: string): Promise<Device> {
   if (!cpuAnswers()) throw new AdapterError("this runtime has no WebAssembly with SIMD");
+  const wanted = wantedBuffer(options) ?? Infinity;
   const cpu = await CpuDevice.open({ ...options, threads: options.threads ?? threadsByVariable() });
   const { limits, features } = cpu;
   const f16 = options.f16 ?? true;
+  const maxBuffer = Math.min(limits.maxBufferSize, wanted);
   const profile: AdapterProfile = {
     cpu: true,
     f16,
     workgroupStorage: limits.maxComputeWorkgroupStorageSize,
     maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
-    maxBinding: limits.maxStorageBufferBindingSize,
+    maxBinding: Math.min(limits.maxStorageBufferBindingSize, maxBuffer),
     maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
-    maxBuffer: limits.maxBufferSize,
+    maxBuffer,
   };
   const facts = factsOf(cpu, options, await coreCount()), n = facts.threads;
   return new Device(cpu as unknown as GPUDevice, profile, {
@@ -47,6 +50,7 @@ export async function openCpu(options: CpuOptions, why: string): Promise<Device>
       facts.sharedMemory ? "" : ", no shared memory"
     })`,
     features: [...features].filter((f) => f16 || f !== "shader-f16"),
+    largestBuffer: maxBuffer,
   });
 }
 

@@ -56,6 +56,8 @@ export interface AdapterFacts {
   readonly description: string;
   /** The WebGPU features it was opened with. */
   readonly features: readonly string[];
+  /** Bytes of the largest buffer that it makes: what programs are planned with. */
+  readonly largestBuffer: number;
 }
 
 /** An opened GPU. Make one with {@linkcode gpu}. */

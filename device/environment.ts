@@ -12,8 +12,12 @@ export const MOST_THREADS = 256;
 /** Whether so many threads can be asked for. */
 export const isThreads = (n: number): boolean => Number.isInteger(n) && n >= 1 && n <= MOST_THREADS;
 
-/** The variables: which device, and how many threads of the CPU's. */
-export const VARIABLES = { device: "MOONGATE_DEVICE", threads: "MOONGATE_THREADS" } as const;
+/** The variables: which device, how many threads of the CPU's, and how large a buffer may be. */
+export const VARIABLES = {
+  device: "MOONGATE_DEVICE",
+  threads: "MOONGATE_THREADS",
+  largestBuffer: "MOONGATE_LARGEST_BUFFER",
+} as const;
 
 interface Runtime {
   readonly Deno?: {

@@ -10,5 +10,9 @@ export const BufferUsage = {
   QUERY_RESOLVE: 0x200,
 } as const;
 
+/** What buffers that hold tensors are for: kernels and copies. */
+export const TENSOR_USAGE = BufferUsage.STORAGE | BufferUsage.UNIFORM | BufferUsage.COPY_SRC |
+  BufferUsage.COPY_DST;
+
 /** Which shaders see a binding. */
 export const COMPUTE_STAGE = 0x4;

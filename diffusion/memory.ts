@@ -56,6 +56,8 @@ export interface SamplingMemory {
   readonly total: number;
   /** Operations of the products in a step of the batch, and in decoding one picture. */
   readonly work: { readonly step: number; readonly picture: number };
+  /** Whether values of a step lie in pieces, since the adapter has no binding or no buffer that takes them whole. */
+  readonly pieces: boolean;
 }
 
 /** Samplers remember up to this many earlier answers. */
@@ -151,11 +153,12 @@ export function samplingMemory(
   const held = (1 + SLOTS) * 4 * batch * h * w * inChannels + deltas;
   const total = Object.values(programs).reduce((a, b) => a + b, held);
   const work = { step: denoisers[0].flops, picture: decoder.flops };
-  return { batch, programs, total, work };
+  return { batch, programs, total, work, pieces: denoisers.some((d) => d.pieces) };
 }
 
 /**
- * The most pictures at once, up to `shape.batch`, whose plan takes at most `room` bytes.
+ * The most pictures at once, up to `shape.batch`, whose plan takes at most `room` bytes; fewer, where a step of these can
+ * be bound whole.
  *
  * @throws MemoryError where one picture takes more
  * @throws BindingError where the adapter cannot bind what one picture needs
@@ -167,16 +170,19 @@ export function fitSampling(
   room = Infinity,
 ): SamplingMemory {
   let last: SamplingMemory | BindingError | undefined;
+  let inPieces: SamplingMemory | undefined;
   const { grain = 1 } = shape;
   for (let n = Math.ceil(shape.batch / grain); n >= 1; n = n === 1 ? 0 : Math.ceil(n / 2)) {
     try {
       last = samplingMemory(profile, model, { ...shape, batch: n * grain });
-      if (last.total <= room) return last;
+      if (last.total <= room && !last.pieces) return last;
+      if (last.total <= room) inPieces ??= last;
     } catch (error) {
       if (!(error instanceof BindingError)) throw error;
       last = error;
     }
   }
+  if (inPieces) return inPieces;
   if (last instanceof BindingError) throw last;
   const [h, w] = shape.cells.map((n) => n * vaeFactor(model.config.vae));
   throw new MemoryError(
@@ -222,7 +228,7 @@ export function planSamplingMemory(
 /**
  * The first precision in which what `fit` finds for the room beside the weights fits into a budget.
  *
- * @param fit throws MemoryError where nothing fits
+ * @param fit throws MemoryError where nothing fits, BindingError where the adapter has no buffer for weights in f32, say
  */
 export function planWithin<T extends { readonly total: number }>(
   config: PipelineConfig,
@@ -233,6 +239,7 @@ export function planWithin<T extends { readonly total: number }>(
 ): T & { readonly precision: Precision; readonly weights: number } {
   let needed = Infinity;
   let words = "";
+  let unbindable: BindingError | undefined;
   for (const precision of precisions) {
     const params = sketchParams(config, precision);
     const weights = weightBytes({ ...params });
@@ -240,12 +247,17 @@ export function planWithin<T extends { readonly total: number }>(
       const found = fit(params, budget - weights);
       return { ...found, precision, weights, total: weights + found.total };
     } catch (error) {
+      if (error instanceof BindingError) {
+        unbindable = error;
+        continue;
+      }
       if (!(error instanceof MemoryError)) throw error;
       if (weights + error.needed >= needed) continue;
       needed = weights + error.needed;
       words = `${error.message}, the weights take ${bytesNeeded(weights)} in ${precision}`;
     }
   }
+  if (unbindable && !words) throw unbindable;
   throw new MemoryError(
     `${what} needs ${bytesNeeded(needed)} of GPU memory, and ${
       bytes(budget)

@@ -30,6 +30,8 @@ export interface ConvLayerOptions {
   readonly stride?: number;
   /** Zeros on every side, or [top, bottom, left, right]; half the kernel when left out. */
   readonly padding?: number | readonly [number, number, number, number];
+  /** How often each pixel is repeated along height and width first; once when left out. */
+  readonly upsample?: number;
   readonly bias?: boolean;
   /** Element type of the result; that of x when left out. */
   readonly dtype?: DType;
@@ -42,9 +44,9 @@ export function convLayer(
   out: number,
   options: ConvLayerOptions = {},
 ): Tensor {
-  const { kernel = 3, stride = 1, padding = kernel >> 1, bias = true, dtype } = options;
+  const { kernel = 3, stride = 1, padding = kernel >> 1, upsample, bias = true, dtype } = options;
   const weight = p.take("weight", [kernel, kernel, x.shape[3], out], "conv");
-  const y = conv2d(x, weight, { stride, padding, dtype });
+  const y = conv2d(x, weight, { stride, padding, upsample, dtype });
   return bias ? add(y, cast(p.take("bias", [out]), y.dtype)) : y;
 }
 

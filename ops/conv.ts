@@ -10,6 +10,7 @@ import { type DType, isFloat } from "../tensor/dtype.ts";
 import { wholeNumber } from "../tensor/element.ts";
 import { type Shape, ShapeError, show } from "../tensor/shape.ts";
 import { expand, sum } from "./broadcast.ts";
+import { upsampleNearest } from "./concat.ts";
 import { convolved } from "./convolution/passes.ts";
 import { add, mul } from "./elementwise/arithmetic.ts";
 import { cast } from "./elementwise/cast.ts";
@@ -40,6 +41,11 @@ export interface ConvCommon {
 export interface ConvOptions extends ConvCommon {
   /** Zeros around the image. Default 0. */
   readonly padding?: Padding;
+  /**
+   * How often each pixel stands in a row and in a column, as {@linkcode upsampleNearest} has it, before there are zeros
+   * around. Windows read the image as it is: the larger one is never made. Default 1.
+   */
+  readonly upsample?: number;
 }
 
 /** Padding of {@linkcode conv}: one number, one or `[before, after]` for each dimension, or by name. */
@@ -84,6 +90,8 @@ interface Geometry {
   readonly pads: readonly (readonly [number, number])[];
   readonly groups: number;
   readonly dtype: DType;
+  /** How often each pixel stands in a row and in a column. Default 1. */
+  readonly upsample?: number;
 }
 
 /** Looks at everything but the padding; `fail` says what x and w are. */
@@ -105,7 +113,9 @@ function numbers(op: string, x: Tensor, w: Tensor, n: number, options: ConvCommo
 }
 
 const tooLarge = (fail: (detail: string) => ShapeError) =>
-  fail(`strides, dilations and padding are at most ${MOST}, kernels count in 32 bits`);
+  fail(
+    `strides, dilations, padding and upsampled images are at most ${MOST}, kernels count in 32 bits`,
+  );
 
 /** Channels and windows that fit: x `[B, …, Cin]` and w `[…K, Cin / groups, Cout]`. */
 function fits(x: Tensor, w: Tensor, g: Geometry, fail: (detail: string) => ShapeError): number[] {
@@ -121,7 +131,8 @@ function fits(x: Tensor, w: Tensor, g: Geometry, fail: (detail: string) => Shape
   if (co % g.groups) throw fail(`${co} channels do not fall into ${g.groups} groups`);
   const counts = g.stride.map((s, i) => {
     const span = (w.shape[i] - 1) * g.dilation[i] + 1;
-    return Math.floor((x.shape[1 + i] + g.pads[i][0] + g.pads[i][1] - span) / s) + 1;
+    const extent = x.shape[1 + i] * (g.upsample ?? 1);
+    return Math.floor((extent + g.pads[i][0] + g.pads[i][1] - span) / s) + 1;
   });
   if (counts.some((d) => d < 1)) {
     throw fail(`the window does not fit into the image padded by [${g.pads.flat()}]`);
@@ -132,9 +143,7 @@ function fits(x: Tensor, w: Tensor, g: Geometry, fail: (detail: string) => Shape
 /** x `[B, …, Cin]`, w `[…K, Cin / groups, Cout]`, both of one, two or three dimensions. */
 function channelsLast(x: Tensor, w: Tensor, g: Geometry): Tensor {
   const n = x.shape.length - 2;
-  if (g.groups > 1 && w.shape.at(-2) === 1 && w.shape.at(-1) === g.groups) {
-    return depthwise(x, w, g);
-  }
+  if (isDepthwise(w, g)) return depthwise(x, w, g);
   const split = (t: Tensor) => {
     if (g.groups === 1) return t;
     const c = t.shape.at(-1)!;
@@ -148,6 +157,10 @@ function channelsLast(x: Tensor, w: Tensor, g: Geometry): Tensor {
   const back = permute(y, [...Array(r - 2).keys()].map((i) => i + 1).concat(0, r - 1));
   return reshape(back, [...y.shape.slice(1, -1), g.groups * y.shape.at(-1)!]);
 }
+
+/** Whether each channel has a window of its own. */
+const isDepthwise = (w: Tensor, { groups }: Pick<Geometry, "groups">): boolean =>
+  groups > 1 && w.shape.at(-2) === 1 && w.shape.at(-1) === groups;
 
 /** Every channel by its own window: a sum over the places of windows. */
 function depthwise(x: Tensor, w: Tensor, g: Geometry): Tensor {
@@ -216,6 +229,7 @@ function sideBySide(x: Tensor, w: Tensor, g: Geometry, n: number): Tensor {
     pad: [top, bottom, left, right],
     image: x.shape.slice(at),
     weight: w.shape.slice(at),
+    upsample: g.upsample ?? 1,
     batch: g.groups,
     dtype: g.dtype,
   });
@@ -226,12 +240,16 @@ function sideBySide(x: Tensor, w: Tensor, g: Geometry, n: number): Tensor {
  *
  * @param x image `[B, H, W, Cin]`
  * @param w weight `[KH, KW, Cin / groups, Cout]`
- * @returns `[B, OH, OW, Cout]` with `OH = ⌊(H + top + bottom − (KH − 1)·dilation − 1) / stride⌋ + 1`
+ * @returns `[B, OH, OW, Cout]` with `OH = ⌊(H·upsample + top + bottom − (KH − 1)·dilation − 1) / stride⌋ + 1`
  * @throws ShapeError when the channels differ, or the window is larger than the padded image
  */
 export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
   expectTensors("conv2d", { x, w });
-  expectOptions("conv2d", 2, options, { ...KINDS, padding: "a number or a list" });
+  expectOptions("conv2d", 2, options, {
+    ...KINDS,
+    padding: "a number or a list",
+    upsample: "number",
+  });
   const { fail, ...g } = numbers("conv2d", x, w, 2, options);
   const { padding = 0 } = options;
   const sides = typeof padding === "number" ? [padding, padding, padding, padding] : padding;
@@ -243,8 +261,15 @@ export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor 
     throw fail(`padding [${sides}] is not allowed`);
   }
   const pads = [[sides[0], sides[1]], [sides[2], sides[3]]] as const;
-  fits(x, w, { op: "conv2d", ...g, pads }, fail);
-  return channelsLast(x, w, { op: "conv2d", ...g, pads });
+  const { upsample = 1 } = options;
+  wholeNumber("conv2d", "options.upsample", upsample, 1);
+  if (upsample * Math.max(x.shape[1], x.shape[2]) > MOST) throw tooLarge(fail);
+  const geometry = { op: "conv2d", ...g, pads, upsample };
+  fits(x, w, geometry, fail);
+  // Windows that skip pixels of the larger image, and sums under windows, are those of an image.
+  return upsample > 1 && (g.stride.some((s) => s > 1) || isDepthwise(w, g))
+    ? channelsLast(upsampleNearest(x, upsample), w, { ...geometry, upsample: 1 })
+    : channelsLast(x, w, geometry);
 }
 
 function sidesOf(

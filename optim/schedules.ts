@@ -13,38 +13,55 @@ import { cos } from "../ops/elementwise/trigonometry.ts";
 
 /** One number throughout. */
 export interface ConstantSchedule {
+  /** Which schedule it is. */
   readonly kind: "constant";
+  /** The number. */
   readonly value: number;
 }
 
 /** From one number to another within some steps, along a straight line or half a cosine; that one from there on. */
 export interface RampSchedule {
+  /** Which schedule it is. */
   readonly kind: "linear" | "cosine";
+  /** The number at step 0. */
   readonly from: number;
+  /** The number from step `steps` on. */
   readonly to: number;
+  /** How many steps it takes. */
   readonly steps: number;
 }
 
 /** `from`·`factor`^(step / `steps`), or by whole powers only; no further than `to`. */
 export interface ExponentialSchedule {
+  /** Which schedule it is. */
   readonly kind: "exponential";
+  /** The number at step 0. */
   readonly from: number;
+  /** What it is multiplied by every `steps` steps. */
   readonly factor: number;
+  /** See {@linkcode ExponentialSchedule.factor}. */
   readonly steps: number;
+  /** All at once, every `steps` steps. Default false: a share at every step. */
   readonly staircase?: boolean;
+  /** The number that is not passed. Default none. */
   readonly to?: number;
 }
 
 /** Several, one after the other: the next begins at each boundary, and counts its steps from there. */
 export interface JoinedSchedule {
+  /** Which schedule it is. */
   readonly kind: "join";
+  /** One more than boundaries. */
   readonly schedules: readonly Schedule[];
+  /** At which step each but the first begins. */
   readonly boundaries: readonly number[];
 }
 
 /** The product of several, all from the first step on. */
 export interface ProductSchedule {
+  /** Which schedule it is. */
   readonly kind: "product";
+  /** Of none it is 1. */
   readonly schedules: readonly Schedule[];
 }
 

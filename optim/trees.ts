@@ -155,6 +155,7 @@ export interface LoadOptions<T> {
 
 /** What {@linkcode loadTree} gives. */
 export interface LoadedTree<T> {
+  /** The tree. */
   readonly tree: T;
   /** What was noted, but for what describes the tree. */
   readonly metadata: Readonly<Record<string, string>>;

@@ -40,14 +40,6 @@ export interface BufferUse {
   readonly access: "read" | "write";
   /** Element type of the WGSL runtime array, such as `f32` or `vec4<f16>`. */
   readonly type: string;
-  /** Bytes of the memory that are bound, where they are not all of it: what an adapter binds at once is limited. */
-  readonly window?: Window;
-}
-
-/** A range of bytes; the offset is a multiple of 256, as WebGPU may ask of a binding. */
-export interface Window {
-  readonly offset: number;
-  readonly bytes: number;
 }
 
 /** One dispatch: buffers by name, WGSL without binding declarations, and the workgroup grid. */

@@ -1,15 +1,18 @@
 /** Convolution and both its gradients against their definitions, for any geometry. */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { tapeOf, type Tensor } from "../tensor/tensor.ts";
+import { tapeOf, Tensor } from "../tensor/tensor.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { ShapeError } from "../tensor/shape.ts";
 import { input } from "../ops/leaf.ts";
 import { add } from "../ops/elementwise/arithmetic.ts";
 import { conv2d, type ConvOptions } from "../ops/conv.ts";
+import { upsampleNearest } from "../ops/concat.ts";
+import { sin } from "../ops/elementwise/trigonometry.ts";
+import { interpret } from "../compile/interpret.ts";
 import { blueprint } from "../compile/trace.ts";
 import { vjp } from "../autograd/grad.ts";
-import { checkOp, computing } from "./support/check.ts";
+import { checkOp, computing, randomValues, relativeError, uniform } from "./support/check.ts";
 import { onDevice, test } from "./support/devices.ts";
 
 const f32 = (...shape: number[]) => ({ shape, dtype: "f32" as DType });
@@ -66,6 +69,64 @@ test("the convolutions of a UNet and a VAE equal their definitions", async (devi
       ...{ device, linear: !device.profile.cpu },
       scale: 0.5,
     });
+  }
+});
+
+/** A geometry with pixels that are repeated: image, weight, options. */
+type Enlarged = readonly [image: number[], weight: number[], options: ConvOptions];
+const ENLARGED: readonly Enlarged[] = [
+  [[1, 5, 6, 8], [3, 3, 8, 12], { upsample: 2, padding: 1 }],
+  // Winograd's filtering on the CPU device, there and back.
+  [[2, 5, 4, 48], [3, 3, 48, 52], { upsample: 2, padding: 1 }],
+  [[1, 4, 3, 48], [3, 3, 48, 48], { upsample: 2, padding: [0, 1, 2, 0] }],
+  [[1, 4, 3, 48], [3, 3, 48, 48], { upsample: 3, padding: 1 }],
+  [[2, 3, 4, 3], [2, 3, 3, 5], { upsample: 3, padding: [0, 2, 1, 0], dilation: [2, 1] }],
+  [[1, 3, 3, 8], [1, 1, 8, 4], { upsample: 2 }],
+  [[1, 4, 4, 8], [3, 3, 4, 8], { upsample: 2, padding: 1, groups: 2 }],
+  [[1, 4, 4, 8], [3, 3, 1, 8], { upsample: 2, padding: 1, groups: 8 }],
+  [[1, 4, 5, 4], [3, 3, 4, 8], { upsample: 2, padding: 1, stride: 2 }],
+];
+
+test("a convolution that repeats its image's pixels is one of the larger image, which nobody makes", async (device) => {
+  for (const [i, [x, w, options]] of ENLARGED.entries()) {
+    if (!device.profile.cpu && ![0, 4, 6].includes(i)) continue;
+    await checkOp([f32(...x), f32(...w)], (i, k) => conv2d(i, k, options), {
+      ...{ device, linear: !device.profile.cpu, scale: 0.5 },
+    });
+  }
+  const [x, w, options] = ENLARGED[1];
+  const [a, b] = [input(f32(...x), 0), input(f32(...w), 1)];
+  const y = conv2d(a, b, options);
+  const grads = vjp([[y, input(y.spec, 2)]], [a, b]) as Tensor[];
+  const { dispatches } = blueprint([y, ...grads], [], { profile: device.profile, given: [a] });
+  const images = dispatches.flatMap((d) => d.buffers).flatMap(({ memory: m }) =>
+    m instanceof Tensor && m.shape.at(-1) === a.shape[3] ? [m.size] : []
+  );
+  assertEquals(Math.max(...images), a.size);
+  const tiles = dispatches.filter((d) => d.label.endsWith("(tiles)"));
+  assertEquals(
+    tiles.length,
+    device.profile.cpu ? 2 : 0,
+    "forwards and back by Winograd's filtering",
+  );
+});
+
+Deno.test("the definition of a convolution that repeats pixels is that of the larger image, with all its derivatives", () => {
+  for (const [image, weight, options] of ENLARGED) {
+    if (image[3] > 8) continue;
+    const { upsample, ...others } = options;
+    const [a, b] = [input(f32(...image), 0), input(f32(...weight), 1)];
+    const results = [
+      conv2d(a, b, options),
+      conv2d(upsampleNearest(a, upsample), b, others),
+    ].map((y) => {
+      const first = vjp([[y, sin(y)]], [a, b]) as Tensor[];
+      const second = vjp(first.map((g) => [g, sin(g)]), [a, b]) as Tensor[];
+      return [y, ...first, ...second];
+    });
+    const feeds = new Map([a, b].map((t, i) => [t, randomValues(t.spec, uniform(i + 3))]));
+    const [one, other] = results.map((r) => interpret(r, feeds));
+    one.forEach((v, i) => assert(relativeError(v, other[i]) < 1e-12, `${image} ${i}`));
   }
 });
 
@@ -127,4 +188,13 @@ Deno.test("a convolution that cannot be says why", () => {
   assertThrows(() => conv2d(t(1, 2, 2, 4), t(3, 3, 4, 8)), ShapeError, "does not fit");
   assertThrows(() => conv2d(t(6, 6, 4), t(3, 3, 4, 8)), ShapeError, "[B, H, W, Cin]");
   assertThrows(() => conv2d(t(1, 6, 6, 4), t(3, 3, 4, 8), { stride: 0 }), ShapeError, "stride 0");
+  for (const upsample of [0, 1.5, NaN]) {
+    assertThrows(
+      () => conv2d(t(1, 6, 6, 4), t(3, 3, 4, 8), { upsample }),
+      Error,
+      "options.upsample",
+    );
+  }
+  const huge = { upsample: 2 ** 29 };
+  assertThrows(() => conv2d(t(1, 6, 6, 4), t(3, 3, 4, 8), huge), ShapeError, "upsampled images");
 });

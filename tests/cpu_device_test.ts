@@ -19,7 +19,7 @@ import { vjp } from "../autograd/grad.ts";
 import type { Device } from "../device/device.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { uniform } from "./support/check.ts";
-import { cpuDevice, declared, dynamic, each, refusal, script } from "./support/cpu.ts";
+import { cpuDevice, declared, dynamic, each, refusal, runKernel, script } from "./support/cpu.ts";
 
 const usage = BufferUsage.STORAGE | BufferUsage.COPY_DST | BufferUsage.COPY_SRC;
 const values = (seed: number, ...shape: number[]): Tensor => {
@@ -89,6 +89,38 @@ Deno.test("addresses of 64 bits give the same bits as those of 32", async () => 
     const filler = device.upload(new Float32Array(4 << 20), [4 << 20], "f32");
     assertEquals(await program(device), before);
     device.free(filler);
+  }
+});
+
+Deno.test("a second device has the kernels of the first at once, and those used longest ago are forgotten", async () => {
+  const real = WebAssembly.Module;
+  let compiled = 0;
+  WebAssembly.Module = class extends real {
+    constructor(bytes: BufferSource) {
+      super(bytes);
+      compiled++;
+    }
+  };
+  const plus = (n: number) => each(8, declared(["f32"], "f32"), `y[i] = x0[i] + ${n}.0;`);
+  const on = async (threads: number, n = 7171, length = 8) => {
+    const before = compiled;
+    const device = await CpuDevice.open({ threads });
+    const buffers = [new Float32Array(length).fill(1), new Float32Array(8)];
+    const [, y] = await runKernel(device, plus(n), buffers);
+    device.destroy();
+    assertEquals([...y], [...buffers[0], ...new Array(8 - length).fill(0)].map((v) => v + n));
+    return compiled - before;
+  };
+  try {
+    assertEquals([await on(1), await on(1)], [1, 0]);
+    // Another text, other lengths (the kernel has to look whether it may read), and memory that threads share.
+    assertEquals([await on(1, 7172), await on(1, 7171, 4), await on(2)], [1, 1, 1]);
+    assertEquals([await on(2), await on(1, 7171, 4)], [0, 0]);
+    const device = await cpuDevice();
+    for (let n = 1; n <= 512; n++) device.createShaderModule({ code: plus(n) });
+    assertEquals([await on(1), await on(1)], [1, 0]);
+  } finally {
+    WebAssembly.Module = real;
   }
 });
 

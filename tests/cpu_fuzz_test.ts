@@ -2,7 +2,7 @@
 // `MOONGATE_FUZZ` says how many are tried, `MOONGATE_FUZZ_SEED` where to begin.
 import { assert, assertEquals } from "@std/assert";
 import { wgslOf } from "../compile/kernels.ts";
-import { bytesOf } from "../compile/plan.ts";
+import { bytesOf } from "../compile/pieces.ts";
 import { blueprint } from "../compile/trace.ts";
 import { CpuDevice } from "../device/cpu/device.ts";
 import { BufferUsage } from "../device/usage.ts";

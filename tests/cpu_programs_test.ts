@@ -2,8 +2,11 @@
 // `MOONGATE_FUZZ` says how many, `MOONGATE_FUZZ_SEED` where to begin.
 import { assert, assertEquals } from "@std/assert";
 import { evaluate } from "../compile/compile.ts";
+import { bytesOf } from "../compile/pieces.ts";
+import { blueprint } from "../compile/trace.ts";
 import { interpret } from "../compile/interpret.ts";
 import { gpu } from "../device/adapter.ts";
+import { Device } from "../device/device.ts";
 import { gelu, relu, silu, tanh } from "../ops/elementwise/activation.ts";
 import {
   abs,
@@ -109,18 +112,38 @@ function step(draw: Draw, x: Tensor): Tensor {
   }
 }
 
-Deno.test("random programs on the CPU device equal their definitions", async () => {
+/** A random program, and whether to fuse it. */
+function program(n: number): { readonly y: Tensor; readonly fuse: boolean } {
+  const draw = new Draw(SEED * 1_000_003 + n * 7919);
+  let y = leaf(draw, Array.from({ length: 1 + draw.below(3) }, () => extent(draw)));
+  for (let steps = 1 + draw.below(6); steps > 0 && y.size < 20_000; steps--) y = step(draw, y);
+  return { y, fuse: draw.chance(0.7) };
+}
+
+Deno.test("random programs on the CPU device equal their definitions, whole and in pieces", async () => {
   const device = await gpu({ backend: "cpu", threads: 2 });
+  let inPieces = 0;
   for (let n = 0; n < ALL; n++) {
-    const draw = new Draw(SEED * 1_000_003 + n * 7919);
-    let y = leaf(draw, Array.from({ length: 1 + draw.below(3) }, () => extent(draw)));
-    for (let steps = 1 + draw.below(6); steps > 0 && y.size < 20_000; steps--) y = step(draw, y);
+    const { y, fuse } = program(n);
     const [expected] = interpret([y]);
-    const result = evaluate(device, y, { fuse: draw.chance(0.7) });
-    assertEquals(result.spec, y.spec);
-    const e = relativeError(await device.read(result) as Float32Array, expected);
-    device.free(result);
-    assert(e < 2e-3, `program ${n} of [${y.shape}] (${y.node.op.name}) differs by ${e}`);
+    const check = async (on: Device) => {
+      const result = evaluate(on, y, { fuse });
+      assertEquals(result.spec, y.spec);
+      const e = relativeError(await on.read(result) as Float32Array, expected);
+      on.free(result);
+      assert(e < 2e-3, `program ${n} of [${y.shape}] (${y.node.op.name}) differs by ${e}`);
+    };
+    await check(device);
+    const { dispatches } = blueprint([y], [], { profile: device.profile, fuse });
+    const largest = Math.max(
+      0,
+      ...dispatches.flatMap((d) => d.buffers.map((b) => bytesOf(b.memory))),
+    );
+    if (largest <= 256) continue;
+    inPieces++;
+    const maxBinding = 256 * Math.ceil(largest / 512);
+    await check(new Device(device.gpu, { ...device.profile, maxBinding }, device.facts));
   }
+  assert(inPieces > ALL / 4, `${inPieces}`);
   device.destroy();
 });

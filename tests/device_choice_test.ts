@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { gpu, type GpuOptions } from "../device/adapter.ts";
 import { isSoftware } from "../device/choice.ts";
+import { CpuDevice } from "../device/cpu/device.ts";
 import { AdapterError } from "../device/errors.ts";
 import { adapter, type Offer, withMachine } from "./support/machines.ts";
 
@@ -129,6 +130,77 @@ Deno.test("threads: by option, by variable, one for each core; and why there are
       null,
       {},
       () => assertRejects(() => gpu({ threads }), RangeError, "1 to 256"),
+    );
+  }
+});
+
+/** A card that lists 4 GiB and makes no buffer of more than so many bytes; what it was asked for, and what of that is left. */
+function smallBar(most: number) {
+  const asked: number[] = [];
+  let alive = 0;
+  const card = adapter({ description: "A Card 8GB" }, async () => {
+    const gpu = await CpuDevice.open({ threads: 1 });
+    const make = gpu.createBuffer.bind(gpu);
+    gpu.createBuffer = (d) => {
+      asked.push(d.size);
+      const buffer = make(d.size > most ? { ...d, size: NaN } : d);
+      const destroy = buffer.destroy.bind(buffer);
+      alive++;
+      buffer.destroy = () => {
+        alive--;
+        destroy();
+      };
+      return buffer;
+    };
+    return gpu;
+  });
+  Object.assign(card.limits, { maxBufferSize: 2 ** 32, maxStorageBufferBindingSize: 2 ** 31 });
+  return { card, asked, alive: () => alive };
+}
+
+const MiB = 2 ** 20;
+
+Deno.test("the largest buffer that a GPU really makes is found at the start, in a few tries of which nothing is left", async () => {
+  for (const most of [248 * MiB, 256 * MiB - 1, 37_000_000, 255 * MiB, 128 * MiB, 24 * MiB]) {
+    const { card, asked, alive } = smallBar(most);
+    const { largestBuffer } = await opened(card);
+    assert(largestBuffer <= most && largestBuffer > most * 0.93, `${largestBuffer} of ${most}`);
+    assertEquals(largestBuffer % 16, 0);
+    assertEquals(alive(), 0);
+    assert(asked.length <= 15, `${asked.length} tries`);
+  }
+  const all = smallBar(Infinity);
+  // One try where all that is listed is made; of that the CPU, which stands for the card here, takes nothing.
+  assertEquals((await opened(all.card)).largestBuffer, 2 ** 32);
+  assertEquals([all.asked, all.alive()], [[2 ** 32], 0]);
+  assertMatch(
+    await refused(smallBar(MiB).card),
+    /^the GPU makes no buffer of 16777216 bytes, and lists 4294967296: its memory is full/,
+  );
+});
+
+Deno.test("the largest buffer is what is asked for, by option before variable, and never more than is listed", async () => {
+  const variable = { MOONGATE_LARGEST_BUFFER: "240MiB" };
+  const card = smallBar(248 * MiB);
+  assertEquals((await opened(card.card, {}, variable)).largestBuffer, 240 * MiB);
+  assertEquals(card.asked, []);
+  const option = { largestBuffer: 100 * MiB + 1 };
+  assertEquals((await opened(card.card, option, variable)).largestBuffer, 100 * MiB);
+  assertEquals((await opened(card.card, { largestBuffer: "9GiB" })).largestBuffer, 2 ** 32);
+  const profiles = await withMachine(null, variable, async () => {
+    using device = await gpu({ threads: 1 });
+    return [device.facts.largestBuffer, device.profile.maxBuffer, device.profile.maxBinding];
+  });
+  assertEquals(profiles, [240 * MiB, 240 * MiB, 240 * MiB]);
+  assertMatch(
+    await refused(null, {}, { MOONGATE_LARGEST_BUFFER: "some" }),
+    /^MOONGATE_LARGEST_BUFFER: "some" is no size of memory/,
+  );
+  for (const largestBuffer of ["some", 0, NaN, -5]) {
+    await withMachine(
+      null,
+      {},
+      () => assertRejects(() => gpu({ largestBuffer }), RangeError, "no size of memory"),
     );
   }
 });

@@ -29,7 +29,7 @@ const CPU: CpuFacts = {
   sharedMemory: true,
   memory64: true,
 };
-const named = { vendor: "", features: [], software: false };
+const named = { vendor: "", features: [], software: false, largestBuffer: 2 ** 31 };
 const ON_CARD = {
   ...named,
   backend: "webgpu",
@@ -57,7 +57,22 @@ Deno.test("doctor judges by the limits of what computes, and never promises on a
   assertEquals(runs(ADAPTER), "yes yes yes");
   assertEquals(runs({ ...ADAPTER, software: true }), "slowly slowly yes");
   const narrow = { ...ADAPTER, limits: { maxStorageBufferBindingSize: 2 ** 26 } };
-  assertEquals(runs(narrow), "yes no yes");
+  assertEquals(runs(narrow), "yes yes yes");
+  const why = (largestBuffer: number, adapter = ADAPTER) =>
+    judge({ ...ON_CARD, largestBuffer }, adapter)[1].why;
+  const both = "2.13 GB of weights in f16, 4.27 GB in f32";
+  assertEquals(why(2 ** 31), both);
+  assertEquals(why(2 ** 31, narrow), `${both}; what is not bound at once is bound in pieces`);
+  assertEquals(why(240 * 2 ** 20), both);
+  assertEquals(
+    why(128 * 2 ** 20),
+    "2.13 GB of weights, in f16 alone; what is not bound at once is bound in pieces",
+  );
+  assertEquals(runs(ADAPTER, { ...ON_CARD, largestBuffer: 2 ** 26 }), "yes no yes");
+  assertEquals(
+    why(2 ** 26),
+    "its largest weight takes 72.4 MiB in f16, and the adapter makes buffers of 64.0 MiB at most",
+  );
   assertEquals(runs({ ...ADAPTER, wrong: "element 3 is 0" }), "no no yes");
   assertEquals(runs(undefined), "no no yes");
   // What the adapter does is nothing to the CPU.
@@ -102,6 +117,16 @@ Deno.test("doctor's lines: which device, why, threads and why fewer, what the en
   assertEquals(of("adapter", { adapter: unused }), "llvmpipe (software), not used");
   assertEquals(of("adapter", { adapter: ADAPTER, device: ON_CARD }), "a card");
   assertEquals(of("threads", { adapter: ADAPTER, device: ON_CARD }), undefined);
+  const small = { ...ON_CARD, largestBuffer: 240 * 2 ** 20 };
+  const largest = "  largest buffer";
+  assertEquals(
+    of(largest, { adapter: ADAPTER, device: ON_CARD })?.trim(),
+    "buffer           2.00 GiB",
+  );
+  assertEquals(
+    of(largest, { adapter: ADAPTER, device: small })?.trim(),
+    "buffer           240 MiB, of 2.00 GiB that it lists",
+  );
   assertEquals(of("computes", { adapter: { ...ADAPTER, wrong: "2 is 3" } }), "WRONG: 2 is 3");
   assertEquals(of("device", { device: undefined }), "none");
   assert(

@@ -26,6 +26,7 @@ import { planSamplingMemory, type Precision, weightBytes } from "../diffusion/me
 import { type PipelineParams, sketchParams } from "../diffusion/pipeline.ts";
 import { vaeDecode } from "../models/vae/vae.ts";
 import { input, tensor } from "../ops/leaf.ts";
+import { byteSize } from "../tensor/shape.ts";
 import { tapeOf, type Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { relativeError, testDevice } from "./support/check.ts";
@@ -205,12 +206,44 @@ Deno.test("a budget chooses exact weights and the fastest layout that fits, or s
   assertThrows(() => choose(needed - 1, ["f32"]), MemoryError, "training needs");
 });
 
-Deno.test("what an adapter cannot bind at once is cut into parts, or refused before anything is allocated", () => {
+Deno.test("a batch is cut into parts before values lie in pieces, and what cannot be is refused before anything is allocated", () => {
   const shape = small();
   const whole = planTrainingMemory(GPU, shape);
   const largest = Math.max(...[4 * 16 * 16 * 4 * 4, 4 * 8 * 8 * 64 * 4]);
   const narrow = planTrainingMemory({ ...GPU, maxBinding: largest - 1 }, shape);
   assertEquals([whole.layout.parts, narrow.layout.parts], [1, 2]);
-  const refusal = () => planTrainingMemory({ ...GPU, maxBinding: 4096 }, shape);
-  assertThrows(refusal, BindingError, "more than the 4096 that this adapter binds at once");
+  assertEquals([whole.pieces, narrow.pieces], [false, false]);
+  const tight = planTrainingMemory({ ...GPU, maxBinding: 8192 }, shape);
+  assertEquals([tight.layout.parts, tight.pieces], [2, true]);
+  const refusal = () => planTrainingMemory({ ...GPU, maxBinding: 8192, maxBuffer: 8192 }, shape);
+  assertThrows(refusal, BindingError, "more than the 8192 that this adapter takes for one buffer");
+});
+
+Deno.test("where the adapter makes no buffer for a weight in f32, weights are f16", () => {
+  const shape = small();
+  const largest = Math.max(
+    ...flatten<Tensor>({ ...sketchParams(shape.config, "f32") }).map(([, t]) => byteSize(t.spec)),
+  );
+  const sampled = { batch: 1, cells: [8, 8] as const, guided: true, image: true };
+  const plan = (precisions: Precision[], budget = Infinity) =>
+    planSamplingMemory(
+      { ...GPU, maxBuffer: largest - 4 },
+      shape.config,
+      sampled,
+      budget,
+      precisions,
+    );
+  assertEquals(plan(["f32", "f16"]).precision, "f16");
+  assertThrows(() => plan(["f32"]), BindingError, `takes ${largest} bytes`);
+  assertThrows(() => plan(["f32", "f16"], 1), MemoryError, "sampling needs");
+});
+
+Deno.test("fewer pictures are sampled at once before a step's values lie in pieces", () => {
+  const { config } = small();
+  const shape = { batch: 4, cells: [8, 8] as const, guided: true, image: true };
+  const plan = (maxBinding: number) => planSamplingMemory({ ...GPU, maxBinding }, config, shape);
+  const of = ({ batch, pieces }: { batch: number; pieces: boolean }) => [batch, pieces];
+  assertEquals(of(plan(2 ** 20)), [4, false]);
+  assertEquals(of(plan(65536)), [2, false]);
+  assertEquals(of(plan(16384)), [2, true]);
 });

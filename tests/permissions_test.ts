@@ -243,6 +243,17 @@ async function runsIn(folder: string): Promise<Run[]> {
       places: { "--model": MODEL, "--gold": at("gold.safetensors") },
     },
     { verb: "doctor", args: ["doctor"], places: {} },
+    {
+      verb: "doctor",
+      args: [
+        ...["doctor", "--measure", "--model", "miniature", "--minutes", "1e-6"],
+        ...["--out", at("measured"), "-q"],
+      ],
+      places: {
+        [`${WORLD} (with --model miniature)`]: `${ROOT}world`,
+        "--out (with --measure)": at("measured"),
+      },
+    },
   ];
 }
 

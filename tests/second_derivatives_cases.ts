@@ -133,6 +133,7 @@ export const CASES: Readonly<Record<string, (x: Tensor[]) => Tensor>> = {
   "linear": ([x, w, b]) => linear(x, w, b),
   "conv2d": ([x, w]) => conv2d(x, w, padding),
   "conv2d stride": ([x, w]) => conv2d(x, w, { stride: 2, padding: [0, 1, 2, 1] }),
+  "conv2d upsampled": ([x, w]) => conv2d(x, w, { upsample: 2, padding: [1, 1, 0, 1] }),
   "conv2d 1x1": ([x, w]) => conv2d(x, w),
   "embedding": ([t]) => m.embedding(square(t), IDS),
   "replaceRows": ([t, r]) => square(table(t, r)),

@@ -15,10 +15,21 @@ const LEAST = {
   maxStorageBuffers: 8,
 };
 
+/** Limits under which values of SD 1.5 lie in pieces. */
+const NARROW = { maxBinding: 128 * 2 ** 20, maxBuffer: 240 * 2 ** 20 };
+
 /** Distinct kernels, with the last place where each is used. */
 const kernels = new Map<string, string>();
-for (const profile of [NVIDIA, LEAST]) {
+for (
+  const [profile, models] of [
+    [NVIDIA, /./],
+    [LEAST, /./],
+    [{ ...NVIDIA, ...NARROW }, /^SD 1\.5, f/],
+    [{ ...LEAST, ...NARROW }, /^SD 1\.5, one picture/],
+  ] as const
+) {
   for (const one of await modelCases(profile)) {
+    if (!models.test(one.name)) continue;
     eachKernel(one, ({ code }, where) => kernels.set(code, where));
   }
 }
@@ -43,6 +54,8 @@ Deno.test("Tint takes every kernel of SD 1.5, 2.1, XL and the miniature without 
   const places = [...kernels.values()];
   assertEquals(said.flatMap((text, i) => text ? [`${places[i]}: ${text}`] : []), []);
   assert(kernels.size > 300, `${kernels.size} kernels`);
+  const pieces = [...kernels.keys()].filter((code) => code.includes("_piece1"));
+  assert(pieces.length > 10, `${pieces.length} kernels of values in pieces`);
 });
 
 onDevice("webgpu", "naga takes every one of them, too", async () => {

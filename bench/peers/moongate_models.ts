@@ -1,7 +1,9 @@
 /** This library's training step and sampler on the miniature, as its own commands run them. */
 import { adamInit } from "../../autograd/optimizer.ts";
 import { evaluate } from "../../compile/compile.ts";
-import { type StepBatch, trainingStep } from "../../concepts/training/step.ts";
+import type { Mask } from "../../autograd/mask.ts";
+import type { CompiledStep } from "../../concepts/training/optimize.ts";
+import { type StepBatch, type StepModel, trainingStep } from "../../concepts/training/step.ts";
 import { trainingMask } from "../../concepts/training/trainable.ts";
 import type { Device } from "../../device/device.ts";
 import { loadPipeline, type Pipeline } from "../../diffusion/pipeline.ts";
@@ -12,11 +14,11 @@ import type { Operands } from "../cases/case.ts";
 import type { Prepared } from "../harness.ts";
 import {
   DECAY,
+  extentsOf,
   KEY,
   MINIATURE,
   type ModelCase,
   RATE,
-  ROW,
   type SampleCase,
   shapesOf,
   spread,
@@ -33,21 +35,34 @@ export async function prepareModel(
   return c.kind === "step" ? training(model, c, operands) : sampling(model, c, operands);
 }
 
-/** The step without its cut at the start token, which PyTorch's has not. */
-function training(model: Pipeline, c: StepCase, operands: Operands): Prepared<Tensor[]> {
-  const { device } = model;
-  const trainable = trainingMask(model, "kv", [ROW]);
-  const step = trainingStep(model, trainable, DECAY, { cutStartToken: false });
-  const shapes = shapesOf(c);
-  const { mean, logvar, context, pixels } = Object.fromEntries(
-    Object.entries(shapes).map(([name, shape]) => [name, tensor(operands[name], shape)]),
-  );
-  const batch: StepBatch = {
-    ...{ pixels, mean, logvar, context },
+/** A case's operands as a batch. */
+export function stepBatch(c: StepCase, operands: Operands): StepBatch {
+  const shapes = shapesOf(c), { cells } = extentsOf(c);
+  const floats = (...names: string[]) =>
+    Object.fromEntries(
+      names.filter((n) => shapes[n]).map((n) => [n, tensor(operands[n], shapes[n])]),
+    );
+  return {
+    ...floats("mean", "logvar", "context", "pixels"),
     ids: tensor(Uint32Array.from(operands.ids), shapes.ids),
-    mask: tensor(new Float32Array(c.batch * 64).fill(1), [c.batch, 8, 8]),
+    mask: tensor(new Float32Array(c.batch * cells ** 2).fill(1), [c.batch, cells, cells]),
     key: tensor(Uint32Array.from(KEY), [2]),
   };
+}
+
+/** The step without its cut at the start token, which PyTorch's has not. */
+export const plainStep = (
+  model: StepModel & Pick<Pipeline, "device">,
+  c: StepCase,
+): { trainable: Mask; step: CompiledStep<StepBatch> } => {
+  const trainable = trainingMask(model, "kv", [extentsOf(c).row]);
+  return { trainable, step: trainingStep(model, trainable, DECAY, { cutStartToken: false }) };
+};
+
+function training(model: Pipeline, c: StepCase, operands: Operands): Prepared<Tensor[]> {
+  const { device } = model;
+  const { trainable, step } = plainStep(model, c);
+  const batch = stepBatch(c, operands);
   const rate = tensor(RATE, []);
   let state = evaluate(device, adamInit(trainable.pick(model.params)));
   return {

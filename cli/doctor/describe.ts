@@ -35,7 +35,7 @@ export function describe(facts: Facts): string[] {
     ...row("why", device?.why),
     ...device?.cpu ? cpuLines(device.cpu) : [],
     ...adapter
-      ? adapterLines(adapter, device?.backend === "webgpu")
+      ? adapterLines(adapter, device?.backend === "webgpu" ? device : undefined)
       : row("adapter", "none answers"),
     ...measured ? measuredLines(measured) : [],
     "what will run",
@@ -66,12 +66,13 @@ function cpuLines(
   ];
 }
 
-function adapterLines(adapter: AdapterFacts, computes: boolean): string[] {
+/** @param device what computes, where that is this adapter */
+function adapterLines(adapter: AdapterFacts, device: DeviceFacts | undefined): string[] {
   const { description, software, limits, wrong, roundTrip, loopLimit, features } = adapter;
   return [
     ...row(
       "adapter",
-      `${description}${software ? " (software)" : ""}${computes ? "" : ", not used"}`,
+      `${description}${software ? " (software)" : ""}${device ? "" : ", not used"}`,
     ),
     ...row(
       "computes",
@@ -85,13 +86,19 @@ function adapterLines(adapter: AdapterFacts, computes: boolean): string[] {
     ),
     ...row("features", features.join(", ") || "none"),
     "limits",
-    item("largest buffer", binaryBytes(limits.maxBufferSize)),
+    item("largest buffer", largestBuffer(limits.maxBufferSize, device?.largestBuffer)),
     item("largest binding", binaryBytes(limits.maxStorageBufferBindingSize)),
     item("storage buffers a stage", String(limits.maxStorageBuffersPerShaderStage)),
     item("workgroup memory", binaryBytes(limits.maxComputeWorkgroupStorageSize)),
     item("invocations a workgroup", String(limits.maxComputeInvocationsPerWorkgroup)),
   ];
 }
+
+/** What it lists, and what of that it makes. */
+const largestBuffer = (listed: number, made = listed): string =>
+  made < listed
+    ? `${binaryBytes(made)}, of ${binaryBytes(listed)} that it lists`
+    : binaryBytes(listed);
 
 function measuredLines(measured: Measured | { failure: string }): string[] {
   if ("failure" in measured) return ["measured", item("nothing", measured.failure)];

@@ -13,8 +13,8 @@ export interface Verdict {
   why: string;
 }
 
-/** Bytes of the largest single tensors of Stable Diffusion 1.x in f32: conv 2560→1280 3×3, and the token embedding. */
-const largest = { conv: 2560 * 1280 * 9 * 4, embedding: 49408 * 768 * 4 };
+/** Bytes of the largest weight of Stable Diffusion 1.x, the token embedding, in either type. */
+const largest = { f16: 49408 * 768 * 2, f32: 49408 * 768 * 4 };
 /** Bytes of its weights in either type. */
 const WEIGHTS = { f16: 2.13e9, f32: 4.27e9 };
 
@@ -28,7 +28,7 @@ const MERGE: Verdict = { what: "merge solver", runs: "yes", why: "float64 on the
  * @param adapter that of WebGPU, whether it is what computes or not
  */
 export function judge(
-  device: Pick<DeviceFacts, "backend" | "description" | "cpu"> | undefined,
+  device: Pick<DeviceFacts, "backend" | "description" | "cpu" | "largestBuffer"> | undefined,
   adapter: AdapterFacts | undefined,
 ): Verdict[] {
   const both = (runs: Verdict["runs"], why: string): Verdict[] => [
@@ -40,7 +40,7 @@ export function judge(
   if (device.backend === "cpu") return [...onCpu(device.cpu!), MERGE];
   if (!adapter) return both("no", "no adapter answers any more");
   if (adapter.wrong) return both("no", "the adapter computes wrong numbers");
-  return [...onAdapter(adapter), MERGE];
+  return [...onAdapter(adapter, device.largestBuffer), MERGE];
 }
 
 const weights = `${bytes(WEIGHTS.f16)} of weights in f16, ${bytes(WEIGHTS.f32)} in f32`;
@@ -56,23 +56,24 @@ function onCpu({ memory64 }: NonNullable<DeviceFacts["cpu"]>): Verdict[] {
     }];
 }
 
-function onAdapter({ limits, software, features }: AdapterFacts): Verdict[] {
-  const binding = limits.maxStorageBufferBindingSize ?? 0;
+function onAdapter({ limits, software, features }: AdapterFacts, buffer: number): Verdict[] {
+  const binding = Math.min(buffer, limits.maxStorageBufferBindingSize ?? 0);
   const pace = software ? "slowly" : "yes";
   const cpu = "a software adapter, which is slower than --device cpu";
   const demo: Verdict = { what: DEMO, runs: pace, why: software ? cpu : "fits everywhere" };
-  if (binding < largest.conv) {
-    const why = `its largest weight is ${binaryBytes(largest.conv)}, and the adapter binds ` +
-      `${binaryBytes(binding)} at most`;
+  if (buffer < largest.f16) {
+    const why = `its largest weight takes ${binaryBytes(largest.f16)} in f16, and the adapter ` +
+      `makes buffers of ${binaryBytes(buffer)} at most`;
     return [demo, { what: SD, runs: "no", why }];
   }
   const f16 = features.includes("shader-f16")
     ? ""
     : " (its shaders have no f16: activations are f32)";
-  const split = binding < largest.embedding ? "; the token embedding is bound in parts" : "";
+  const split = binding < largest.f32 ? "; what is not bound at once is bound in pieces" : "";
+  const held = buffer < largest.f32 ? `${bytes(WEIGHTS.f16)} of weights, in f16 alone` : weights;
   return [demo, {
     what: SD,
     runs: pace,
-    why: `${weights}${f16}${split}${software ? `; ${cpu}` : ""}`,
+    why: `${held}${f16}${split}${software ? `; ${cpu}` : ""}`,
   }];
 }

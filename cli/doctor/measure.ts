@@ -106,8 +106,16 @@ async function measureWake(device: Device): Promise<number | undefined> {
   return Math.min(...times);
 }
 
-/** Seconds of one call among many that are handed over at once, without the wait for them; the fastest lot. */
-async function perCall(device: Device, issue: () => void): Promise<number> {
+/**
+ * Seconds of one call among many that are handed over at once, without the wait for them; the fastest lot.
+ *
+ * @param each seconds that are spent on it, once lots are long enough
+ */
+export async function perCall(
+  device: Device,
+  issue: () => void,
+  each: number = EACH,
+): Promise<number> {
   const idle = await least(() => device.finished());
   const lot = async (n: number) => {
     const took = await time(async () => {
@@ -122,7 +130,7 @@ async function perCall(device: Device, issue: () => void): Promise<number> {
     n = Math.min(MOST, Math.ceil(n * Math.min(8, 1.2 * LOT / took)));
     took = await lot(n);
   }
-  const until = performance.now() + 1000 * EACH;
+  const until = performance.now() + 1000 * each;
   do took = Math.min(took, await lot(n)); while (performance.now() < until);
   await device.settled();
   return took / n;

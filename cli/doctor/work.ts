@@ -10,9 +10,12 @@ import { describe, type Facts } from "./describe.ts";
 import { judge } from "./judge.ts";
 import { measure, type Measured } from "./measure.ts";
 import type { Diagnosis, DoctorRequest } from "./request.ts";
+import type { Ui } from "../shared/ui.ts";
 
-/** Looks the machine over. */
-export async function run(request: DoctorRequest): Promise<Diagnosis> {
+export { claimDoctor as claim } from "./claim.ts";
+
+/** Looks the machine over; with a request to measure, and somebody to tell, all of it. */
+export async function run(request: DoctorRequest, ui?: Ui): Promise<Diagnosis> {
   const versions = {
     moongate: settings.version,
     deno: Deno.version.deno,
@@ -21,6 +24,10 @@ export async function run(request: DoctorRequest): Promise<Diagnosis> {
   };
   const [processor, backend] = [await processorName(), granted("DENO_WEBGPU_BACKEND")];
   const adapter = await gatherAdapter();
+  if (request.measure && ui) {
+    const { measureFully } = await import("./measured.ts");
+    return await measureFully(request, request.measure, { versions, processor, adapter }, ui);
+  }
   const { problem, ...opened } = await tryDevice(request);
   const { device } = opened;
   const verdicts = judge(device, adapter);

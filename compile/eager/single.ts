@@ -10,8 +10,9 @@ import type { Device } from "../../device/device.ts";
 import { Health, unproven } from "../../device/health.ts";
 import type { Pipeline } from "../../device/pipelines.ts";
 import { asked, bindingSize, DispatchSizes, kernelsOf, rootOf } from "../kernels.ts";
-import type { LoweredUse, Scratch } from "../lower.ts";
+import type { LoweredUse, Scratch, Window } from "../lower.ts";
 import { replayed } from "../loops/turns.ts";
+import { boundRange } from "../pieces.ts";
 import { type Blueprint, blueprint } from "../trace.ts";
 import { input } from "../../ops/leaf.ts";
 import { HostData } from "./host_data.ts";
@@ -92,22 +93,24 @@ export class Single {
     });
     constants.forEach((t, i) => put(t, "constant", i));
     given.forEach((t, i) => put(t, "result", i));
-    const sourceOf = (m: Tensor | Scratch): Source => {
+    const sourceOf = (m: Tensor | Scratch, window?: Window): Source => {
       const root = rootOf(drawn, m);
-      const place = drawn.memory.places.get(root);
-      if (!place) return places.get(root as Tensor)!;
-      return { of: "slab", at: place.slab, offset: place.offset, bytes: place.bytes };
+      const pieces = drawn.memory.places.get(root)?.map(({ slab, ...place }) => ({
+        ...{ of: "slab" as const, at: slab },
+        ...place,
+      }));
+      const { of, at, offset, bytes } = boundRange(
+        pieces ?? [{ ...places.get(root as Tensor)!, from: 0 }],
+        window,
+      );
+      return { of, at, offset, bytes };
     };
     const written = kernelsOf(drawn, device.profile);
     const pipelines = device.pipelines.all(asked(drawn, written));
     this.#sizes = new DispatchSizes(device, drawn.dispatches, written);
     const bind = ({ memory, window }: LoweredUse) => {
-      const source = sourceOf(memory);
-      const { offset, bytes } = window ?? { offset: 0, bytes: source.bytes };
-      return {
-        source: { ...source, offset: source.offset + offset },
-        size: bindingSize(bytes),
-      };
+      const source = sourceOf(memory, window);
+      return { source, size: bindingSize(source.bytes) };
     };
     this.#steps = drawn.dispatches.map(({ label, grid }, number) => ({
       label,

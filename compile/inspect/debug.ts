@@ -4,6 +4,8 @@
  * Because every dispatch is judged by its own inputs, the first one named is the one to look at.
  */
 import { expectOptions } from "../../tensor/arguments.ts";
+import { arrayTensor } from "../../ops/leaf.ts";
+import { BYTES } from "../../tensor/dtype.ts";
 import { MissingRule } from "../../tensor/op.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { show } from "../../tensor/shape.ts";
@@ -104,9 +106,7 @@ export async function debugRun<A extends unknown[]>(
       const refusal = await runAlone(program, r);
       if (refusal) return { checked: i + 1, problem: describe("refused", refusal), worst };
       for (const t of step.outputs.filter((t) => last.get(t) === i)) {
-        const actual = Float64Array.from(
-          await program.device.read(program.memoryOf(t)) as Float32Array,
-        );
+        const actual = await valuesOf(program, t);
         const found = judge(t, actual, expected.get(t), options.tolerance);
         if (found.kind) {
           const { kind, index, error } = found;
@@ -135,11 +135,24 @@ function lastWrites(dispatches: readonly Recorded[]): Map<unknown, number> {
   return last;
 }
 
+/** What a tensor holds now, whichever pieces it lies in. */
+export async function valuesOf(program: Program, t: Tensor): Promise<Float64Array> {
+  const values = new Float64Array(t.size);
+  let at = 0;
+  for (const storage of program.memoryOf(t)) {
+    const count = Math.min(t.size - at, storage.bytes / BYTES[t.dtype]);
+    const part = arrayTensor(storage, { ...t.spec, shape: [count] });
+    values.set(await program.device.read(part) as Float32Array, at);
+    at += count;
+  }
+  return values;
+}
+
 /** What the step should write, in float64, from what is on the device now. */
 async function reference(program: Program, step: Step): Promise<Map<Tensor, Float64Array>> {
   const feeds = new Map<Tensor, Float64Array>();
   for (const t of readsOf(step)) {
-    feeds.set(t, Float64Array.from(await program.device.read(program.memoryOf(t)) as Float32Array));
+    feeds.set(t, await valuesOf(program, t));
   }
   let values: Float64Array[];
   try {
@@ -166,9 +179,12 @@ async function runAlone(program: Program, r: Recorded): Promise<string | undefin
   return errors.find((e) => e !== null)?.message;
 }
 
-/** The first value that is not finite, else the worst one and whether it is too far off. */
-function judge(
-  t: Tensor,
+/**
+ * The first value that is not finite, else the worst one and whether it is too far off: the error is relative to the largest
+ * magnitude that is expected.
+ */
+export function judge(
+  t: Pick<Tensor, "dtype">,
   actual: Float64Array,
   expected: Float64Array | undefined,
   tolerance = t.dtype === "f16" ? 1e-2 : 1e-3,

@@ -9,7 +9,6 @@ import type { Blueprint } from "../trace.ts";
 import { operationsOf } from "../expr.ts";
 import type { Step } from "../fuse.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "../lower.ts";
-import { bytesOf } from "../plan.ts";
 import { binaryBytes } from "../../numerics/quantities.ts";
 
 /** Names tensors by the position of their node on the tape: `%7`, or `%7.1` for a second output. */
@@ -115,6 +114,7 @@ function dispatchLines(plan: Blueprint, names: TensorNames): string[] {
   const fused = steps.filter((s) => opsOf(s).length > 1).length;
   const list = (d: LoweredDispatch, access: LoweredUse["access"]) =>
     d.buffers.filter((b) => b.access === access)
+      .filter(({ window }) => !window?.offset)
       .map(({ memory: m }) => m instanceof Tensor ? names.of(m) : scratch.get(m)!).join(" ") ||
     "nothing";
   const rows = plan.dispatches.map((d, i) => [
@@ -153,12 +153,14 @@ function memoryLines(plan: Blueprint, names: TensorNames): string[] {
   const lifetime = lifetimes(plan);
   const planned = memory.slabs.reduce((a, b) => a + b, 0);
   const rows = [...memory.places]
-    .sort(([, a], [, b]) => a.slab - b.slab || a.offset - b.offset)
-    .map(([m, place]) => [
+    .flatMap(([m, pieces]) => pieces.map((place, i) => ({ m, place, i, of: pieces.length })))
+    .sort(({ place: a }, { place: b }) => a.slab - b.slab || a.offset - b.offset)
+    .map(({ m, place, i, of }) => [
       `  slab ${place.slab}`,
       `@${place.offset}`,
-      binaryBytes(bytesOf(m)),
-      m instanceof Tensor ? `${names.of(m)} ${show(m.spec)}` : scratch.get(m) ?? "scratch",
+      binaryBytes(place.bytes),
+      (m instanceof Tensor ? `${names.of(m)} ${show(m.spec)}` : scratch.get(m) ?? "scratch") +
+      (of > 1 ? ` (piece ${i + 1} of ${of})` : ""),
       lifetime(m),
     ]);
   const donated = [...plan.donations].map(([result, argument]) =>

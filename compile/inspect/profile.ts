@@ -16,7 +16,7 @@ import { loadsOf, operationsOf } from "../expr.ts";
 import { alignColumns, clip, LABEL_WIDTH, opsOf } from "./explain.ts";
 import { turnsOf } from "../loops/turns.ts";
 import type { LoweredDispatch } from "../lower.ts";
-import { bytesOf } from "../plan.ts";
+import { bytesOf } from "../pieces.ts";
 import { encodeAlone, type Recorded, rehearse } from "./one_by_one.ts";
 import { bytes, duration, scale, share } from "../../numerics/quantities.ts";
 
@@ -161,7 +161,9 @@ function trafficOf({ step, buffers }: LoweredDispatch): number {
     const distinct = view.shape.reduce((n, d, i) => view.strides[i] === 0 ? n : n * d, 1);
     read.set(tensor, (read.get(tensor) ?? 0) + distinct * BYTES[tensor.dtype]);
   }
-  return buffers.reduce((sum, { memory, access }) => {
+  return buffers.reduce((sum, { memory, access, window }) => {
+    // Of a value in pieces, all is counted at the first.
+    if (window?.offset) return sum;
     const most = memory instanceof Tensor && access === "read" ? read.get(memory) : undefined;
     return sum + Math.min(bytesOf(memory), most ?? Infinity);
   }, 0);

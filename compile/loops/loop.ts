@@ -9,6 +9,7 @@ import { sizeOf, type Spec } from "../../tensor/shape.ts";
 import type { Step } from "../fuse.ts";
 import type { Turns } from "./turns.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "../lower.ts";
+import { bytesOf as memoryBytes, largestPiece, pieceCount } from "../pieces.ts";
 
 /** A copy of one element: of a tensor, or of a stack at the turn's place. */
 interface Move {
@@ -68,7 +69,9 @@ export function lowerLoop(
     aside.push({ from, to: scratch, spec: to.spec });
     return [{ from: scratch, to, spec: to.spec }];
   });
-  const moves = { turns, reverse, step, most: Math.min(profile.maxStorageBuffers, 12) };
+  const most = Math.min(profile.maxStorageBuffers, 12);
+  const buffersOf = (m: Tensor | Scratch) => pieceCount(memoryBytes(m), largestPiece(profile));
+  const moves = { turns, reverse, step, most, buffersOf };
   const counters: [Scratch, Scratch] = [{ bytes: 4 }, { bytes: 4 }];
   const start = copies(finals.map((to, i) => ({ from: inputs[i], to, spec: to.spec })), moves, {
     label: "loop (start)",
@@ -130,17 +133,23 @@ interface Counting {
 /** Dispatches that copy, as many as each binds at once, and count. */
 function copies(
   moves: readonly Move[],
-  { turns, reverse, step, most }: {
+  { turns, reverse, step, most, buffersOf }: {
     turns: number;
     reverse: boolean;
     step: Step;
     most: number;
+    buffersOf: (m: Tensor | Scratch) => number;
   },
   { label, read, write, value, ahead }: Counting,
 ): LoweredDispatch[] {
   const groups: Move[][] = [];
-  const each = Math.max(1, Math.floor((most - 2) / 2));
-  for (let i = 0; i < moves.length; i += each) groups.push(moves.slice(i, i + each));
+  let bound = Infinity;
+  for (const move of moves) {
+    const own = buffersOf(move.from) + buffersOf(move.to);
+    if (bound + own > most - 2) groups.push([]);
+    bound = (groups.at(-1)!.length ? bound : 0) + own;
+    groups.at(-1)!.push(move);
+  }
   if (!groups.length && write) groups.push([]);
   return groups.map((group, g): LoweredDispatch => {
     const counts = g + 1 === groups.length && write !== undefined;

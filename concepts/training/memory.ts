@@ -62,6 +62,8 @@ export interface StepMemory {
   readonly total: number;
   /** Operations of the products in a step. */
   readonly work: number;
+  /** Whether values of the step lie in pieces, since the adapter has no binding or no buffer that takes them whole. */
+  readonly pieces: boolean;
 }
 
 /** The programs of a step, planned. */
@@ -154,7 +156,8 @@ export function stepMemory(
   const running = step.reduce((sum, { bytes }) => sum + bytes.total, trained);
   const most = Math.max(running, ...before.map(({ bytes }) => bytes.total));
   const work = accumulate * step[0].flops * parts / Math.min(parts, PLANNED_PARTS);
-  return { layout, trained, step: step[0].bytes, total: held + most, work };
+  const pieces = step.some((d) => d.pieces);
+  return { layout, trained, step: step[0].bytes, total: held + most, work, pieces };
 }
 
 /**
@@ -167,7 +170,7 @@ export function layouts(batch: number): StepLayout[] {
 }
 
 /**
- * The fastest layout whose plan takes at most `room` bytes, and that the adapter can bind.
+ * The fastest layout whose plan takes at most `room` bytes, and that the adapter can bind: whole, if any can be.
  *
  * @throws MemoryError saying what the smallest plan takes
  * @throws BindingError where the adapter can bind none of them
@@ -180,17 +183,20 @@ export function fitStep(
   room = Infinity,
 ): StepMemory {
   let smallest: StepMemory | undefined;
+  let inPieces: StepMemory | undefined;
   let unbindable: BindingError | undefined;
   for (const layout of layouts(shape.batch)) {
     try {
       const found = stepMemory(profile, model, trainable, shape, layout);
-      if (found.total <= room) return found;
+      if (found.total <= room && !found.pieces) return found;
+      if (found.total <= room) inPieces ??= found;
       if (!smallest || found.total < smallest.total) smallest = found;
     } catch (error) {
       if (!(error instanceof BindingError)) throw error;
       unbindable = error;
     }
   }
+  if (inPieces) return inPieces;
   if (!smallest) throw unbindable!;
   throw new MemoryError(
     `a training step of ${shape.batch} pictures of ${shape.size} pixels takes ${

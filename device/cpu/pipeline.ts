@@ -11,13 +11,36 @@ import { type Findings, findings } from "./wasm/ranges.ts";
 /** Most invocations in a workgroup, as WebGPU's limits name them. */
 export const WORKGROUP = { invocations: 1024, x: 1024, y: 1024, z: 64 } as const;
 
+/**
+ * What came of the texts that this process's devices were last given. Programs, runs of verbs and tests open devices one after
+ * the other, and most of the time until their first step is checking and compiling the same kernels; the engine's own cache
+ * of compiled code forgets them with the device. The text that was used longest ago goes first.
+ */
+const KEPT = 512;
+const kept = new Map<string, Program>();
+
+/** What is known of an entry point, for as long as its program is: by grid, and by what its module is made for. */
+interface Known {
+  readonly findings: Map<string, Findings>;
+  readonly modules: Map<string, WebAssembly.Module>;
+}
+const known = new WeakMap<Func, Known>();
+
+function programOf(code: string): Program {
+  const program = kept.get(code) ?? checked(code);
+  kept.delete(code);
+  kept.set(code, program);
+  if (kept.size > KEPT) kept.delete(kept.keys().next().value!);
+  return program;
+}
+
 /** A text that may be a module. */
 export class ShaderModule {
   readonly program: Program | undefined;
   readonly error: Error | undefined;
   constructor(readonly label: string, code: string) {
     try {
-      this.program = checked(code);
+      this.program = programOf(code);
     } catch (error) {
       // What was written there says more than its number: the author of a kernel may have written a part of it.
       const line = error instanceof WgslError ? code.split("\n")[error.line - 1]?.trim() : "";
@@ -28,7 +51,7 @@ export class ShaderModule {
 
 /** Compiles one kernel, once for each way of calling it that differs. */
 export class Kernel {
-  readonly #findings = new Map<string, Findings>();
+  readonly #known: Known;
   readonly #numbers = new Map<string, number>();
 
   /** @param add registers a compiled module and gives its number */
@@ -38,15 +61,19 @@ export class Kernel {
     readonly entry: Func,
     readonly how: { readonly features: Features; readonly careful: boolean },
     readonly add: (m: WebAssembly.Module) => number,
-  ) {}
+  ) {
+    this.#known = known.get(entry) ?? { findings: new Map(), modules: new Map() };
+    known.set(entry, this.#known);
+  }
 
   /** Number of the compiled kernel for this grid and these lengths of the buffers, in elements. */
   numberFor(grid: readonly number[], lengths: readonly number[], memory: MemoryKind): number {
     const call = `${memory.wide ? "wide" : ""}${grid};${lengths}`;
     let number = this.#numbers.get(call);
     if (number !== undefined) return number;
-    let found = this.#findings.get(`${grid}`);
-    if (!found) this.#findings.set(`${grid}`, found = findings(this.entry, grid));
+    const known = this.#known;
+    let found = known.findings.get(`${grid}`);
+    if (!found) known.findings.set(`${grid}`, found = findings(this.entry, grid));
     const unsure = new Set<Access | Store>();
     const marks: number[] = [];
     let place = 0;
@@ -62,8 +89,14 @@ export class Kernel {
     number = this.#numbers.get(build);
     if (number === undefined) {
       const { program, entry, how: { features } } = this;
-      const bytes = kernelBytes({ program, entry, findings: found, unsure, memory, features });
-      number = this.add(new WebAssembly.Module(bytes));
+      const { shared, pages } = memory;
+      const way = `${build};${shared ? pages : "own"};${Object.values(features)}`;
+      let module = known.modules.get(way);
+      if (!module) {
+        const bytes = kernelBytes({ program, entry, findings: found, unsure, memory, features });
+        known.modules.set(way, module = new WebAssembly.Module(bytes));
+      }
+      number = this.add(module);
       this.#numbers.set(build, number);
     }
     this.#numbers.set(call, number);

@@ -3,7 +3,6 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { add } from "../../ops/elementwise/arithmetic.ts";
 import { silu } from "../../ops/elementwise/activation.ts";
 import { cast } from "../../ops/elementwise/cast.ts";
-import { upsampleNearest } from "../../ops/concat.ts";
 import { reshape } from "../../ops/movement.ts";
 import { convLayer, groupNormLayer, linearLayer } from "../layers.ts";
 import type { Parameters } from "../params.ts";
@@ -41,9 +40,9 @@ export function resnet(
   return add(straight, h);
 }
 
-/** Doubles height and width: nearest neighbour, then a 3×3 convolution. */
+/** Doubles height and width: nearest neighbour, seen through a 3×3 convolution. */
 export function upsample(p: Parameters, x: Tensor): Tensor {
-  return convLayer(p.at("upsamplers.0.conv"), upsampleNearest(x), x.shape[3]);
+  return convLayer(p.at("upsamplers.0.conv"), x, x.shape[3], { upsample: 2 });
 }
 
 /**

@@ -15,7 +15,8 @@ import { type ConvAttrs, forAll, outputShape } from "../gemm/conv_shape.ts";
 
 /** Calls `visit` with flat indices of every (pixel, weight, output) that are multiplied and added. */
 function eachProduct(attrs: ConvAttrs, visit: (x: number, w: number, y: number) => void): void {
-  const { batch, stride, dilation, pad, image: [, h, w, ci], weight: [kh, kw, , co] } = attrs;
+  const { batch, stride, dilation, pad, upsample: up } = attrs;
+  const { image: [, h, w, ci], weight: [kh, kw, , co] } = attrs;
   const [images, oh, ow] = outputShape(attrs);
   for (let y = 0; y < batch * images * oh * ow; y++) {
     // Images of all convolutions follow each other, and so do windows.
@@ -24,9 +25,10 @@ function eachProduct(attrs: ConvAttrs, visit: (x: number, w: number, y: number) 
     for (let tap = 0; tap < kh * kw; tap++) {
       const i = (Math.floor(y / ow) % oh) * stride[0] + Math.floor(tap / kw) * dilation[0] - pad[0];
       const j = (y % ow) * stride[1] + tap % kw * dilation[1] - pad[2];
-      if (i < 0 || i >= h || j < 0 || j >= w) continue;
+      if (i < 0 || i >= h * up || j < 0 || j >= w * up) continue;
+      const pixel = (b * h + Math.floor(i / up)) * w + Math.floor(j / up);
       for (let c = 0; c < ci; c++) {
-        const x = ((b * h + i) * w + j) * ci + c;
+        const x = pixel * ci + c;
         for (let o = 0; o < co; o++) visit(x, ((first + tap) * ci + c) * co + o, y * co + o);
       }
     }

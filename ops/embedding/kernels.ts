@@ -3,7 +3,6 @@
  * so the sums have fixed bits: a short pass links equal ids, so that nobody scans all positions for every column.
  */
 import {
-  type AdapterProfile,
   type BufferUse,
   type Dispatch,
   type KernelContext,
@@ -12,8 +11,7 @@ import {
   storageType,
   sumLoop,
 } from "../../tensor/kernel.ts";
-import { BYTES } from "../../tensor/dtype.ts";
-import { byteSize, sizeOf, type Spec } from "../../tensor/shape.ts";
+import { sizeOf, type Spec } from "../../tensor/shape.ts";
 
 /** Which rows of a table are replaced; row `j` of the replacement stands for table row `rowIds[j]`. */
 export interface RowIds {
@@ -41,60 +39,22 @@ const widthOf = (d: number): 1 | 4 => d % 4 === 0 ? 4 : 1;
 const valueType = (d: number): string => storageType("f32", widthOf(d));
 const rowType = (table: Spec): string => storageType(table.dtype, widthOf(table.shape.at(-1)!));
 
-/**
- * A table as input 0, in as many windows as the adapter needs to bind it: CLIP's takes 152 MB in f32, and WebGPU
- * promises 134.
- */
-class Table {
-  readonly buffers: readonly BufferUse[];
-  readonly #firsts: readonly number[];
-  readonly #steps: number;
-  constructor(readonly spec: Spec, { maxBinding }: AdapterProfile) {
-    const [v, d] = spec.shape;
-    this.#steps = d / widthOf(d);
-    const row = d * BYTES[spec.dtype];
-    const type = rowType(spec);
-    // Rows whose end is aligned as bindings must be; one window where all of it can be bound.
-    const grain = ALIGN / greatestCommonDivisor(row, ALIGN);
-    const whole = Math.floor(maxBinding / row / grain) * grain;
-    const rows = byteSize(spec) <= maxBinding ? v : Math.max(grain, whole);
-    this.#firsts = Array.from({ length: Math.ceil(v / rows) }, (_, i) => i * rows);
-    this.buffers = this.#firsts.length === 1
-      ? [read("table", 0, type)]
-      : this.#firsts.map((first, i) => ({
-        ...read(`table${i}`, 0, type),
-        window: { offset: first * row, bytes: (Math.min(v, first + rows) - first) * row },
-      }));
-  }
+/** Statements after which `value` is the step of row `id` at `column` of a table, input 0. */
+const takeRow = (table: Spec): string => {
+  const d = table.shape[1];
+  return `value = ${valueType(d)}(table[id * ${d / widthOf(d)}u + column]);`;
+};
 
-  /** Statements after which `value` is the step of row `id` at `column`. */
-  take(): string {
-    const type = valueType(this.spec.shape[1]);
-    const at = (name: string, first: number) =>
-      `${type}(${name}[(id - ${first}u) * ${this.#steps}u + column])`;
-    if (this.buffers.length === 1) return `value = ${at("table", 0)};`;
-    return this.buffers.map(({ name }, i) => {
-      const test = i + 1 < this.buffers.length ? `if (id < ${this.#firsts[i + 1]}u) ` : "";
-      return `${test}{ value = ${at(name, this.#firsts[i])}; }`;
-    }).join(" else ");
-  }
-}
-
-/** The strictest alignment that WebGPU may ask of a binding. */
-const ALIGN = 256;
-const greatestCommonDivisor = (a: number, b: number): number =>
-  b ? greatestCommonDivisor(b, a % b) : a;
-
-/** Statements after which `value` is the step of row `id` at `column`, taken from `rows` where `id` is replaced. */
-function pickRow(table: Table, rowIds: readonly number[]): string {
-  const d = table.spec.shape[1];
+/** The same, taken from `rows` where `id` is replaced. */
+function pickRow(table: Spec, rowIds: readonly number[]): string {
+  const d = table.shape[1];
   const steps = d / widthOf(d);
   const type = valueType(d);
   const tests = rowIds.map((id, j) => `if (id == ${id}u) { other = ${j}u; }`).join(" ");
   return `var other = ${rowIds.length}u; ${tests}
   var value = ${type}();
   if (other < ${rowIds.length}u) { value = ${type}(rows[other * ${steps}u + column]); }
-  else { ${table.take()} }`;
+  else { ${takeRow(table)} }`;
 }
 
 /** A kernel that gives `count` rows of a table, the first input, each by its id. */
@@ -107,13 +67,13 @@ function rowsOfTable<A>(
     /** The id of row `row`. */
     id: (row: string, rows: number) => string;
     /** Statements after which `value` is the step of row `id` at `column`. */
-    pick: (table: Table) => string;
+    pick: (table: Spec) => string;
   },
 ): KernelPlan {
   const [v, d] = ctx.inputs[0].shape;
   const steps = d / widthOf(d);
-  const table = new Table(ctx.inputs[0], ctx.profile);
-  const buffers = [...table.buffers, ...part.buffers, ...ctx.epilogue.buffers];
+  const [table] = ctx.inputs;
+  const buffers = [read("table", 0, rowType(table)), ...part.buffers, ...ctx.epilogue.buffers];
   const body = `let column = t % ${steps}u;
   let id = ${part.id(`t / ${steps}u`, v)};
   ${part.pick(table)}
@@ -130,7 +90,7 @@ export function embeddingKernel(ctx: KernelContext<undefined>): KernelPlan {
     count: sizeOf(ids.shape),
     buffers: [read("ids", 1, "u32")],
     id: idAt,
-    pick: (table) => `var value = ${valueType(d)}(); ${table.take()}`,
+    pick: (table) => `var value = ${valueType(d)}(); ${takeRow(table)}`,
   });
 }
 

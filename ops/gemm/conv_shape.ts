@@ -9,6 +9,8 @@ export interface ConvAttrs {
   readonly pad: readonly [top: number, bottom: number, left: number, right: number];
   /** Shape of the image, `[B, H, W, Cin]`. */
   readonly image: Shape;
+  /** How often each of its pixels stands in a row and in a column of what windows move over; with a stride once. */
+  readonly upsample: number;
   /** Shape of the weight, `[KH, KW, Cin, Cout]`. */
   readonly weight: Shape;
   /** How many convolutions of this form there are. More than one lie along an axis in front of all three tensors. */
@@ -19,10 +21,11 @@ export interface ConvAttrs {
 
 /** Shape of one convolution's output, `[B, OH, OW, Cout]`. */
 export function outputShape(
-  { stride, dilation, pad, image, weight }: ConvAttrs,
+  { stride, dilation, pad, image, upsample, weight }: ConvAttrs,
 ): [number, number, number, number] {
   const extent = (i: number) => {
-    const room = image[1 + i] + pad[2 * i] + pad[2 * i + 1] - (weight[i] - 1) * dilation[i] - 1;
+    const extent = image[1 + i] * upsample + pad[2 * i] + pad[2 * i + 1];
+    const room = extent - (weight[i] - 1) * dilation[i] - 1;
     return Math.floor(room / stride[i]) + 1;
   };
   return [image[0], extent(0), extent(1), weight[3]];

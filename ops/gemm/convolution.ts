@@ -8,8 +8,8 @@ import { planGemm } from "./plan.ts";
 import type { Gemm } from "./problem.ts";
 
 /** A window of one pixel moved by one pixel, without padding: a plain matrix product over all pixels. */
-const isPointwise = ({ stride, pad, weight }: ConvAttrs): boolean =>
-  stride.every((s) => s === 1) && weight[0] === 1 && weight[1] === 1 && pad.every((p) => p === 0);
+const isPointwise = ({ stride, pad, weight, upsample }: ConvAttrs): boolean =>
+  [...stride, weight[0], weight[1], upsample].every((s) => s === 1) && pad.every((p) => p === 0);
 
 /** Whether windows are 3×3 and move pixel by pixel. */
 const isSmooth = ({ batch, stride, dilation, weight: [kh, kw] }: ConvAttrs): boolean =>
@@ -30,6 +30,7 @@ export function planConv(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const fast = ctx.profile.cpu && isSmooth(attrs) && planWinograd({
     label: "conv2d",
     image: x,
+    upsample: attrs.upsample,
     output: [images, oh, ow, co],
     origin: [-pad[0], -pad[2]],
     weight: w,
@@ -58,6 +59,7 @@ export function planConv(ctx: KernelContext<ConvAttrs>): KernelPlan {
         origin: [-pad[0], -pad[2]],
         taps: `${kw}u`,
         direction: 1,
+        upsample: attrs.upsample,
       }),
     b: matrix("rhs", 1, w, {
       batch: each(batch, kh * kw * ci * co),
@@ -77,15 +79,18 @@ export function planConv(ctx: KernelContext<ConvAttrs>): KernelPlan {
  */
 export function planInputGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const { attrs, inputs: [g, w] } = ctx;
-  const fast = ctx.profile.cpu && isSmooth(attrs) && planWinograd({
+  const { image: [images, height, width, ci], upsample } = attrs;
+  const fast = ctx.profile.cpu && isSmooth(attrs) && upsample <= 2 && planWinograd({
     label: "conv2dInputGrad",
     image: g,
-    output: attrs.image,
+    output: [images, height * upsample, width * upsample, ci],
+    folded: upsample > 1,
     origin: [attrs.pad[0] - 2, attrs.pad[2] - 2],
     weight: w,
     turned: true,
   }, ctx);
   if (fast) return fast;
+  if (upsample > 1) return planGemm([repeatedGrad(ctx)], attrs.batch * sizeOf(attrs.image), ctx);
   const gemms: Gemm[] = [];
   for (let y = 0; y < Math.min(attrs.stride[0], attrs.image[1]); y++) {
     for (let x = 0; x < Math.min(attrs.stride[1], attrs.image[2]); x++) {
@@ -182,6 +187,42 @@ function inputGradClass(
   };
 }
 
+/** The input gradient where pixels are repeated: each adds up those of its repetitions, k = (repetition, tap, output channel). */
+function repeatedGrad({ attrs, inputs: [g, w] }: KernelContext<ConvAttrs>): Gemm {
+  const { batch, dilation, pad, image, weight: [kh, kw, , co], upsample } = attrs;
+  const [images, height, width, ci] = image;
+  const [, oh, ow] = outputShape(attrs);
+  return {
+    label: "conv2dInputGrad",
+    m: images * height * width,
+    n: ci,
+    batch,
+    segments: upsample * upsample * kh * kw,
+    length: co,
+    a: sliding("lhs", 0, g, {
+      height: oh,
+      width: ow,
+      channels: co,
+      rows: [height, width],
+      images,
+      batch,
+      step: [upsample, upsample],
+      apart: dilation,
+      origin: [pad[0], pad[2]],
+      taps: `${kw}u`,
+      direction: -1,
+      repeated: { times: upsample, window: kh * kw },
+    }),
+    b: matrix("rhs", 1, w, {
+      batch: each(batch, kh * kw * ci * co),
+      row: co,
+      k: 1,
+      segment: (s) => `((${s}) % ${kh * kw}u) * ${size(ci * co, "tap")}`,
+    }),
+    row: (i, z) => `${start(batch, images * height * width, z)}${i}`,
+  };
+}
+
 /** Weight gradient: z = tap, m = input channel, n = output channel, k = output pixel, line by line. */
 export function planWeightGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const { attrs, inputs: [x, g] } = ctx;
@@ -211,6 +252,7 @@ export function planWeightGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
         apart: attrs.dilation,
         pad: [pad[0], pad[2]],
         taps: `${kw}u`,
+        upsample: attrs.upsample,
       }),
     b: matrix("rhs", 1, g, {
       batch: batch > 1 ? (z) => `${z} / ${window}u * ${all}u` : 0,

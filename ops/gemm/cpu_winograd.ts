@@ -25,8 +25,12 @@ export interface Windows {
   readonly label: string;
   /** What the windows move over, `[B, H, W, K]`: input 0. */
   readonly image: Spec;
+  /** How often each of its pixels stands in a row and in a column of that. Default 1. */
+  readonly upsample?: number;
   /** `[B, OH, OW, N]`. */
   readonly output: Shape;
+  /** Whether four neighbouring outputs are added up: where a pixel is repeated, so is its gradient. */
+  readonly folded?: boolean;
   /** Pixel under the first tap of output (0, 0): 0, −1 or −2. */
   readonly origin: readonly [y: number, x: number];
   /** Input 1. */
@@ -228,17 +232,20 @@ function coordinates(
   axis: "y" | "x",
   { outputs, side }: Filter,
   tiles: number,
-  extent: number,
+  pixels: number,
   origin: number,
+  upsample: number,
 ) {
+  const extent = pixels * upsample;
+  const pixel = (place: string) => upsample > 1 ? `(${place}) / ${upsample}u` : place;
   const sides = below(side);
   const last = outputs * (tiles - 1);
   const outside = sides.map((i) => i + origin < 0 || last + i + origin >= extent);
   // Outside the nearest pixel is read, which is one of the tile, and multiplied by 0.
   const code = sides.map((i) =>
-    `let ${axis}${i} = min(max(${outputs}u * t${axis} + ${i}u, ${-origin}u) - ${-origin}u, ${
-      extent - 1
-    }u);` +
+    `let ${axis}${i} = ${
+      pixel(`min(max(${outputs}u * t${axis} + ${i}u, ${-origin}u) - ${-origin}u, ${extent - 1}u)`)
+    };` +
     (outside[i]
       ? ` let m${axis}${i} = f32(select(0u, 1u, ${outputs}u * t${axis} + ${
         u32(i + origin)
@@ -264,8 +271,9 @@ function transformTiles(w: Windows, filter: Filter) {
   const [, height, width, k] = w.image.shape;
   const [down, across, tiles] = tilesOf(w, filter);
   const { side, input } = filter;
-  const y = coordinates("y", filter, down, height, w.origin[0]);
-  const x = coordinates("x", filter, across, width, w.origin[1]);
+  const { origin, upsample = 1 } = w;
+  const y = coordinates("y", filter, down, height, origin[0], upsample);
+  const x = coordinates("x", filter, across, width, origin[1], upsample);
   const quads = k / 4;
   const sides = below(side);
   return kernel(
@@ -315,18 +323,28 @@ function transformSums(w: Windows, filter: Filter, { epilogue }: GemmContext) {
       outputs * (down - 1) + i >= oh ? `ty < ${down - 1}u` : "",
       outputs * (across - 1) + j >= ow ? `tx < ${across - 1}u` : "",
     ].filter(Boolean).join(" && ");
+  // Where neighbours are added up, an output is of two lines and two columns.
+  const step = w.folded ? 2 : 1;
+  const lines = (i: number) =>
+    below(step).map((l) =>
+      filtered(sums, sides.map((j) => `s${i + l}${j}`), (j) => `${"yz"[l]}${j}`)
+    ).join("\n");
   const puts = (i: number) =>
-    below(outputs).map((j) => {
-      const put = `put(first + ${(i * ow + j) * n}u + 4u * c, y${j});`;
+    below(outputs / step).map((half) => {
+      const j = half * step;
+      const value = below(step).flatMap((l) => below(step).map((q) => `${"yz"[l]}${j + q}`));
+      const at = (i / step * (ow / step) + half) * n;
+      const put = `put(first + ${at}u + 4u * c, ${value.join(" + ")});`;
       const condition = inside(i, j);
       return condition ? `if (${condition}) { ${put} }` : put;
     }).join("\n");
+  const [each, line] = [outputs / step, ow / step];
   return kernel(
     tiles,
     `fn put(index: u32, value: vec4<f32>) { ${epilogue.store("index", "value")} }
 `,
     `${place(down, across)}
-  let first = ((b * ${oh}u + ${outputs}u * ty) * ${ow}u + ${outputs}u * tx) * ${n}u;
+  let first = ((b * ${oh / step}u + ${each}u * ty) * ${line}u + ${each}u * tx) * ${n}u;
   for (var c = 0u; c < ${quads}u; c++) {
 ${
       sides.map((j) =>
@@ -335,11 +353,7 @@ ${
         ).join(" ") + "\n" + filtered(sums, sides.map((i) => `m${i}${j}`), (i) => `s${i}${j}`)
       ).join("\n")
     }
-${
-      below(outputs).map((i) =>
-        `{ ${filtered(sums, sides.map((j) => `s${i}${j}`), (j) => `y${j}`)}\n${puts(i)} }`
-      ).join("\n")
-    }
+${below(each).map((i) => `{ ${lines(step * i)}\n${puts(step * i)} }`).join("\n")}
   }`,
   );
 }

@@ -90,6 +90,10 @@ export interface Sliding {
   readonly taps: string;
   /** Whether taps move forwards (1) or backwards (−1) over the image. */
   readonly direction: 1 | -1;
+  /** How often each pixel stands in a row and in a column of what the grid slides over. Default 1. */
+  readonly upsample?: number;
+  /** Rows that stand for so many times so many neighbouring ones, whose windows of so many taps follow each other. */
+  readonly repeated?: { readonly times: number; readonly window: number };
 }
 
 /** Pixels under a window: m = (b, i, j), segment = tap, k = channel. Outside the image there are zeros. */
@@ -121,20 +125,35 @@ let ${id}b = (${id}m / ${size(h * wd, "pixels")}${w.batch > 1 ? ` + z * ${w.imag
     // Coordinates left of or above the image wrap to huge numbers, so one comparison tests both sides.
     enter: (rowId, segment, id) =>
       `${tapOf(w, rowId, segment, id)}
-let ${id}ok = (${id}y < ${size(w.height, "height")}) & (${id}x < ${size(w.width, "width")});
-let ${id}p = ((${rowId}b + ${id}y) * ${size(w.width, "width")} + ${id}x) * ${
-        size(w.channels, "channels")
-      };`,
+let ${id}ok = (${id}y < ${extent(w.height, "height", w)}) & (${id}x < ${
+        extent(w.width, "width", w)
+      });
+let ${id}p = ((${rowId}b + ${pixelOf(`${id}y`, w)}) * ${size(w.width, "width")} + ${
+        pixelOf(`${id}x`, w)
+      }) * ${size(w.channels, "channels")};`,
     load: (id, k) => `select(${value(width)}(), ${raw(id, k)}, ${id}ok)`,
     raw,
     inside: (id) => `${id}ok`,
   };
 }
 
-/** The pixel that a row reads at a tap. */
-function tapOf({ taps, apart, direction }: Sliding, rowId: string, segment: string, id: string) {
+/** Where pixels stand several times: the extent of what is slid over, and the pixel at a place there. */
+const extent = (pixels: number, name: string, { upsample = 1 }: { readonly upsample?: number }) =>
+  upsample === 1 ? size(pixels, name) : size(pixels * upsample, `${name}Up`);
+const pixelOf = (place: string, { upsample = 1 }: { readonly upsample?: number }) =>
+  upsample === 1 ? place : `${place} / ${upsample}u`;
+
+/** The place that a row reads at a tap. */
+function tapOf(w: Sliding, rowId: string, segment: string, id: string) {
+  const { taps, apart, direction, repeated } = w;
   const sign = direction === 1 ? "+" : "-";
   const times = (n: number) => n === 1 ? "" : ` * ${n}u`;
+  if (repeated) {
+    return `let ${id}q = (${segment}) / ${repeated.window}u;
+let ${id}t = (${segment}) % ${repeated.window}u;
+let ${id}y = ${rowId}y + ${id}q / ${repeated.times}u ${sign} ${id}t / ${taps}${times(apart[0])};
+let ${id}x = ${rowId}x + ${id}q % ${repeated.times}u ${sign} ${id}t % ${taps}${times(apart[1])};`;
+  }
   return `let ${id}y = ${rowId}y ${sign} (${segment}) / ${taps}${times(apart[0])};
 let ${id}x = ${rowId}x ${sign} (${segment}) % ${taps}${times(apart[1])};`;
 }
@@ -152,7 +171,10 @@ function framed(name: string, wide: Operand, w: Sliding): Operand {
     row: wide.row,
     enter: (rowId, segment, id) =>
       `${tapOf(w, rowId, segment, id)}
-let ${id}p = select(0u, ((${rowId}b + ${id}y) * ${w.width}u + ${id}x) * ${w.channels}u + ${w.channels}u, (${id}y < ${w.height}u) & (${id}x < ${w.width}u));`,
+let ${id}ok = (${id}y < ${extent(w.height, "", w)}) & (${id}x < ${extent(w.width, "", w)});
+let ${id}p = select(0u, ((${rowId}b + ${pixelOf(`${id}y`, w)}) * ${w.width}u + ${
+        pixelOf(`${id}x`, w)
+      }) * ${w.channels}u + ${w.channels}u, ${id}ok);`,
     load,
     raw: load,
   };
@@ -215,6 +237,8 @@ export interface Pixels {
   readonly pad: readonly [top: number, left: number];
   /** Taps in a row of the window, a u32 expression. */
   readonly taps: string;
+  /** How often each pixel stands in a row and in a column of what windows move over. Default 1. */
+  readonly upsample?: number;
 }
 
 /** The image side of a weight gradient: the pixel that each output pixel saw through tap z. */
@@ -231,8 +255,9 @@ export function pixels(
   const tap = grouped ? `(z % ${w.window}u)` : "z";
   const across = (k: string) => `((${k}) * ${w.step[1]}u + ${name}x)`;
   const raw = (id: string, k: string) =>
-    read(name, width, `${id}p`, `(${across(k)} * ${size(w.channels, "channels")})`);
-  const inside = (id: string, k: string) => `${id}ok & (${across(k)} < ${size(w.width, "width")})`;
+    read(name, width, `${id}p`, `(${pixelOf(across(k), w)} * ${size(w.channels, "channels")})`);
+  const inside = (id: string, k: string) =>
+    `${id}ok & (${across(k)} < ${extent(w.width, "width", w)})`;
   return {
     get narrow() {
       return pixels(name, input, copy ? inF32(spec) : spec, w, 1);
@@ -249,8 +274,8 @@ let ${name}b = ${grouped ? `z / ${w.window}u * ${w.images}u` : "0u"};`,
       `let ${id}y = ((${segment}) % ${size(w.lines, "lines")}) * ${w.step[0]}u + ${name}y;
 let ${id}p = (((${segment}) / ${size(w.lines, "lines")} + ${name}b) * ${
         size(w.height, "height")
-      } + ${id}y) * ${size(w.width * w.channels, "line")} + ${rowId}r;
-let ${id}ok = ${id}y < ${size(w.height, "height")};`,
+      } + ${pixelOf(`${id}y`, w)}) * ${size(w.width * w.channels, "line")} + ${rowId}r;
+let ${id}ok = ${id}y < ${extent(w.height, "height", w)};`,
     load: (id, k) => `select(${value(width)}(), ${raw(id, k)}, ${inside(id, k)})`,
     raw,
     inside,

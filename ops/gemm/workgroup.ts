@@ -95,16 +95,33 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let ks = split * ${size(per, "per")};
   let ke = min(ks + ${size(per, "per")}, ${size(total)});
   ${g.a.prelude ?? ""} ${g.b.prelude ?? ""}
-  ${cells.setup()}
+  ${cells.setup}
   ${stage.setup()}
   ${total ? loop : ""}
-  ${cells.store()}
+  ${cells.store}
 }`,
   };
 }
 
+/** What a register block does, as text. */
+interface Block {
+  readonly setup: string;
+  readonly multiply: string;
+  readonly store: string;
+}
+
+/** The blocks of the few tiles that there are: most of a kernel's text, and the same for every product of that tile. */
+const blocks = new Map<string, Block>();
+
+function blockOf(tile: WorkgroupTile): Block {
+  const key = [tile.m, tile.n, tile.k, tile.t].join();
+  let block = blocks.get(key);
+  if (!block) blocks.set(key, block = writeBlock(tile));
+  return block;
+}
+
 /** The register block: t × t outputs in chunks of four rows and four columns that lie a tile's width apart. */
-function blockOf(tile: WorkgroupTile) {
+function writeBlock(tile: WorkgroupTile): Block {
   const q = tile.t / 4;
   const across = tile.n / tile.t;
   const down = tile.m / tile.t;
@@ -128,12 +145,11 @@ function blockOf(tile: WorkgroupTile) {
   }).join("\n");
   return {
     multiply,
-    setup: () => `${place}\n${all.map(([i, j]) => `var c${i}_${j} = vec4<f32>();`).join(" ")}`,
-    store: () =>
-      all.map(([i, j]) => {
-        const m = `m0 + (${chunk(i >> 2, down, "ty")}) * 4u + ${i & 3}u`;
-        return `put(${m}, n0 + (${chunk(j, across, "tx")}) * 4u, z, split, c${i}_${j});`;
-      }).join("\n"),
+    setup: `${place}\n${all.map(([i, j]) => `var c${i}_${j} = vec4<f32>();`).join(" ")}`,
+    store: all.map(([i, j]) => {
+      const m = `m0 + (${chunk(i >> 2, down, "ty")}) * 4u + ${i & 3}u`;
+      return `put(${m}, n0 + (${chunk(j, across, "tx")}) * 4u, z, split, c${i}_${j});`;
+    }).join("\n"),
   };
 }
 

@@ -7,7 +7,7 @@ import { MissingRule, type Op } from "../../tensor/op.ts";
 
 /** Names of what there is in a kernel beside what its author declares. */
 const TAKEN =
-  /^(?:y|i|e|h|t|wid|lid|main|element|from_bits|four_halves|ep\d*(?:_.*)?|.*_at|_|__.*)$/;
+  /^(?:y|i|e|h|t|wid|lid|main|element|from_bits|four_halves|ep\d*(?:_.*)?|element_|.*_(?:at|put|piece\d+)|_|__.*)$/;
 
 /** Refuses a name that WGSL, or what is added to a kernel, would not take. */
 export function expectName(op: string, kind: string, name: unknown): asserts name is string {

@@ -161,6 +161,10 @@ CASES = {
     "linear": ([[2, 2, 3], [4, 3], [4]], F.linear),
     "conv2d": ([[1, 4, 4, 2], [3, 3, 2, 2]], lambda x, w: conv(x, w, 1, (1, 1, 1, 1))),
     "conv2d stride": ([[2, 5, 4, 1], [2, 3, 1, 2]], lambda x, w: conv(x, w, 2, (0, 1, 2, 1))),
+    "conv2d upsampled": (
+        [[1, 3, 2, 2], [3, 2, 2, 2]],
+        lambda x, w: conv(x.repeat_interleave(2, 1).repeat_interleave(2, 2), w, 1, (1, 1, 0, 1)),
+    ),
     "conv2d 1x1": ([[1, 2, 2, 3], [1, 1, 3, 2]], conv),
     "embedding": ([[5, 3]], lambda t: (t * t)[IDS]),
     "replaceRows": ([[5, 2], [2, 2]], lambda t, r: replace(t * t, r * r, [3, 1]) ** 2),

@@ -112,6 +112,11 @@ export const KERNELS: Record<string, Kernel> = {
     f: (x, w) => conv2d(x, w, { padding: 1, stride: 2 }),
     spoil: [0],
   },
+  "conv2d upsampled": {
+    shapes: [[1, 4, 5, 4], [3, 3, 4, 8]],
+    f: (x, w) => conv2d(x, w, { padding: 1, upsample: 2 }),
+    spoil: [0],
+  },
   "conv2d without padding": {
     shapes: [[1, 5, 6, 3], [3, 3, 3, 5]],
     f: (x, w) => conv2d(x, w),
