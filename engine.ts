@@ -15,7 +15,7 @@ export { Guard } from "./device/guard.ts";
 export type { CompileProgress } from "./device/pipelines.ts";
 export { AdapterError, DeviceError, OutOfMemoryError } from "./device/errors.ts";
 export { MemoryError } from "./device/memory.ts";
-export { BindingError } from "./compile/pieces.ts";
+export { BindingError } from "./compile/errors.ts";
 export type { ProgramBytes } from "./compile/estimate.ts";
 
 // Tensors and trees of them.
@@ -86,25 +86,9 @@ export { type Batch, MissingRule, type Node, type Op, type Tools, type Wgsl } fr
 // Loops and choices.
 export { cond, whileLoop, type WhileOptions } from "./autograd/choice.ts";
 export { type LoopOptions, scan } from "./autograd/scan.ts";
-export { linearAttention, type LinearAttentionOptions } from "./autograd/linear_attention.ts";
-export { nonMaxSuppression, type SuppressionOptions } from "./autograd/suppression.ts";
 
 // One function for many examples.
 export { type Axes, vmap, type VmapOptions } from "./autograd/vmap.ts";
 
 // Ops.
 export * from "./ops/mod.ts";
-
-// Linear algebra of small matrices, on the host in float64.
-export {
-  cholesky,
-  det,
-  eigh,
-  inverse,
-  qr,
-  solve,
-  type TriangularOptions,
-  triangularSolve,
-} from "./numerics/dense.ts";
-export type { Matrix } from "./numerics/matrix.ts";
-export { type Svd, svd } from "./numerics/svd.ts";

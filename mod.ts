@@ -22,6 +22,12 @@ export * from "./engine.ts";
 /** Training: optimizers that compose, schedules, initializers, a loader, trees in files. */
 export * as optim from "./optim/mod.ts";
 
+// What few models need.
+export * from "./more.ts";
+
+// Matrices of float64 on the host.
+export * from "./linalg.ts";
+
 // Diffusion models.
 export {
   loadPipeline,

@@ -8,6 +8,7 @@ import { type AdapterProfile, size } from "../tensor/kernel.ts";
 import { BYTES, type DType } from "../tensor/dtype.ts";
 import { byteSize, show } from "../tensor/shape.ts";
 import { withAccesses } from "./accesses.ts";
+import { BindingError } from "./errors.ts";
 import type { LoweredDispatch, LoweredUse, Scratch, Window } from "./lower.ts";
 
 /** Pieces begin at multiples of this: the strictest alignment that WebGPU may ask of a storage binding. */
@@ -44,31 +45,6 @@ export function boundRange<R extends Window & { readonly from: number }>(
   const range = ranges.find((r) => r.from === from) ?? ranges[0];
   if (!window || ranges.length > 1) return range;
   return { ...range, offset: range.offset + from, bytes: window.bytes };
-}
-
-/** A kernel would have to bind more than the adapter can, or a buffer would be larger than any that it makes. */
-export class BindingError extends RangeError {
-  /** Always "BindingError". */
-  override name = "BindingError";
-  /**
-   * Puts the message together.
-   *
-   * @param what a value, by what holds it
-   * @param bytes that it takes
-   * @param limit in bytes
-   * @param why what the limit is of
-   */
-  constructor(
-    readonly what: string,
-    readonly bytes: number,
-    readonly limit: number,
-    why: string,
-  ) {
-    super(
-      `${what} takes ${bytes} bytes, more than the ${limit} that this adapter ${why}. ` +
-        `Smaller pictures, smaller batches or f16 take less`,
-    );
-  }
 }
 
 /** What messages call a value. */

@@ -7,7 +7,8 @@ import { Tensor } from "../tensor/tensor.ts";
 import { loadsOf } from "./expr.ts";
 import type { Turns } from "./loops/turns.ts";
 import type { LoweredDispatch, LoweredUse, Scratch } from "./lower.ts";
-import { ALIGN, BindingError, bytesOf, nameOf, piecesOf } from "./pieces.ts";
+import { BindingError } from "./errors.ts";
+import { ALIGN, bytesOf, nameOf, piecesOf } from "./pieces.ts";
 
 /** Where a value lies, or a piece of one. */
 export interface Place {

@@ -1,7 +1,7 @@
 /** Opening the device that was chosen (`choice.ts`), with every limit and feature that it has. */
 import type { AdapterProfile } from "../tensor/kernel.ts";
 import { choose, isSoftware, nameOf, ON_CPU, type WantedDevice } from "./choice.ts";
-import { type CpuOptions, openCpu } from "./cpu.ts";
+import type { CpuOptions } from "./cpu.ts";
 import { Device } from "./device.ts";
 import { AdapterError } from "./errors.ts";
 import { largestBuffer, wantedBuffer } from "./largest.ts";
@@ -57,7 +57,10 @@ export async function gpu(options: GpuOptions = {}): Promise<Device> {
 
 async function open(options: GpuOptions): Promise<Device> {
   const { adapter, why } = await choose(options);
-  return adapter ? await openAdapter(adapter, options, why) : await openCpu(options, why);
+  if (adapter) return await openAdapter(adapter, options, why);
+  // Where a GPU answers, nobody needs the compiler to WebAssembly.
+  const { openCpu } = await import("./cpu.ts");
+  return await openCpu(options, why);
 }
 
 async function openAdapter(

@@ -2,7 +2,7 @@
  * Which device computes, and why: the one place that asks for an adapter. A GPU if one answers, else the CPU; a software
  * adapter, which is a program that stands in for a GPU and slower than the CPU device, only where WebGPU is asked for.
  */
-import { cpuAnswers } from "./cpu/device.ts";
+import { cpuAnswers } from "./cpu/answers.ts";
 import { AdapterError } from "./errors.ts";
 import { type Backend, BACKENDS, setting, VARIABLES } from "./environment.ts";
 import { quietly } from "./quiet.ts";

@@ -1,6 +1,7 @@
 /** The CPU as a {@linkcode Device}: what kernels are to know of it, and what reports say. */
 import type { AdapterProfile } from "../tensor/kernel.ts";
-import { coreCount, cpuAnswers, CpuDevice, type CpuThreads } from "./cpu/device.ts";
+import { cpuAnswers } from "./cpu/answers.ts";
+import { coreCount, CpuDevice, type CpuThreads } from "./cpu/device.ts";
 import { features as engineHas } from "./cpu/wasm/features.ts";
 import { type CpuFacts, Device } from "./device.ts";
 import { isThreads, MOST_THREADS, setting, VARIABLES } from "./environment.ts";

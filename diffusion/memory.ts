@@ -1,6 +1,6 @@
 /** How much GPU memory sampling takes, planned from shapes, and how many pictures at once fit into a budget. */
 import { type Draft, draft } from "../compile/estimate.ts";
-import { BindingError } from "../compile/pieces.ts";
+import { BindingError } from "../compile/errors.ts";
 import { bufferSize, MemoryError } from "../device/memory.ts";
 import { promptKeys, SIZE_NUMBERS, unet } from "../models/unet/unet.ts";
 import { vaeFactor } from "../models/vae/vae.ts";

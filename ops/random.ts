@@ -10,13 +10,13 @@ import { apply, type Tensor } from "../tensor/tensor.ts";
 import { expectOptions } from "../tensor/arguments.ts";
 import { expectShape } from "../tensor/host.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../tensor/shape.ts";
-import { type KernelContext, type KernelPlan, perItem } from "../tensor/kernel.ts";
 import { alike } from "../tensor/batch.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 import * as words from "./random/distributions.ts";
-import { HOST, type Machine, WgslMachine } from "./random/strict.ts";
 import { expectKey } from "./random/expect_key.ts";
-import { FOLD, type Key, threefry, threefryWgsl } from "./random/threefry.ts";
+import { type Distribution, type DrawAttrs, drawKernel } from "./random/kernel.ts";
+import { HOST } from "./random/strict.ts";
+import { FOLD, type Key, threefry } from "./random/threefry.ts";
 
 export { type Key, keyFromSeed, threefry } from "./random/threefry.ts";
 export { foldIn, randomKey, randomSplit } from "./random/keys.ts";
@@ -25,21 +25,6 @@ export { foldIn, randomKey, randomSplit } from "./random/keys.ts";
 export interface DrawOptions {
   /** Number of the draw under its key, below 2³² − 1; different streams are independent. Default 0. */
   readonly stream?: number;
-}
-
-/** Keys `[…, 2]` each draw `shape`. */
-interface DrawAttrs {
-  readonly shape: Shape;
-  readonly stream: number;
-  /** Where a distribution is cut. */
-  readonly cut?: words.Cut;
-}
-
-/** What random words become: one element each, or a pair of words a pair of elements. */
-interface Distribution {
-  readonly dtype: "f32" | "u32";
-  readonly one?: <V>(m: Machine<V>, w: V, attrs: DrawAttrs) => V;
-  readonly pair?: <V>(m: Machine<V>, a: V, b: V) => readonly [V, V];
 }
 
 const DISTRIBUTIONS = {
@@ -62,53 +47,6 @@ function drawOnHost({ one, pair }: Distribution, key: Key, count: number, attrs:
     if (i + 1 < count) y[i + 1] = second;
   }
   return y;
-}
-
-/** WGSL that makes four elements, `four`, of the words of two blocks. */
-function elements({ dtype, one, pair }: Distribution, attrs: DrawAttrs): string {
-  const m = new WgslMachine(one ? 4 : 2);
-  if (one) {
-    const y = one(m, m.named("vec4<u32>(low, high)"), attrs);
-    return `${m.lines.join("\n  ")}\n  let four = vec4<${dtype}>(${y});`;
-  }
-  const a = m.named("vec2<u32>(low.x, high.x)"), b = m.named("vec2<u32>(low.y, high.y)");
-  const [x, y] = pair!(m, a, b);
-  return `${m.lines.join("\n  ")}
-  let four = vec4<${dtype}>(${x}.x, ${y}.x, ${x}.y, ${y}.y);`;
-}
-
-function drawKernel(
-  name: string,
-  distribution: Distribution,
-  ctx: KernelContext<DrawAttrs>,
-): KernelPlan {
-  const { attrs, epilogue, inputs: [{ shape: keys }] } = ctx;
-  const count = sizeOf(attrs.shape);
-  const quads = Math.ceil(count / 4);
-  const several = keys.length > 1;
-  // Each key's draws begin with a quad of their own.
-  const [of, quad] = several ? [`t / ${quads}u`, `t % ${quads}u`] : ["0u", "t"];
-  const at = `which * ${count}u + quad * 4u`;
-  const stores = epilogue.width === 4
-    ? epilogue.store(at, "four")
-    : [0, 1, 2, 3].map((k) =>
-      `if (quad * 4u + ${k}u < ${count}u) { ${epilogue.store(`${at} + ${k}u`, `four[${k}]`)} }`
-    ).join("\n  ");
-  const draw = (pair: string) =>
-    `threefry(key[which * 2u], key[which * 2u + 1u], ${pair}, ${attrs.stream}u)`;
-  const work = `let which = ${of};
-  let quad = ${quad};
-  let low = ${draw("quad * 2u")};
-  let high = ${draw("quad * 2u + 1u")};
-  ${elements(distribution, attrs)}
-  ${stores}`;
-  const key = { name: "key", ref: { input: 0 }, access: "read", type: "u32" } as const;
-  const kernel = perItem({
-    count: quads * sizeOf(keys) / 2,
-    name: "t",
-    declarations: `${threefryWgsl()}\n`,
-  }, work);
-  return { dispatches: [{ label: name, buffers: [key, ...epilogue.buffers], ...kernel }] };
 }
 
 function defineDraw(name: keyof typeof DISTRIBUTIONS) {

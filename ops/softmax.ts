@@ -9,8 +9,12 @@ import { exp, mul, sub } from "./elementwise/arithmetic.ts";
 import { cast } from "./elementwise/cast.ts";
 import { expand, sum } from "./broadcast.ts";
 import { permute, reshape } from "./movement.ts";
-import type { KernelContext, KernelPlan } from "../tensor/kernel.ts";
-import { type RowKernel, rowKernel, type RowPhase, rowType } from "./rows.ts";
+import {
+  logSoftmaxKernel,
+  logSumExpKernel,
+  softmaxGradKernel,
+  softmaxKernel,
+} from "./softmax_kernel.ts";
 
 const lengthOf = (shape: Shape): number => shape.at(-1)!;
 
@@ -33,34 +37,6 @@ function exponentialSum(x: Float64Array, from: number, to: number): [Float64Arra
   return [row, top, row.reduce((a, b) => a + Math.exp(b - top), 0)];
 }
 
-/** A kernel over the rows of the inputs, which it reads as operands in their order. */
-function overRows(
-  label: string,
-  { inputs, profile }: KernelContext<undefined>,
-  part: (length: number) => Partial<RowKernel> & Pick<RowKernel, "phases">,
-): KernelPlan {
-  const [{ shape }] = inputs;
-  const length = lengthOf(shape);
-  const spec: RowKernel = {
-    ...{ label, length, rows: sizeOf(shape) / length, buffers: [] },
-    operands: inputs.map(({ dtype }, input) => ({ name: `xs${input}`, dtype, input })),
-    ...part(length),
-  };
-  return { dispatches: [rowKernel(spec, profile)] };
-}
-
-const maximum: RowPhase = { folds: [{ name: "top", join: "max", value: ([x]) => x }] };
-/** What is taken off: the maximum, but nothing where that is infinite, since ∞ − ∞ is no number. */
-const finiteMaximum: RowPhase = {
-  ...maximum,
-  then: "let shift = select(top, 0.0, (bitcast<u32>(top) & 0x7fffffffu) == 0x7f800000u);",
-};
-const exponentials = (length: number, off = "top"): RowPhase => ({
-  update: ([x]) => [`exp(${x} - ${rowType(length)}(${off}))`],
-  folds: [{ name: "total", join: "add", value: ([x]) => x }],
-  costly: true,
-});
-
 const softmaxOp: Op<undefined> = defineOp<undefined>({
   name: "softmax",
   shape([x]) {
@@ -80,11 +56,7 @@ const softmaxOp: Op<undefined> = defineOp<undefined>({
   lowering: {
     kind: "kernel",
     epilogue: true,
-    build: (ctx) =>
-      overRows("softmax", ctx, (length) => ({
-        phases: [maximum, { ...exponentials(length), then: "let share = 1.0 / total;" }],
-        map: { value: ([e]) => `${e} * share`, epilogue: ctx.epilogue },
-      })),
+    build: softmaxKernel,
   },
 });
 
@@ -117,14 +89,7 @@ const softmaxGradOp: Op<undefined> = defineOp<undefined>({
   lowering: {
     kind: "kernel",
     epilogue: true,
-    build: (ctx) =>
-      overRows("softmaxGrad", ctx, (length) => ({
-        phases: [{ folds: [{ name: "inner", join: "add", value: ([y, g]) => `${y} * ${g}` }] }],
-        map: {
-          value: ([y, g]) => `${y} * (${g} - ${rowType(length)}(inner))`,
-          epilogue: ctx.epilogue,
-        },
-      })),
+    build: softmaxGradKernel,
   },
 });
 
@@ -151,12 +116,7 @@ const logSumExpOp = defineOp<undefined>({
   lowering: {
     kind: "kernel",
     epilogue: false,
-    build: (ctx) =>
-      overRows("logSumExp", ctx, (length) => ({
-        buffers: [{ name: "sums", ref: { output: 0 }, access: "write", type: "f32" }],
-        phases: [finiteMaximum, exponentials(length, "shift")],
-        finish: "sums[row] = shift + log(total);",
-      })),
+    build: logSumExpKernel,
   },
 });
 
@@ -182,15 +142,7 @@ const logSoftmaxOp = defineOp<undefined>({
   lowering: {
     kind: "kernel",
     epilogue: true,
-    build: (ctx) =>
-      overRows("logSoftmax", ctx, (length) => ({
-        phases: [maximum, {
-          update: ([x]) => [`${x} - ${rowType(length)}(top)`],
-          folds: [{ name: "total", join: "add", value: ([x]) => `exp(${x})` }],
-          then: "let share = log(total);",
-        }],
-        map: { value: ([x]) => `${x} - share`, epilogue: ctx.epilogue },
-      })),
+    build: logSoftmaxKernel,
   },
 });
 

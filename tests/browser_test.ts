@@ -1,8 +1,8 @@
 // The bundle in a real browser: the same numbers as here, on the same driver and on the CPU, and every place that files
 // come from and go to. `deno task test:browser` runs these, and installs Chromium where it may.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { bundle } from "../tools/bundle.ts";
 import { chromium, isThere, show, SWIFTSHADER } from "../tools/chromium.ts";
+import { dist } from "./support/dist.ts";
 import { site } from "./support/site.ts";
 
 /** Only where it is asked for: beside other tests, on few cores, a browser takes many minutes. */
@@ -21,18 +21,9 @@ interface Told {
   readonly pictures?: Record<string, number | string>;
 }
 
-let built: Promise<string> | undefined;
-
-/** The bundle's folder, made once. */
-const dist = () =>
-  built ??= Deno.makeTempDir().then(async (folder) => {
-    await bundle(folder);
-    return folder;
-  });
-
 /** Shows a page that does what is asked, and gives what it tells. */
 async function inBrowser(asked: unknown, isolated: boolean): Promise<Told> {
-  await using page = site(await dist(), isolated);
+  await using page = site((await dist()).folder, isolated);
   const told = page.told();
   const hash = encodeURIComponent(JSON.stringify(asked));
   const found: Told = await show(`${page.address}/page.html#${hash}`, told);

@@ -5,7 +5,7 @@ import { customDiffusion, GPU } from "../bench/memory.ts";
 import { uniforms } from "../bench/portable_weights.ts";
 import { evaluate } from "../compile/compile.ts";
 import { simplify } from "../compile/simplify.ts";
-import { BindingError } from "../compile/pieces.ts";
+import { BindingError } from "../compile/errors.ts";
 import {
   layouts,
   planTrainingMemory,

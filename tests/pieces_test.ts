@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as m from "../mod.ts";
 import type { DType, Tensor } from "../mod.ts";
-import { BindingError, bytesOf, inPieces, largestPiece, piecesOf } from "../compile/pieces.ts";
+import { BindingError } from "../compile/errors.ts";
+import { bytesOf, inPieces, largestPiece, piecesOf } from "../compile/pieces.ts";
 import { blueprint } from "../compile/trace.ts";
 import { Device } from "../device/device.ts";
 import { input } from "../ops/leaf.ts";

@@ -5,7 +5,7 @@
  */
 
 const limit = 400;
-const skipped = new Set(["node_modules", "out", "golden"]);
+const skipped = new Set(["node_modules", "out", "dist", "golden"]);
 
 /** All .ts files under a folder, hidden and ignored folders left out. */
 export function* sources(folder: string): Generator<string> {

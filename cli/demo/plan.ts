@@ -2,7 +2,7 @@
 import type { CaptionedPicture, Concept } from "../../concepts/data/batches.ts";
 import { modelDefaults, type SamplingDefaults } from "../../concepts/training/model_settings.ts";
 import { INITIALIZERS } from "../../concepts/defaults.ts";
-import { listPictures, readPicture } from "../../files/pictures/image.ts";
+import { readPicture } from "../../files/pictures/image.ts";
 import type { Picture } from "../../files/pictures/picture.ts";
 import {
   classPictures,
@@ -45,6 +45,8 @@ export interface DemoPlan {
   readonly ridge: number;
 }
 
+/** The pictures of every concept that ships. */
+const PICTURES = ["0.png", "1.png", "2.png", "3.png", "4.png"];
 /** Concepts that show well, unless others are asked for. */
 const CHOSEN = ["longship", "toadstool"];
 /** Pictures of the class that this world really has. */
@@ -64,14 +66,8 @@ export function demoConcepts({ concepts = CHOSEN }: DemoRequest): string[] {
 /** Plans the demo. Throws UsageError for concepts that do not ship. */
 export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
   const names = demoConcepts(request);
-  const root = new URL("../../world/", import.meta.url);
-  if (root.protocol !== "file:") {
-    throw new UsageError(
-      "the demo needs the model and pictures that lie in the repository: run it from a clone",
-    );
-  }
-  const model = decodeURIComponent(new URL("miniature", root).pathname);
-  const concepts = await Promise.all(names.map((name, i) => demoConcept(name, i, root)));
+  const model = shipped("miniature");
+  const concepts = await Promise.all(names.map(demoConcept));
   const { training, sampling, merging } = await modelDefaults(model);
   const words = concepts.map((c) => `${c.token} ${c.className}`);
   return {
@@ -87,7 +83,13 @@ export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
   };
 }
 
-async function demoConcept(name: string, index: number, root: URL): Promise<DemoConcept> {
+/** Where something of `world/` lies: on a disk, or where this file came from. */
+function shipped(path: string): string {
+  const { protocol, pathname, href } = new URL(`../../world/${path}`, import.meta.url);
+  return protocol === "file:" ? decodeURIComponent(pathname) : href;
+}
+
+async function demoConcept(name: string, index: number): Promise<DemoConcept> {
   let known;
   try {
     known = conceptNamed(name);
@@ -95,7 +97,6 @@ async function demoConcept(name: string, index: number, root: URL): Promise<Demo
     throw new UsageError((error as Error).message);
   }
   const token = `<new${index + 1}>`;
-  const folder = decodeURIComponent(new URL(`concepts/${name}`, root).pathname);
   const { category } = known;
   return {
     name,
@@ -103,7 +104,10 @@ async function demoConcept(name: string, index: number, root: URL): Promise<Demo
     token,
     className: category,
     initializer: INITIALIZERS[index],
-    pictures: await Promise.all((await listPictures(folder)).map(readPicture)),
+    // By their names: servers have no lists.
+    pictures: await Promise.all(
+      PICTURES.map((picture) => readPicture(shipped(`concepts/${name}/${picture}`))),
+    ),
     regularization: classPictures(category, SEEDS.regularization, REGULARIZATION),
     prompts: PLACES.map((place) => `photo of a ${token} ${category} ${placeWords(place)}`),
     ideal: freshPictures(name, PLACES),

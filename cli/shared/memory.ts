@@ -1,6 +1,6 @@
 /** What `--memory` makes of a run: precision and layout, planned before the model is loaded. */
 import type { Delta } from "../../concepts/deltas/delta.ts";
-import { BindingError } from "../../compile/pieces.ts";
+import { BindingError } from "../../compile/errors.ts";
 import { MemoryError } from "../../device/memory.ts";
 import {
   planSamplingMemory,

@@ -1,5 +1,5 @@
 /** The bar of a training run: its steps, and the checkpoints and samples between them, whose times are none of a step's. */
-import { BindingError } from "../../compile/pieces.ts";
+import { BindingError } from "../../compile/errors.ts";
 import type { TrainingPlan } from "../../concepts/training/memory.ts";
 import { planSamplingMemory, type SamplingPlan } from "../../diffusion/memory.ts";
 import type { Pipeline } from "../../diffusion/pipeline.ts";

@@ -5,7 +5,7 @@
 import type { Mask } from "../../autograd/mask.ts";
 import type { AdamState } from "../../autograd/optimizer.ts";
 import { type Draft, draft, type ProgramBytes } from "../../compile/estimate.ts";
-import { BindingError } from "../../compile/pieces.ts";
+import { BindingError } from "../../compile/errors.ts";
 import { MemoryError } from "../../device/memory.ts";
 import { encodersOf, idsShape } from "../../diffusion/conditions.ts";
 import { planWithin, type Precision, weightBytes } from "../../diffusion/memory.ts";

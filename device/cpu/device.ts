@@ -34,9 +34,6 @@ export interface CpuThreads {
   readonly careful?: boolean;
 }
 
-/** Where `WebAssembly` has vectors, so that a CPU device can be opened. */
-export const cpuAnswers = (): boolean => typeof WebAssembly === "object" && features().simd;
-
 /** Cores that this process may use, which Node up to 20 says elsewhere than browsers do. */
 export async function coreCount(): Promise<number> {
   const { navigator, process } = globalThis as {

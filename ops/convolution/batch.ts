@@ -5,7 +5,7 @@
 import { apply, type Batch, type Op, type Tensor } from "../../tensor/tensor.ts";
 import { reshape } from "../movement.ts";
 import { foldInto, unfold } from "../batch/fold.ts";
-import type { ConvAttrs } from "../gemm/convolution.ts";
+import type { ConvAttrs } from "../gemm/conv_shape.ts";
 
 /** Axes of an example's image, weight or output, of which more examples make more. */
 const [IMAGES, IN, OUT] = [0, 2, 3];

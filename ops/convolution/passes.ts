@@ -10,14 +10,8 @@ import { type Shape, ShapeError, show, sizeOf, type Spec } from "../../tensor/sh
 import { multilinear } from "../../tensor/forward.ts";
 import { defineOp } from "../../tensor/op.ts";
 import { batchedConv, batchedInputGrad, batchedWeightGrad } from "./batch.ts";
-import {
-  type ConvAttrs,
-  forAll,
-  outputShape,
-  planConv,
-  planInputGrad,
-  planWeightGrad,
-} from "../gemm/convolution.ts";
+import { planConv, planInputGrad, planWeightGrad } from "../gemm/convolution.ts";
+import { type ConvAttrs, forAll, outputShape } from "../gemm/conv_shape.ts";
 
 /** Calls `visit` with flat indices of every (pixel, weight, output) that are multiplied and added. */
 function eachProduct(attrs: ConvAttrs, visit: (x: number, w: number, y: number) => void): void {

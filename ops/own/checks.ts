@@ -4,7 +4,20 @@ import { sameShape, ShapeError, show, sizeOf, type Spec } from "../../tensor/sha
 import { BYTES } from "../../tensor/dtype.ts";
 import { what } from "../../tensor/what.ts";
 import { MissingRule, type Op } from "../../tensor/op.ts";
-import { expectName } from "./kernel.ts";
+
+/** Names of what there is in a kernel beside what its author declares. */
+const TAKEN =
+  /^(?:y|i|e|h|t|wid|lid|main|element|from_bits|four_halves|ep\d*(?:_.*)?|element_|.*_(?:at|put|piece\d+)|_|__.*)$/;
+
+/** Refuses a name that WGSL, or what is added to a kernel, would not take. */
+export function expectName(op: string, kind: string, name: unknown): asserts name is string {
+  if (typeof name === "string" && /^[A-Za-z_]\w*$/.test(name) && !TAKEN.test(name)) return;
+  throw new TypeError(
+    `${op}: ${kind} is called ${
+      what(name)
+    }; names are letters, digits and _, and not y, i, e, h, t, main or element`,
+  );
+}
 
 /** A record's name, as the op is known by. */
 export function nameOf(who: string, { name }: { readonly name: unknown }): string {

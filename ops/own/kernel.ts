@@ -13,6 +13,7 @@ import {
   perItem,
   storageType,
 } from "../../tensor/kernel.ts";
+import { expectName } from "./checks.ts";
 
 /** What a kernel of an op of your own is written for: all that is known but the numbers. */
 export interface OwnContext<A> {
@@ -50,20 +51,6 @@ export interface PassesKernel {
   readonly scratch?: Readonly<
     Record<string, { readonly type: "f32" | "i32" | "u32"; readonly length: number }>
   >;
-}
-
-/** Names of what there is in a kernel beside what its author declares. */
-const TAKEN =
-  /^(?:y|i|e|h|t|wid|lid|main|element|from_bits|four_halves|ep\d*(?:_.*)?|element_|.*_(?:at|put|piece\d+)|_|__.*)$/;
-
-/** Refuses a name that WGSL, or what is added to a kernel, would not take. */
-export function expectName(op: string, kind: string, name: unknown): asserts name is string {
-  if (typeof name === "string" && /^[A-Za-z_]\w*$/.test(name) && !TAKEN.test(name)) return;
-  throw new TypeError(
-    `${op}: ${kind} is called ${
-      what(name)
-    }; names are letters, digits and _, and not y, i, e, h, t, main or element`,
-  );
 }
 
 /** Names of an op's arrays. */

@@ -11,7 +11,8 @@ import { perItem } from "../../tensor/kernel.ts";
 import { defineOp } from "../../tensor/op.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
 import { DRAW_OPTIONS, type DrawOptions, expectDraw } from "../random.ts";
-import { threefry, threefryWgsl } from "./threefry.ts";
+import { threefryWgsl } from "./kernel.ts";
+import { threefry } from "./threefry.ts";
 
 interface IntAttrs {
   readonly shape: Shape;

@@ -15,7 +15,8 @@ import { iota } from "../create/create.ts";
 import { constantValues, tensor } from "../leaf.ts";
 import { reshape, slice } from "../movement.ts";
 import { expectKey } from "./expect_key.ts";
-import { FOLD, foldKey, type Key, keyFromSeed, threefry, threefryWgsl } from "./threefry.ts";
+import { threefryWgsl } from "./kernel.ts";
+import { FOLD, foldKey, type Key, keyFromSeed, threefry } from "./threefry.ts";
 
 /** Keys `[…, 2]` and numbers `[…]` to keys `[…, 2]`. */
 const foldOp = defineOp<Record<string, never>>({

@@ -7,7 +7,6 @@
  * the rest is made of sums and products. A function is written once, for a machine; one machine computes on the host, the
  * other writes WGSL.
  */
-import { f32 } from "../../tensor/f32.ts";
 
 /** What functions are written with. Values are f32, u32, or truth values, and never f32 below 2⁻¹²⁶ but 0. */
 export interface Machine<V> {
@@ -66,48 +65,6 @@ export const HOST: Machine<number> = {
   },
   pick: (condition, yes, no) => condition ? yes : no,
 };
-
-/** Writes WGSL for vectors of `width`: a line for each value, which then goes by a name. */
-export class WgslMachine implements Machine<string> {
-  /** What has been written. */
-  readonly lines: string[] = [];
-  /** WGSL types of the values. */
-  readonly float: string;
-  readonly unsigned: string;
-
-  constructor(readonly width: 2 | 4, readonly prefix = "s") {
-    this.float = `vec${width}<f32>`;
-    this.unsigned = `vec${width}<u32>`;
-  }
-
-  /** A value by a name. */
-  readonly named = (value: string): string => {
-    const name = `${this.prefix}${this.lines.length}`;
-    this.lines.push(`let ${name} = ${value};`);
-    return name;
-  };
-  number = (x: number): string => `${this.float}(${f32(x)})`;
-  word = (x: number): string => `${this.unsigned}(${x >>> 0}u)`;
-  /** No number has all bits set: the minimum changes nothing, which no compiler can know. */
-  readonly rounded = (value: string): string =>
-    this.fromBits(`min(${this.bits(value)}, ${this.word(0xfffffffe)})`);
-  add = (a: string, b: string): string => this.rounded(`${a} + ${b}`);
-  sub = (a: string, b: string): string => this.rounded(`${a} - ${b}`);
-  mul = (a: string, b: string): string => this.rounded(`${a} * ${b}`);
-  less = (a: string, b: string): string => this.named(`${a} < ${b}`);
-  plus = (a: string, b: string): string => this.named(`${a} + ${b}`);
-  minus = (a: string, b: string): string => this.named(`${a} - ${b}`);
-  and = (a: string, b: number): string => this.named(`${a} & ${this.word(b)}`);
-  xor = (a: string, b: string): string => this.named(`${a} ^ ${b}`);
-  left = (a: string, by: number): string => this.named(`${a} << ${this.word(by)}`);
-  right = (a: string, by: number): string => this.named(`${a} >> ${this.word(by)}`);
-  is = (a: string, b: number): string => this.named(`${a} == ${this.word(b)}`);
-  real = (a: string): string => this.named(`${this.float}(${a})`);
-  bits = (a: string): string => `bitcast<${this.unsigned}>(${a})`;
-  fromBits = (a: string): string => this.named(`bitcast<${this.float}>(${a})`);
-  pick = (condition: string, yes: string, no: string): string =>
-    this.named(`select(${no}, ${yes}, ${condition})`);
-}
 
 /** A polynomial by its coefficients, from that of 1 on. */
 export const polynomial = <V>(m: Machine<V>, x: V, coefficients: readonly number[]): V =>

@@ -1,6 +1,6 @@
 /**
  * The generator: Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3",
- * SC 2011), on the host and as WGSL; and keys as two numbers of the host.
+ * SC 2011), on the host; and keys as two numbers of the host.
  *
  * Why a counter and no running state: element i of a draw is a pure function of key and i, so a draw can be repeated
  * anywhere, in any order, by any number of threads.
@@ -10,8 +10,9 @@ import { expectList, expectNumber } from "../../tensor/arguments.ts";
 /** 64 bits of key, as two u32. On the device: a tensor `[2]` u32. */
 export type Key = readonly [number, number];
 
-const ROTATIONS = [[13, 15, 26, 6], [17, 29, 16, 24]];
-const PARITY = 0x1bd11bda;
+/** Of the rounds, by fours, and the word that the third key is made with. */
+export const ROTATIONS = [[13, 15, 26, 6], [17, 29, 16, 24]];
+export const PARITY = 0x1bd11bda;
 /** Counter word reserved for deriving keys, so that no draw repeats their bits. */
 export const FOLD = 0xffffffff;
 
@@ -29,23 +30,6 @@ export function threefry([k0, k1]: Key, [c0, c1]: readonly [number, number]): [n
     x1 = (x1 + keys[(group + 2) % 3] + group + 1) | 0;
   }
   return [x0 >>> 0, x1 >>> 0];
-}
-
-/** The same in WGSL, unrolled: `threefry(k0, k1, c0, c1)`. */
-export function threefryWgsl(): string {
-  const rounds = Array.from({ length: 5 }, (_, group) => {
-    const turns = ROTATIONS[group % 2].map((r) =>
-      `x0 += x1; x1 = ((x1 << ${r}u) | (x1 >> ${32 - r}u)) ^ x0;`
-    );
-    const inject = `x0 += k${(group + 1) % 3}; x1 += k${(group + 2) % 3} + ${group + 1}u;`;
-    return `${turns.join(" ")} ${inject}`;
-  });
-  return `fn threefry(k0: u32, k1: u32, c0: u32, c1: u32) -> vec2<u32> {
-  let k2 = k0 ^ k1 ^ ${PARITY}u;
-  var x0 = c0 + k0; var x1 = c1 + k1;
-  ${rounds.join("\n  ")}
-  return vec2<u32>(x0, x1);
-}`;
 }
 
 /** A new key of the host from one and a number. */

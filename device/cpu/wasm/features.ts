@@ -4,8 +4,6 @@ import { moduleBytes } from "./module.ts";
 
 /** The engine's extensions that kernels use. */
 export interface Features {
-  /** Vectors of four. */
-  readonly simd: boolean;
   /** Multiply-add in one instruction. */
   readonly fused: boolean;
   /** Addresses of 64 bits. */
@@ -23,7 +21,6 @@ export function features(): Features {
     return WebAssembly.validate(moduleBytes([code], 0, { shared: false, wide, pages: 1 }));
   };
   known = {
-    simd: takes((c) => c.get(0)),
     fused: takes((c) => {
       for (let i = 0; i < 3; i++) c.get(0);
       c.op("f32x4.relaxed_madd");
