@@ -18,7 +18,7 @@ import { tensor } from "../ops/leaf.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten } from "../tensor/tree.ts";
 import { assertNear, toNHWC } from "./models_golden.ts";
-import { testDevice } from "./support/check.ts";
+import { ownDevice, testDevice } from "./support/check.ts";
 
 type Name = "sd2" | "sdxl";
 const GOLDEN = new URL("./golden", import.meta.url).pathname;
@@ -41,8 +41,9 @@ async function using(
   name: Name,
   work: (model: Pipeline) => Promise<void>,
   addTokens: Record<string, string> = {},
+  on = device,
 ) {
-  const model = await loadPipeline(device, `${GOLDEN}/${name}`, { addTokens });
+  const model = await loadPipeline(on, `${GOLDEN}/${name}`, { addTokens });
   try {
     await work(model);
   } finally {
@@ -180,36 +181,46 @@ Deno.test("XL: V* trains in both encoders, its delta goes back into both, and tw
 });
 
 Deno.test("XL: training and sampling take the memory that was planned from the folder's configs", async () => {
+  // Of its own: what earlier tests dropped comes back to theirs at any time.
+  using device = await ownDevice();
   const before = device.buffers.allocated;
-  await using("sdxl", async (model) => {
-    const { config, schedule, tokenIds } = model;
-    const sampled = { batch: 2, cells: [8, 8], guided: true, image: false } as const;
-    const planned = planSamplingMemory(device.profile, config, sampled);
-    assertEquals(device.buffers.allocated - before, planned.weights);
-    const sampler = new Sampler(model);
-    await sampler.generate(PROMPTS, { ...OPTIONS, batch: 2 });
-    const programs = device.buffers.allocated - before - planned.weights;
-    const room = planned.total - planned.weights;
-    assert(programs <= room && programs > room / 2, `${programs} of ${room}`);
-    sampler.free();
-    const concepts = [{ token: "<new1>", className: "dog", pictures: [grey] }];
-    const choice = { trains: "unet", freezeTokens: true } as const;
-    const plan = planTrainingMemory(device.profile, {
-      ...{ config, schedule, batch: 2, targets: 2, size: 16, encoded: 0 },
-      trains: (params) => conceptMask({ config, params, tokenIds }, concepts, choice),
-    });
-    const fixed = { concepts, regularization: [], steps: 1, batch: 2 };
-    let held = 0;
-    await trainConcepts(model, {
-      ...{ ...fixed, ...choice, layout: plan.layout },
-      onReport: ({ memory }) => void (held = memory - before),
-    });
-    assertEquals(held, plan.total);
-    const refused = trainConcepts(model, { ...fixed, memory: 1000 });
-    const { needed } = await assertRejects(() => refused, MemoryError, "in its smallest plan");
-    await trainConcepts(model, { ...fixed, memory: needed });
-    await assertRejects(() => trainConcepts(model, { ...fixed, memory: needed - 1 }), MemoryError);
-  }, { "<new1>": "dog</w>" });
+  await using(
+    "sdxl",
+    async (model) => {
+      const { config, schedule, tokenIds } = model;
+      const sampled = { batch: 2, cells: [8, 8], guided: true, image: false } as const;
+      const planned = planSamplingMemory(device.profile, config, sampled);
+      assertEquals(device.buffers.allocated - before, planned.weights);
+      const sampler = new Sampler(model);
+      await sampler.generate(PROMPTS, { ...OPTIONS, batch: 2 });
+      const programs = device.buffers.allocated - before - planned.weights;
+      const room = planned.total - planned.weights;
+      assert(programs <= room && programs > room / 2, `${programs} of ${room}`);
+      sampler.free();
+      const concepts = [{ token: "<new1>", className: "dog", pictures: [grey] }];
+      const choice = { trains: "unet", freezeTokens: true } as const;
+      const plan = planTrainingMemory(device.profile, {
+        ...{ config, schedule, batch: 2, targets: 2, size: 16, encoded: 0 },
+        trains: (params) => conceptMask({ config, params, tokenIds }, concepts, choice),
+      });
+      const fixed = { concepts, regularization: [], steps: 1, batch: 2 };
+      let held = 0;
+      await trainConcepts(model, {
+        ...{ ...fixed, ...choice, layout: plan.layout },
+        onReport: ({ memory }) => void (held = memory - before),
+      });
+      assertEquals(held, plan.total);
+      const refused = trainConcepts(model, { ...fixed, memory: 1000 });
+      const { needed } = await assertRejects(() => refused, MemoryError, "in its smallest plan");
+      await trainConcepts(model, { ...fixed, memory: needed });
+      await assertRejects(
+        () => trainConcepts(model, { ...fixed, memory: needed - 1 }),
+        MemoryError,
+      );
+    },
+    { "<new1>": "dog</w>" },
+    device,
+  );
 });
 
 Deno.test("XL: weights in f16 leave the autoencoder's in f32, as force_upcast asks", async () => {

@@ -25,7 +25,7 @@ import { tensor } from "../ops/leaf.ts";
 import { slice } from "../ops/movement.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { longerTexts } from "./support/longer_texts.ts";
-import { relativeError, testDevice, uniform } from "./support/check.ts";
+import { ownDevice, relativeError, testDevice, uniform } from "./support/check.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const SD1 = `${ROOT}tests/golden/verify/sd1`;
@@ -207,7 +207,8 @@ Deno.test("what is known beforehand is what a step would compute: latents of who
 });
 
 Deno.test("accumulating, with latents and captions known, takes the memory that was planned", async () => {
-  const device = await testDevice();
+  // Of its own: what earlier tests dropped comes back to theirs at any time.
+  using device = await ownDevice();
   const before = device.buffers.allocated;
   const pipeline = await loadPipeline(device, SD1, { addTokens: { "<new1>": "ktn" } });
   const { config, schedule, tokenIds } = pipeline;

@@ -12,6 +12,7 @@ import { add, mul } from "../../ops/elementwise/arithmetic.ts";
 import { matmul } from "../../ops/matmul.ts";
 import { softmax } from "../../ops/softmax.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { figures } from "../../numerics/quantities.ts";
 
 /** Microseconds of a call. */
 export interface Cost {
@@ -98,10 +99,10 @@ if (import.meta.main) {
   console.log(device.facts.description);
   for (const [name, f] of Object.entries(SMALL)) {
     const { eager, bare } = await overhead(device, f, 10_000);
-    const figures = ({ wall, cpu }: Cost) => `${wall.toFixed(1)} (CPU ${cpu.toFixed(1)})`;
+    const both = ({ wall, cpu }: Cost) => `${figures(wall)} (CPU ${figures(cpu)})`;
     console.log(
-      `${name}: ${figures(eager)} µs, a bare dispatch ${figures(bare)} µs; beyond it ` +
-        `${(eager.cpu - bare.cpu).toFixed(1)} µs of CPU`,
+      `${name}: ${both(eager)} µs, a bare dispatch ${both(bare)} µs; beyond it ` +
+        `${figures(eager.cpu - bare.cpu)} µs of CPU`,
     );
   }
 }
