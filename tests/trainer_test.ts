@@ -51,7 +51,7 @@ const RUN = { concepts: [ONE], regularization: DOGS, rate: 1e-2, seed: 4 };
 /** Trains, and tells what the optimizer holds after the last step. */
 async function train(options: Partial<TrainOptions>, from?: Pipeline) {
   const pipeline = from ?? await model();
-  const device = await testDevice();
+  const { device } = pipeline;
   const moments: number[] = [];
   const losses: number[] = [];
   const delta = await trainConcepts(pipeline, {
