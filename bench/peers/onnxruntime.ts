@@ -3,7 +3,14 @@
  * `onnxruntime-node`: one-node models. They have no gradients.
  */
 import { isModelCase } from "../cases/all.ts";
-import { channelsFirst, channelsLast, type OpCase, type Operands } from "../cases/case.ts";
+import {
+  channelsFirst,
+  channelsLast,
+  isWhole,
+  type OpCase,
+  type Operand,
+  type Operands,
+} from "../cases/case.ts";
 import { onCpu, openedDevice, type Peer, type Prepared, runPeer } from "../harness.ts";
 import { oneNodeModel, type Operator, type Value } from "./onnx_model.ts";
 
@@ -76,8 +83,9 @@ const OPERATORS: Readonly<Record<string, Operator>> = {
   concat: { op: "Concat", attributes: { axis: 1 } },
 };
 
-/** Element types that are not floats. */
-const WHOLE: Readonly<Record<string, Value["type"]>> = { ids: "int32", axis: "int32", k: "int64" };
+/** The element type of an operand: how many are asked for is a long number here. */
+const typeOf = (name: string, o: Operand): Value["type"] =>
+  !isWhole(o) ? "float32" : name === "k" ? "int64" : "int32";
 
 /** Heads lie side by side in a row of this operator's operands. */
 const joined = (name: string, shape: readonly number[]): readonly number[] =>
@@ -111,7 +119,7 @@ async function prepare(
   const feeds: Record<string, OrtTensor> = {};
   for (const [name, o] of Object.entries(c.operands)) {
     const { data, shape } = channelsFirst(operands[name], o);
-    inputs[name] = { shape: joined(c.name, shape), type: WHOLE[name] ?? "float32" };
+    inputs[name] = { shape: joined(c.name, shape), type: typeOf(name, o) };
     feeds[name] = operand(ort, data, inputs[name]);
   }
   const [made] = c.results;
