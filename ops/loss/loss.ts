@@ -211,7 +211,12 @@ export function crossEntropy(
     return reduced(op, each, options, counts);
   }
   if (!sameShape(target.shape, logits.shape)) {
-    throw new ShapeError(op, `probabilities ${show(target.spec)} for ${show(logits.spec)}`);
+    throw new ShapeError(
+      op,
+      `probabilities ${show(target.spec)} for ${
+        show(logits.spec)
+      }; numbers of classes are i32 or u32: cast(target, "u32")`,
+    );
   }
   const { weight, smoothing = 0 } = options;
   const p = classes(op, target, options);
