@@ -7,7 +7,7 @@ import { expectTensor, tapeOf, Tensor } from "../tensor/tensor.ts";
 import { expectFunction, expectList, expectOptions } from "../tensor/arguments.ts";
 import { wholeNumber } from "../tensor/element.ts";
 import { sameShape, show, type Spec } from "../tensor/shape.ts";
-import { flatten, leavesLike, refill, type Tree } from "../tensor/tree.ts";
+import { flatten, leavesLike, mapTree, refill, type Tree } from "../tensor/tree.ts";
 import { constantValues, input, storageOf, withoutMemory } from "../ops/leaf.ts";
 import { type Device, expectDevice } from "../device/device.ts";
 import { DeviceStorage } from "../device/buffers.ts";
@@ -225,8 +225,12 @@ function argumentOf(leaf: Leaf, input: Tensor): Argument {
 /** Argument structure, specs and places: what a trace depends on. */
 function keyOf(args: readonly Tree<Leaf>[]): string {
   return args.map((a, k) =>
-    flatten<Leaf>(a).map(([p, l]) =>
-      `${p}:${show(specOf(l, placeOf(k, p)))}${isOnDevice(l) ? "d" : "h"}`
-    ).join()
+    JSON.stringify(
+      mapTree<Leaf, string>(
+        a,
+        (l, p) => `${show(specOf(l, placeOf(k, p)))}${isOnDevice(l) ? "d" : "h"}`,
+      ),
+      (_name, x) => x ?? null, // What is undefined is not what is left out.
+    )
   ).join("|");
 }

@@ -55,7 +55,9 @@ const COMPARED = 4096;
 
 function constantKey({ op, attrs, outputs: [{ spec, size }] }: Node): string | undefined {
   if (op.name !== "constant" || size > COMPARED) return undefined;
-  return `constant ${show(spec)}: ${(attrs as { data: HostArray }).data.join()}`;
+  const { buffer, byteOffset, byteLength } = (attrs as { data: HostArray }).data;
+  // Bits, not numbers: 0 and −0 are two constants, and so are two NaNs.
+  return `constant ${show(spec)}: ${new Uint8Array(buffer, byteOffset, byteLength).join()}`;
 }
 
 /**
@@ -131,6 +133,8 @@ class AttrKeys {
       if (typeof v === "number" && (!Number.isFinite(v) || Object.is(v, -0))) {
         return `number ${Object.is(v, -0) ? "-0" : v}`;
       }
+      if (typeof v === "string") return `"${v}`;
+      if (v === undefined) return "undefined";
       if (v === null || (typeof v !== "object" && typeof v !== "function")) return v;
       if (Array.isArray(v) || Object.getPrototypeOf(v) === Object.prototype) return v;
       let id = this.#ids.get(v);

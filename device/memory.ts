@@ -28,7 +28,9 @@ export function memorySize(size: string | number): number {
   if (!found) throw new RangeError(`"${size}" is no size of memory such as "6GB" or "900MB"`);
   const [, number, unit, binary] = found;
   const power = "KMGT".indexOf(unit.toUpperCase()) + 1;
-  return Math.round(Number(number) * (binary ? 1024 : 1000) ** power);
+  const bytes = Math.round(Number(number) * (binary ? 1024 : 1000) ** power);
+  if (bytes > 0) return bytes;
+  throw new RangeError(`"${size}" is no size of memory: it must be more than nothing`);
 }
 
 /** Bytes of the buffer that holds so many. */

@@ -220,7 +220,8 @@ function evaluated<V>(m: Arithmetic<V>, schedule: Schedule, step: V): V | number
       const { from, factor, steps, staircase, to } = schedule;
       const turns = mul(step, 1 / steps);
       const value = mul(m.exp(mul(staircase ? m.floor(turns) : turns, Math.log(factor))), from);
-      return to === undefined ? value : factor < 1 ? m.max(value, to) : m.min(value, to);
+      const falls = (factor < 1) === (from > 0);
+      return to === undefined ? value : falls ? m.max(value, to) : m.min(value, to);
     }
     case "join": {
       const { schedules, boundaries } = schedule;

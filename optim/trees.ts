@@ -40,6 +40,9 @@ export interface SaveOptions {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
+/** Nodes in each other that a tree may have: who reads it takes a step into each. */
+const DEEPEST = 1000;
+
 /** Names of the notes that describe the tree. */
 const FORM = "moongate.tree", VERSION = "moongate.tree.version";
 
@@ -93,6 +96,9 @@ export async function saveTree(
   const formOf = (x: unknown, place: string, above: readonly object[]): Form => {
     const at = (k: string | number) => place ? `${place}.${k}` : String(k);
     const refuse = (why: string) => new TypeError(`saveTree: "${place}" is ${why}`);
+    if (above.length > DEEPEST) {
+      throw new TypeError(`saveTree: the tree is deeper than ${DEEPEST} nodes`);
+    }
     if (x instanceof Tensor) {
       const constant = constantValues(x);
       if (!constant && !storageOf(x)) throw refuse(withoutMemory(x));
@@ -229,7 +235,7 @@ class Reader {
   }
 
   async #node(form: unknown, depth: number): Promise<unknown> {
-    if (depth > 1000) throw this.#wrong("its tree is deeper than 1000 nodes");
+    if (depth > DEEPEST) throw this.#wrong(`its tree is deeper than ${DEEPEST} nodes`);
     if (!isObject(form)) throw this.#wrong("its description of the tree is none");
     const [[kind, value] = [], ...more] = Object.entries(form);
     if (more.length) throw this.#wrong("its description of the tree is none");

@@ -15,7 +15,7 @@ export function defineOp<A>(op: Op<A>): Op<A> {
   return op;
 }
 
-const own = new Map<string, number>();
+const own = new Set<string>();
 
 /**
  * The name of an op that a user defines: that of no op of the library, by which the compiler knows what may be simplified, and
@@ -25,9 +25,10 @@ export function ownName(name: string): string {
   if (known.has(name)) {
     throw new TypeError(`an op of the library is called "${name}" already: take another name`);
   }
-  const count = (own.get(name) ?? 0) + 1;
-  own.set(name, count);
-  return count === 1 ? name : `${name} (${count})`;
+  let free = name;
+  for (let i = 2; own.has(free); i++) free = `${name} (${i})`;
+  own.add(free);
+  return free;
 }
 
 /** What an op of a user lacks, where something needs it. */

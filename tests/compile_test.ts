@@ -3,7 +3,7 @@ import { compile, type Compiled, evaluate } from "../compile/compile.ts";
 import { valueAndGrad } from "../autograd/grad.ts";
 import { checkpoint } from "../autograd/checkpoint.ts";
 import { adamInit, type AdamState, adamw, type Named } from "../autograd/optimizer.ts";
-import { add, mul, square, sub } from "../ops/elementwise/arithmetic.ts";
+import { add, div, mul, square, sub } from "../ops/elementwise/arithmetic.ts";
 import { sin } from "../ops/elementwise/trigonometry.ts";
 import { sum } from "../ops/broadcast.ts";
 import { mean } from "../ops/reduce.ts";
@@ -202,14 +202,45 @@ test("a call is computed by its own form, whatever the call before it was", asyn
     [{ b: one, a: here }, [13], 4],
     [{ a: one, b: two }, [12], 4],
     [{ a: one, b: undefined }, [1], 5],
-    [{ a: one }, [1], 5],
-    [{ a: one, b: row }, [11, 12], 6],
-    [{ a: one, b: there }, [11, 12], 7],
-    [{ a: ids }, [4], 8],
-    [{ a: one, b: two, c: here }, [123], 9],
+    [{ a: one }, [1], 6],
+    [{ a: one, b: row }, [11, 12], 7],
+    [{ a: one, b: there }, [11, 12], 8],
+    [{ a: ids }, [4], 9],
+    [{ a: one, b: two, c: here }, [123], 10],
   ];
   for (const [i, [args, expected, known]] of calls.entries()) {
     assertEquals([...await device.read(f(args))], expected, `call ${i}`);
     assertEquals(traced, known, `after call ${i}`);
   }
+});
+
+test("calls of another form are other programs: paths with dots, lists, what is empty, undefined or left out", async (device) => {
+  const x = device.upload(Float32Array.of(1), [1], "f32");
+  // deno-lint-ignore no-explicit-any
+  const f = compile(device, (p: any) => {
+    if (p["a.b"]) return mul(p["a.b"], 2);
+    if (Array.isArray(p.a)) return p.a.length ? mul(p.a[0], 7) : add(p.x, 11);
+    if (p.a?.b) return mul(p.a.b, 3);
+    if (p.a?.[0]) return mul(p.a[0], 5);
+    return "a" in p ? add(p.x, p.a === undefined ? 13 : 12) : add(p.x, 14);
+  });
+  const forms = [
+    ...[{ "a.b": x }, { a: { b: x } }, { a: { "0": x } }, { a: [x] }],
+    ...[{ x, a: [] }, { x, a: {} }, { x, a: undefined }, { x }],
+  ];
+  for (let round = 0; round < 2; round++) {
+    const found = [];
+    for (const form of forms) found.push((await device.read(f(form)))[0]);
+    assertEquals(found, [2, 3, 5, 7, 12, 13, 14, 15]);
+  }
+});
+
+test("constants that differ in a sign of zero, or in a NaN's bits, are two", async (device) => {
+  const x = device.upload(Float32Array.of(1, 1), [2], "f32");
+  const f = compile(device, (x: Tensor) => [div(x, tensor([0, 0])), div(x, tensor([-0, -0]))]);
+  const [a, b] = f(x);
+  assertEquals([...await device.read(a), ...await device.read(b)], [
+    ...[Infinity, Infinity],
+    ...[-Infinity, -Infinity],
+  ]);
 });

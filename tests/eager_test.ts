@@ -5,7 +5,7 @@ import * as m from "../mod.ts";
 import { evaluate, type Tensor, tensor } from "../mod.ts";
 import type { Backend } from "../device/adapter.ts";
 import { overhead, SMALL } from "../bench/eager/overhead.ts";
-import { testDevice } from "./support/check.ts";
+import { ownDevice, testDevice } from "./support/check.ts";
 import { test } from "./support/devices.ts";
 
 const values = async (t: Tensor) => Array.from(await (await testDevice()).read(t), Number);
@@ -268,3 +268,12 @@ for (const how of ["dropped", "scopes", "programs"]) {
     assert(most < (how === "scopes" ? 1 << 20 : WAITING), `${most} bytes on the device`);
   });
 }
+
+test("values of the host that are too large for one buffer lie in several", async () => {
+  using device = await ownDevice({ largestBuffer: "64KiB" });
+  const [a, b] = [1, 2].map((v) => tensor(new Float32Array(12_000).fill(v)));
+  const made = evaluate(device, { a, b, one: m.scalar(1), both: m.sum(m.add(a, b)) });
+  assertEquals((await device.read(made.b))[11_999], 2);
+  assertEquals(await device.item(made.one), 1);
+  assertEquals(await device.item(made.both), 36_000);
+});

@@ -302,3 +302,13 @@ test("what a rule gives is looked at when it is used", (device) => {
   ];
   for (const [call, message] of wrong) assertThrows(call, Error, message);
 });
+
+test("an op that takes the name which another would have got is another op", async (device) => {
+  const by = (name: string, k: number) =>
+    defineMap({ name, arity: 1, expression: ([x]) => `(${x} * ${k}.0)` });
+  const [a, b, c] = [by("scaled (2)", 2), by("scaled", 3), by("scaled", 5)];
+  const x = tensor([1]);
+  const found = [];
+  for (const f of [a, b, c]) found.push((await device.read(f(x)))[0]);
+  assertEquals(found, [2, 3, 5]);
+});

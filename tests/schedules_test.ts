@@ -124,3 +124,16 @@ Deno.test("what is no schedule, or has a number out of range, is refused by name
   ];
   for (const [call, message] of cases) assertThrows(call, Error, message);
 });
+
+Deno.test("an exponential goes no further than its end, whichever way it goes", () => {
+  const at = (from: number, factor: number, to: number) =>
+    [0, 10, 1000].map((step) =>
+      optim.valueAt(optim.exponentialSchedule(from, 10, factor, { to }), step)
+    );
+  const near = (found: number[], wanted: number[]) =>
+    assert(found.every((v, i) => Math.abs(v - wanted[i]) < 1e-12), `${found}, not ${wanted}`);
+  near(at(1, 0.5, 0.2), [1, 0.5, 0.2]);
+  near(at(1, 2, 3), [1, 2, 3]);
+  near(at(-1, 0.5, -0.2), [-1, -0.5, -0.2]);
+  near(at(-1, 2, -3), [-1, -2, -3]);
+});

@@ -64,7 +64,9 @@ export const MODELS: readonly ModelCase[] = [
   sample(4),
 ];
 
-export const MINIATURE = new URL("../../world/miniature", import.meta.url).pathname;
+const { protocol, pathname, href } = new URL("../../world/miniature", import.meta.url);
+/** Where it lies: a path, or where the library is loaded from a URL, that. */
+export const MINIATURE = protocol === "file:" ? decodeURIComponent(pathname) : href;
 
 /** Of a model: pixels and latents of a side, channels, tokens of a caption, width of their features, and words. */
 interface Extents {

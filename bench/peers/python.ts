@@ -73,7 +73,7 @@ export async function computed(
     const [about, tensors] = isModelCase(c) ? ofModel(c, operands) : ofFunction(c, operands);
     await Deno.writeTextFile(caseFile, JSON.stringify(about));
     await writeSafetensors(given, tensors);
-    const script = new URL("pytorch.py", import.meta.url).pathname;
+    const script = decodeURIComponent(new URL("pytorch.py", import.meta.url).pathname);
     const child = new Child(python, [script, caseFile, given, made, ...flags], limit);
     const library = await child.ask<string>();
     using results = await openSafetensors(made);

@@ -89,7 +89,7 @@ export class Single {
     inputs.forEach((t, i) => {
       const k = i - tape.arrays.length;
       if (k < 0) put(t, "argument", i);
-      else put(t, "data", 0, this.#data.offsets[k]);
+      else put(t, "data", this.#data.places[k].at, this.#data.places[k].offset);
     });
     constants.forEach((t, i) => put(t, "constant", i));
     given.forEach((t, i) => put(t, "result", i));
@@ -178,7 +178,7 @@ export class Single {
       argument: values,
       result: places,
       slab: slabs,
-      data: data ? [{ buffer: data, offset: 0 }] : [],
+      data: data.map((buffer) => ({ buffer, offset: 0 })),
       constant: this.#constants,
     };
     if (this.#ran) this.#encode(bound, results);
@@ -192,7 +192,7 @@ export class Single {
       this.#ran = true;
     }
     slabs.forEach(({ buffer }) => buffers.recycle(buffer));
-    if (data) this.#data.release(data);
+    this.#data.release(data);
     work.pause();
     return results;
   }

@@ -48,7 +48,7 @@ export function split(results: readonly Tensor[], prefix: string): Split {
     }
     key += `${op.name}(`;
     for (const t of inputs) key += `${places.get(t.node)}.${t.index},`;
-    key += `${how})${outputs[0].dtype}`;
+    key += `${how})${outputs.map(({ dtype, shape }) => `${dtype}[${shape}]`)}`;
   }
   if (key !== undefined) { for (const t of results) key += `=${places.get(t.node)}.${t.index}`; }
   return { key, nodes, arrays, hosted };

@@ -207,7 +207,9 @@ function weightsOf(name: string, p: ArrayLike<number>, n: number): Float64Array 
   }
   const bad = weights.findIndex((w) => !(w >= 0 && w < Infinity));
   if (bad >= 0) throw new RangeError(`${name}: options.p has ${weights[bad]} at ${bad}`);
-  return Float64Array.from(weights);
+  // Their sum is a number, too.
+  const most = weights.reduce((a, b) => Math.max(a, b), 0) || 1;
+  return Float64Array.from(weights, (w) => most > 1e300 ? w / most : w);
 }
 
 /** By what share of all words lies below each of those that can be drawn: computed once, on the host. */

@@ -135,7 +135,7 @@ export async function measureAll(
         ),
       });
     }
-    await write({ complete: true });
+    if (!watcher.signal?.aborted) await write({ complete: true });
     return record;
   } finally {
     lab.device.destroy();
