@@ -10,6 +10,7 @@ import {
   placesOf,
 } from "../bench/cases/case.ts";
 import { Child } from "../bench/child.ts";
+import { expectPython } from "../bench/peers/python.ts";
 import { DEVICES } from "../bench/contenders.ts";
 import { missing, options, whole } from "../bench/options.ts";
 import { circumstances, joined, page, type Run, table } from "../bench/report.ts";
@@ -160,4 +161,19 @@ Deno.test("a process that answers is asked; one that dies or is silent says why"
   );
   const missing = new Child("/nowhere/python", [], 20_000);
   await assertRejects(() => missing.ask(), Error, "/nowhere/python");
+});
+
+Deno.test("a Python is looked at before anything is measured: none, another program, one that lacks a library", async () => {
+  await assertRejects(() => expectPython(""), Error, "no program");
+  await assertRejects(() => expectPython("/nowhere/python"), Error, "/nowhere/python");
+  await assertRejects(() => expectPython("true"), Error);
+  const folder = await Deno.makeTempDir();
+  const fake = `${folder}/python`;
+  const says = async (outcome: string) => {
+    await Deno.writeTextFile(fake, `#!/bin/sh\necho 'outcome ${outcome}'\n`, { mode: 0o755 });
+    return await expectPython(fake);
+  };
+  await assertRejects(() => says('["diffusers"]'), Error, "it has no diffusers");
+  await says("[]");
+  await Deno.remove(folder, { recursive: true });
 });

@@ -47,7 +47,9 @@ Deno.test("a training step of Stable Diffusion 1.5 at 512 pixels takes less than
 
 Deno.test("sizes of memory are read and shown", () => {
   assertEquals(["6GB", "900 mb", "4GiB", 7].map(memorySize), [6e9, 9e8, 4 * 2 ** 30, 7]);
-  for (const bad of ["lots", "6", "-1GB", "0GB", "0.0001KB", 0, NaN]) assertThrows(() => memorySize(bad), RangeError);
+  for (const bad of ["lots", "6", "-1GB", "0GB", "0.0001KB", 0, NaN]) {
+    assertThrows(() => memorySize(bad), RangeError);
+  }
 });
 
 /** The same with a second text encoder and added conditions, as Stable Diffusion XL has them, and what trains. */

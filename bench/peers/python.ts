@@ -17,6 +17,27 @@ import { writeSafetensors } from "../../files/safetensors/write.ts";
 /** Starting Python and its libraries, and computing once. */
 const LIMIT_MS = 120_000;
 
+/** What the cases import. */
+const LIBRARIES = ["torch", "diffusers", "transformers", "safetensors"];
+
+/**
+ * That a program is a Python that has what the cases take; nothing of that is loaded yet.
+ *
+ * @throws Error saying what it lacks
+ */
+export async function expectPython(python: string): Promise<void> {
+  const look = `import importlib.util as u, json
+print("outcome", json.dumps([m for m in ${JSON.stringify(LIBRARIES)} if u.find_spec(m) is None]))`;
+  if (!python) throw new Error("no program is named");
+  const child = new Child(python, ["-c", look], LIMIT_MS);
+  try {
+    const lacking = await child.ask<string[]>();
+    if (lacking.length) throw new Error(`it has no ${lacking.join(", ")}`);
+  } finally {
+    child.end();
+  }
+}
+
 type Tensors = Record<string, { data: Float32Array; shape: readonly number[] }>;
 
 /** What Python is told of a case, and given. */

@@ -1,7 +1,9 @@
 /** The work of `moongate doctor --measure`: what it asks for is measured, and written down after every section. */
+import { expectPython } from "../../bench/peers/python.ts";
 import { writeFileAtomic } from "../../files/atomic.ts";
 import { ownFiles } from "../../files/own_files.ts";
 import { duration, figures, scale, share } from "../../numerics/quantities.ts";
+import { UsageError } from "../../terminal/errors.ts";
 import { Interrupted } from "../../terminal/interrupt.ts";
 import { openDevice } from "../shared/device.ts";
 import { reportPage } from "../shared/report.ts";
@@ -29,6 +31,13 @@ export async function measureFully(
   ui: Ui,
 ): Promise<Diagnosis> {
   const { model, minutes, out, python } = wanted;
+  if (python !== undefined) {
+    await expectPython(python).catch((e: Error) => {
+      throw new UsageError(
+        `--python "${python}": ${e.message}. It takes a Python with PyTorch and diffusers`,
+      );
+    });
+  }
   const subject = await subjectOf(model);
   const own = await ownFiles(out, MAKER);
   const keep = async (record: MeasuredRecord) => {
