@@ -329,3 +329,21 @@ Deno.test("presets, rates and classes of a plan; a checkpoint tells every settin
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("what is taught, and by which pictures, is looked at before anything is made", async () => {
+  const pipeline = await model();
+  // deno-lint-ignore no-explicit-any
+  const refused = (given: any, said: string) =>
+    assertRejects(() => trainConcepts(pipeline, { ...RUN, ...given }), TypeError, said);
+  await refused({ regularization: undefined }, "options.regularization is undefined, not a list");
+  await refused({ concepts: undefined }, "options.concepts is undefined");
+  await refused({ concepts: [{ ...ONE, pictures: ["a.png"] }] }, "readPicture(path)");
+  await refused(
+    { concepts: [{ ...ONE, pictures: undefined }] },
+    "concepts[0].pictures is undefined",
+  );
+  await refused(
+    { regularization: [{ caption: "a dog" }] },
+    "regularization[0].picture is undefined",
+  );
+});

@@ -1,9 +1,9 @@
 /**
- * Teaching concepts (paper §3.1, §3.2). Read in this order: `train.ts` (the loop), `trainable.ts` (what trains, a mask), `step.ts`
- * (the loss of a batch), `optimize.ts` (one step of AdamW), `precomputed.ts`, `posteriors.ts` and `caption_features.ts` (what is
- * known before the first step), `rates.ts`, `memory.ts` (the layout that fits), `checkpoints.ts`. `methods.ts` and `presets.ts` are
- * choices of numbers, `model_settings.ts` those of a model's folder; `rare_tokens.ts` says where V* starts, `earlier_delta.ts` how a
- * run goes on from another's result.
+ * Teaching concepts (paper §3.1, §3.2). Read in this order: `train.ts` (the loop), `given.ts` (what it takes),
+ * `trainable.ts` (what trains, a mask), `step.ts` (the loss of a batch), `optimize.ts` (one step of AdamW),
+ * `precomputed.ts`, `posteriors.ts` and `caption_features.ts` (what is known before the first step), `rates.ts`, `memory.ts`
+ * (the layout that fits), `checkpoints.ts`. `methods.ts` and `presets.ts` are choices of numbers, `model_settings.ts` those
+ * of a model's folder; `rare_tokens.ts` says where V* starts, `earlier_delta.ts` how a run goes on from another's result.
  */
 export { type Checkpoint, loadCheckpoint, saveCheckpoint, type SavedState } from "./checkpoints.ts";
 export {

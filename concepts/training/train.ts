@@ -30,6 +30,7 @@ import { knownBefore, type Preparing, stepBatches, type TrainingData } from "./p
 import { fitStep, type StepShape } from "./memory.ts";
 import type { Trains } from "./methods.ts";
 import { rateFactor, type RateSchedule, scheduleOf } from "./rates.ts";
+import { expectGiven } from "./given.ts";
 import { onTopOf, startingFrom } from "./earlier_delta.ts";
 import { type StepLayout, trainingSteps } from "./step.ts";
 import { conceptMask, trainedWords } from "./trainable.ts";
@@ -128,6 +129,7 @@ export interface TrainReport {
  * @throws BindingError before any work where the adapter cannot bind what the smallest plan needs
  */
 export async function trainConcepts(base: Pipeline, options: TrainOptions): Promise<Delta> {
+  expectGiven(options);
   const settings = checkedSettings(options);
   const { device } = base;
   const start = await startingFrom(base, options.start);
