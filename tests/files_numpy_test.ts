@@ -5,6 +5,7 @@ import { FileError } from "../files/errors.ts";
 import { arrayOf, FILE_BYTES, type FileArray, type FileDType } from "../files/dtypes.ts";
 import { encodeNpy, encodeNpz, openNpz, readNpy, writeNpy, writeNpz } from "../files/numpy/npy.ts";
 import { headerBytes } from "../files/numpy/header.ts";
+import { tensor } from "../ops/leaf.ts";
 import { test } from "./support/devices.ts";
 import golden from "./golden/numpy_files.json" with { type: "json" };
 
@@ -182,4 +183,13 @@ test("npy: arrays of NumPy's become tensors, and tensors its files", async (devi
   const again = await encodeNpy({ shape: t.shape, data: await device.read(t) as FileArray });
   assertEquals(textOf(again), textOf(bytesOf(golden.arrays.f2.file)));
   assertEquals(textOf(headerBytes("F16", [3])), textOf(again.subarray(0, 128)));
+});
+
+Deno.test("what is no array of numbers with a shape is refused as what it is", async () => {
+  // deno-lint-ignore no-explicit-any
+  const refused = (x: any, said: string) => assertRejects(() => encodeNpy(x), TypeError, said);
+  await refused(tensor([1, 2]), "the tensor f32[2], not { data, shape }");
+  await refused([1, 2], "a list of 2 numbers");
+  await refused(undefined, "undefined");
+  await refused({ data: [1], shape: [1] }, "{ data, shape } with numbers");
 });

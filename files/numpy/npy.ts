@@ -14,6 +14,7 @@ import { tensorSource } from "../safetensors/read.ts";
 import type { TensorToWrite } from "../safetensors/write.ts";
 import { type ByteSource, sourceOf } from "../source.ts";
 import { decodeName } from "../text.ts";
+import { what } from "../../tensor/what.ts";
 import {
   headerBytes,
   headerRange,
@@ -174,8 +175,16 @@ const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d
 
 /** Header and elements of an array as they are written. */
 async function partsOf(file: string, array: TensorToWrite): Promise<Uint8Array[]> {
-  const { shape } = array;
-  const data = typeof array.data === "function" ? await array.data() : array.data;
+  const { shape, data: given } = (array ?? {}) as Partial<TensorToWrite>;
+  const data = typeof given === "function" ? await given() : given;
+  if (!Array.isArray(shape) || !ArrayBuffer.isView(data)) {
+    throw new TypeError(
+      `${file}: what is to be written is ${
+        what(array)
+      }, not { data, shape } with numbers: of a tensor, ` +
+        "{ data: await device.read(t), shape: t.shape }",
+    );
+  }
   const dtype = array.dtype ?? fileDTypeOf(data);
   if (!isNumpyType(dtype)) {
     throw new FileError(file, `would hold ${dtype}, which NumPy does not have`, "Write it as F32");
