@@ -102,6 +102,11 @@ export const WRITERS: Readonly<Record<string, readonly Writer[]>> = {
       reads: ["photos/prompts.json"],
     },
   ],
+  doctor: [{
+    args: ["--measure", "--model", "miniature", "--device", "cpu", "--python", "nowhere/python"],
+    writes: { "--out": ["measured.json", "measured.html"] },
+    reads: [],
+  }],
   demo: [{
     args: ["--concept", "moongate", "--concept", "monster", "--steps", "1"],
     writes: {
