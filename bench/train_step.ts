@@ -4,6 +4,7 @@
  *
  * Usage: `deno run -A bench/train_step.ts [steps]`
  */
+import { beside } from "../files/beside.ts";
 import { adamInit } from "../autograd/optimizer.ts";
 import { evaluate } from "../compile/compile.ts";
 import { type BatchOptions, type Concept, targetsOf } from "../concepts/data/batches.ts";
@@ -41,7 +42,7 @@ function kinds(dispatches: readonly LoweredDispatch[]): string[] {
 if (import.meta.main) {
   const steps = Number(Deno.args[0] ?? 10);
   const device = await gpu();
-  const folder = new URL("../world/miniature", import.meta.url).pathname;
+  const folder = beside("../world/miniature", import.meta.url);
   const model = await loadPipeline(device, folder, { addTokens: { "<new1>": "ktn" } });
   const factor = vaeFactor(model.config.vae);
   const { batch, template, decay } = TRAINING;

@@ -9,6 +9,7 @@
  *     deno task paper --quick --write-docs           # puts what was measured into docs/paper.md
  */
 import { parseArgs } from "node:util";
+import { beside } from "../files/beside.ts";
 import { report as complain, UsageError } from "../terminal/errors.ts";
 import { createProgress } from "../terminal/progress.ts";
 import { type Backend, BACKENDS, isThreads, MOST_THREADS } from "../device/environment.ts";
@@ -88,7 +89,7 @@ const OPTIONS = {
   only: { type: "string" },
   concepts: { type: "string" },
   seeds: { type: "string" },
-  model: { type: "string", default: new URL("../world/miniature", import.meta.url).pathname },
+  model: { type: "string", default: beside("../world/miniature", import.meta.url) },
   out: { type: "string", default: "out/paper" },
   overwrite: { type: "boolean", default: false },
   device: { type: "string" },
@@ -149,7 +150,7 @@ if (import.meta.main) {
     const results = await paper({ ...request, progress: createProgress() });
     if (results) {
       console.log(`${request.out}/report.html`);
-      if (docs) await writePage(new URL("../docs/paper.md", import.meta.url).pathname, results);
+      if (docs) await writePage(beside("../docs/paper.md", import.meta.url), results);
     }
   } catch (error) {
     if (!(error instanceof UsageError)) Deno.exit(complain(error));

@@ -2,6 +2,7 @@
  * What is taught and asked for: a concept's pictures, prompts that put it where it never was, and, since this world is
  * drawn, the very pictures that those prompts ask for.
  */
+import { beside } from "../files/beside.ts";
 import { listPictures, readPicture } from "../files/pictures/image.ts";
 import type { Picture } from "../files/pictures/picture.ts";
 import {
@@ -59,8 +60,6 @@ const SCENES: readonly SceneOptions[] = [
   { style: "watercolour", place: "night" },
 ];
 
-const CONCEPTS = new URL("../world/concepts/", import.meta.url);
-
 /** The subject of these names with so many prompts. */
 export async function subjectOf(names: readonly string[], prompts: number): Promise<Subject> {
   const categories = names.map((name) => conceptNamed(name).category);
@@ -78,7 +77,7 @@ export async function subjectOf(names: readonly string[], prompts: number): Prom
 }
 
 async function targetsOf(name: string): Promise<Picture[]> {
-  const folder = decodeURIComponent(new URL(name, CONCEPTS).pathname);
+  const folder = beside(`../world/concepts/${name}`, import.meta.url);
   return await Promise.all((await listPictures(folder)).map(readPicture));
 }
 

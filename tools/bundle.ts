@@ -7,13 +7,14 @@
  * 14 MB, stays an `npm:` import, which Deno loads when the first picture is met; browsers have their own. Not committed:
  * releases carry it.
  */
+import { beside } from "../files/beside.ts";
 import config from "../deno.json" with { type: "json" };
 import * as esbuild from "npm:esbuild@0.27.0";
 import { rollup } from "npm:rollup@4.53.3";
 import { dts } from "npm:rollup-plugin-dts@6.3.0";
 import { later } from "./later.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname;
+const ROOT = beside("..", import.meta.url);
 /** What is bundled, by name: the sources that `deno.json` exports, but for the command, which is a program. */
 export const DOORS: ReadonlyMap<string, string> = new Map(
   Object.entries(config.exports)
@@ -60,7 +61,7 @@ const packages: esbuild.Plugin = {
       ({ path }) =>
         OUTSIDE.test(path)
           ? { external: true }
-          : { path: new URL(import.meta.resolve(path)).pathname },
+          : { path: beside(import.meta.resolve(path), import.meta.url) },
     );
   },
 };

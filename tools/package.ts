@@ -4,11 +4,12 @@
  *
  * Usage: `deno run -A tools/package.ts [folder]` (default: dist)
  */
+import { beside } from "../files/beside.ts";
 import config from "../deno.json" with { type: "json" };
 import { bytes } from "../numerics/quantities.ts";
 import { bundle, DOORS, TYPES } from "./bundle.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname;
+const ROOT = beside("..", import.meta.url);
 
 /** The `package.json` of this version. */
 export const manifest = () => ({

@@ -6,10 +6,11 @@
  *
  * Usage: `deno run -A tools/publish.ts [deno publish options]`
  */
+import { beside } from "../files/beside.ts";
 import config from "../deno.json" with { type: "json" };
 import { bundle, DOORS } from "./bundle.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname;
+const ROOT = beside("..", import.meta.url);
 /** What the registry knows as a package's configuration. Never committed. */
 const FILE = `${ROOT}jsr.json`;
 

@@ -11,6 +11,7 @@
  *     deno run -A world/measure.ts --seeds=3 [--concepts=moongate,monster] [--out=measure.jsonl]
  */
 import { parseArgs } from "node:util";
+import { beside } from "../files/beside.ts";
 import { gpu } from "../device/adapter.ts";
 import { trainConcepts } from "../concepts/training/train.ts";
 import { modelDefaults } from "../concepts/training/model_settings.ts";
@@ -36,7 +37,7 @@ import {
 } from "./mod.ts";
 import { type Prior, type Row, summary } from "./measure_summary.ts";
 
-const TARGETS = new URL("./concepts/", import.meta.url).pathname;
+const TARGETS = beside("./concepts/", import.meta.url);
 const TOKEN = "<new1>";
 const REGULARIZATION = 100;
 /** Real pictures of a class that KID compares with. */
@@ -47,7 +48,7 @@ const { values: flags } = parseArgs({
   options: {
     seeds: { type: "string", default: "3" },
     concepts: { type: "string", default: CONCEPTS.map((c) => c.name).join() },
-    model: { type: "string", default: new URL("./miniature", import.meta.url).pathname },
+    model: { type: "string", default: beside("./miniature", import.meta.url) },
     out: { type: "string", default: "measure.jsonl" },
     steps: { type: "string" },
     rate: { type: "string" },

@@ -25,6 +25,7 @@
  * Drawing the 48,000 pictures, and for `unet` those 20,000, comes on top: 11 to 30 ms each and core.
  */
 import { parseArgs } from "node:util";
+import { beside } from "../files/beside.ts";
 import { report, UsageError } from "../terminal/errors.ts";
 import { catchInterrupt, Interrupted, interrupted } from "../terminal/interrupt.ts";
 import { whole } from "../terminal/parse.ts";
@@ -113,7 +114,7 @@ async function main(args: string[]): Promise<number> {
     options: {
       out: text,
       stage: { ...text, default: "all" },
-      template: { ...text, default: new URL("./miniature", import.meta.url).pathname },
+      template: { ...text, default: beside("./miniature", import.meta.url) },
       steps: text,
       batch: text,
       pictures: text,

@@ -2,6 +2,7 @@
  * The cases that take a whole model, the miniature: what every library is given, and how much of its results it gives. The
  * training step is one of Stable Diffusion 1.5, too, for `moongate doctor --measure`, which compares its time alone.
  */
+import { beside } from "../../files/beside.ts";
 import { STREAMS } from "../../diffusion/loss.ts";
 import { hostNormal, hostUniform } from "../../ops/random.ts";
 import { sizeOf } from "../../tensor/shape.ts";
@@ -64,9 +65,8 @@ export const MODELS: readonly ModelCase[] = [
   sample(4),
 ];
 
-const { protocol, pathname, href } = new URL("../../world/miniature", import.meta.url);
-/** Where it lies: a path, or where the library is loaded from a URL, that. */
-export const MINIATURE = protocol === "file:" ? decodeURIComponent(pathname) : href;
+/** Where it lies. */
+export const MINIATURE = beside("../../world/miniature", import.meta.url);
 
 /** Of a model: pixels and latents of a side, channels, tokens of a caption, width of their features, and words. */
 interface Extents {

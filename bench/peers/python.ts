@@ -1,4 +1,5 @@
 /** A case handed to PyTorch, which computes it once and then waits to be told how often again. */
+import { beside } from "../../files/beside.ts";
 import { type Case, isModelCase } from "../cases/all.ts";
 import { channelsFirst, channelsLast, isWhole, type OpCase, type Operands } from "../cases/case.ts";
 import { Child } from "../child.ts";
@@ -94,7 +95,7 @@ export async function computed(
     const [about, tensors] = isModelCase(c) ? ofModel(c, operands) : ofFunction(c, operands);
     await Deno.writeTextFile(caseFile, JSON.stringify(about));
     await writeSafetensors(given, tensors);
-    const script = decodeURIComponent(new URL("pytorch.py", import.meta.url).pathname);
+    const script = beside("pytorch.py", import.meta.url);
     const child = new Child(python, [script, caseFile, given, made, ...flags], limit);
     const library = await child.ask<string>();
     using results = await openSafetensors(made);

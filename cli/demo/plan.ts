@@ -1,4 +1,5 @@
 /** What the demo teaches, in which words, and how long: everything that is decided before a GPU is asked for. */
+import { beside } from "../../files/beside.ts";
 import type { CaptionedPicture, Concept } from "../../concepts/data/batches.ts";
 import { modelDefaults, type SamplingDefaults } from "../../concepts/training/model_settings.ts";
 import { INITIALIZERS } from "../../concepts/defaults.ts";
@@ -83,11 +84,8 @@ export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
   };
 }
 
-/** Where something of `world/` lies: on a disk, or where this file came from. */
-function shipped(path: string): string {
-  const { protocol, pathname, href } = new URL(`../../world/${path}`, import.meta.url);
-  return protocol === "file:" ? decodeURIComponent(pathname) : href;
-}
+/** Where something of `world/` lies. */
+const shipped = (path: string): string => beside(`../../world/${path}`, import.meta.url);
 
 async function demoConcept(name: string, index: number): Promise<DemoConcept> {
   let known;

@@ -1,13 +1,13 @@
 /**
- * The host's values of a run, on the device: together in one buffer, as far as buffers should be so large. Most are a number or two that are the same at the next run, or
- * another one: what was written of late is found again, and what is new does not wait for what is still being read.
+ * The host's values of a run, on the device: together in one buffer, as far as buffers should be so large. Most are a number
+ * or two that are the same at the next run, or another one: what was written of late is found again, and what is new does
+ * not wait for what is still being read.
  */
 import { byteSize, type Spec } from "../../tensor/shape.ts";
 import type { HostArray } from "../../tensor/dtype.ts";
 import type { Device } from "../../device/device.ts";
+import { ALIGN } from "../pieces.ts";
 
-/** Offsets of bindings are multiples of this. */
-const ALIGN = 256;
 /** Bytes up to which written values are kept, and how many runs' values. */
 const KEPT = { bytes: 4096, runs: 8 } as const;
 /** Bytes up to which values share a buffer. */
