@@ -127,7 +127,9 @@ test("explain shows a chain of elementwise ops as one dispatch", async () => {
 const COLUMNS = ["dispatch", "time", "share", "work", "bytes", "pace", "traffic", "fused from"];
 
 test("profile measures every dispatch with either clock, and consumes no donated argument", async () => {
-  const { device, step, state, x } = await trainingStep();
+  // Of its own: what earlier tests dropped comes back to theirs at any time.
+  using device = await ownDevice();
+  const { step, state, x } = await trainingStep(device);
   const before = Array.from(await device.read(state.params.w), Number);
   const allocated = device.buffers.allocated;
   step.program(state, x);
