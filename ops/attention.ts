@@ -116,7 +116,8 @@ export interface AttentionOptions {
  * be transposed. Storage may be f32 or f16 for each operand; arithmetic is f32. The result has q's dtype. Keys and values may
  * have fewer heads than queries, each of them then serving H/G neighbouring ones (grouped queries).
  *
- * Masks, biases, windows, caps, offsets, lengths and functions of scores are computed with the scores of every head in memory; without them they never are.
+ * Masks, biases, windows, caps, offsets, lengths and functions of scores are computed with the scores of every head in memory;
+ * without them they never are.
  * A query that sees no key gives 0.
  *
  * @param q queries [B, T, H, D]
