@@ -30,15 +30,21 @@ async function output(command: string, args: string[]): Promise<string | undefin
   }
 }
 
+/** A version of Node, whichever is installed here; undefined, and said, where it can't be had. */
+async function nodeOf(version: string) {
+  const node = (...args: string[]) => output("npx", ["--yes", `node@${version}`, ...args]);
+  const found = await node("--version").catch(() => undefined);
+  if (found !== undefined) {
+    assertMatch(found, new RegExp(`^v${version}\\.`));
+    return node;
+  }
+  console.log(`Node ${version} can't be had here: nothing is tested on it`);
+}
+
 for (const version of ["20", "22"]) {
   Deno.test(`the README's XOR runs on the engine alone in Node ${version}`, async () => {
-    const node = (...args: string[]) => output("npx", ["--yes", `node@${version}`, ...args]);
-    const found = await node("--version").catch(() => undefined);
-    if (found === undefined) {
-      console.log(`Node ${version} can't be had here: nothing is tested on it`);
-      return;
-    }
-    assertMatch(found, new RegExp(`^v${version}\\.`));
+    const node = await nodeOf(version);
+    if (!node) return;
     const { folder: library } = await dist();
     await inFolder(async (folder) => {
       await Deno.writeTextFile(`${folder}/main.mjs`, await xor(`file://${library}/engine.js`));
@@ -53,10 +59,8 @@ for (const version of ["20", "22"]) {
 }
 
 Deno.test("in Node paths are those of the disk: models and deltas are read, files written whole or not at all", async () => {
-  if (await output("node", ["--version"]) === undefined) {
-    console.log("no Node is here: nothing is tested on it");
-    return;
-  }
+  const node = await nodeOf("20");
+  if (!node) return;
   const root = new URL("../", import.meta.url).pathname, { folder: library } = await dist();
   await inFolder(async (folder) => {
     const main = `${folder}/main.mjs`, delta = `${root}tests/golden/deltas/custom.safetensors`;
@@ -78,7 +82,7 @@ const refusals = [
 ];
 console.log(JSON.stringify({ mark, weights: [...back.weights.keys()], refusals }));`,
     );
-    const { mark, weights, refusals } = JSON.parse((await output("node", [main]))!);
+    const { mark, weights, refusals } = JSON.parse((await node(main))!);
     assertEquals(mark, await fingerprint(await openModelFolder(`${root}world/miniature`)));
     assertEquals(weights, [...(await loadDelta(delta)).weights.keys()]);
     const words = [
