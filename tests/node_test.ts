@@ -5,6 +5,7 @@ import { loadDelta } from "../concepts/deltas/formats/load.ts";
 import { fingerprint } from "../files/models/fingerprint.ts";
 import { openModelFolder } from "../files/models/folder.ts";
 import { dist, inFolder } from "./support/dist.ts";
+import { nodeOf, NODES } from "./support/node.ts";
 
 /** The first program of the README, for a door. */
 async function xor(door: string): Promise<string> {
@@ -16,39 +17,14 @@ async function xor(door: string): Promise<string> {
   return code;
 }
 
-/** What a command prints; undefined where it can't be run. */
-async function output(command: string, args: string[]): Promise<string | undefined> {
-  try {
-    const signal = AbortSignal.timeout(180_000);
-    const { code, stdout, stderr } = await new Deno.Command(command, { args, signal }).output();
-    const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-    assertEquals(code, 0, err);
-    return out;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
-/** A version of Node, whichever is installed here; undefined, and said, where it can't be had. */
-async function nodeOf(version: string) {
-  const node = (...args: string[]) => output("npx", ["--yes", `node@${version}`, ...args]);
-  const found = await node("--version").catch(() => undefined);
-  if (found !== undefined) {
-    assertMatch(found, new RegExp(`^v${version}\\.`));
-    return node;
-  }
-  console.log(`Node ${version} can't be had here: nothing is tested on it`);
-}
-
-for (const version of ["20", "22"]) {
+for (const version of NODES) {
   Deno.test(`the README's XOR runs on the engine alone in Node ${version}`, async () => {
     const node = await nodeOf(version);
     if (!node) return;
     const { folder: library } = await dist();
     await inFolder(async (folder) => {
       await Deno.writeTextFile(`${folder}/main.mjs`, await xor(`file://${library}/engine.js`));
-      const said = (await node(`${folder}/main.mjs`))!;
+      const said = await node(`${folder}/main.mjs`);
       const numbers = /XOR: Float32Array\(4\) \[([^\]]*)\]/.exec(said)?.[1].split(",").map(Number);
       assert(numbers, said);
       for (const [i, wanted] of [0, 1, 1, 0].entries()) {
@@ -82,7 +58,7 @@ const refusals = [
 ];
 console.log(JSON.stringify({ mark, weights: [...back.weights.keys()], refusals }));`,
     );
-    const { mark, weights, refusals } = JSON.parse((await node(main))!);
+    const { mark, weights, refusals } = JSON.parse(await node(main));
     assertEquals(mark, await fingerprint(await openModelFolder(`${root}world/miniature`)));
     assertEquals(weights, [...(await loadDelta(delta)).weights.keys()]);
     const words = [
