@@ -10,7 +10,7 @@ import { claim } from "../../files/outputs.ts";
 import { HELD_OUT_ICONS } from "./concepts.ts";
 import { SPRITE_WIDTH } from "../parts.ts";
 import { SPRITE } from "./sprites.ts";
-import { type Hand, HANDS, ICON_THINGS, type IconThing } from "./things.ts";
+import { type Hand, HANDS, ICON_SHAPES, type IconThing } from "./things.ts";
 
 /** Versions whose drawings were looked at. */
 const PACKAGES: Record<Hand, string> = {
@@ -114,7 +114,7 @@ if (import.meta.main) {
   // Named by variables: what checks or bundles this repository fetches none of it.
   const resvg: Resvg = await import(RESVG);
   const list: { name: string; hand: Hand }[] = [], sprites: Uint8Array[] = [];
-  const things: readonly IconThing[] = [...ICON_THINGS, ...HELD_OUT_ICONS];
+  const things: readonly IconThing[] = [...ICON_SHAPES, ...HELD_OUT_ICONS];
   for (const hand of HANDS) {
     const { default: drawings }: { default: Drawings } = await import(PACKAGES[hand], {
       with: { type: "json" },

@@ -73,6 +73,7 @@ const held = (name: string, id: string): IconThing => ({
   name,
   ids: { fluent: id, noto: id },
   coloured: true,
+  named: false,
   plural: undefined,
 });
 

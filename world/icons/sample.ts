@@ -11,7 +11,7 @@ import { CATEGORIES, type Scene, type Style, TEXTURES, type Thing } from "../sce
 import { HELD_OUT_ICONS, ICON_CONCEPTS } from "./concepts.ts";
 import type { Icons } from "./icons.ts";
 import { hueTurned, turned } from "./sprites.ts";
-import { type Hand, ICON_THINGS, type IconThing } from "./things.ts";
+import { type Hand, ICON_SHAPES, ICON_THINGS, type IconThing } from "./things.ts";
 
 /** How often a thing is a drawing, and not one of the twelve categories. */
 const DRAWN = 0.85;
@@ -25,7 +25,8 @@ const HAND: Partial<Record<Style, Hand>> = { photo: "fluent", cartoon: "noto" };
 
 const CLASSES = new Set(ICON_CONCEPTS.map((concept) => concept.category));
 /** Each thing once, and those that a held-out concept is one of three times. */
-const OFTEN = ICON_THINGS.flatMap((it) => CLASSES.has(it.name) ? [it, it, it] : [it]);
+const often = (it: IconThing) => CLASSES.has(it.name) ? [it, it, it] : [it];
+const OFTEN = ICON_THINGS.flatMap(often), SHAPES_OFTEN = ICON_SHAPES.flatMap(often);
 /** The categories, likewise. */
 const CATEGORIES_OFTEN = CATEGORIES.flatMap((it) => CLASSES.has(it) ? [it, it, it] : [it]);
 
@@ -136,18 +137,18 @@ export function iconConceptScene(
 
 /**
  * A scene that shows a made-up kind of the richer world. Even numbers are kinds as in `world/kinds.ts`; odd ones are drawings
- * in colours of their own, under their own names or, as often, under that of a class that concepts will be taught for. The
- * same number gives the same looks.
+ * in colours of their own, under their own names where they have one or, as often, under that of a class that concepts will be
+ * taught for. The same number gives the same looks.
  */
 export function iconKindScene(icons: Icons, kind: number, seed: number): Scene {
   const scene = kindScene(kind >> 1, seed);
   if (kind % 2 === 0) return scene;
-  const rng = new Rng(0x1c040000 + kind), thing = OFTEN[(kind >> 1) % OFTEN.length];
+  const rng = new Rng(0x1c040000 + kind), thing = SHAPES_OFTEN[(kind >> 1) % SHAPES_OFTEN.length];
   const hand: Hand = thing.ids.noto && rng.chance(0.5) ? "noto" : "fluent";
   let sprite = hueTurned(icons.sprite(thing.name, hand), rng.uniform(0.5, 5.8));
   const channel = () => rng.uniform(20, 250), paint: Rgb = [channel(), channel(), channel()];
   if (rng.chance(0.6)) sprite = turned(sprite, paint);
-  const name = rng.chance(0.5) ? thing.name : rng.pick([...CLASSES]);
+  const name = rng.chance(0.5) && thing.named ? thing.name : rng.pick([...CLASSES]);
   return {
     ...scene,
     things: scene.things.map((it) => ({

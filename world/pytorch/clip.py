@@ -1,6 +1,6 @@
 """Trains the CLIP (contrastively, on pictures and their captions) and, on the same vision tower, the attribute heads.
 
-    python clip.py DATA WORK --steps 2000
+    python clip.py DATA WORK --steps 2000 [--rank 0 --ranks 2]       # each tells apart its own share of a batch
     python clip.py DATA WORK --steps 3000 --freeze-text    # later: goes on without touching the text tower
 
 A run that was cut off goes on where it stopped.
@@ -16,12 +16,14 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPTokenizer
 
-from data import DEVICE, Due, Log, World, arguments, caption_ids, cosine, load, save
+from data import DEVICE, Due, Log, Team, World, arguments, caption_ids, cosine, load, products, save
 from models import POSITIONS, Design
 
-args = arguments(__doc__, "clip", names="train0,train1,train2,train3", steps=2000, freeze_text=False, batch=128, lr=1.2e-3)
+args = arguments(__doc__, "clip", names="train0,train1,train2,train3", steps=2000, freeze_text=False, batch=128, lr=1.2e-3,
+                 rank=0, ranks=1)
 
 torch.manual_seed(0)
+team, share = Team(args.rank, args.ranks, 29519), args.batch // args.ranks
 design = Design.read(args.config, args.data)
 LABELS = design.labels
 world, test = World(args.data, args.names.split(",")), World(args.data, ["test"])
@@ -35,7 +37,7 @@ optimizer = torch.optim.AdamW(
      {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0}],
     lr=args.lr, betas=(0.9, 0.98),
 )
-log, checkpoint = Log(f"{args.work}/clip.jsonl", "clip"), f"{args.work}/clip.pt"
+log, checkpoint = Log(f"{args.work}/clip.jsonl", "clip") if args.rank == 0 else None, f"{args.work}/clip.pt"
 
 
 def targets(split):
@@ -85,8 +87,8 @@ if state := load(checkpoint):
     if state.get("frozen", False) == args.freeze_text:
         optimizer.load_state_dict(state["optimizer"])
         begun = state["begun"]
-rng, progress = np.random.default_rng([args.freeze_text, step]), (step - begun) / max(1, args.steps - begun)
-torch.manual_seed(step)
+rng, progress = np.random.default_rng([args.freeze_text, step, args.rank]), (step - begun) / max(1, args.steps - begun)
+torch.manual_seed(1000 * step + args.rank)
 
 
 def keep():
@@ -98,30 +100,32 @@ clock, due, ended = time.time(), Due(), step >= args.steps
 while step < args.steps:
     for group in optimizer.param_groups:
         group["lr"] = args.lr * cosine(progress, step - begun, 100)
-    index = rng.integers(0, len(world), args.batch)
-    ids = train_ids[index, rng.integers(0, 5, args.batch)]
-    with torch.autocast(DEVICE.type, torch.bfloat16):
+    index = rng.integers(0, len(world), share)
+    ids = train_ids[index, rng.integers(0, 5, share)]
+    with products(True):
         vision, image, text = features(augmented(world.pixels(index)), ids)
     logits = clip.logit_scale.clamp(max=4.6).exp() * image.float() @ text.float().T
-    here = torch.arange(args.batch, device=DEVICE)
+    here = torch.arange(share, device=DEVICE)
     contrast = (F.cross_entropy(logits, here) + F.cross_entropy(logits.T, here)) / 2
     attributes = sum(F.cross_entropy(head(vision.float()), train_targets[k][index]) for k, head in heads.items())
     loss = contrast + 0.4 * attributes
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    mean_loss = team.average(parameters, loss)
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
     step += 1
     progress = (step - begun) / (args.steps - begun)
-    if step % 100 == 0:
+    if args.rank == 0 and step % 100 == 0:
         rate = 100 * args.batch / (time.time() - clock)
-        log(step, loss=loss, contrast=contrast, **evaluate(), rate=rate)
+        log(step, loss=mean_loss, contrast=contrast, **evaluate(), rate=rate)
         clock = time.time()
-    if due():
+    if args.rank == 0 and due():
         keep()
 
 if not args.freeze_text and not ended:
     seen = torch.bincount(train_ids.flatten(), minlength=clip.config.text_config.vocab_size) > 0
     rows = clip.text_model.embeddings.token_embedding.weight.data
     rows[~seen] *= rows[seen].norm(dim=-1).median() / rows[~seen].norm(dim=-1, keepdim=True)
-keep()
+if args.rank == 0:
+    keep()

@@ -97,12 +97,13 @@ def write_encoder(vae, pictures):
     return first_rows, [*means, mean], unit
 
 
-def encode_fast(pictures, rows, mean, unit):
-    """What the encoder computes, [n, 64, 64, 3] to [n, LATENT, 8, 8], without running it: a few matrix products."""
+def encode_fast(half, pictures, rows, mean, unit):
+    """What the encoder computes, [n, 64, 64, 3] to [n, LATENT, 8, 8], without running it: a few matrix products.
+    `half`: how many channels one group of its last GroupNorm has."""
     LATENT = len(unit)
     x = gather((gather(gather(pictures)) - mean[0]) @ rows.T)
     signal = SMALL * (x @ unit.T - unit @ mean[1])
-    n, half = len(x), 32
+    n = len(x)
     padded = np.concatenate([signal.reshape(n, -1), np.tile(CONSTANT, (n, 64 * (half - LATENT) // 2)),
                              np.tile(-CONSTANT, (n, 64 * (half - LATENT) // 2))], 1)
     centre, spread = padded.mean(1).reshape(n, 1, 1, 1), padded.std(1).reshape(n, 1, 1, 1)
@@ -115,7 +116,7 @@ def main():
     names = [n for n in [*args.names.split(","), *args.kinds.split(",")] if n]
     torch.manual_seed(0)
     design = Design.read(args.config, args.data)
-    state = load(f"{args.work}/vae.pt")
+    half, state = design.vae[-1] // 2, load(f"{args.work}/vae.pt")
     if not state:
         vae, world = design.make_vae().eval(), World(args.data, names[:1])
         if args.decoder:
@@ -127,7 +128,7 @@ def main():
         code = write_encoder(vae, pictures)
         with torch.no_grad():
             z = vae.encode(world.pixels(index[:200])).latent_dist
-        exact = torch.from_numpy(encode_fast(pictures[:200], *code))
+        exact = torch.from_numpy(encode_fast(half, pictures[:200], *code))
         print("deviation of each latent", z.mean.std((0, 2, 3)).numpy().round(2))
         print("noise", z.std.mean().item(), "; distance from the fast form", (z.mean - exact).abs().max().item())
         state = {"model": vae.state_dict(), "step": 0, "code": code}
@@ -140,7 +141,7 @@ def main():
         latents = np.empty((len(world), design.latents, SIDE // 8, SIDE // 8), np.float16)
         for start in range(0, len(world), 500):
             index = np.arange(start, min(len(world), start + 500))
-            latents[index] = encode_fast((world.bytes(index) / 127.5 - 1).astype(np.float32), *state["code"])
+            latents[index] = encode_fast(half, (world.bytes(index) / 127.5 - 1).astype(np.float32), *state["code"])
         with open(f"{kept}.partial", "wb") as file:
             np.save(file, latents)
         Path(f"{kept}.partial").replace(kept)

@@ -1,13 +1,15 @@
 """Trains a whole miniature, stage by stage, as a config says; killed at any time, the same command goes on where it was.
 
-    python run.py DATA WORK CONFIG [--until clip]
+    python run.py DATA WORK CONFIG [--until clip] [--processes 2]
 
 DATA is the folder that `world/export_dataset.ts` wrote; WORK, outside the tree or ignored, keeps checkpoints and logs
 (`<stage>.pt` and `<stage>.jsonl`). The config is kept in WORK; a later one may ask for more steps or pictures, but not for another
-model. Stages that have taken all their steps end at once.
+model. Stages that have taken all their steps end at once. With `--processes`, every stage that trains is trained by so many
+single-threaded processes that share each step: on two cores they go twice as fast as one process with two threads.
 """
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ parser.add_argument("data", type=Path)
 parser.add_argument("work", type=Path)
 parser.add_argument("config", type=Path)
 parser.add_argument("--until", choices=STAGES, default=STAGES[-1])
+parser.add_argument("--processes", type=int, default=1)
 args = parser.parse_args()
 
 config = json.loads(args.config.read_text())
@@ -50,6 +53,12 @@ for stage in STAGES[: STAGES.index(args.until) + 1]:
         command = ["vae.py", args.data, args.work, "--config", kept, "--tag", stage, *options]
     else:
         command = [f"{stage}.py", args.data, args.work, "--config", kept]
-    code = subprocess.run([sys.executable, HERE / command[0], *command[1:]]).returncode
+    command = [sys.executable, HERE / command[0], *command[1:]]
+    if args.processes > 1 and stage in ("vae", "clip", "sharp", "unet"):
+        ranks = [[*command, "--rank", str(rank), "--ranks", str(args.processes)] for rank in range(args.processes)]
+        team = [subprocess.Popen(one, env={**os.environ, "OMP_NUM_THREADS": "1"}) for one in ranks]
+        code = max(abs(one.wait()) for one in team)
+    else:
+        code = subprocess.run(command).returncode
     if code:
         sys.exit(f"{stage} ended with {code}; the same command goes on from its last checkpoint")

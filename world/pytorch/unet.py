@@ -17,12 +17,12 @@ import torch
 from diffusers import DDIMScheduler
 from transformers import CLIPTokenizer
 
-from data import DEVICE, Due, Log, Team, World, arguments, caption_ids, kind_vectors, load, save
+from data import DEVICE, Due, Log, Team, World, arguments, caption_ids, kind_vectors, load, products, save
 from models import POSITIONS, Design
 
 args = arguments(
     __doc__, "unet", names="train0,train1,train2,train3", kinds="", steps=20000, batch=32, lr=1e-3, fall=0.55, share=0.5,
-    emphasis=2.0, text=False, start="", rank=0, ranks=1,
+    emphasis=2.0, text=False, half=False, start="", rank=0, ranks=1,
 )
 
 team, design = Team(args.rank, args.ranks), Design.read(args.config, args.data)
@@ -95,7 +95,7 @@ def batch():
     mean = latents[index].float()
     tokens = ids[index, torch.randint(5, (share,), device=DEVICE)].clone()
     tokens[torch.rand(share, device=DEVICE) < 0.1] = empty
-    with torch.set_grad_enabled(args.text):
+    with torch.set_grad_enabled(args.text), products(args.half):
         context = hidden(tokens.long(), kind[index])
     return mean + noise * torch.randn_like(mean), context, covered[index].float() / 64
 
@@ -118,7 +118,9 @@ while step < args.steps:
     t = torch.multinomial(often, share, replacement=True)
     epsilon, a = torch.randn_like(x), alphas[t].view(-1, 1, 1, 1)
     v = a.sqrt() * epsilon - (1 - a).sqrt() * x
-    error = unet(a.sqrt() * x + (1 - a).sqrt() * epsilon, t, context).sample - v
+    with products(args.half):
+        guess = unet(a.sqrt() * x + (1 - a).sqrt() * epsilon, t, context).sample
+    error = guess.float() - v
     square = error.square().mean(1)
     loss = (square * (1 + emphasis(progress) * things)).mean()
     optimizer.zero_grad(set_to_none=True)

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data import DEVICE, Due, Log, Team, World, arguments, cosine, load, save
+from data import DEVICE, Due, Log, Team, World, arguments, cosine, load, products, save
 from models import Design
 
 args = arguments(__doc__, "vae", names="train0,train1,train2,train3", steps=6000, batch=16, lr=1.5e-3, tag="vae", adversary=0.0,
-                 perceptual=0.0, rank=0, ranks=1)
+                 perceptual=0.0, half=False, rank=0, ranks=1)
 
 
 class Critic(torch.nn.Sequential):
@@ -117,7 +117,9 @@ while step < args.steps:
     weight = weight / weight.mean()
     with torch.no_grad():
         z = vae.encode(x).latent_dist.sample()
-    y = vae.decode(z).sample
+    with products(args.half):
+        y = vae.decode(z).sample
+    y = y.float()
     error = y - x
     edges = sum((w * e.abs()).mean() for w, e in zip((weight[..., 1:], weight[..., 1:, :]), gradients(error)))
     l1, l2 = (weight * error.abs()).mean(), (weight * error.square()).mean()
