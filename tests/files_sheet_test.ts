@@ -28,6 +28,12 @@ Deno.test("sheet: pictures lie where they should, untouched", () => {
   assert(isPaper(crop(out, 11, 13, 13, 18)));
   const large = sheet([[red, blue], [blue]], { gap: 5, zoom: 3 });
   assertEquals(crop(large, 5, 11, 18, 12), zoom(red, 3));
+  // Between two pixels there is a slope and no step.
+  const edge: Picture = { width: 2, height: 1, data: Uint8Array.of(0, 0, 0, 255, 255, 255) };
+  const middle = crop(sheet([[edge]], { gap: 0, zoom: 4 }), 0, 0, 8, 1).data.filter((_, i) =>
+    i % 3 === 0
+  );
+  assert(middle.every((v, i) => i === 0 || v >= middle[i - 1]) && new Set(middle).size > 4);
 });
 
 Deno.test("sheet: words stand under and above the pictures, and never on them", () => {

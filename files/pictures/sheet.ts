@@ -5,7 +5,8 @@
  */
 import { greatest } from "../../numerics/greatest.ts";
 import { FONT_HEIGHT, typeset, wrap } from "./font.ts";
-import { blank, paste, type Picture, zoom } from "./picture.ts";
+import { blank, paste, type Picture } from "./picture.ts";
+import { resize } from "./resize.ts";
 
 /** How a sheet is laid out. All lengths are in pixels of the sheet. */
 export interface SheetOptions {
@@ -17,7 +18,7 @@ export interface SheetOptions {
   readonly labels?: readonly (readonly (string | undefined)[])[];
   /** Words above each row, as wide as the sheet. */
   readonly titles?: readonly (string | undefined)[];
-  /** Enlarges the pictures by a whole factor, without smoothing; 1 unless given. */
+  /** Enlarges the pictures by a whole factor, smoothly: in blocks, small ones look worse than they are. 1 unless given. */
   readonly zoom?: number;
   /** Size of a pixel of the font; 2 unless given, which makes letters 14 pixels high. */
   readonly textScale?: number;
@@ -100,7 +101,8 @@ export function sheet(rows: readonly (readonly Picture[])[], options: SheetOptio
 
   const out = blank(width, y, background);
   for (const { picture, x, y } of places) {
-    paste(out, factor === 1 ? picture : zoom(picture, factor), x, y);
+    const { width, height } = picture;
+    paste(out, factor === 1 ? picture : resize(picture, factor * width, factor * height), x, y);
   }
   const bright = background[0] * 0.3 + background[1] * 0.6 + background[2] * 0.1 > 128;
   for (const line of lines) write(out, line, textScale, bright ? 24 : 235);

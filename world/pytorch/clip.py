@@ -118,7 +118,9 @@ while step < args.steps:
     progress = (step - begun) / (args.steps - begun)
     if args.rank == 0 and step % 100 == 0:
         rate = 100 * args.batch / (time.time() - clock)
-        log(step, loss=mean_loss, contrast=contrast, **evaluate(), rate=rate)
+        truth = train_targets["class"][index]
+        seen = (heads["class"](vision.float()).argmax(-1) == truth)[truth >= 0].float().mean()
+        log(step, loss=mean_loss, contrast=contrast, train_class=seen, **evaluate(), rate=rate)
         clock = time.time()
     if args.rank == 0 and due():
         keep()
