@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPTokenizer
 
-from data import DEVICE, Due, Log, Team, World, arguments, caption_ids, cosine, load, products, save
+from data import DEVICE, Due, Log, Team, World, arguments, augmented, caption_ids, cosine, load, products, save
 from models import POSITIONS, Design
 
 args = arguments(__doc__, "clip", names="train0,train1,train2,train3", steps=2000, freeze_text=False, batch=128, lr=1.2e-3,
@@ -45,17 +45,6 @@ def targets(split):
     labels = lambda k: np.where(split.labels(k) < 0, -100, split.labels(k))
     single = np.isin(split.labels("relation"), [-1, 4])
     return {k: torch.from_numpy(np.where(single | (k in ("place", "style")), labels(k), -100)).to(DEVICE) for k in LABELS}
-
-
-def augmented(x):
-    """Small shifts for all; blur, noise or a change of brightness for some: samples of a model are not crisp renders."""
-    n = len(x)
-    dx, dy = rng.integers(-3, 4, 2)
-    x = F.pad(x, (3, 3, 3, 3), mode="replicate")[:, :, 3 + dy : 67 + dy, 3 + dx : 67 + dx]
-    blurred = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
-    x = torch.lerp(x, blurred, (torch.rand(n, 1, 1, 1, device=DEVICE) * 1.6 - 0.6).clamp(0, 1))
-    x = x + torch.randn_like(x) * (torch.rand(n, 1, 1, 1, device=DEVICE) * 0.16 - 0.06).clamp(0)
-    return x * (0.9 + 0.2 * torch.rand(n, 1, 1, 1, device=DEVICE)) + 0.1 * (torch.rand(n, 1, 1, 1, device=DEVICE) - 0.5)
 
 
 def features(x, ids):
@@ -103,12 +92,16 @@ while step < args.steps:
     index = rng.integers(0, len(world), share)
     ids = train_ids[index, rng.integers(0, 5, share)]
     with products(True):
-        vision, image, text = features(augmented(world.pixels(index)), ids)
+        vision, image, text = features(augmented(world.pixels(index), rng), ids)
     logits = clip.logit_scale.clamp(max=4.6).exp() * image.float() @ text.float().T
     here = torch.arange(share, device=DEVICE)
     contrast = (F.cross_entropy(logits, here) + F.cross_entropy(logits.T, here)) / 2
-    attributes = sum(F.cross_entropy(head(vision.float()), train_targets[k][index]) for k, head in heads.items())
-    loss = contrast + 0.4 * attributes
+    # Kinds of thing are many, and the hardest to tell.
+    weights = {"class": 1.0}
+    attributes = sum(
+        weights.get(k, 0.4) * F.cross_entropy(head(vision.float()), train_targets[k][index]) for k, head in heads.items()
+    )
+    loss = contrast + attributes
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     mean_loss = team.average(parameters, loss)

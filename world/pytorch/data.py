@@ -1,16 +1,20 @@
 """Reads what `export_dataset.ts` wrote and what a run is to be, and keeps a log and checkpoints for the training programs."""
 import argparse
 import json
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 
 SIDE = 64
 # On the CPU the fused attention takes ten times as long as the plain one to come back in bfloat16; at our lengths it saves nothing.
 torch.backends.cuda.enable_flash_sdp(torch.cuda.is_available())
+# Where processes share memory, if there is such a place, and else a folder of files that the system keeps in memory anyway.
+SHARED = "/dev/shm" if Path("/dev/shm").is_dir() else tempfile.gettempdir()
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -143,23 +147,34 @@ def load(path):
 
 
 class Team:
-    """One or several single-threaded processes that share every step: they wait for one another once a step, where threads
-    would wait hundreds of times."""
+    """One or several single-threaded processes of one machine that share every step: they wait for one another once a step, where
+    threads would wait hundreds of times. Gradients pass through memory that all of them have, in turns of two, so that nobody
+    writes what another still reads."""
 
     def __init__(self, rank, ranks, port=29517):
-        self.rank, self.ranks = rank, ranks
+        self.rank, self.ranks, self.port, self.turn, self.shared = rank, ranks, port, 0, {}
         if ranks > 1:
             store = dist.TCPStore("127.0.0.1", port, ranks, rank == 0)
             dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks)
+
+    def buffers(self, size):
+        """This turn's memory of each process."""
+        self.turn = 1 - self.turn
+        path = lambda rank: f"{SHARED}/moongate-{self.port}-{size}-{self.turn}-{rank}"
+        if (size, self.turn) not in self.shared:
+            self.shared[size, self.turn] = [torch.from_file(path(r), shared=True, size=size) for r in range(self.ranks)]
+        return self.shared[size, self.turn]
 
     def average(self, parameters, loss):
         """Averages gradients over the team in place. Returns the mean loss."""
         if self.ranks == 1:
             return loss.item()
-        flat = torch.cat([torch.tensor([loss.item()]), *(p.grad.flatten() for p in parameters)])
-        dist.all_reduce(flat)
-        flat /= self.ranks
-        for p, g in zip(parameters, flat[1:].split([p.numel() for p in parameters])):
+        sizes = [p.numel() for p in parameters]
+        all_of_them = self.buffers(1 + sum(sizes))
+        torch.cat([torch.tensor([loss.item()]), *(p.grad.flatten() for p in parameters)], out=all_of_them[self.rank])
+        dist.barrier()
+        flat = sum(all_of_them) / self.ranks
+        for p, g in zip(parameters, flat[1:].split(sizes)):
             p.grad.copy_(g.view_as(p))
         return flat[0].item()
 
@@ -167,6 +182,21 @@ class Team:
 def products(half):
     """Where products are to be bfloat16's, if `half`; sums and weights stay float32. Twice as fast on a machine that has them."""
     return torch.autocast(DEVICE.type, torch.bfloat16, enabled=half)
+
+
+def augmented(x, rng):
+    """Mirrored, shifted, larger or smaller, each by itself; blur, noise or a change of brightness for some: samples of a model are
+    not crisp renders."""
+    n = len(x)
+    uniform = lambda low, high: torch.from_numpy(rng.uniform(low, high, n).astype(np.float32)).to(DEVICE)
+    size, side = uniform(0.85, 1.15), torch.from_numpy(rng.choice([-1.0, 1.0], n).astype(np.float32)).to(DEVICE)
+    move = torch.zeros(n, 2, 3, device=DEVICE)
+    move[:, 0, 0], move[:, 1, 1], move[:, 0, 2], move[:, 1, 2] = size * side, size, uniform(-0.12, 0.12), uniform(-0.12, 0.12)
+    x = F.grid_sample(x, F.affine_grid(move, x.shape, align_corners=False), padding_mode="border", align_corners=False)
+    blurred = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
+    x = torch.lerp(x, blurred, (torch.rand(n, 1, 1, 1, device=DEVICE) * 1.6 - 0.6).clamp(0, 1))
+    x = x + torch.randn_like(x) * (torch.rand(n, 1, 1, 1, device=DEVICE) * 0.16 - 0.06).clamp(0)
+    return x * (0.9 + 0.2 * torch.rand(n, 1, 1, 1, device=DEVICE)) + 0.1 * (torch.rand(n, 1, 1, 1, device=DEVICE) - 0.5)
 
 
 def cosine(progress, step, warmup):

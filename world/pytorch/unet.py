@@ -52,7 +52,7 @@ optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.99), weight_deca
 alphas = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod.to(DEVICE)
 # What most prompts ask for, one plain thing in a photo, is drawn more often than the world has it.
 single, plain = np.isin(world.labels("relation"), [-1]), world.labels("texture") == 0
-odds = np.array([1, 0.25, 0.25, 0.6])[world.labels("style")] * np.where(plain, 1, 0.4) * np.where(single, 1, 0.5)
+odds = np.array([1, 0.25, 0.25, 0.6])[world.labels("style")] * np.where(plain, 1, 0.4) * np.where(single, 1, 0.8)
 made_up = (kind >= 0).cpu().numpy()
 odds[made_up] *= args.share / (1 - args.share) * odds[~made_up].sum() / max(1e-9, odds[made_up].sum())
 odds = torch.from_numpy(odds / odds.sum()).to(DEVICE)
