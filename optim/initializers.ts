@@ -139,25 +139,27 @@ export function varianceScaling(options: VarianceOptions = {}): Initializer {
   };
 }
 
-type Scaled = (options?: FanOptions) => Initializer;
 const scaled =
-  (scale: number, mode: "in" | "average", distribution: "truncated" | "uniform"): Scaled =>
-  (
-    options = {},
-  ) => varianceScaling({ ...options, scale, mode, distribution });
+  (scale: number, mode: "in" | "average", distribution: "truncated" | "uniform") =>
+  (options: FanOptions = {}): Initializer =>
+    varianceScaling({ ...options, scale, mode, distribution });
 
 /** For layers before ReLUs (He et al. 2015, "Kaiming"): variance 2 / in, truncated normal. */
-export const heNormal: Scaled = scaled(2, "in", "truncated");
+export const heNormal: (options?: FanOptions) => Initializer = scaled(2, "in", "truncated");
 /** The same, uniform. */
-export const heUniform: Scaled = scaled(2, "in", "uniform");
+export const heUniform: (options?: FanOptions) => Initializer = scaled(2, "in", "uniform");
 /** For layers before tanh (Glorot & Bengio 2010, "Xavier"): variance 2 / (in + out), truncated normal. */
-export const glorotNormal: Scaled = scaled(1, "average", "truncated");
+export const glorotNormal: (options?: FanOptions) => Initializer = scaled(
+  1,
+  "average",
+  "truncated",
+);
 /** The same, uniform. */
-export const glorotUniform: Scaled = scaled(1, "average", "uniform");
+export const glorotUniform: (options?: FanOptions) => Initializer = scaled(1, "average", "uniform");
 /** For layers before SELU (LeCun et al. 1998): variance 1 / in, truncated normal. */
-export const lecunNormal: Scaled = scaled(1, "in", "truncated");
+export const lecunNormal: (options?: FanOptions) => Initializer = scaled(1, "in", "truncated");
 /** The same, uniform. */
-export const lecunUniform: Scaled = scaled(1, "in", "uniform");
+export const lecunUniform: (options?: FanOptions) => Initializer = scaled(1, "in", "uniform");
 
 /** Options of {@linkcode orthogonal}. */
 export interface OrthogonalOptions {
