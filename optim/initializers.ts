@@ -80,7 +80,11 @@ export interface VarianceOptions extends FanOptions {
   readonly distribution?: "normal" | "truncated" | "uniform";
 }
 
-/** How many numbers go into a unit, and come out. @throws ShapeError where a shape has fewer than two axes */
+/**
+ * How many numbers go into a unit, and come out.
+ *
+ * @throws ShapeError where a shape has fewer than two axes
+ */
 export function fans(shape: Shape, options: FanOptions = {}): { in: number; out: number } {
   expectShape("fans", 0, shape);
   const rank = shape.length;
@@ -99,7 +103,12 @@ export function fans(shape: Shape, options: FanOptions = {}): { in: number; out:
 /** Deviation of a normal distribution that is cut at ±2. */
 const CUT = 0.87962566103423978;
 
-/** Draws whose variance is `scale` over a fan, so that signals keep their size from layer to layer. */
+/**
+ * Draws whose variance is `scale` over a fan, so that signals keep their size from layer to layer.
+ *
+ * @throws TypeError for another mode or distribution; RangeError when the scale is below 0 or not finite. What it gives throws ShapeError for
+ *   a shape of fewer than two axes
+ */
 export function varianceScaling(options: VarianceOptions = {}): Initializer {
   const name = "varianceScaling";
   expectOptions(name, 0, options, {

@@ -102,7 +102,9 @@ for (const [name, args] of Object.entries(CALLS)) {
 }
 
 Deno.test("docs/library/element-types.md says which element types every function takes", async () => {
-  const page = await Deno.readTextFile(new URL("../docs/library/element-types.md", import.meta.url));
+  const page = await Deno.readTextFile(
+    new URL("../docs/library/element-types.md", import.meta.url),
+  );
   const rows = [...found].map(([types, names]) => `| ${types} | ${names.sort().join(" ")} |`)
     .sort();
   for (const row of rows) assert(page.includes(`\n${row}\n`), `the page lacks\n${rows.join("\n")}`);

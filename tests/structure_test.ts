@@ -96,9 +96,9 @@ Deno.test("files that documents and comments name are there", () => {
   const rooms = [...new Set([...files.keys()].map((path) => path.split("/")[0]))].join("|");
   const named = new RegExp(`(?<![\\w./])(?:${rooms}|docs)/[a-z0-9_/]+\\.(?:ts|py|md|json)\\b`, "g");
   const documents = ["README.md", "CONTRIBUTING.md"].concat(
-    [...Deno.readDirSync("docs")].map(({ name }) => `docs/${name}`).filter((n) =>
-      n.endsWith(".md")
-    ),
+    ["docs", "docs/library", "docs/library/ops"].flatMap((folder) =>
+      [...Deno.readDirSync(folder)].map(({ name }) => `${folder}/${name}`)
+    ).filter((name) => name.endsWith(".md")),
   );
   const missing = [...documents, ...files.keys()].filter((path) => !path.startsWith("tests/"))
     .flatMap((path) => {

@@ -3,6 +3,7 @@
  * process, one after the other, and the library that they import notes which of its functions are called.
  */
 import { assert } from "@std/assert";
+import { VARIABLES } from "../../device/environment.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const MOD = new URL("mod.ts", ROOT).href;
@@ -66,11 +67,11 @@ function noting(names: readonly string[], log: string): string {
     ${names.map((n) => `export const ${n} = of("${n}", library.${n});`).join("\n")}`;
 }
 
-/** Runs Deno; what it printed. */
+/** Runs Deno; what it printed. Pages are about what functions give, which other tests compare between devices: the CPU is there everywhere. */
 async function deno(...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args,
-    env: { DENO_WEBGPU_BACKEND: "vulkan", XDG_RUNTIME_DIR: "/tmp", NO_COLOR: "1" },
+    env: { [VARIABLES.device]: "cpu", NO_COLOR: "1" },
   }).output();
   assert(success, new TextDecoder().decode(stderr));
   return new TextDecoder().decode(stdout);
