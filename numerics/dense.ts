@@ -33,6 +33,8 @@ function expectSides(op: string, B: Matrix, n: number): void {
 /**
  * The lower Cholesky factor: A = L Lᵀ. Only A's lower triangle is read.
  *
+ * @param A `n×n`, symmetric
+ * @returns `n×n`, zeros above the diagonal
  * @throws RangeError when A is not positive definite, or not square
  */
 export function cholesky(A: Matrix): Matrix {
@@ -55,6 +57,9 @@ export interface TriangularOptions {
 /**
  * X of T X = B for a triangle T, of which the other side is not read.
  *
+ * @param T `n×n`
+ * @param B `n×k`
+ * @returns `n×k`
  * @throws RangeError when an element of the diagonal is 0, or extents differ
  */
 export function triangularSolve(T: Matrix, B: Matrix, options: TriangularOptions = {}): Matrix {
@@ -110,6 +115,9 @@ function eliminated(A: Matrix) {
 /**
  * X of A X = B, by elimination with partial pivoting.
  *
+ * @param A `n×n`
+ * @param B `n×k`
+ * @returns `n×k`
  * @throws RangeError when A is singular or not square, or extents differ
  */
 export function solve(A: Matrix, B: Matrix): Matrix {
@@ -137,6 +145,7 @@ const identity = (n: number): Matrix => {
 /**
  * The inverse. To solve with, {@linkcode solve} is faster and more exact.
  *
+ * @param A `n×n`
  * @throws RangeError when A is singular or not square
  */
 export function inverse(A: Matrix): Matrix {
@@ -144,7 +153,12 @@ export function inverse(A: Matrix): Matrix {
   return solved("inverse", A, identity(A.rows));
 }
 
-/** The determinant; 1 of nothing, 0 of a singular matrix. */
+/**
+ * The determinant; 1 of nothing, 0 of a singular matrix.
+ *
+ * @param A `n×n`
+ * @throws RangeError when A is not square
+ */
 export function det(A: Matrix): number {
   expectMatrix("det", 1, A, true);
   const { lu, sign, singular } = eliminated(A);
@@ -200,7 +214,9 @@ const SWEEPS = 60;
  * Eigenvalues, from the smallest on, and orthonormal eigenvectors of a symmetric matrix, whose lower triangle is read; by
  * Jacobi's rotations, which find small eigenvalues as exactly as large ones.
  *
+ * @param A `n×n`
  * @returns `w`, and `V` with an eigenvector in each column: A V = V diag(w)
+ * @throws RangeError when A is not square
  */
 export function eigh(A: Matrix): { w: Float64Array; V: Matrix } {
   expectMatrix("eigh", 1, A, true);

@@ -124,7 +124,13 @@ export function expectReduction(op: string, x: unknown, axes: unknown, options: 
   expectOptions(op, 2, options, { keep: "true or false" });
 }
 
-/** Broadcasts to `shape`, adding leading axes as NumPy does. */
+/**
+ * Broadcasts to `shape`, adding leading axes as NumPy does.
+ *
+ * @param x `[…]` of any element type, whose extents are those of the last axes of `shape`, or 1
+ * @returns `shape`
+ * @throws ShapeError when x does not broadcast to it
+ */
 export function expand(x: Tensor, shape: Shape): Tensor {
   expectTensors("expand", { x });
   expectList("expand", 1, "shape", shape, "[2, 3]");
@@ -134,7 +140,13 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   return sameShape(full.shape, shape) ? full : apply(expandOp, [full], { shape })[0];
 }
 
-/** Sum over `axes` (all of them when left out); that of f16 is f32. */
+/**
+ * Sum over `axes` (all of them when left out); that of f16 is f32.
+ *
+ * @param x `[…]` of any element type
+ * @returns without the axes, or with extent 1 there with `keep`
+ * @throws ShapeError when an axis is not there
+ */
 export function sum(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
   expectReduction("sum", x, axes, options);
   return reduce(sumOp, x, axes, options.keep ?? false);

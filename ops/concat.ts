@@ -24,7 +24,13 @@ const overlayOp = defineMap({
   vjp: [(g) => g, (g) => g],
 });
 
-/** Joins tensors along an axis. */
+/**
+ * Joins tensors along an axis.
+ *
+ * @param parts one or more of one element type, whose extents agree but for `axis`
+ * @returns their extents added up along `axis`
+ * @throws ShapeError when there are none, or their extents or element types do not agree
+ */
 export function concat(parts: readonly Tensor[], axis: number): Tensor {
   expectArray("concat", 0, "parts", parts, "[a, b]");
   if (!parts.length) throw new ShapeError("concat", "no tensors are given to join");
@@ -72,7 +78,13 @@ function join(parts: readonly Tensor[], axis: number): Tensor {
   return padded.reduce((x, y) => apply(overlayOp, [x, y], undefined)[0]);
 }
 
-/** Repeats every pixel `factor` times along height and width. `x` is NHWC. */
+/**
+ * Repeats every pixel `factor` times along height and width.
+ *
+ * @param x `[B, H, W, C]` of any element type
+ * @returns `[B, H · factor, W · factor, C]`
+ * @throws ShapeError when x has not four axes, or the factor is no whole number of at least 1
+ */
 export function upsampleNearest(x: Tensor, factor = 2): Tensor {
   expectTensors("upsampleNearest", { x });
   if (x.shape.length !== 4) {

@@ -116,6 +116,7 @@ const padOp = defineOp<{ readonly before: readonly number[]; readonly shape: Sha
 /**
  * The same elements in row-major order under another shape; one extent may be −1, for what the others leave.
  *
+ * @param x `[…]` of any element type
  * @throws ShapeError when the shape has another number of elements, or what −1 stands for is no whole number, or any number
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
@@ -135,7 +136,12 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return sameShape(full, x.shape) ? x : apply(reshapeOp, [x], { shape: full })[0];
 }
 
-/** Reorders axes: axis `i` of the result is axis `axes[i]` of `x`. */
+/**
+ * Reorders axes: axis `i` of the result is axis `axes[i]` of `x`.
+ *
+ * @param x `[…]` of any element type
+ * @throws ShapeError when `axes` does not name each axis once
+ */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   expectTensors("permute", { x });
   expectList("permute", 1, "axes", axes, "[1, 0]");
@@ -151,7 +157,13 @@ export const toLast = (x: Tensor, first = false): Tensor =>
 export const toFirst = (y: Tensor, first = false): Tensor =>
   first ? permute(y, [0, y.shape.length - 1, ...y.shape.map((_, i) => i).slice(1, -1)]) : y;
 
-/** Swaps the last two axes. */
+/**
+ * Swaps the last two axes.
+ *
+ * @param x `[…, n, m]` of any element type
+ * @returns `[…, m, n]`
+ * @throws ShapeError when there are no two axes
+ */
 export function transpose(x: Tensor): Tensor {
   expectTensors("transpose", { x });
   const r = x.shape.length;
@@ -160,12 +172,15 @@ export function transpose(x: Tensor): Tensor {
 }
 
 function window(x: Tensor, starts: readonly number[], shape: Shape): Tensor {
-  return sameShape(shape, x.shape) ? x : apply(sliceOp, [x], { starts, shape })[0];
+  const all = sameShape(shape, x.shape) && starts.every((start) => start === 0);
+  return all ? x : apply(sliceOp, [x], { starts, shape })[0];
 }
 
 /**
  * Elements `start` (inclusive) to `end` (exclusive) along one axis.
  *
+ * @param x `[…]` of any element type
+ * @returns x's axes, that one with extent `end − start`
  * @throws ShapeError when they do not lie within the tensor, or are no whole numbers
  */
 export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {

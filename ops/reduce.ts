@@ -42,6 +42,10 @@ const minOp = extremeOp("min", mostOf);
 /**
  * Maximum over `axes` (all of them when left out), NaN where there is one. Of nothing it is −∞, or the least number of an
  * integer type.
+ *
+ * @param x `[…]` of any element type
+ * @returns without the axes, or with extent 1 there with `keep`
+ * @throws ShapeError when an axis is not there
  */
 export function max(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
   expectReduction("max", x, axes, options);
@@ -51,6 +55,10 @@ export function max(x: Tensor, axes?: readonly number[], options: ReduceOptions 
 /**
  * Minimum over `axes` (all of them when left out), NaN where there is one. Of nothing it is ∞, or the largest number of an
  * integer type.
+ *
+ * @param x `[…]` of any element type
+ * @returns without the axes, or with extent 1 there with `keep`
+ * @throws ShapeError when an axis is not there
  */
 export function min(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
   expectReduction("min", x, axes, options);
@@ -60,6 +68,8 @@ export function min(x: Tensor, axes?: readonly number[], options: ReduceOptions 
 /**
  * Mean over `axes` (all of them when left out); that of f16 is f32, that of nothing NaN.
  *
+ * @param x `[…]`, f32 or f16
+ * @returns without the axes, or with extent 1 there with `keep`
  * @throws ShapeError for integers, whose means are none: cast them first
  */
 export function mean(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {

@@ -162,6 +162,8 @@ function over(op: Op<undefined>, x: Tensor, axis: number): Tensor {
  *
  * @param x `[…]`; a row that is −∞ throughout gives NaN
  * @param axis default the last
+ * @returns of x's shape and element type
+ * @throws ShapeError for integers, and when x has no axes
  */
 export const softmax = (x: Tensor, axis = -1): Tensor => over(softmaxOp, x, axis);
 
@@ -170,6 +172,8 @@ export const softmax = (x: Tensor, axis = -1): Tensor => over(softmaxOp, x, axis
  *
  * @param x `[…]`
  * @param options `axes`: default the last; `keep`: leave them as extents of 1
+ * @returns f32, without the axes, or with extent 1 there with `keep`
+ * @throws ShapeError for integers, and when x has no axes
  */
 export function logSumExp(
   x: Tensor,
@@ -199,5 +203,7 @@ export function logSumExp(
  *
  * @param x `[…]`
  * @param axis default the last
+ * @returns of x's shape and element type
+ * @throws ShapeError for integers, and when x has no axes
  */
 export const logSoftmax = (x: Tensor, axis = -1): Tensor => over(logSoftmaxOp, x, axis);

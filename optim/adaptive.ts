@@ -208,7 +208,11 @@ export function scaleByFactoredRms(options: FactoredOptions = {}): Transform {
   });
 }
 
-/** Each update no longer than `threshold`, as the root mean square of its elements: what Adafactor clips by. */
+/**
+ * Each update no longer than `threshold`, as the root mean square of its elements: what Adafactor clips by.
+ *
+ * @throws RangeError when it is below 0 or NaN
+ */
 export function clipByBlockRms(threshold: number): Transform {
   expectRange("clipByBlockRms", "argument 1 (threshold)", threshold, threshold > 0, "above 0");
   return transform({

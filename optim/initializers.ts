@@ -80,7 +80,11 @@ export interface VarianceOptions extends FanOptions {
   readonly distribution?: "normal" | "truncated" | "uniform";
 }
 
-/** How many numbers go into a unit, and come out. @throws ShapeError where a shape has fewer than two axes */
+/**
+ * How many numbers go into a unit, and come out.
+ *
+ * @throws ShapeError where a shape has fewer than two axes
+ */
 export function fans(shape: Shape, options: FanOptions = {}): { in: number; out: number } {
   expectShape("fans", 0, shape);
   const rank = shape.length;
@@ -99,7 +103,12 @@ export function fans(shape: Shape, options: FanOptions = {}): { in: number; out:
 /** Deviation of a normal distribution that is cut at ±2. */
 const CUT = 0.87962566103423978;
 
-/** Draws whose variance is `scale` over a fan, so that signals keep their size from layer to layer. */
+/**
+ * Draws whose variance is `scale` over a fan, so that signals keep their size from layer to layer.
+ *
+ * @throws TypeError for another mode or distribution; RangeError when the scale is below 0 or not finite. What it gives throws ShapeError for
+ *   a shape of fewer than two axes
+ */
 export function varianceScaling(options: VarianceOptions = {}): Initializer {
   const name = "varianceScaling";
   expectOptions(name, 0, options, {
@@ -139,25 +148,27 @@ export function varianceScaling(options: VarianceOptions = {}): Initializer {
   };
 }
 
-type Scaled = (options?: FanOptions) => Initializer;
 const scaled =
-  (scale: number, mode: "in" | "average", distribution: "truncated" | "uniform"): Scaled =>
-  (
-    options = {},
-  ) => varianceScaling({ ...options, scale, mode, distribution });
+  (scale: number, mode: "in" | "average", distribution: "truncated" | "uniform") =>
+  (options: FanOptions = {}): Initializer =>
+    varianceScaling({ ...options, scale, mode, distribution });
 
 /** For layers before ReLUs (He et al. 2015, "Kaiming"): variance 2 / in, truncated normal. */
-export const heNormal: Scaled = scaled(2, "in", "truncated");
+export const heNormal: (options?: FanOptions) => Initializer = scaled(2, "in", "truncated");
 /** The same, uniform. */
-export const heUniform: Scaled = scaled(2, "in", "uniform");
+export const heUniform: (options?: FanOptions) => Initializer = scaled(2, "in", "uniform");
 /** For layers before tanh (Glorot & Bengio 2010, "Xavier"): variance 2 / (in + out), truncated normal. */
-export const glorotNormal: Scaled = scaled(1, "average", "truncated");
+export const glorotNormal: (options?: FanOptions) => Initializer = scaled(
+  1,
+  "average",
+  "truncated",
+);
 /** The same, uniform. */
-export const glorotUniform: Scaled = scaled(1, "average", "uniform");
+export const glorotUniform: (options?: FanOptions) => Initializer = scaled(1, "average", "uniform");
 /** For layers before SELU (LeCun et al. 1998): variance 1 / in, truncated normal. */
-export const lecunNormal: Scaled = scaled(1, "in", "truncated");
+export const lecunNormal: (options?: FanOptions) => Initializer = scaled(1, "in", "truncated");
 /** The same, uniform. */
-export const lecunUniform: Scaled = scaled(1, "in", "uniform");
+export const lecunUniform: (options?: FanOptions) => Initializer = scaled(1, "in", "uniform");
 
 /** Options of {@linkcode orthogonal}. */
 export interface OrthogonalOptions {

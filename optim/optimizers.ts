@@ -48,7 +48,11 @@ export interface SgdOptions extends RateOption {
   readonly nesterov?: boolean;
 }
 
-/** Gradient descent, with momentum or without: p − rate·g. */
+/**
+ * Gradient descent, with momentum or without: p − rate·g.
+ *
+ * @throws RangeError when the rate, a decay or ε is below 0 or not finite, or β does not lie from 0 to below 1; TypeError for another option
+ */
 export function sgd(options: SgdOptions): Transform {
   known("sgd", options, { momentum: "number", nesterov: "true or false" });
   const { rate, momentum = 0, nesterov } = options;
@@ -59,7 +63,11 @@ export function sgd(options: SgdOptions): Transform {
 export interface AdamOptions extends RateOption, MomentOptions {}
 const MOMENTS = { beta1: "number", beta2: "number", epsilon: "number" } as const;
 
-/** Adam (Kingma & Ba 2015). */
+/**
+ * Adam (Kingma & Ba 2015).
+ *
+ * @throws RangeError when the rate, a decay or ε is below 0 or not finite, or β does not lie from 0 to below 1; TypeError for another option
+ */
 export function adam(options: AdamOptions): Transform {
   known("adam", options, MOMENTS);
   const { rate, ...moments } = options;
@@ -69,7 +77,11 @@ export function adam(options: AdamOptions): Transform {
 /** Options of {@linkcode adamw}. */
 export interface AdamWOptions extends AdamOptions, DecayOptions {}
 
-/** AdamW (Loshchilov & Hutter 2019): Adam with decoupled weight decay, default 0.01. */
+/**
+ * AdamW (Loshchilov & Hutter 2019): Adam with decoupled weight decay, default 0.01.
+ *
+ * @throws RangeError when the rate, a decay or ε is below 0 or not finite, or β does not lie from 0 to below 1; TypeError for another option
+ */
 export function adamw(options: AdamWOptions): Transform {
   known("adamw", options, { ...MOMENTS, ...DECAY });
   const { rate, decay = 0.01, mask, ...moments } = options;
@@ -79,7 +91,11 @@ export function adamw(options: AdamWOptions): Transform {
 /** Options of {@linkcode lion}. */
 export interface LionOptions extends RateOption, LionMoments, DecayOptions {}
 
-/** Lion (Chen et al. 2023), with decoupled weight decay, default 0.001. Its rate is a third to a tenth of AdamW's. */
+/**
+ * Lion (Chen et al. 2023), with decoupled weight decay, default 0.001. Its rate is a third to a tenth of AdamW's.
+ *
+ * @throws RangeError when the rate, a decay or ε is below 0 or not finite, or β does not lie from 0 to below 1; TypeError for another option
+ */
 export function lion(options: LionOptions): Transform {
   known("lion", options, { beta1: "number", beta2: "number", ...DECAY });
   const { rate, decay = 1e-3, mask, ...moments } = options;
@@ -89,7 +105,11 @@ export function lion(options: LionOptions): Transform {
 /** Options of {@linkcode rmsprop}. */
 export interface RmsPropOptions extends SgdOptions, RmsOptions {}
 
-/** RMSProp (Tieleman & Hinton 2012), with momentum or without. */
+/**
+ * RMSProp (Tieleman & Hinton 2012), with momentum or without.
+ *
+ * @throws RangeError when the rate, a decay or ε is below 0 or not finite, or β does not lie from 0 to below 1; TypeError for another option
+ */
 export function rmsprop(options: RmsPropOptions): Transform {
   known("rmsprop", options, {
     momentum: "number",
@@ -122,6 +142,8 @@ export interface AdafactorOptions extends FactoredOptions, DecayOptions {
 /**
  * Adafactor (Shazeer & Stern 2018): of a matrix's squares, means of rows and columns are kept alone, so that its state takes
  * next to no memory. Weight decay is not scaled by the rate, default 0.
+ *
+ * @throws RangeError when the rate, a decay or ε is below 0 or not finite, or β does not lie from 0 to below 1; TypeError for another option
  */
 export function adafactor(options: AdafactorOptions = {}): Transform {
   known("adafactor", options, {

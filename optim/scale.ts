@@ -89,7 +89,11 @@ function chainedSchedule(schedule: Schedule): Transform {
   };
 }
 
-/** Every element of the updates, no further from 0 than `limit`. */
+/**
+ * Every element of the updates, no further from 0 than `limit`.
+ *
+ * @throws RangeError when it is below 0 or NaN
+ */
 export function clip(limit: number): Transform {
   expectSize("clip", "argument 1 (limit)", limit, true);
   return transform({
@@ -101,7 +105,11 @@ export function clip(limit: number): Transform {
   });
 }
 
-/** All updates by one factor, so that their global L2 norm is at most `maxNorm`. */
+/**
+ * All updates by one factor, so that their global L2 norm is at most `maxNorm`.
+ *
+ * @throws RangeError when it is below 0 or NaN
+ */
 export function clipByGlobalNorm(maxNorm: number): Transform {
   expectSize("clipByGlobalNorm", "argument 1 (maxNorm)", maxNorm, true);
   return transform({

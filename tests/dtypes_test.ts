@@ -1,5 +1,5 @@
 // Every public function of the ops with every element type: it gives what its float64 definition gives, or refuses the type by its
-// own name and the type's, before anything is compiled. docs/ops.md says which; the table there is what this finds.
+// own name and the type's, before anything is compiled. docs/library/element-types.md says which; the table there is what this finds.
 import { assert, assertEquals } from "@std/assert";
 import * as library from "../mod.ts";
 import { type DType, evaluate, flatten, Tensor, tensor } from "../mod.ts";
@@ -101,8 +101,10 @@ for (const [name, args] of Object.entries(CALLS)) {
   });
 }
 
-Deno.test("docs/ops.md says which element types every function takes", async () => {
-  const page = await Deno.readTextFile(new URL("../docs/ops.md", import.meta.url));
+Deno.test("docs/library/element-types.md says which element types every function takes", async () => {
+  const page = await Deno.readTextFile(
+    new URL("../docs/library/element-types.md", import.meta.url),
+  );
   const rows = [...found].map(([types, names]) => `| ${types} | ${names.sort().join(" ")} |`)
     .sort();
   for (const row of rows) assert(page.includes(`\n${row}\n`), `the page lacks\n${rows.join("\n")}`);

@@ -248,6 +248,9 @@ Deno.test("operands of different dtypes or shapes are refused by name", () => {
   );
   assertThrows(() => mul(tensor([1, 2]), tensor([1, 2, 3])), ShapeError, "do not broadcast");
   assertThrows(() => move.slice(tensor([1, 2]), 0, 1, 4), ShapeError, "does not lie within");
+  // As long as the tensor, and elsewhere.
+  assertThrows(() => move.slice(tensor([1, 2]), 0, 1, 3), ShapeError, "does not lie within");
+  assertThrows(() => move.slice(tensor([1, 2]), 0, -1, 1), ShapeError, "does not lie within");
   assertThrows(() => sum(tensor([1, 2]), [2]), ShapeError, "axis 2 is out of range");
 });
 

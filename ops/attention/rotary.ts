@@ -24,6 +24,7 @@ export interface RotaryOptions {
  * @param cos `[T, R/2]` or `[B, T, R/2]`; with `positions` a table `[places, R/2]`. Features from R on stay as they are
  * @param sin of the same shape
  * @returns of x's shape and element type
+ * @throws ShapeError when the tables do not fit the tokens and features
  */
 export function rotaryEmbedding(
   x: Tensor,

@@ -19,10 +19,18 @@ function filled(op: string, shape: Shape, value: number, dtype: DType): Tensor {
   return expand(literal(elementOf(op, value, dtype), dtype), shape);
 }
 
-/** Zeros. Nothing is stored: they are written into what reads them. */
+/**
+ * Zeros. Nothing is stored: they are written into what reads them.
+ *
+ * @throws ShapeError when an extent is no whole number of at least 0
+ */
 export const zeros = (shape: Shape, dtype: DType = "f32"): Tensor =>
   filled("zeros", shape, 0, dtype);
-/** Ones. */
+/**
+ * Ones.
+ *
+ * @throws ShapeError when an extent is no whole number of at least 0
+ */
 export const ones = (shape: Shape, dtype: DType = "f32"): Tensor => filled("ones", shape, 1, dtype);
 /**
  * One number everywhere.
@@ -60,6 +68,7 @@ const made = (count: number, of: (i: number) => number, dtype: DType): Tensor =>
  * 0, 1, 2 … below `size`.
  *
  * @returns `[size]`
+ * @throws ShapeError when `size` is no whole number of at least 0
  */
 export function iota(size: number, dtype: DType = "i32"): Tensor {
   expectNumber("iota", 0, "size", size);
@@ -73,6 +82,7 @@ export function iota(size: number, dtype: DType = "i32"): Tensor {
  *
  * @param dtype default i32 for whole numbers, else f32
  * @returns `[⌈(end − start) / step⌉]`
+ * @throws ShapeError when the end is never reached
  */
 export function arange(start: number, end?: number, step = 1, dtype?: DType): Tensor {
   const [from, to] = end === undefined ? [0, start] : [start, end];
@@ -93,6 +103,7 @@ export function arange(start: number, end?: number, step = 1, dtype?: DType): Te
  *
  * @param options `endpoint: false` leaves out the last
  * @returns `[count]`
+ * @throws ShapeError when `count` is no whole number of at least 0
  */
 export function linspace(
   start: number,
@@ -137,11 +148,19 @@ function compared(
   return cast(is(...places(op, rows, columns, offset)), dtype);
 }
 
-/** Ones on a diagonal, zeros elsewhere: `[rows, columns]`. */
+/**
+ * Ones on a diagonal, zeros elsewhere: `[rows, columns]`.
+ *
+ * @throws ShapeError when an extent or the offset is no whole number
+ */
 export const eye = (rows: number, columns = rows, offset = 0, dtype: DType = "f32"): Tensor =>
   compared("eye", (row, column) => equal(row, column), [rows, columns, offset, dtype]);
 
-/** Ones on and below a diagonal, zeros above: `[rows, columns]`. */
+/**
+ * Ones on and below a diagonal, zeros above: `[rows, columns]`.
+ *
+ * @throws ShapeError when an extent or the offset is no whole number
+ */
 export const tri = (rows: number, columns = rows, offset = 0, dtype: DType = "f32"): Tensor =>
   compared("tri", (row, column) => greaterEqual(row, column), [rows, columns, offset, dtype]);
 
@@ -152,9 +171,19 @@ function triangle(op: "tril" | "triu", x: Tensor, offset: number): Tensor {
   const [row, column] = places(op, x.shape.at(-2)!, x.shape.at(-1)!, offset);
   return where(op === "tril" ? greaterEqual(row, column) : greaterEqual(column, row), x, 0);
 }
-/** The elements on and below a diagonal of the last two axes, zeros above. */
+/**
+ * The elements on and below a diagonal of the last two axes, zeros above.
+ *
+ * @param x `[…, n, m]` of any element type
+ * @throws ShapeError when there are no two axes
+ */
 export const tril = (x: Tensor, offset = 0): Tensor => triangle("tril", x, offset);
-/** The elements on and above a diagonal of the last two axes, zeros below. */
+/**
+ * The elements on and above a diagonal of the last two axes, zeros below.
+ *
+ * @param x `[…, n, m]` of any element type
+ * @throws ShapeError when there are no two axes
+ */
 export const triu = (x: Tensor, offset = 0): Tensor => triangle("triu", x, offset);
 
 /**
@@ -164,6 +193,7 @@ export const triu = (x: Tensor, offset = 0): Tensor => triangle("triu", x, offse
  * @param depth extent of the new axis
  * @param options `axis`: where the new axis stands, default the last; `dtype`: default f32
  * @returns `[…, depth]`
+ * @throws ShapeError when ids are floats
  */
 export function oneHot(
   ids: Tensor,

@@ -6,7 +6,11 @@ import type { Op } from "../../tensor/op.ts";
 import { expand } from "../broadcast.ts";
 import { literal, literalValue } from "../leaf.ts";
 
-/** A tensor, or a number that becomes a literal of the other operand's dtype. */
+/**
+ * A tensor of any shape, or a number that becomes a literal of the other operand's dtype. Shapes are broadcast as NumPy does it;
+ * functions of operands throw ShapeError where they do not broadcast or element types differ, and RangeError for a number that
+ * the type can't hold.
+ */
 export type Operand = Tensor | number;
 
 /** Refuses operands that are neither tensors nor numbers. */

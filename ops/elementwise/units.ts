@@ -114,6 +114,8 @@ function halves(op: string, x: Tensor, axis: number): [Tensor, Tensor] {
 /**
  * The gated linear unit: h·σ(gate) of the two halves of an axis.
  *
+ * @param x `[…, 2n, …]`, f32 or f16
+ * @returns `[…, n, …]`
  * @throws ShapeError when the axis has an odd extent
  */
 export function glu(x: Tensor, axis = -1): Tensor {
@@ -124,6 +126,8 @@ export function glu(x: Tensor, axis = -1): Tensor {
 /**
  * The gated unit of many language models: h·silu(gate) of the two halves of an axis, in the order of `geglu`.
  *
+ * @param x `[…, 2n, …]`, f32 or f16
+ * @returns `[…, n, …]`
  * @throws ShapeError when the axis has an odd extent
  */
 export function swiglu(x: Tensor, axis = -1): Tensor {

@@ -219,6 +219,7 @@ const embeddingRowsGradOp: Op<RowIds & Vocabulary> = defineOp<RowIds & Vocabular
  * @param table `[V, d]`, f32 or f16; a {@linkcode replaceRows} table is not built for this
  * @param ids `[…]` u32; ids of V or more read row V − 1
  * @returns `[…, d]` of the table's dtype
+ * @throws ShapeError when the table has not two axes, or ids are no u32
  */
 export function embedding(table: Tensor, ids: Tensor): Tensor {
   expectTensors("embedding", { table, ids });

@@ -59,6 +59,7 @@ const numbers = (n: number): Tensor => tensor(Int32Array.from({ length: n }, (_,
  * @param starts one for each axis
  * @param sizes extents of the slice
  * @returns `[…sizes]`
+ * @throws ShapeError when a size is larger than its axis, or there is not one for each
  */
 export function dynamicSlice(
   x: Tensor,
@@ -83,6 +84,7 @@ export function dynamicSlice(
  * @param x `[…]` of any element type
  * @param update of as many axes, none longer, and x's element type
  * @param starts one for each axis
+ * @throws ShapeError when the update is longer than x, or of another element type
  */
 export function dynamicUpdateSlice(
   x: Tensor,

@@ -84,6 +84,7 @@ export function scatter(
  * @param ids i32 or u32, of as many axes as x, each but `axis` at most as long. Below 0 they count from the end; what lies
  *   outside is left out
  * @param updates of the shape of ids and x's element type
+ * @throws ShapeError when the shapes do not fit
  */
 export function putAlongAxis(
   x: Tensor,

@@ -39,6 +39,7 @@ export const axisTo = (rank: number, axis: number, end: "first" | "last") => {
  * @param x `[…, V, …]` of any element type
  * @param ids `[…]` of i32 or u32; those of i32 below 0 count from the end. Ids beyond it read the last
  * @returns x's axes, with those of ids in place of `axis`
+ * @throws ShapeError when ids are floats, or do not fit x
  */
 export function take(x: Tensor, ids: Tensor, axis = 0): Tensor {
   expectTensors("take", { x, ids });
@@ -79,6 +80,7 @@ export function alongAxis(op: string, x: Tensor, ids: Tensor, axis: number): num
  * @param ids i32 or u32, of as many axes as x, each but `axis` at most as long. Below 0 they count from the end; beyond it
  *   they read the last
  * @returns of the shape of ids
+ * @throws ShapeError when ids are floats, or do not fit x
  */
 export function takeAlongAxis(x: Tensor, ids: Tensor, axis: number): Tensor {
   expectTensors("takeAlongAxis", { x, ids });
@@ -156,6 +158,7 @@ export function coordinatesOf(op: string, x: Tensor, ids: Tensor, batchDims: num
  * @param ids `[batch…, n…, k]` of i32 or u32: the first k axes after the batch. Below 0 they count from the end
  * @param options `batchDims`: leading axes that both have. Default 0
  * @returns `[batch…, n…, D…]`; coordinates outside read the last slice
+ * @throws ShapeError when ids are floats, or do not fit x
  */
 export function gather(
   x: Tensor,

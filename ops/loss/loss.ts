@@ -70,13 +70,27 @@ function pair(
   return [cast(a, "f32"), cast(b, "f32")];
 }
 
-/** Mean squared error. */
+/**
+ * Mean squared error.
+ *
+ * @param prediction `[…]`, f32 or f16
+ * @param target of the same shape
+ * @returns f32 `[]`; of that shape with `reduction: "none"`
+ * @throws ShapeError when they are no floats of one shape
+ */
 export function mseLoss(prediction: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const [p, t] = pair("mseLoss", { prediction, target }, options);
   return reduced("mseLoss", square(sub(p, t)), options);
 }
 
-/** Mean absolute error. */
+/**
+ * Mean absolute error.
+ *
+ * @param prediction `[…]`, f32 or f16
+ * @param target of the same shape
+ * @returns f32 `[]`; of that shape with `reduction: "none"`
+ * @throws ShapeError when they are no floats of one shape
+ */
 export function l1Loss(prediction: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const [p, t] = pair("l1Loss", { prediction, target }, options);
   return reduced("l1Loss", abs(sub(p, t)), options);
@@ -85,6 +99,12 @@ export function l1Loss(prediction: Tensor, target: Tensor, options: LossOptions 
 /**
  * Half the square of small errors, and of those beyond δ a straight line that goes on from there: Huber's loss. Divided by δ
  * it is PyTorch's smooth L1.
+ *
+ * @param prediction `[…]`, f32 or f16
+ * @param target of the same shape
+ * @param options `delta`: default 1
+ * @returns f32 `[]`; of that shape with `reduction: "none"`
+ * @throws ShapeError when they are no floats of one shape; RangeError when δ is not above 0
  */
 export function huberLoss(
   prediction: Tensor,
@@ -108,7 +128,14 @@ export interface BinaryOptions extends LossOptions {
   readonly positiveWeight?: Tensor | number;
 }
 
-/** Cross-entropy of yes and no from logits: −y·log σ(x) − (1 − y)·log(1 − σ(x)), without leaving the range of f32. */
+/**
+ * Cross-entropy of yes and no from logits: −y·log σ(x) − (1 − y)·log(1 − σ(x)), without leaving the range of f32.
+ *
+ * @param logits `[…]`, f32 or f16
+ * @param target of the same shape: probabilities of yes
+ * @returns f32 `[]`; of that shape with `reduction: "none"`
+ * @throws ShapeError when they are no floats of one shape
+ */
 export function bceWithLogits(logits: Tensor, target: Tensor, options: BinaryOptions = {}): Tensor {
   const op = "bceWithLogits";
   const [x, y] = pair(op, { logits, target }, options, { positiveWeight: "any" });
@@ -182,6 +209,8 @@ function classes(op: string, x: Tensor, options: CrossEntropyOptions): Tensor {
  *
  * @param logs logarithms of probabilities, `[…, C]` (or with classes at `axis`)
  * @param labels i32 or u32 `[…]`
+ * @returns f32 `[]`; without the axis of the classes with `reduction: "none"`
+ * @throws ShapeError when labels or weights do not fit
  */
 export function nllLoss(logs: Tensor, labels: Tensor, options: ClassOptions = {}): Tensor {
   expectTensors("nllLoss", { logs, labels });
@@ -196,6 +225,8 @@ export function nllLoss(logs: Tensor, labels: Tensor, options: ClassOptions = {}
  *
  * @param logits `[…, C]` (or with classes at `axis`)
  * @param target i32 or u32 `[…]`, or floats of the shape of the logits
+ * @returns f32 `[]`; without the axis of the classes with `reduction: "none"`
+ * @throws ShapeError when target or weights do not fit the logits
  */
 export function crossEntropy(
   logits: Tensor,
@@ -231,6 +262,8 @@ export function crossEntropy(
  *
  * @param logs log q, what a model says
  * @param target p
+ * @returns f32 `[]`; of their shape with `reduction: "none"`
+ * @throws ShapeError when they are no floats of one shape
  */
 export function klDivergence(logs: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const [q, p] = pair("klDivergence", { logs, target }, options);
@@ -242,8 +275,11 @@ export function klDivergence(logs: Tensor, target: Tensor, options: LossOptions 
 /**
  * The cosine of the angle between vectors along an axis.
  *
+ * @param a `[…]`, f32 or f16
+ * @param b of a shape that broadcasts with that of a
  * @param options `eps`: lengths below it count as it. Default 1e-8
  * @returns without the axis
+ * @throws ShapeError when they are no floats of as many axes
  */
 export function cosineSimilarity(
   a: Tensor,

@@ -36,7 +36,9 @@ function perChannel(op: string, name: string, t: Tensor, x: Tensor, axis: number
 /**
  * Mean and variance over axes, both in f32, of extent 1 there: what {@linkcode batchNorm} takes, and running averages are of.
  *
+ * @param x `[…]`, f32 or f16
  * @returns `[mean, variance]`
+ * @throws ShapeError for integers: cast them first
  */
 export function moments(x: Tensor, axes: readonly number[]): [mean: Tensor, variance: Tensor] {
   expectTensors("moments", { x });
@@ -53,6 +55,7 @@ export function moments(x: Tensor, axes: readonly number[]): [mean: Tensor, vari
  * @param x `[…]`, f32 or f16
  * @param options `eps`: default 1e-5
  * @returns of x's shape and element type
+ * @throws ShapeError for integers: cast them first
  */
 export function standardize(
   x: Tensor,
@@ -86,6 +89,7 @@ export interface BatchNormOptions {
  * @param gamma `[C]`
  * @param beta `[C]`
  * @returns of x's shape and element type
+ * @throws ShapeError when a vector does not fit the channels, or one of mean and variance is given alone
  */
 export function batchNorm(
   x: Tensor,
@@ -122,6 +126,8 @@ export function batchNorm(
  * @param x `[B, …, C]`, or `[B, C, …]` with `channelsFirst`
  * @param gamma `[C]`
  * @param beta `[C]`
+ * @returns of x's shape and element type
+ * @throws ShapeError when there is no image, or a vector does not fit the channels
  */
 export function instanceNorm(
   x: Tensor,
@@ -145,6 +151,7 @@ export function instanceNorm(
  * @param x `[…, d]`, f32 or f16
  * @param gamma `[d]`, of x's element type or another float's
  * @returns of x's shape and element type
+ * @throws ShapeError when γ does not fit the last axes
  */
 export function rmsNorm(x: Tensor, gamma: Tensor, options: { readonly eps?: number } = {}): Tensor {
   expectTensors("rmsNorm", { x, gamma });
@@ -163,7 +170,10 @@ export function rmsNorm(x: Tensor, gamma: Tensor, options: { readonly eps?: numb
 /**
  * Vectors along axes brought to length 1: x / max(‖x‖, ε).
  *
+ * @param x `[…]`, f32 or f16
  * @param options `ord`: 2 by default, or 1; `eps`: default 1e-12
+ * @returns of x's shape and element type
+ * @throws ShapeError for integers
  */
 export function normalize(
   x: Tensor,
@@ -192,7 +202,13 @@ export interface LocalResponseOptions {
   readonly axis?: number;
 }
 
-/** x / (k + α · mean of x² over `size` neighbouring channels)^β (Krizhevsky et al., 2012). */
+/**
+ * x / (k + α · mean of x² over `size` neighbouring channels)^β (Krizhevsky et al., 2012).
+ *
+ * @param x `[…, C]`, f32 or f16, with channels at `axis`
+ * @returns of x's shape and element type
+ * @throws ShapeError for integers
+ */
 export function localResponseNorm(
   x: Tensor,
   size: number,

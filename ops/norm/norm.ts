@@ -241,6 +241,8 @@ export function groupNorm(
  * @param x `[…, C]`, f32 or f16
  * @param gamma scale `[C]`
  * @param beta shift `[C]`
+ * @returns of x's shape and element type
+ * @throws ShapeError when scale or shift does not fit the channels
  */
 export function layerNorm(
   x: Tensor,

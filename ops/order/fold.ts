@@ -53,7 +53,13 @@ const prodOp = defineOp<ReduceAttrs>({
   lowering: { kind: "reduce", join: "prod" },
 });
 
-/** Product over `axes` (all of them when left out); that of f16 is f32, that of nothing 1. */
+/**
+ * Product over `axes` (all of them when left out); that of f16 is f32, that of nothing 1.
+ *
+ * @param x `[…]` of any element type
+ * @returns without the axes, or with extent 1 there with `keep`
+ * @throws ShapeError when an axis is not there
+ */
 export function prod(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
   expectReduction("prod", x, axes, options);
   return reduce(prodOp, x, axes, options.keep ?? false);
@@ -141,13 +147,25 @@ function spread(
   return div(y, x.size / y.size - ddof);
 }
 
-/** Variance over `axes` (all of them when left out), in f32: the mean of the squares of what is left of the mean. */
+/**
+ * Variance over `axes` (all of them when left out), in f32: the mean of the squares of what is left of the mean.
+ *
+ * @param x `[…]`, f32 or f16
+ * @returns f32, without the axes, or with extent 1 there with `keep`
+ * @throws ShapeError for integers: cast them first
+ */
 export const variance = (
   x: Tensor,
   axes?: readonly number[],
   options: SpreadOptions = {},
 ): Tensor => spread("variance", x, axes, options);
-/** Standard deviation over `axes` (all of them when left out), in f32. */
+/**
+ * Standard deviation over `axes` (all of them when left out), in f32.
+ *
+ * @param x `[…]`, f32 or f16
+ * @returns f32, without the axes, or with extent 1 there with `keep`
+ * @throws ShapeError for integers: cast them first
+ */
 export const std = (x: Tensor, axes?: readonly number[], options: SpreadOptions = {}): Tensor =>
   sqrt(spread("std", x, axes, options));
 
@@ -160,6 +178,10 @@ export interface NormOptions extends ReduceOptions {
 /**
  * The length of vectors over `axes` (all of them when left out), in the sense of an order p: (Σ |x|ᵖ)^(1/p). The gradient at
  * a vector of zeros is 0 for the order 2.
+ *
+ * @param x `[…]`, f32 or f16
+ * @returns without the axes, or with extent 1 there with `keep`
+ * @throws ShapeError for integers: cast them first
  */
 export function norm(x: Tensor, axes?: readonly number[], options: NormOptions = {}): Tensor {
   expectTensors("norm", { x });

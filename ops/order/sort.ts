@@ -49,6 +49,8 @@ export const argsort = (x: Tensor, axis = -1, options: SortOptions = {}): Tensor
  * The elements along an axis, from the smallest on; NaN is larger than all. The gradient goes back to where each came from.
  *
  * @param x `[…]` of any element type
+ * @returns of x's shape
+ * @throws ShapeError when x has no axes
  */
 export function sort(x: Tensor, axis = -1, options: SortOptions = {}): Tensor {
   const [places, a] = order("sort", x, axis, options);
@@ -62,6 +64,7 @@ export function sort(x: Tensor, axis = -1, options: SortOptions = {}): Tensor {
  * @param k how many, at most n
  * @param options `smallest`: the smallest instead, from the smallest on
  * @returns `[values, places]`, both `[…, k]`; places are u32
+ * @throws ShapeError when there are fewer than k
  */
 export function topK(
   x: Tensor,
@@ -88,6 +91,7 @@ export function topK(
  * @param sorted `[n]`, from the smallest on
  * @param values `[…]` of the same element type
  * @returns u32 of the shape of values
+ * @throws ShapeError when element types differ, or `sorted` has not one axis
  */
 export function searchsorted(
   sorted: Tensor,
@@ -211,6 +215,7 @@ export function nonzero(x: Tensor, options: SizedOptions = {}): Tensor {
  * @param x `[…, V, …]`
  * @param options `size`: default n
  * @returns x with the axis of extent `size`
+ * @throws ShapeError when the condition has not one axis, or is longer than that of x
  */
 export function compress(
   condition: Tensor,

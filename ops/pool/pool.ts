@@ -265,7 +265,13 @@ function spatial(op: string, x: Tensor, options: { readonly channelsFirst?: bool
   );
 }
 
-/** The mean over the whole image, its dimensions kept at 1. */
+/**
+ * The mean over the whole image, its dimensions kept at 1.
+ *
+ * @param x `[B, …, C]`, or `[B, C, …]` with `channelsFirst`
+ * @returns `[B, 1, …, C]`
+ * @throws ShapeError when there is no image
+ */
 export function globalAvgPool(
   x: Tensor,
   options: { readonly channelsFirst?: boolean } = {},
@@ -274,7 +280,13 @@ export function globalAvgPool(
   return cast(mean(x, spatial("globalAvgPool", x, options), { keep: true }), x.dtype);
 }
 
-/** The maximum over the whole image, its dimensions kept at 1; the gradient goes to the first place that attains it. */
+/**
+ * The maximum over the whole image, its dimensions kept at 1; the gradient goes to the first place that attains it.
+ *
+ * @param x `[B, …, C]`, or `[B, C, …]` with `channelsFirst`
+ * @returns `[B, 1, …, C]`
+ * @throws ShapeError when there is no image
+ */
 export function globalMaxPool(
   x: Tensor,
   options: { readonly channelsFirst?: boolean } = {},

@@ -218,6 +218,7 @@ function adaptive(
  *
  * @param x `[B, …, C]`, or `[B, C, …]` with `channelsFirst`
  * @param size extents of the result's image
+ * @throws ShapeError when it has another number of dimensions
  */
 export function adaptiveAvgPool(
   x: Tensor,
@@ -235,7 +236,13 @@ export function adaptiveAvgPool(
   }, x);
 }
 
-/** The maxima of parts of an image, as many as are asked for. See {@linkcode adaptiveAvgPool}. */
+/**
+ * The maxima of parts of an image, as many as are asked for. See {@linkcode adaptiveAvgPool}.
+ *
+ * @param x `[B, …, C]`, or `[B, C, …]` with `channelsFirst`, of any element type
+ * @param size extents of the result's image
+ * @throws ShapeError when it has another number of dimensions
+ */
 export function adaptiveMaxPool(
   x: Tensor,
   size: readonly number[],

@@ -12,6 +12,7 @@ import { permute, reshape } from "../movement.ts";
  *
  * @param axes a number n for the last n of a and the first n of b, or two lists of as many axes
  * @returns the other axes of a, and then those of b
+ * @throws ShapeError when the extents that are joined differ
  */
 export function tensordot(
   a: Tensor,
@@ -61,6 +62,11 @@ function contracted(
 /**
  * NumPy's dot product: of vectors their inner product, of a tensor and another the sum over the last axis of a and the last but
  * one of b (its only one, of a vector); of a scalar the product.
+ *
+ * @param a `[…, k]`, or `[]`
+ * @param b `[k]` or `[…, k, n]`, or `[]`
+ * @returns the other axes of a, and then those of b
+ * @throws ShapeError when the extents that are joined differ
  */
 export function dot(a: Tensor, b: Tensor): Tensor {
   expectTensors("dot", { a, b });
@@ -69,7 +75,12 @@ export function dot(a: Tensor, b: Tensor): Tensor {
   return contracted("dot", a, b, [[-1], [Math.max(0, b.shape.length - 2)]]);
 }
 
-/** Every product of an element of a and one of b: `[a.size, b.size]`. */
+/**
+ * Every product of an element of a and one of b: `[a.size, b.size]`.
+ *
+ * @param a `[…]` of any element type
+ * @param b of the same element type
+ */
 export function outer(a: Tensor, b: Tensor): Tensor {
   expectTensors("outer", { a, b });
   expectAlike("outer", [a, b]);

@@ -91,6 +91,8 @@ function rounded(x: Tensor, format: FloatFormat, saturate: boolean): [y: Tensor,
  * @param format the float. Numbers of "bfloat16" below 2⁻¹¹⁸ keep fewer digits
  * @param options `saturate`: whether what is too large becomes the largest number, and not ∞, or NaN where the format has no
  *   ∞. Default false
+ * @returns of x's shape and element type
+ * @throws TypeError for another format
  */
 export function reducePrecision(
   x: Tensor,
@@ -176,6 +178,7 @@ function steps(
  * @param scale one, `[n]` for an axis, or x's axes with one number for each block of an axis
  * @param format "int8", "uint4", … or a float
  * @returns i32, u32 for a format without sign, f32 for a float; without derivative
+ * @throws ShapeError when the scale fits neither; TypeError for another format
  */
 export function quantize(
   x: Tensor,
@@ -199,6 +202,7 @@ export function quantize(
  *
  * @param x `[…]` of any element type
  * @returns of the scale's element type
+ * @throws ShapeError when the scale does not fit
  */
 export function dequantize(x: Tensor, scale: Tensor, options: QuantizeOptions = {}): Tensor {
   const { by, from } = scaled("dequantize", x, scale, options, 2);
@@ -210,7 +214,9 @@ export function dequantize(x: Tensor, scale: Tensor, options: QuantizeOptions = 
  * `x` as it is after {@linkcode quantize} and {@linkcode dequantize}, for training with rounded numbers: derivatives by x pass
  * as if nothing were rounded, and are 0 out of range (Jacob et al., 2018). Scale and zero are constants to it.
  *
+ * @param x `[…]`, f32 or f16
  * @returns of x's shape and element type
+ * @throws ShapeError when the scale does not fit; TypeError for another format
  */
 export function fakeQuantize(
   x: Tensor,

@@ -40,6 +40,7 @@ export interface RoiAlignOptions {
  * @param images `[N]` i32 or u32: the image that each box is of
  * @param size bins down and across
  * @returns `[N, …size, C]` in x's element type; a place more than a pixel outside counts as 0
+ * @throws ShapeError when boxes or ids do not fit
  */
 export function roiAlign(
   x: Tensor,

@@ -170,6 +170,7 @@ export const cumsum = (
 /**
  * Running product along an axis. Its derivative is exact where factors are 0, too.
  *
+ * @param x `[…]` of any element type, which the result has, too
  * @param options `reverse`: from the end; `exclusive`: of what comes before, 1 first
  */
 export const cumprod = (
@@ -178,10 +179,18 @@ export const cumprod = (
   options: ScanOptions & { readonly exclusive?: boolean } = {},
 ): Tensor => running("cumprod", "mul", x, axis, options, true);
 
-/** Running maximum along an axis, NaN from the first one on; the gradient goes to the last place that attains it so far. */
+/**
+ * Running maximum along an axis, NaN from the first one on; the gradient goes to the last place that attains it so far.
+ *
+ * @param x `[…]` of any element type, which the result has, too
+ */
 export const cummax = (x: Tensor, axis = -1, options: ScanOptions = {}): Tensor =>
   running("cummax", "max", x, axis, options, false);
-/** Running minimum along an axis, NaN from the first one on; the gradient goes to the last place that attains it so far. */
+/**
+ * Running minimum along an axis, NaN from the first one on; the gradient goes to the last place that attains it so far.
+ *
+ * @param x `[…]` of any element type, which the result has, too
+ */
 export const cummin = (x: Tensor, axis = -1, options: ScanOptions = {}): Tensor =>
   running("cummin", "min", x, axis, options, false);
 
@@ -190,6 +199,8 @@ export const cummin = (x: Tensor, axis = -1, options: ScanOptions = {}): Tensor 
  *
  * @param a factors, f32 or f16
  * @param b of a's shape and element type
+ * @returns of their shape and element type
+ * @throws ShapeError when shapes or element types differ
  */
 export function linearScan(a: Tensor, b: Tensor, axis = -1, options: ScanOptions = {}): Tensor {
   expectTensors("linearScan", { a, b });

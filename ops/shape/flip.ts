@@ -34,7 +34,12 @@ export function axesOf(op: string, axes: readonly number[] | undefined, rank: nu
   return list;
 }
 
-/** Reverses the order along axes, all of them when left out. */
+/**
+ * Reverses the order along axes, all of them when left out.
+ *
+ * @param x `[…]` of any element type
+ * @throws ShapeError when an axis is not there, or named twice
+ */
 export function flip(x: Tensor, axes?: readonly number[]): Tensor {
   expectTensors("flip", { x });
   return reversed(x, axesOf("flip", axes, x.shape.length));
@@ -141,7 +146,14 @@ export function index(x: Tensor, indices: readonly Index[]): Tensor {
   return reshape(y, [...shape, ...x.shape.slice(axis)]);
 }
 
-/** Moves elements along axes by `shift` places; what leaves at one end comes in at the other. */
+/**
+ * Moves elements along axes by `shift` places; what leaves at one end comes in at the other.
+ *
+ * @param x `[…]` of any element type
+ * @param shift one number for all axes, or one for each
+ * @param axes left out, elements move through the whole tensor in row-major order
+ * @throws ShapeError when a shift is no whole number, or there are others than axes
+ */
 export function roll(
   x: Tensor,
   shift: number | readonly number[],
@@ -170,7 +182,13 @@ function rolled(x: Tensor, axis: number, shift: number): Tensor {
   return by ? concat([slice(x, axis, n - by, n), slice(x, axis, 0, n - by)], axis) : x;
 }
 
-/** Repeats the whole tensor along each axis; `counts` are those of the last axes, as NumPy has it. */
+/**
+ * Repeats the whole tensor along each axis; `counts` are those of the last axes, as NumPy has it.
+ *
+ * @param x `[…]` of any element type
+ * @returns extents times counts
+ * @throws ShapeError when a count is no whole number of at least 0
+ */
 export function tile(x: Tensor, counts: readonly number[]): Tensor {
   expectTensors("tile", { x });
   expectList("tile", 1, "counts", counts, "[2, 1]");
@@ -185,7 +203,13 @@ export function tile(x: Tensor, counts: readonly number[]): Tensor {
   );
 }
 
-/** Repeats every element along an axis `count` times before the next one comes. */
+/**
+ * Repeats every element along an axis `count` times before the next one comes.
+ *
+ * @param x `[…, n, …]` of any element type
+ * @returns `[…, n · count, …]`
+ * @throws ShapeError when the count is no whole number of at least 0
+ */
 export function repeat(x: Tensor, count: number, axis: number): Tensor {
   expectTensors("repeat", { x });
   expectNumber("repeat", 1, "count", count);

@@ -10,6 +10,7 @@ import { axesOf, strided } from "./flip.ts";
 /**
  * Cuts an axis into parts.
  *
+ * @param x `[…]` of any element type
  * @param parts how many of equal extent, or the places at which to cut
  * @throws ShapeError when the axis does not fall into equal parts, or places are not in order within it
  */
@@ -28,7 +29,13 @@ export function split(x: Tensor, parts: number | readonly number[], axis = 0): T
   return cuts.slice(1).map((end, i) => slice(x, a, cuts[i], end));
 }
 
-/** Joins tensors of one shape along a new axis. */
+/**
+ * Joins tensors of one shape along a new axis.
+ *
+ * @param parts one or more of one shape and element type
+ * @param axis where the new axis stands among those of the result
+ * @throws ShapeError when there are none, or they differ
+ */
 export function stack(parts: readonly Tensor[], axis = 0): Tensor {
   expectArray("stack", 0, "parts", parts, "[a, b]");
   if (!parts.length) throw new ShapeError("stack", "no tensors are given to join");
@@ -43,7 +50,12 @@ export function stack(parts: readonly Tensor[], axis = 0): Tensor {
   return concat(parts.map((p) => reshape(p, p.shape.toSpliced(a, 0, 1))), a);
 }
 
-/** Leaves out axes of extent 1: those named, or all that there are. */
+/**
+ * Leaves out axes of extent 1: those named, or all that there are.
+ *
+ * @param x `[…]` of any element type
+ * @throws ShapeError when an axis that is named has another extent
+ */
 export function squeeze(x: Tensor, axes?: readonly number[]): Tensor {
   expectTensors("squeeze", { x });
   const list = axesOf("squeeze", axes, x.shape.length);
@@ -54,7 +66,12 @@ export function squeeze(x: Tensor, axes?: readonly number[]): Tensor {
   return reshape(x, x.shape.filter((d, i) => d !== 1 || !list.includes(i)));
 }
 
-/** Puts in axes of extent 1, at places among those of the result. */
+/**
+ * Puts in axes of extent 1, at places among those of the result.
+ *
+ * @param x `[…]` of any element type
+ * @throws ShapeError when a place lies outside of the result, or is named twice
+ */
 export function expandDims(x: Tensor, axes: readonly number[]): Tensor {
   expectTensors("expandDims", { x });
   expectList("expandDims", 1, "axes", axes, "[0]");
@@ -76,7 +93,12 @@ export function unsqueeze(x: Tensor, axes: readonly number[]): Tensor {
   return expandDims(x, axes);
 }
 
-/** Moves an axis to another place, the others keeping their order. */
+/**
+ * Moves an axis to another place, the others keeping their order.
+ *
+ * @param x `[…]` of any element type
+ * @throws ShapeError when there is no such axis
+ */
 export function moveAxis(x: Tensor, from: number, to: number): Tensor {
   expectTensors("moveAxis", { x });
   expectNumber("moveAxis", 1, "from", from);
@@ -93,6 +115,7 @@ export function moveAxis(x: Tensor, from: number, to: number): Tensor {
  * @param x `[…, n, m]`
  * @param offset 0 for the main one, above it when positive
  * @returns `[…, k]`
+ * @throws ShapeError when there are no two axes
  */
 export function diagonal(x: Tensor, offset = 0): Tensor {
   expectTensors("diagonal", { x });

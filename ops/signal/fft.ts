@@ -123,12 +123,19 @@ function axisIn(op: string, x: Tensor, axis: number, complex: boolean): number {
  * @param x `[…, n, …, 2]`, f32 or f16
  * @param axis among the axes but that of the parts. Default the last of them
  * @returns f32 of x's shape
+ * @throws ShapeError when there are no two parts, or the axis has no numbers
  */
 export function fft(x: Tensor, axis = -1): Tensor {
   return along(x, axisIn("fft", x, axis, true), (z) => transform(z, -1));
 }
 
-/** What {@linkcode fft} undoes: xₜ = Σ Xₖ e^(2πi t k / n) / n. */
+/**
+ * What {@linkcode fft} undoes: xₜ = Σ Xₖ e^(2πi t k / n) / n.
+ *
+ * @param x `[…, n, …, 2]`, f32 or f16
+ * @returns f32 of x's shape
+ * @throws ShapeError when there are no two parts, or the axis has no numbers
+ */
 export function ifft(x: Tensor, axis = -1): Tensor {
   const a = axisIn("ifft", x, axis, true);
   return along(x, a, (z) => mul(transform(z, 1), 1 / z.shape[1]));
@@ -145,6 +152,7 @@ const complex = (x: Tensor): Tensor => {
  *
  * @param x `[…, n, …]`, f32 or f16
  * @returns f32 `[…, ⌊n/2⌋ + 1, …, 2]`
+ * @throws ShapeError when the axis has no numbers
  */
 export function rfft(x: Tensor, axis = -1): Tensor {
   const a = axisIn("rfft", x, axis, false);
@@ -159,6 +167,7 @@ export function rfft(x: Tensor, axis = -1): Tensor {
  * @param x `[…, m, …, 2]`, f32 or f16
  * @param n how many: 2(m − 1), the default, or 2m − 1
  * @returns f32 `[…, n, …]`
+ * @throws ShapeError for another n
  */
 export function irfft(x: Tensor, n?: number, axis = -1): Tensor {
   const op = "irfft";

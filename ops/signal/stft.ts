@@ -48,13 +48,25 @@ export function generalCosine(
   return cosines("generalCosine", n, a, options);
 }
 
-/** Hann's window: ½ − ½ cos(2πt/n). */
+/**
+ * Hann's window: ½ − ½ cos(2πt/n).
+ *
+ * @returns f32 `[n]`
+ */
 export const hann = (n: number, options: CosineOptions = {}): Tensor =>
   cosines("hann", n, [0.5, 0.5], options);
-/** Hamming's window: 0.54 − 0.46 cos(2πt/n). */
+/**
+ * Hamming's window: 0.54 − 0.46 cos(2πt/n).
+ *
+ * @returns f32 `[n]`
+ */
 export const hamming = (n: number, options: CosineOptions = {}): Tensor =>
   cosines("hamming", n, [0.54, 0.46], options);
-/** Blackman's window: 0.42 − 0.5 cos(2πt/n) + 0.08 cos(4πt/n). */
+/**
+ * Blackman's window: 0.42 − 0.5 cos(2πt/n) + 0.08 cos(4πt/n).
+ *
+ * @returns f32 `[n]`
+ */
 export const blackman = (n: number, options: CosineOptions = {}): Tensor =>
   cosines("blackman", n, [0.42, 0.5, 0.08], options);
 
@@ -73,6 +85,7 @@ export interface StftOptions {
  * @param x `[…, T]`, f32 or f16
  * @param frame samples of a frame, at most T
  * @returns f32 `[…, frames, ⌊frame/2⌋ + 1, 2]`: real and imaginary parts
+ * @throws ShapeError when a frame is longer than the signal, or the window than a frame
  */
 export function stft(x: Tensor, frame: number, options: StftOptions = {}): Tensor {
   const { n, hop, window } = prepared("stft", x, frame, options, (n) => x.shape.at(-1)! >= n);
