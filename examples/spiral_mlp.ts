@@ -23,7 +23,7 @@ const noise = mg.mul(mg.randomNormal(mg.randomKey(0), radius.shape), 0.1);
 const turn = mg.mul(mg.cast(arm, "f32"), 2 * Math.PI / ARMS);
 const angle = mg.add(mg.add(mg.mul(radius, 4), turn), noise);
 const circle = mg.stack([mg.cos(angle), mg.sin(angle)], 1);
-const data = mg.evaluate(device, { x: mg.mul(circle, mg.unsqueeze(radius, [1])), arm });
+const data = mg.evaluate(device, { x: mg.mul(circle, mg.unsqueeze(radius, 1)), arm });
 
 // The model is a function of its parameters, a tree of tensors.
 const dense = optim.initializers.heNormal();

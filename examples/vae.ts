@@ -24,7 +24,7 @@ function discs(key: mg.Tensor, n: number): mg.Tensor {
     mg.tile(mg.iota(SIZE, "f32"), [SIZE]),
     mg.repeat(mg.iota(SIZE, "f32"), SIZE, 0),
   ]);
-  const distance = mg.sqrt(mg.sum(mg.square(mg.sub(pixels, places)), [1]));
+  const distance = mg.sqrt(mg.sum(mg.square(mg.sub(pixels, places)), 1));
   return mg.clamp(mg.sub(3, distance), 0, 1);
 }
 

@@ -1,6 +1,11 @@
 /** Folds that need more than one walk: products, whose derivative is all the others', places of extremes, spreads, norms. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import {
+  type AxisList,
+  expectNumber,
+  expectOptions,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { axisOf, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
 import { defineOp } from "../../tensor/op.ts";
@@ -54,9 +59,8 @@ const prodOp = defineOp<ReduceAttrs>({
 });
 
 /** Product over `axes` (all of them when left out); that of f16 is f32, that of nothing 1. */
-export function prod(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
-  expectReduction("prod", x, axes, options);
-  return reduce(prodOp, x, axes, options.keep ?? false);
+export function prod(x: Tensor, axes?: AxisList, options: ReduceOptions = {}): Tensor {
+  return reduce(prodOp, x, expectReduction("prod", x, axes, options), options.keep);
 }
 
 /** Options of {@linkcode argmax} and {@linkcode argmin}. */
@@ -126,13 +130,13 @@ export interface SpreadOptions extends ReduceOptions {
 function spread(
   op: string,
   x: Tensor,
-  axes: readonly number[] | undefined,
+  given: AxisList | undefined,
   options: SpreadOptions,
 ): Tensor {
   expectTensors(op, { x });
   expectOptions(op, 2, options, { keep: "true or false", ddof: "number" });
   const { keep, ddof = 0 } = options;
-  expectReduction(op, x, axes, {});
+  const axes = expectReduction(op, x, given, {});
   if (!isFloat(x.dtype)) {
     throw new ShapeError(op, `takes f32, f16, not ${show(x.spec)}; cast it to f32 first`);
   }
@@ -144,11 +148,11 @@ function spread(
 /** Variance over `axes` (all of them when left out), in f32: the mean of the squares of what is left of the mean. */
 export const variance = (
   x: Tensor,
-  axes?: readonly number[],
+  axes?: AxisList,
   options: SpreadOptions = {},
 ): Tensor => spread("variance", x, axes, options);
 /** Standard deviation over `axes` (all of them when left out), in f32. */
-export const std = (x: Tensor, axes?: readonly number[], options: SpreadOptions = {}): Tensor =>
+export const std = (x: Tensor, axes?: AxisList, options: SpreadOptions = {}): Tensor =>
   sqrt(spread("std", x, axes, options));
 
 /** Options of {@linkcode norm}. */
@@ -161,10 +165,10 @@ export interface NormOptions extends ReduceOptions {
  * The length of vectors over `axes` (all of them when left out), in the sense of an order p: (Σ |x|ᵖ)^(1/p). The gradient at
  * a vector of zeros is 0 for the order 2.
  */
-export function norm(x: Tensor, axes?: readonly number[], options: NormOptions = {}): Tensor {
+export function norm(x: Tensor, along?: AxisList, options: NormOptions = {}): Tensor {
   expectTensors("norm", { x });
   expectOptions("norm", 2, options, { keep: "true or false", ord: "number" });
-  expectReduction("norm", x, axes, {});
+  const axes = expectReduction("norm", x, along, {});
   if (!isFloat(x.dtype)) {
     throw new ShapeError("norm", `takes f32, f16, not ${show(x.spec)}; cast it to f32 first`);
   }
