@@ -163,8 +163,11 @@ export function expectOptions(
   known: Readonly<Record<string, OptionKind>>,
 ): void {
   const example = `{ ${Object.keys(known).join(", ")} }`;
-  if (options === null || typeof options !== "object" || Array.isArray(options)) {
-    const is = what(options);
+  const is = what(options);
+  if (
+    options === null || typeof options !== "object" || Array.isArray(options) ||
+    is.startsWith("the tensor")
+  ) {
     throw new TypeError(`${op}: ${place(at, "options")} is ${is}, not an object of ${example}`);
   }
   for (const [key, value] of Object.entries(options)) {

@@ -124,7 +124,7 @@ Deno.test("an axis alone is the list of it, wherever axes are taken; none is nam
     const given = CALLS[name][at];
     const call = (axes: unknown) =>
       api[name](...CALLS[name].with(at, option ? { ...given as object, [option]: axes } : axes));
-    const values = async (axes: unknown) => {
+    const values = (axes: unknown) => {
       const made = [call(axes)].flat().map((t: Any) => api.evaluate(device, t));
       return Promise.all(made.map(async (t: Any) => [t.spec, await device.read(t)]));
     };

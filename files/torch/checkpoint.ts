@@ -5,6 +5,8 @@
  * The pickle is read as data and can run nothing (`pickle.ts`, `torch_globals.ts`). Only the dictionaries are in memory;
  * a tensor is read when it is wanted.
  */
+import { SOURCE } from "../given.ts";
+import { expectKinds } from "../../tensor/kinds.ts";
 import { hexOf } from "../bytes.ts";
 import { FileError } from "../errors.ts";
 import { PickleObject, type PickleValue } from "./pickle.ts";
@@ -62,6 +64,7 @@ const firstBytes = async (source: ByteSource): Promise<string> =>
  *   tensors needs; a tensor that lies about its size is refused here, before anything is read of it
  */
 export async function openTorch(from: string | Uint8Array | ByteSource): Promise<TorchFile> {
+  expectKinds("openTorch", { from: [from, SOURCE] });
   const source = await sourceOf(from);
   try {
     const start = await firstBytes(source);

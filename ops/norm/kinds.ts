@@ -1,4 +1,5 @@
 /** Norms that are made of others: of a batch, of each channel of each example, of sizes alone; and neighbours' channels. */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import {
   axesOf,
@@ -137,7 +138,8 @@ export function instanceNorm(
   if (rank < 3) throw new ShapeError("instanceNorm", `${show(x.spec)} is no image of [B, …, C]`);
   const { eps, channelsFirst } = options;
   const t = toLast(x, channelsFirst);
-  const y = groupNorm(t, gamma, beta, { groups: t.shape.at(-1)!, eps });
+  const groups = t.shape.at(-1)!;
+  const y = calledAs("instanceNorm", () => groupNorm(t, gamma, beta, { groups, eps }));
   return toFirst(y, channelsFirst);
 }
 

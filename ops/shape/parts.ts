@@ -1,4 +1,5 @@
 /** Taking apart and putting together: split, stack, axes of extent 1, diagonals. */
+import { calledAs } from "../../tensor/called.ts";
 import { expectTensor, type Tensor } from "../../tensor/tensor.ts";
 import {
   axesOf,
@@ -33,7 +34,7 @@ export function split(x: Tensor, parts: number | readonly number[], axis = 0): T
   const cuts = typeof parts === "number"
     ? Array.from({ length: parts + 1 }, (_, i) => i * n / parts)
     : [0, ...parts, n];
-  return cuts.slice(1).map((end, i) => slice(x, a, cuts[i], end));
+  return calledAs("split", () => cuts.slice(1).map((end, i) => slice(x, a, cuts[i], end)));
 }
 
 /** Joins tensors of one shape along a new axis. */
