@@ -5,13 +5,17 @@
  *
  * Prints the loss, how many points it gets right, and the map that it drew of the plane.
  */
-import { parseArgs } from "node:util";
 import * as mg from "../engine.ts";
 import * as optim from "../optim/mod.ts";
+import { numbers } from "./options.ts";
 
-const string = { type: "string" } as const;
-const { values: given } = parseArgs({ options: { steps: string, points: string } });
-const STEPS = Number(given.steps ?? 400), POINTS = Number(given.points ?? 100);
+const { steps: STEPS, points: POINTS } = numbers(
+  "A multi-layer perceptron learns the arms of a spiral.",
+  {
+    steps: [400, "steps of training"],
+    points: [100, "points on each arm"],
+  },
+);
 const ARMS = 3, WIDTH = 64;
 
 const device = await mg.gpu();
