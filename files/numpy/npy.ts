@@ -12,6 +12,7 @@ import { arrayOf, bytesOf, FILE_BYTES, type FileArray, fileDTypeOf } from "../dt
 import { joinedBytes } from "../bytes.ts";
 import { gathered } from "../strides.ts";
 import { FileError, messageOf } from "../errors.ts";
+import { expectFor } from "../strangers.ts";
 import type { StoredTensor, TensorSource } from "../safetensors/read.ts";
 import { tensorSource } from "../safetensors/read.ts";
 import type { TensorToWrite } from "../safetensors/write.ts";
@@ -40,6 +41,7 @@ export async function readNpy(from: string | Uint8Array | ByteSource): Promise<S
   expectKinds("readNpy", { from: [from, SOURCE] });
   const source = await sourceOf(from);
   try {
+    await expectFor("readNpy", source, "array of NumPy's (.npy)");
     const read: Read = (offset, length) => source.read(offset, length);
     const header = await headerOf(read, source.size, source.name);
     const { dtype, shape } = header;
@@ -59,6 +61,7 @@ export async function openNpz(from: string | Uint8Array | ByteSource): Promise<T
   expectKinds("openNpz", { from: [from, SOURCE] });
   const source = await sourceOf(from);
   try {
+    await expectFor("openNpz", source, "archive of NumPy's arrays (.npz)");
     const zip = await openZip(source);
     const entries = new Map<string, NpyHeader & { readonly read: Read }>();
     for (const [path, entry] of zip.entries) {

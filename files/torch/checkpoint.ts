@@ -8,6 +8,7 @@
 import { SOURCE } from "../given.ts";
 import { expectKinds } from "../../tensor/kinds.ts";
 import { hexOf } from "../bytes.ts";
+import { expectFor } from "../strangers.ts";
 import { FileError } from "../errors.ts";
 import { PickleObject, type PickleValue } from "./pickle.ts";
 import type { TensorSource } from "../safetensors/read.ts";
@@ -67,6 +68,7 @@ export async function openTorch(from: string | Uint8Array | ByteSource): Promise
   expectKinds("openTorch", { from: [from, SOURCE] });
   const source = await sourceOf(from);
   try {
+    await expectFor("openTorch", source, "checkpoint of PyTorch");
     const start = await firstBytes(source);
     if (start !== ZIP && start !== LEGACY) {
       throw new FileError(
