@@ -12,7 +12,7 @@ import { arrayOf, bytesOf, FILE_BYTES, type FileArray, fileDTypeOf } from "../dt
 import { joinedBytes } from "../bytes.ts";
 import { gathered } from "../strides.ts";
 import { FileError, messageOf } from "../errors.ts";
-import { expectFor } from "../strangers.ts";
+import { expectFor } from "../kinds.ts";
 import type { StoredTensor, TensorSource } from "../safetensors/read.ts";
 import { tensorSource } from "../safetensors/read.ts";
 import type { TensorToWrite } from "../safetensors/write.ts";

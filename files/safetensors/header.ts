@@ -8,7 +8,7 @@
 import { FILE_BYTES, type FileDType, isFileDType } from "../dtypes.ts";
 import { FileError } from "../errors.ts";
 import { duplicateNames, isObject, parseJsonObject } from "../json.ts";
-import { strange, whatIs } from "../strangers.ts";
+import { strange, whatIs } from "../kinds.ts";
 import type { ByteSource } from "../source.ts";
 
 /** What a file says of one tensor. */

@@ -8,7 +8,7 @@
 import { SOURCE } from "../given.ts";
 import { expectKinds } from "../../tensor/kinds.ts";
 import { hexOf } from "../bytes.ts";
-import { expectFor } from "../strangers.ts";
+import { expectFor } from "../kinds.ts";
 import { FileError } from "../errors.ts";
 import { PickleObject, type PickleValue } from "./pickle.ts";
 import type { TensorSource } from "../safetensors/read.ts";
