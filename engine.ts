@@ -21,6 +21,7 @@ export type { ProgramBytes } from "./compile/estimate.ts";
 // Tensors and trees of them.
 export type { DType, HostArray } from "./tensor/dtype.ts";
 export type { NestedNumbers, NumberArray, TensorData } from "./tensor/host.ts";
+export type { AxisList } from "./tensor/arguments.ts";
 export { type Shape, ShapeError, type Spec } from "./tensor/shape.ts";
 export type { AdapterProfile } from "./tensor/kernel.ts";
 export { Tensor } from "./tensor/tensor.ts";

@@ -24,7 +24,9 @@ export function vjp(
 ): (Tensor | undefined)[] {
   expectArray("vjp", 0, "outputs", outputs, "[[y, g]]");
   expectArray("vjp", 1, "wanted", wanted, "[x]");
-  outputs.forEach(([y, g], i) => {
+  outputs.forEach((pair, i) => {
+    expectArray("vjp", 0, `outputs[${i}]`, pair, "[y, g]");
+    const [y, g] = pair;
     expectTensor("vjp", `output ${i}`, y);
     expectTensor("vjp", `the cotangent of output ${i}`, g);
     if (!sameShape(y.shape, g.shape) || y.dtype !== g.dtype) {
@@ -57,21 +59,28 @@ export interface ValueAndGrad<T> {
 export function valueAndGrad<T extends Tree<Tensor>, A extends unknown[] = []>(
   loss: (params: T, ...rest: A) => Tensor,
 ): (params: T, ...rest: A) => ValueAndGrad<T> {
-  expectFunction("valueAndGrad", 0, "loss", loss);
+  return differentiated("valueAndGrad", loss);
+}
+
+function differentiated<T extends Tree<Tensor>, A extends unknown[]>(
+  op: string,
+  loss: (params: T, ...rest: A) => Tensor,
+): (params: T, ...rest: A) => ValueAndGrad<T> {
+  expectFunction(op, 0, "loss", loss);
   return (params, ...rest) => {
     for (const [path, t] of flatten<Tensor>(params)) {
-      expectTensor("valueAndGrad", path ? `parameter "${path}"` : "the parameter", t);
+      expectTensor(op, path ? `parameter "${path}"` : "the parameter", t);
     }
     // The function is differentiated by its arguments, whatever they were computed from and whatever else reads them.
     const own = mapTree<Tensor, Tensor>(params, variable) as T;
     const value = loss(own, ...rest);
-    expectTensor("valueAndGrad", "what the loss returned", value);
+    expectTensor(op, "what the loss returned", value);
     if (value.size !== 1) {
-      throw new ShapeError("valueAndGrad", `the loss is ${show(value.spec)}, not one element`);
+      throw new ShapeError(op, `the loss is ${show(value.spec)}, not one element`);
     }
     if (!isFloat(value.dtype)) {
       throw new ShapeError(
-        "valueAndGrad",
+        op,
         `the loss is ${
           show(value.spec)
         }: whole numbers have no derivative, cast to f32 before what counts`,
@@ -92,7 +101,7 @@ export function valueAndGrad<T extends Tree<Tensor>, A extends unknown[] = []>(
 export function grad<T extends Tree<Tensor>, A extends unknown[] = []>(
   loss: (params: T, ...rest: A) => Tensor,
 ): (params: T, ...rest: A) => T {
-  const both = valueAndGrad(loss);
+  const both = differentiated("grad", loss);
   return (params, ...rest) => both(params, ...rest).grads;
 }
 

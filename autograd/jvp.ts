@@ -1,4 +1,5 @@
 /** Forward mode: derivatives of a function along a direction, in one pass beside its values. */
+import { calledAs, theirs } from "../tensor/called.ts";
 import { expectTensor, mark, type Tensor } from "../tensor/tensor.ts";
 import { expectArray, expectFunction } from "../tensor/arguments.ts";
 import { forward } from "../tensor/forward.ts";
@@ -89,5 +90,11 @@ export function hvp<T extends Tree<Tensor>>(
   direction: T,
 ): T {
   expectFunction("hvp", 0, "loss", loss);
-  return jvp<[T], T>(grad(loss), [params], [direction]).tangent;
+  const gradient = grad((p: T) => theirs(() => loss(p)));
+  return calledAs("hvp", () => jvp<[T], T>(gradient, [params], [direction]).tangent, {
+    'primal "0"': "argument 2 (params)",
+    'primal "0.': 'parameter "',
+    'the tangent of "0"': "argument 3 (direction)",
+    'the tangent of "0.': 'the direction of "',
+  });
 }

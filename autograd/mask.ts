@@ -2,6 +2,7 @@
  * Masks: which parameters train, as data. Fine-tuning is choosing leaves of a parameter tree by name (or single rows of
  * a matrix), differentiating with respect to those alone, and putting the trained values back into the tree.
  */
+import { expectKinds, RECORD } from "../tensor/kinds.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { flatten, mapTree, matches, type Tree } from "../tensor/tree.ts";
 import { what } from "../tensor/what.ts";
@@ -72,6 +73,7 @@ export class Mask {
  * @throws TypeError when a pattern matches nothing: a misspelt name must not train nothing silently; or selects nothing known
  */
 export function mask(params: Tree<Tensor>, patterns: Readonly<Record<string, Selection>>): Mask {
+  expectKinds("mask", { params: [params, RECORD], patterns: [patterns, RECORD] });
   const paths = flatten<Tensor>(params).map(([path]) => path);
   const selected = new Map<string, true | Rows>();
   for (const [pattern, selection] of Object.entries(patterns)) {
@@ -81,7 +83,7 @@ export function mask(params: Tree<Tensor>, patterns: Readonly<Record<string, Sel
       );
     }
     const hits = paths.filter((p) => matches(p, pattern));
-    if (!hits.length) throw new TypeError(`the mask pattern "${pattern}" matches no parameter`);
+    if (!hits.length) throw new TypeError(`mask: the pattern "${pattern}" matches no parameter`);
     for (const p of hits) {
       if (selection === false) selected.delete(p);
       else selected.set(p, selection);

@@ -47,19 +47,26 @@ export function rateOf(op: string, name: string, rate: unknown): Operand {
 
 /** Refuses what is no number of at least 0 that f32 holds; `open` admits ∞. */
 export function expectSize(op: string, name: string, x: number, open = false): void {
-  const held = Number.isFinite(Math.fround(x)) || open && x === Infinity;
-  expectRange(op, name, x, x >= 0 && held, `a ${open ? "" : "finite "}f32 of at least 0`);
+  const held = (x: number) => Number.isFinite(Math.fround(x)) || open && x === Infinity;
+  expectRange(
+    op,
+    name,
+    x,
+    (x) => x >= 0 && held(x),
+    `a ${open ? "" : "finite "}f32 of at least 0`,
+  );
 }
 
+/** Refuses what is no number, and one that does not fit. */
 export function expectRange(
   op: string,
   name: string,
   x: unknown,
-  fits: boolean,
+  fits: (x: number) => boolean,
   range: string,
 ): void {
   if (typeof x !== "number") throw new TypeError(`${op}: ${name} is ${what(x)}, not a number`);
-  if (!fits) throw new RangeError(`${op}: ${name} is ${x}, not ${range}`);
+  if (!fits(x)) throw new RangeError(`${op}: ${name} is ${x}, not ${range}`);
 }
 
 /** The same names with other tensors. */

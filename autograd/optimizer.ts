@@ -83,9 +83,12 @@ export function expectMoments(op: string, options: MomentOptions): Required<Mome
   return { beta1, beta2, epsilon };
 }
 
-/** Refuses what is no decay of an average. 1 takes nothing in; as an f32, which computes it, just below 1 is 1 too. */
+/** Whether a number can be the decay of an average. 1 takes nothing in; as an f32, which computes it, just below 1 is 1 too. */
+export const isDecay = (beta: number): boolean => beta >= 0 && Math.fround(beta) < 1;
+
+/** Refuses what is no decay of an average. */
 export const expectBeta = (op: string, name: string, beta: number): void =>
-  expectRange(op, `options.${name}`, beta, beta >= 0 && Math.fround(beta) < 1, "from 0 to below 1");
+  expectRange(op, `options.${name}`, beta, isDecay, "from 0 to below 1");
 
 /** A running average with one more value taken in. */
 export const average = (old: Tensor, x: Tensor, beta: number): Tensor =>

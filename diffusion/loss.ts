@@ -3,6 +3,7 @@
  * Ho et al. 2020, eq. 14, on latents, restricted to the valid region of each picture (Custom Diffusion, §3 and
  * appendix B).
  */
+import { expectKinds, having, RECORD } from "../tensor/kinds.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Shape, ShapeError, show } from "../tensor/shape.ts";
 import { add, div, maximum, mul, square, sub } from "../ops/elementwise/arithmetic.ts";
@@ -74,6 +75,11 @@ export function diffusionLoss(
   batch: LossBatch,
   options: UNetOptions = {},
 ): Tensor {
+  expectKinds("diffusionLoss", {
+    model: [model, having("a model: { config, schedule }", "config", "schedule")],
+    params: [params, RECORD],
+    batch: [batch, RECORD],
+  });
   const { config, schedule } = model;
   const clean = latents(config, params, batch);
   const [b, h, w] = clean.shape;

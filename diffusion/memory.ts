@@ -1,4 +1,5 @@
 /** How much GPU memory sampling takes, planned from shapes, and how many pictures at once fit into a budget. */
+import { expectKinds, having, NUMBER, RECORD } from "../tensor/kinds.ts";
 import { type Draft, draft } from "../compile/estimate.ts";
 import { BindingError } from "../compile/errors.ts";
 import { bufferSize, MemoryError } from "../device/memory.ts";
@@ -216,6 +217,15 @@ export function planSamplingMemory(
   budget = Infinity,
   precisions: readonly Precision[] = ["f32"],
 ): SamplingPlan {
+  expectKinds("planSamplingMemory", {
+    profile: [profile, RECORD],
+    config: [
+      config,
+      having("a model's configs, as its folder has them", "unet", "vae", "text_encoder"),
+    ],
+    shape: [shape, having("{ batch, cells, guided, image }", "batch", "cells")],
+    budget: [budget, NUMBER],
+  });
   return planWithin(
     config,
     budget,

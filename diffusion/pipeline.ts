@@ -2,6 +2,9 @@
  * A whole model on a device: the folder that diffusers writes becomes configs, parameter trees, a tokenizer and a noise
  * schedule. New words get their rows of the token table here, before anything is uploaded.
  */
+import { FOLDER } from "../files/given.ts";
+import { DEVICE } from "./given.ts";
+import { expectKinds, having, RECORD } from "../tensor/kinds.ts";
 import type { Device } from "../device/device.ts";
 import { AdapterError } from "../device/errors.ts";
 import { type NoiseSchedule, noiseSchedule } from "./samplers/schedule.ts";
@@ -102,6 +105,11 @@ export async function loadPipeline(
   folder: string | ModelFolder,
   options: PipelineOptions = {},
 ): Promise<Pipeline> {
+  expectKinds("loadPipeline", {
+    device: [device, DEVICE],
+    folder: [folder, FOLDER],
+    options: [options, RECORD],
+  });
   const { variant, dtype } = options;
   const opened = typeof folder === "string" ? await openModelFolder(folder, { variant }) : folder;
   const stated = pipelineConfig(opened);
@@ -156,9 +164,11 @@ export async function loadPipeline(
 }
 
 /** How much of a text a model reads. */
-export const textWindow = (
-  { tokenizer, tokenize }: Pick<Pipeline, "tokenizer" | "tokenize">,
-): TextWindow => ({ tokenizer, length: tokenize([""]).shape.at(-1)! });
+export function textWindow(model: Pick<Pipeline, "tokenizer" | "tokenize">): TextWindow {
+  const kind = having("a model, as loadPipeline gives it", "tokenizer", "tokenize");
+  expectKinds("textWindow", { model: [model, kind] });
+  return { tokenizer: model.tokenizer, length: model.tokenize([""]).shape.at(-1)! };
+}
 
 /** The configs of a model folder, with the vocabularies that its files have. @throws FileError naming what is wrong */
 export function pipelineConfig(folder: ModelFolder): PipelineConfig {

@@ -1,4 +1,6 @@
 /** Prompts to pictures: the text encoder, the walk from noise, and the autoencoder, a batch of prompts at a time. */
+import { MODEL } from "./given.ts";
+import { expectKinds, listOf, TEXT } from "../tensor/kinds.ts";
 import { compile, type Compiled } from "../compile/compile.ts";
 import { memorySize } from "../device/memory.ts";
 import { StepReports } from "../device/step_reports.ts";
@@ -365,6 +367,7 @@ export function generate(
   prompts: readonly string[],
   options: SampleOptions = {},
 ): Promise<Picture[]> {
+  expectKinds("generate", { model: [model, MODEL], prompts: [prompts, listOf(TEXT)] });
   return samplerOf(model).generate(prompts, options, model.params);
 }
 

@@ -2,6 +2,8 @@
  * Alignment by CLIP features (§4 of the paper): how much generated pictures look like the targets, and how well they
  * fit their prompts.
  */
+import { FEATURES } from "./features.ts";
+import { expectKinds, TEXT } from "../tensor/kinds.ts";
 import { mean } from "./interval.ts";
 import { tokensIn } from "../concepts/data/prompts.ts";
 import { bootstrap, type BootstrapOptions, type Estimate } from "./bootstrap.ts";
@@ -13,6 +15,7 @@ import { type Features, innerProducts, normalized, takeRows } from "./features.t
  * @throws RangeError for features of different lengths
  */
 export function imageAlignment(generated: Features, targets: Features): number {
+  expectKinds("imageAlignment", { generated: [generated, FEATURES], targets: [targets, FEATURES] });
   return mean(targetCosines(generated, targets));
 }
 
@@ -35,6 +38,10 @@ export function imageAlignmentEstimate(
   targets: Features,
   options: BootstrapOptions = {},
 ): Estimate {
+  expectKinds("imageAlignmentEstimate", {
+    generated: [generated, FEATURES],
+    targets: [targets, FEATURES],
+  });
   const cosines = innerProducts(normalized(generated), normalized(targets));
   const pairs = generated.count * targets.count;
   return bootstrap([generated.count, targets.count], ([s, t]) => {
@@ -52,6 +59,7 @@ export function imageAlignmentEstimate(
  * @throws RangeError when there is not one prompt for each picture
  */
 export function clipScores(generated: Features, prompts: Features): Float64Array {
+  expectKinds("clipScores", { generated: [generated, FEATURES], prompts: [prompts, FEATURES] });
   if (generated.count !== prompts.count) {
     throw new RangeError(
       `${generated.count} pictures and ${prompts.count} prompts: one prompt for each picture is needed`,
@@ -71,6 +79,7 @@ export function clipScores(generated: Features, prompts: Features): Float64Array
  * @throws RangeError when there is not one prompt for each picture
  */
 export function textAlignment(generated: Features, prompts: Features): number {
+  expectKinds("textAlignment", { generated: [generated, FEATURES], prompts: [prompts, FEATURES] });
   return mean(clipScores(generated, prompts));
 }
 
@@ -80,6 +89,10 @@ export function textAlignmentEstimate(
   prompts: Features,
   options: BootstrapOptions = {},
 ): Estimate {
+  expectKinds("textAlignmentEstimate", {
+    generated: [generated, FEATURES],
+    prompts: [prompts, FEATURES],
+  });
   const scores = clipScores(generated, prompts);
   const score = ([s]: readonly Float64Array[]) =>
     scores.reduce((sum, v, i) => sum + s[i] * v, 0) / scores.length;
@@ -88,6 +101,7 @@ export function textAlignmentEstimate(
 
 /** A prompt without its words in angle brackets: "photo of a <new1> dog" → "photo of a dog". */
 export function withoutTokens(prompt: string): string {
+  expectKinds("withoutTokens", { prompt: [prompt, TEXT] });
   const bare = tokensIn(prompt).reduce((text, token) => text.replaceAll(token, " "), prompt);
   return bare.replace(/\s+/g, " ").trim();
 }

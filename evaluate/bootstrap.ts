@@ -4,6 +4,7 @@
  *
  * A draw is given as how often each picture occurs in it, so that kernels and cosines are computed once only.
  */
+import { expectKinds, FUNCTION, listOf, NUMBER } from "../tensor/kinds.ts";
 import { hostRandom } from "../numerics/random.ts";
 
 /** A score with its interval. */
@@ -43,6 +44,7 @@ export function bootstrap(
   score: (times: readonly Float64Array[]) => number,
   { resamples = 1000, seed = 0, level = 0.95, onDraw }: BootstrapOptions = {},
 ): Estimate {
+  expectKinds("bootstrap", { counts: [counts, listOf(NUMBER)], score: [score, FUNCTION] });
   if (!counts.every((n) => n > 0)) throw new RangeError("nothing can be drawn from an empty set");
   if (!(resamples >= 1)) throw new RangeError(`${resamples} resamples: at least one is needed`);
   if (!(level > 0 && level < 1)) throw new RangeError(`a level of ${level} is not between 0 and 1`);

@@ -1,4 +1,7 @@
 /** CLIP as a scorer of pictures and prompts: looked through without a GPU first, then opened. */
+import { DEVICE } from "../diffusion/given.ts";
+import { expectKinds, FUNCTION } from "../tensor/kinds.ts";
+import { FOLDER, PATH } from "../files/given.ts";
 import { compile } from "../compile/compile.ts";
 import type { Device } from "../device/device.ts";
 import { FileError } from "../files/errors.ts";
@@ -52,6 +55,7 @@ export interface ClipFolder {
  * @throws FileError naming what is missing or wrong
  */
 export async function inspectClip(folder: string): Promise<ClipFolder> {
+  expectKinds("inspectClip", { folder: [folder, PATH] });
   const path = folder.replace(/(?<=[^/\\])[/\\]+$/, "");
   const config = clipConfig(await readJsonObject(`${path}/config.json`), `${path}/config.json`);
   const look = await lookOf(path, config.vision.imageSize);
@@ -87,6 +91,11 @@ export async function openClip(
   folder: string | ClipFolder,
   onProgress?: (done: number, total: number) => void,
 ): Promise<ClipScorer> {
+  expectKinds("openClip", {
+    device: [device, DEVICE],
+    folder: [folder, FOLDER],
+    "onProgress?": [onProgress, FUNCTION],
+  });
   const { path, config, tokenizer, look } = typeof folder === "string"
     ? await inspectClip(folder)
     : folder;

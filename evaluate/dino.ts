@@ -1,4 +1,7 @@
 /** DINO as a scorer of pictures: looked through without a GPU first, then opened. */
+import { DEVICE } from "../diffusion/given.ts";
+import { expectKinds, FUNCTION } from "../tensor/kinds.ts";
+import { FOLDER, PATH } from "../files/given.ts";
 import { compile } from "../compile/compile.ts";
 import type { Device } from "../device/device.ts";
 import { readJsonObject } from "../files/json.ts";
@@ -27,6 +30,7 @@ export interface DinoFolder {
  * @throws FileError naming what is missing or wrong
  */
 export async function inspectDino(folder: string): Promise<DinoFolder> {
+  expectKinds("inspectDino", { folder: [folder, PATH] });
   const path = folder.replace(/(?<=[^/\\])[/\\]+$/, "");
   const config = vitConfig(await readJsonObject(`${path}/config.json`), `${path}/config.json`);
   const look = await lookOf(path, config.imageSize, { stretched: true, filter: "bilinear" });
@@ -47,6 +51,11 @@ export async function openDino(
   folder: string | DinoFolder,
   onProgress?: (done: number, total: number) => void,
 ): Promise<ImageEncoder> {
+  expectKinds("openDino", {
+    device: [device, DEVICE],
+    folder: [folder, FOLDER],
+    "onProgress?": [onProgress, FUNCTION],
+  });
   const { path, config, look } = typeof folder === "string" ? await inspectDino(folder) : folder;
   using source = await openWeights(await weightsFile(path));
   const params = await loadComponent(device, source, config, { onProgress });

@@ -1,4 +1,5 @@
 /** Feature vectors of pictures, as plain rows: what every score is computed from. */
+import { having, type Kind } from "../tensor/kinds.ts";
 
 /** `count` feature vectors of length `size`, row-major. */
 export interface Features {
@@ -9,6 +10,14 @@ export interface Features {
   /** `count · size` numbers, row after row. */
   readonly data: Float64Array;
 }
+
+/** A table of features as an argument. */
+export const FEATURES: Kind = having(
+  "features { count, size, data }, as an encoder gives them",
+  "count",
+  "size",
+  "data",
+);
 
 /** Rows `[from, to)` of a feature table. */
 export function takeRows(f: Features, rows: readonly number[]): Features {

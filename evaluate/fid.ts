@@ -2,6 +2,8 @@
  * The Fréchet distance of two sets of features, each taken as a normal distribution (Heusel et al., NeurIPS 2017): with
  * Inception's features it is the FID. Definition as in clean-fid: covariances divide by n − 1.
  */
+import { FEATURES } from "./features.ts";
+import { expectKinds } from "../tensor/kinds.ts";
 import { addProductNT, type Matrix, zeros } from "../numerics/matrix.ts";
 import { svd } from "../numerics/svd.ts";
 import { bootstrap, type BootstrapOptions, type Estimate } from "./bootstrap.ts";
@@ -17,6 +19,7 @@ import type { Features } from "./features.ts";
  * @throws RangeError for features of different lengths, or fewer than two on a side
  */
 export function frechetDistance(a: Features, b: Features): number {
+  expectKinds("frechetDistance", { a: [a, FEATURES], b: [b, FEATURES] });
   checkSides(a, b);
   return distance(a, b, ones(a.count), ones(b.count));
 }
@@ -27,6 +30,7 @@ export function frechetEstimate(
   b: Features,
   options: BootstrapOptions = {},
 ): Estimate {
+  expectKinds("frechetEstimate", { a: [a, FEATURES], b: [b, FEATURES] });
   checkSides(a, b);
   return bootstrap([a.count, b.count], ([s, t]) => distance(a, b, s, t), {
     resamples: 100,

@@ -2,6 +2,8 @@
  * Kernel Inception Distance (Bińkowski et al., ICLR 2018): the unbiased squared maximum mean discrepancy of two sets of
  * features under k(x, y) = (x·y/d + 1)³, averaged over random subsets as clean-fid does.
  */
+import { FEATURES } from "./features.ts";
+import { expectKinds } from "../tensor/kinds.ts";
 import { bootstrap, type BootstrapOptions, type Estimate } from "./bootstrap.ts";
 import { type Features, innerProducts, takeRows } from "./features.ts";
 
@@ -21,6 +23,7 @@ export interface KidOptions {
  * @throws RangeError for features of different lengths, or fewer than two on a side
  */
 export function kid(a: Features, b: Features, options: KidOptions = {}): number {
+  expectKinds("kid", { a: [a, FEATURES], b: [b, FEATURES] });
   const m = Math.min(a.count, b.count, options.subsetSize ?? 1000);
   if (m < 2) throw new RangeError("KID needs at least two pictures on each side");
   // With the whole of both sets in every subset, one subset says it all.
@@ -40,6 +43,7 @@ export function kid(a: Features, b: Features, options: KidOptions = {}): number 
  * @throws RangeError for features of different lengths, or fewer than two on a side
  */
 export function kidEstimate(a: Features, b: Features, options: BootstrapOptions = {}): Estimate {
+  expectKinds("kidEstimate", { a: [a, FEATURES], b: [b, FEATURES] });
   if (Math.min(a.count, b.count) < 2) {
     throw new RangeError("KID needs at least two pictures on each side");
   }

@@ -1,4 +1,6 @@
 /** All scores of a set of generated pictures at once: what `moongate evaluate` shows. */
+import { PICTURE } from "../files/given.ts";
+import { expectKinds, having, type Kind, listOf, TEXT } from "../tensor/kinds.ts";
 import type { Picture } from "../files/pictures/picture.ts";
 import type { OnWarning } from "../models/text_window.ts";
 import { imageAlignmentEstimate, textAlignmentEstimate, withoutTokens } from "./alignment.ts";
@@ -40,6 +42,13 @@ export interface ScoreOptions extends BootstrapOptions {
   readonly onProgress?: (what: "pictures" | Score["score"], done: number, total: number) => void;
 }
 
+const SCORED: Kind = ["lists of pictures and texts, { generated, prompts, targets, real }", (x) => {
+  const { generated, prompts, targets, real } = (x ?? {}) as Partial<ScoredPictures>;
+  const [, pictures] = listOf(PICTURE), [, texts] = listOf(TEXT);
+  return pictures(generated) && (prompts === undefined || texts(prompts)) &&
+    [targets, real].every((set) => set === undefined || pictures(set));
+}];
+
 /**
  * Scores pictures by all that they can be compared with: prompts, targets, real pictures.
  *
@@ -51,23 +60,28 @@ export interface ScoreOptions extends BootstrapOptions {
  */
 export async function scorePictures(
   clip: ClipScorer,
-  { generated, prompts, targets, real }: ScoredPictures,
+  pictures: ScoredPictures,
   { encoders = [], fidResamples, onWarning, onProgress, ...options }: ScoreOptions = {},
 ): Promise<Score[]> {
+  expectKinds("scorePictures", {
+    clip: [clip, having("a CLIP, as openClip gives it", "features", "prompts")],
+    pictures: [pictures, SCORED],
+  });
+  const { generated, prompts, targets, real } = pictures;
   const scores: Score[] = [];
   const all = targets ? [clip, ...encoders] : [clip];
-  const pictures = all.length * (generated.length + (targets?.length ?? 0)) + (real?.length ?? 0);
+  const total = all.length * (generated.length + (targets?.length ?? 0)) + (real?.length ?? 0);
   let encoded = 0;
   const featuresOf = async (encoder: ImageEncoder, set: readonly Picture[]) => {
     const before = encoded;
     encoded += set.length;
-    return await encoder.features(set, (n) => onProgress?.("pictures", before + n, pictures));
+    return await encoder.features(set, (n) => onProgress?.("pictures", before + n, total));
   };
   const drawn = (score: Score["score"]): BootstrapOptions => ({
     ...options,
     onDraw: (done, total) => onProgress?.(score, done, total),
   });
-  onProgress?.("pictures", 0, pictures);
+  onProgress?.("pictures", 0, total);
   const made = await featuresOf(clip, generated);
   if (prompts) {
     const words = await clip.prompts(prompts.map(withoutTokens), { onWarning });

@@ -5,13 +5,17 @@
  *
  * Prints the loss in nats a letter (log of the number of letters at first) and a text that it wrote.
  */
-import { parseArgs } from "node:util";
 import * as mg from "../engine.ts";
 import * as optim from "../optim/mod.ts";
+import { numbers } from "./options.ts";
 
-const string = { type: "string" } as const;
-const { values: given } = parseArgs({ options: { steps: string, context: string } });
-const STEPS = Number(given.steps ?? 300), CONTEXT = Number(given.context ?? 64);
+const { steps: STEPS, context: CONTEXT } = numbers(
+  "A small transformer learns a nursery rhyme by letters.",
+  {
+    steps: [300, "steps of training"],
+    context: [64, "letters that it sees before the next"],
+  },
+);
 const BATCH = 16, WIDTH = 64, HEADS = 4, BLOCKS = 2;
 
 const device = await mg.gpu();

@@ -5,15 +5,15 @@
  *
  * Prints the loss, how many digits it reads right that it was never shown, and some of them.
  */
-import { parseArgs } from "node:util";
 import * as mg from "../engine.ts";
 import * as optim from "../optim/mod.ts";
+import { numbers } from "./options.ts";
 
-const string = { type: "string" } as const;
-const { values: given } = parseArgs({ options: { steps: string, batch: string } });
-const STEPS = Number(given.steps ?? 150), BATCH = Number(given.batch ?? 64);
+const { steps: STEPS, batch: BATCH } = numbers("A convolutional network reads drawn digits.", {
+  steps: [150, "steps of training"],
+  batch: [64, "pictures of a step"],
+});
 const SIZE = 16;
-
 const device = await mg.gpu();
 
 // Digits as on a pocket calculator: seven strokes from (x, y) to (x, y), and which of them a digit has.

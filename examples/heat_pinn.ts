@@ -6,13 +6,14 @@
  *
  * Prints the loss, how far it ends from the solution, which is known here, and how the rod cools.
  */
-import { parseArgs } from "node:util";
 import * as mg from "../engine.ts";
 import * as optim from "../optim/mod.ts";
+import { numbers } from "./options.ts";
 
-const string = { type: "string" } as const;
-const { values: given } = parseArgs({ options: { steps: string, points: string } });
-const STEPS = Number(given.steps ?? 2000), POINTS = Number(given.points ?? 256);
+const { steps: STEPS, points: POINTS } = numbers("A network solves the heat equation of a rod.", {
+  steps: [2000, "steps of training"],
+  points: [256, "places and times of a step"],
+});
 const WIDTH = 48, ALPHA = 0.1;
 
 const device = await mg.gpu();

@@ -5,13 +5,17 @@
  *
  * Prints the loss, how many points it gets right, and the map that it drew of the plane.
  */
-import { parseArgs } from "node:util";
 import * as mg from "../engine.ts";
 import * as optim from "../optim/mod.ts";
+import { numbers } from "./options.ts";
 
-const string = { type: "string" } as const;
-const { values: given } = parseArgs({ options: { steps: string, points: string } });
-const STEPS = Number(given.steps ?? 400), POINTS = Number(given.points ?? 100);
+const { steps: STEPS, points: POINTS } = numbers(
+  "A multi-layer perceptron learns the arms of a spiral.",
+  {
+    steps: [400, "steps of training"],
+    points: [100, "points on each arm"],
+  },
+);
 const ARMS = 3, WIDTH = 64;
 
 const device = await mg.gpu();
@@ -23,7 +27,7 @@ const noise = mg.mul(mg.randomNormal(mg.randomKey(0), radius.shape), 0.1);
 const turn = mg.mul(mg.cast(arm, "f32"), 2 * Math.PI / ARMS);
 const angle = mg.add(mg.add(mg.mul(radius, 4), turn), noise);
 const circle = mg.stack([mg.cos(angle), mg.sin(angle)], 1);
-const data = mg.evaluate(device, { x: mg.mul(circle, mg.unsqueeze(radius, [1])), arm });
+const data = mg.evaluate(device, { x: mg.mul(circle, mg.unsqueeze(radius, 1)), arm });
 
 // The model is a function of its parameters, a tree of tensors.
 const dense = optim.initializers.heNormal();

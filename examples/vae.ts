@@ -6,13 +6,14 @@
  * Prints the loss (nats a picture: what is wrong with it, and what its code costs), and pictures of codes side by side, between
  * which the disc moves.
  */
-import { parseArgs } from "node:util";
 import * as mg from "../engine.ts";
 import * as optim from "../optim/mod.ts";
+import { numbers } from "./options.ts";
 
-const string = { type: "string" } as const;
-const { values: given } = parseArgs({ options: { steps: string, batch: string } });
-const STEPS = Number(given.steps ?? 600), BATCH = Number(given.batch ?? 64);
+const { steps: STEPS, batch: BATCH } = numbers("A variational autoencoder finds where a disc is.", {
+  steps: [600, "steps of training"],
+  batch: [64, "pictures of a step"],
+});
 const SIZE = 12, PIXELS = SIZE * SIZE, WIDTH = 128, CODE = 2;
 
 const device = await mg.gpu();
@@ -24,7 +25,7 @@ function discs(key: mg.Tensor, n: number): mg.Tensor {
     mg.tile(mg.iota(SIZE, "f32"), [SIZE]),
     mg.repeat(mg.iota(SIZE, "f32"), SIZE, 0),
   ]);
-  const distance = mg.sqrt(mg.sum(mg.square(mg.sub(pixels, places)), [1]));
+  const distance = mg.sqrt(mg.sum(mg.square(mg.sub(pixels, places)), 1));
   return mg.clamp(mg.sub(3, distance), 0, 1);
 }
 

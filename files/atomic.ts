@@ -4,6 +4,8 @@
  * Why: a training run may be killed at any instant, and a checkpoint that looks like one but is half one is worse than
  * none. Everything in the project that writes a file a user keeps goes through here.
  */
+import { expectKinds, FUNCTION } from "../tensor/kinds.ts";
+import { PATH } from "./given.ts";
 import { entryAt, joined, namesIn, parentOf } from "./paths.ts";
 import { fileSource } from "./source.ts";
 import type { Put } from "./stores/store.ts";
@@ -41,6 +43,11 @@ export async function copyFile(
   to: string,
   onProgress?: (done: number, total: number) => void,
 ): Promise<void> {
+  expectKinds("copyFile", {
+    from: [from, PATH],
+    to: [to, PATH],
+    "onProgress?": [onProgress, FUNCTION],
+  });
   const source = await fileSource(from);
   try {
     const folder = parentOf(to);

@@ -2,6 +2,8 @@
  * Collections of pictures with captions, in the forms that people have them in: listed first, pictures read when they
  * are wanted. A set of millions is looked through by its captions, and a few hundred of its pictures are decoded.
  */
+import { expectKinds, FUNCTION } from "../tensor/kinds.ts";
+import { PATH } from "./given.ts";
 import { captionInJson, isMetadata, METADATA, readMetadata } from "./pictures/caption_lists.ts";
 import { FileError } from "./errors.ts";
 import { decodePicture, maskOf, picturesIn } from "./pictures/image.ts";
@@ -69,6 +71,7 @@ export async function listCaptioned(
   path: string,
   remark: (text: string) => void = () => {},
 ): Promise<CaptionedFile[]> {
+  expectKinds("listCaptioned", { path: [path, PATH], remark: [remark, FUNCTION] });
   const root = bare(path);
   if (isArchive(root)) return await listArchive(root, remark);
   if (isMetadata(root) && await isFile(root)) {

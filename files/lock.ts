@@ -20,6 +20,8 @@ export interface Output {
    * a file.
    */
   readonly holds?: readonly (string | RegExp)[];
+  /** What is written into the file: other endings of its name are refused, no ending is none. */
+  readonly is?: { readonly what: string; readonly ending: string };
 }
 
 /**

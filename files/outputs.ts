@@ -56,6 +56,7 @@ export async function claim(
     await refuseTwice(outputs);
     for (const output of outputs) await refuseKind(output);
     await refuseInputs(outputs, options);
+    for (const output of outputs) await refuseEnding(output);
     for (const output of outputs) {
       stack.use(await takePlace(output));
       // Not before, when another run may be about to write.
@@ -127,6 +128,29 @@ async function refuseKind({ path, flag, holds }: Output): Promise<void> {
       await must(joined(path, parts.slice(0, n).join("/")), wanted);
     }
   }
+}
+
+/** Endings of files; a folder that is made is not called so. */
+const FILE =
+  /\.(png|jpe?g|webp|gif|bmp|tiff?|svg|html?|json|txt|safetensors|bin|ckpt|pth?|np[yz]|zip)$/i;
+
+/** A name that says that something else is there than what is written: no `--overwrite` helps. */
+async function refuseEnding({ path, flag, holds, is }: Output): Promise<void> {
+  const [ending] = /\.[a-z]\w*$/i.exec(nameOf(path)) ?? [];
+  if (holds) {
+    if (!FILE.test(path) || await entryAt(path) !== undefined) return;
+    throw new FileError(
+      path,
+      `ends in ${ending} as a file does, and what is written is a folder`,
+      `Name one by ${flag}`,
+    );
+  }
+  if (!is || !ending || ending.toLowerCase() === is.ending) return;
+  throw new FileError(
+    path,
+    `ends in ${ending}, and what is written is ${is.what}`,
+    `Name a file that ends in ${is.ending} by ${flag}`,
+  );
 }
 
 /**

@@ -3,6 +3,7 @@
  * here as in every program, but never silently: the caller hears of it, and a text that would lose a new word is refused,
  * since pictures made of the rest, and training on it, would be of something else.
  */
+import { expectKinds, FUNCTION, having, type Kind, listOf, TEXT } from "../tensor/kinds.ts";
 import { TokenError, type Tokenizer } from "./clip/tokenizer.ts";
 
 /** Hears of something that goes on, but not as one may think. One line, for people. */
@@ -15,6 +16,12 @@ export interface TextWindow {
   /** Positions of a text, start and end counted. */
   readonly length: number;
 }
+
+const WINDOW: Kind = having(
+  "a window { tokenizer, length }, as textWindow gives it",
+  "tokenizer",
+  "length",
+);
 
 /** A text that is longer than what is read of it. */
 export interface CutText {
@@ -33,10 +40,12 @@ export interface CutText {
  * @throws TokenError where a new word would be lost
  */
 export function cutText(
-  { tokenizer, length }: TextWindow,
+  window: TextWindow,
   text: string,
   what = "text",
 ): CutText | undefined {
+  expectKinds("cutText", { window: [window, WINDOW], text: [text, TEXT], what: [what, TEXT] });
+  const { tokenizer, length } = window;
   const room = length - 2, ids = tokenizer.idsOf(text);
   if (ids.length <= room) return undefined;
   const read = ids.slice(0, room), behind = ids.slice(room);
@@ -79,6 +88,12 @@ export function checkTexts(
   what: string,
   onWarning?: OnWarning,
 ): void {
+  expectKinds("checkTexts", {
+    window: [window, WINDOW],
+    texts: [texts, listOf(TEXT)],
+    what: [what, TEXT],
+    "onWarning?": [onWarning, FUNCTION],
+  });
   const distinct = [...new Set(texts)];
   const cuts = distinct.flatMap((text) => cutText(window, text, what) ?? []);
   if (!cuts.length) return;

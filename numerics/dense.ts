@@ -3,24 +3,7 @@
  * functions of numbers and not ops: nothing differentiates them, and no device is needed.
  */
 import { cholesky as factor, dot } from "./linalg.ts";
-import { type Matrix, norm, transpose, zeros } from "./matrix.ts";
-
-/** Refuses what is no matrix, or none of finite numbers. */
-function expectMatrix(op: string, at: number, A: Matrix, square = false): void {
-  const { rows, cols, data } = A ?? {};
-  if (
-    !Number.isSafeInteger(rows) || !Number.isSafeInteger(cols) || !(data instanceof Float64Array) ||
-    data.length !== rows * cols
-  ) {
-    throw new TypeError(
-      `${op}: argument ${at} is no matrix { rows, cols, data }, data a Float64Array of rows · cols numbers`,
-    );
-  }
-  if (square && rows !== cols) {
-    throw new RangeError(`${op}: a ${rows}×${cols} matrix is not square`);
-  }
-  if (!data.every(Number.isFinite)) throw new RangeError(`${op}: the matrix holds NaN or infinity`);
-}
+import { expectMatrix, type Matrix, norm, transpose, zeros } from "./matrix.ts";
 
 /** Right-hand sides that go with n unknowns. */
 function expectSides(op: string, B: Matrix, n: number): void {

@@ -16,6 +16,23 @@ export interface Matrix {
   readonly data: Float64Array;
 }
 
+/** Refuses what is no matrix, or none of finite numbers. */
+export function expectMatrix(op: string, at: number, A: Matrix, square = false): void {
+  const { rows, cols, data } = A ?? {};
+  if (
+    !Number.isSafeInteger(rows) || !Number.isSafeInteger(cols) || !(data instanceof Float64Array) ||
+    data.length !== rows * cols
+  ) {
+    throw new TypeError(
+      `${op}: argument ${at} is no matrix { rows, cols, data }, data a Float64Array of rows · cols numbers`,
+    );
+  }
+  if (square && rows !== cols) {
+    throw new RangeError(`${op}: a ${rows}×${cols} matrix is not square`);
+  }
+  if (!data.every(Number.isFinite)) throw new RangeError(`${op}: the matrix holds NaN or infinity`);
+}
+
 /** A matrix of zeros. */
 export function zeros(rows: number, cols: number): Matrix {
   return { rows, cols, data: new Float64Array(rows * cols) };

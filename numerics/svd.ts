@@ -6,7 +6,7 @@
  * through them. Golub & Van Loan, Matrix Computations, §5.4 and §8.6.
  */
 import { axpy, dot } from "./linalg.ts";
-import { type Matrix, norm, powerOfTwoNear, transpose, zeros } from "./matrix.ts";
+import { expectMatrix, type Matrix, norm, powerOfTwoNear, transpose, zeros } from "./matrix.ts";
 
 /** `A ≈ Uᵀ diag(s) V`, with singular vectors as rows: straight runs of memory. */
 export interface Svd {
@@ -34,9 +34,13 @@ interface Reflector {
  */
 export function svd(
   A: Matrix,
-  rank: number | ((s: Float64Array) => number) = Math.min(A.rows, A.cols),
+  rank: number | ((s: Float64Array) => number) = Infinity,
 ): Svd {
-  if (!A.data.every(Number.isFinite)) throw new RangeError("svd: the matrix holds NaN or infinity");
+  expectMatrix("svd", 1, A);
+  const counts = rank === Infinity || (Number.isSafeInteger(rank) && Number(rank) >= 0);
+  if (!counts && typeof rank !== "function") {
+    throw new TypeError("svd: argument 2 (rank) is no whole number of at least 0 and no function");
+  }
   if (A.rows < A.cols) {
     const { s, U, V } = svd(transpose(A), rank);
     return { s, U: V, V: U };

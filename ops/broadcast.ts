@@ -3,9 +3,14 @@
  * broadcasts. Sums are always accumulated in f32, in a fixed order: the same input gives the same bits.
  */
 import { apply, type Tensor } from "../tensor/tensor.ts";
-import { expectList, expectOptions, expectTensors } from "../tensor/arguments.ts";
 import {
-  axisOf,
+  axesOf,
+  type AxisList,
+  expectList,
+  expectOptions,
+  expectTensors,
+} from "../tensor/arguments.ts";
+import {
   sameShape,
   type Shape,
   ShapeError,
@@ -99,17 +104,14 @@ export interface ReduceOptions {
   readonly keep?: boolean;
 }
 
-/** Applies a reduction to `axes`, all of them when left out. */
+/** Applies a reduction to axes as {@linkcode expectReduction} gives them. */
 export function reduce(
   op: Op<ReduceAttrs>,
   x: Tensor,
-  axes: readonly number[] | undefined,
-  keep: boolean,
+  axes: readonly number[],
+  keep = false,
 ): Tensor {
-  const rank = x.shape.length;
-  const list = axes
-    ? [...new Set(axes.map((a) => axisOf(op.name, a, rank)))].sort((a, b) => a - b)
-    : [...x.shape.keys()];
+  const list = axes.toSorted((a, b) => a - b);
   // Over no axis it is x, in the element type that the op gives.
   const y = list.length
     ? apply(op, [x], { axes: list })[0]
@@ -117,11 +119,20 @@ export function reduce(
   return keep ? y : reshape(y, x.shape.filter((_, i) => !list.includes(i)));
 }
 
-/** Refuses arguments of a reduction that are not what they should be; every one of them looks at its own by this. */
-export function expectReduction(op: string, x: unknown, axes: unknown, options: unknown): void {
+/**
+ * Refuses arguments of a reduction that are not what they should be; every one of them looks at its own by this.
+ *
+ * @returns the axes as they count from 0, all of them when left out
+ */
+export function expectReduction(
+  op: string,
+  x: Tensor,
+  axes: AxisList | undefined,
+  options: unknown,
+): number[] {
   expectTensors(op, { x });
-  if (axes !== undefined) expectList(op, 1, "axes", axes, "[0, 1]");
   expectOptions(op, 2, options, { keep: "true or false" });
+  return axesOf(op, 1, axes, x.shape.length);
 }
 
 /**
@@ -147,7 +158,6 @@ export function expand(x: Tensor, shape: Shape): Tensor {
  * @returns without the axes, or with extent 1 there with `keep`
  * @throws ShapeError when an axis is not there
  */
-export function sum(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
-  expectReduction("sum", x, axes, options);
-  return reduce(sumOp, x, axes, options.keep ?? false);
+export function sum(x: Tensor, axes?: AxisList, options: ReduceOptions = {}): Tensor {
+  return reduce(sumOp, x, expectReduction("sum", x, axes, options), options.keep);
 }

@@ -2,6 +2,7 @@
  * Leaves of a program: values that exist before it runs. Arguments are bound at each call; constants are uploaded once;
  * literals are written into the kernels that use them (so nothing that changes per step may be one).
  */
+import { calledAs } from "../tensor/called.ts";
 import { append, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
 import type { DType, HostArray } from "../tensor/dtype.ts";
 import { hostValues, type TensorData } from "../tensor/host.ts";
@@ -125,7 +126,8 @@ export const constantTensor = (data: HostArray, spec: Spec): Tensor =>
   append(constantOp, [], { data }, [spec])[0];
 
 /** A scalar constant of shape `[]`: as an argument of a compiled function, a value that may change at every call. */
-export const scalar = (value: number, dtype: DType = "f32"): Tensor => tensor([value], [], dtype);
+export const scalar = (value: number, dtype: DType = "f32"): Tensor =>
+  calledAs("scalar", () => tensor([value], [], dtype), { "value 0": "argument 1 (value)" });
 
 /** A scalar literal of shape `[]`. */
 export function literal(value: number, dtype: DType = "f32"): Tensor {

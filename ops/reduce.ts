@@ -3,6 +3,7 @@ import { apply, type Tensor } from "../tensor/tensor.ts";
 import { defineOp, type Op } from "../tensor/op.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
 import { leastOf, mostOf } from "../tensor/element.ts";
+import type { AxisList } from "../tensor/arguments.ts";
 import { ShapeError, show } from "../tensor/shape.ts";
 import { div, mul } from "./elementwise/arithmetic.ts";
 import {
@@ -14,7 +15,6 @@ import {
   reducedShape,
   reduceEach,
   type ReduceOptions,
-  sum,
   sumOp,
 } from "./broadcast.ts";
 import { cast } from "./elementwise/cast.ts";
@@ -47,9 +47,8 @@ const minOp = extremeOp("min", mostOf);
  * @returns without the axes, or with extent 1 there with `keep`
  * @throws ShapeError when an axis is not there
  */
-export function max(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
-  expectReduction("max", x, axes, options);
-  return reduce(maxOp, x, axes, options.keep ?? false);
+export function max(x: Tensor, axes?: AxisList, options: ReduceOptions = {}): Tensor {
+  return reduce(maxOp, x, expectReduction("max", x, axes, options), options.keep);
 }
 
 /**
@@ -60,9 +59,8 @@ export function max(x: Tensor, axes?: readonly number[], options: ReduceOptions 
  * @returns without the axes, or with extent 1 there with `keep`
  * @throws ShapeError when an axis is not there
  */
-export function min(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
-  expectReduction("min", x, axes, options);
-  return reduce(minOp, x, axes, options.keep ?? false);
+export function min(x: Tensor, axes?: AxisList, options: ReduceOptions = {}): Tensor {
+  return reduce(minOp, x, expectReduction("min", x, axes, options), options.keep);
 }
 
 /**
@@ -72,11 +70,11 @@ export function min(x: Tensor, axes?: readonly number[], options: ReduceOptions 
  * @returns without the axes, or with extent 1 there with `keep`
  * @throws ShapeError for integers, whose means are none: cast them first
  */
-export function mean(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
-  expectReduction("mean", x, axes, options);
+export function mean(x: Tensor, axes?: AxisList, options: ReduceOptions = {}): Tensor {
+  const list = expectReduction("mean", x, axes, options);
   if (!isFloat(x.dtype)) {
     throw new ShapeError("mean", `takes f32, f16, not ${show(x.spec)}; cast it to f32 first`);
   }
-  const y = sum(x, axes, options);
+  const y = reduce(sumOp, x, list, options.keep);
   return mul(y, y.size / x.size);
 }

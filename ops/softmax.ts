@@ -1,6 +1,12 @@
 /** Softmax and log-sum-exp: kernels over the last axis, which others are brought to. Computed in f32, the maximum taken off first. */
 import { apply, type Tensor } from "../tensor/tensor.ts";
-import { expectList, expectNumber, expectOptions, expectTensors } from "../tensor/arguments.ts";
+import {
+  axesOf,
+  type AxisList,
+  expectNumber,
+  expectOptions,
+  expectTensors,
+} from "../tensor/arguments.ts";
 import { axisOf, type Shape, ShapeError, show, sizeOf, type Spec } from "../tensor/shape.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { alike } from "../tensor/batch.ts";
@@ -177,15 +183,14 @@ export const softmax = (x: Tensor, axis = -1): Tensor => over(softmaxOp, x, axis
  */
 export function logSumExp(
   x: Tensor,
-  options: { readonly keep?: boolean; readonly axes?: readonly number[] } = {},
+  options: { readonly keep?: boolean; readonly axes?: AxisList } = {},
 ): Tensor {
   expectTensors("logSumExp", { x });
   expectOptions("logSumExp", 1, options, { keep: "true or false", axes: "a number or a list" });
   check("logSumExp", x.spec);
   const rank = x.shape.length;
-  const { axes = [-1], keep } = options;
-  expectList("logSumExp", 1, "options.axes", axes, "[0, 1]");
-  const gone = new Set(axes.map((a) => axisOf("logSumExp", a, rank)));
+  const { axes = -1, keep } = options;
+  const gone = new Set(axesOf("logSumExp", 1, axes, rank, "options.axes"));
   const others = [...x.shape.keys()].filter((i) => !gone.has(i));
   const rows = others.map((i) => x.shape[i]);
   const flat = gone.size === 1 && gone.has(rank - 1)

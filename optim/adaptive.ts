@@ -160,7 +160,7 @@ export function scaleByFactoredRms(options: FactoredOptions = {}): Transform {
   });
   const { decayRate = 0.8, minDim = 128, epsilon = 1e-30 } = options;
   expectSize("scaleByFactoredRms", "options.decayRate", decayRate);
-  expectRange("scaleByFactoredRms", "options.minDim", minDim, minDim >= 1, "at least 1");
+  expectRange("scaleByFactoredRms", "options.minDim", minDim, (n) => n >= 1, "at least 1");
   expectSize("scaleByFactoredRms", "options.epsilon", epsilon);
   const below = (path: string, part: string) => path ? `${path}.${part}` : part;
   const without = (shape: readonly number[], axis: number) => shape.toSpliced(axis, 1);
@@ -214,7 +214,7 @@ export function scaleByFactoredRms(options: FactoredOptions = {}): Transform {
  * @throws RangeError when it is below 0 or NaN
  */
 export function clipByBlockRms(threshold: number): Transform {
-  expectRange("clipByBlockRms", "argument 1 (threshold)", threshold, threshold > 0, "above 0");
+  expectRange("clipByBlockRms", "argument 1 (threshold)", threshold, (x) => x > 0, "above 0");
   return transform({
     name: "clipByBlockRms",
     update: (grads, state) => [

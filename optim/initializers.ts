@@ -8,7 +8,8 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { axisOf, type Shape, ShapeError, sizeOf } from "../tensor/shape.ts";
-import { expectOptions, expectTensors } from "../tensor/arguments.ts";
+import { expectDType, expectNumber, expectOptions, expectTensors } from "../tensor/arguments.ts";
+import { calledAs } from "../tensor/called.ts";
 import { expectShape } from "../tensor/host.ts";
 import { expectRange, expectSize } from "../autograd/named.ts";
 import { full } from "../ops/create/create.ts";
@@ -23,28 +24,58 @@ import { qr } from "../numerics/dense.ts";
 /** Draws a parameter: `[2]` u32, a shape, and an element type, f32 by default. */
 export type Initializer = (key: Tensor, shape: Shape, dtype?: DType) => Tensor;
 
+/** An initializer that speaks for itself: the ops that it draws with are not what its user called. */
+const initializer =
+  (name: string, draw: (key: Tensor, shape: Shape, dtype: DType) => Tensor): Initializer =>
+  (key, shape, dtype = "f32") => {
+    expectShape(name, 1, shape);
+    expectDType(name, dtype);
+    return calledAs(name, () => draw(key, shape, dtype));
+  };
+
+/** The same of those that draw: the key is looked at, too, before anything is worked out of the shape. */
+const drawn = (name: string, draw: Parameters<typeof initializer>[1]): Initializer => {
+  const of = initializer(name, draw);
+  return (key, shape, dtype) => {
+    expectTensors(name, { key });
+    return of(key, shape, dtype);
+  };
+};
+
 /** One number everywhere. The key is not used. */
-export const constant = (value: number): Initializer => (_key, shape, dtype = "f32") =>
-  full(shape, value, dtype);
+export function constant(value: number): Initializer {
+  expectNumber("constant", 0, "value", value);
+  return initializer("constant", (_key, shape, dtype) => full(shape, value, dtype));
+}
 
 /** Zeros. */
-export const zeros = (_key: Tensor, shape: Shape, dtype: DType = "f32"): Tensor =>
-  full(shape, 0, dtype);
+export const zeros: Initializer = initializer(
+  "zeros",
+  (_key, shape, dtype) => full(shape, 0, dtype),
+);
 
 /** Ones. */
-export const ones = (_key: Tensor, shape: Shape, dtype: DType = "f32"): Tensor =>
-  full(shape, 1, dtype);
+export const ones: Initializer = initializer(
+  "ones",
+  (_key, shape, dtype) => full(shape, 1, dtype),
+);
 
 /** Normal of mean 0. */
 export function normal(deviation = 0.01): Initializer {
   expectSize("normal", "argument 1 (deviation)", deviation);
-  return (key, shape, dtype = "f32") => cast(mul(randomNormal(key, shape), deviation), dtype);
+  return drawn(
+    "normal",
+    (key, shape, dtype) => cast(mul(randomNormal(key, shape), deviation), dtype),
+  );
 }
 
 /** Uniform from 0 to below `scale`, as in JAX. */
 export function uniform(scale = 0.01): Initializer {
   expectSize("uniform", "argument 1 (scale)", scale);
-  return (key, shape, dtype = "f32") => cast(mul(randomUniform(key, shape), scale), dtype);
+  return drawn(
+    "uniform",
+    (key, shape, dtype) => cast(mul(randomUniform(key, shape), scale), dtype),
+  );
 }
 
 /** Options of {@linkcode truncatedNormal}. */
@@ -58,8 +89,11 @@ export interface Bounds {
 /** Normal of mean 0, between bounds in deviations. `deviation` is that before it is cut. */
 export function truncatedNormal(deviation = 0.01, bounds: Bounds = {}): Initializer {
   expectSize("truncatedNormal", "argument 1 (deviation)", deviation);
-  return (key, shape, dtype = "f32") =>
-    cast(mul(randomTruncatedNormal(key, shape, bounds), deviation), dtype);
+  expectOptions("truncatedNormal", 1, bounds, { lower: "number", upper: "number" });
+  return drawn(
+    "truncatedNormal",
+    (key, shape, dtype) => cast(mul(randomTruncatedNormal(key, shape, bounds), deviation), dtype),
+  );
 }
 
 /** Options of {@linkcode varianceScaling}. */
@@ -129,8 +163,7 @@ export function varianceScaling(options: VarianceOptions = {}): Initializer {
   };
   one("mode", mode, ["in", "out", "average"]);
   one("distribution", distribution, ["normal", "truncated", "uniform"]);
-  return (key, shape, dtype = "f32") => {
-    expectTensors(name, { key });
+  return drawn(name, (key, shape, dtype) => {
     const fan = fans(shape, { inAxis, outAxis });
     const by = mode === "average" ? (fan.in + fan.out) / 2 : fan[mode];
     // Of nothing, nothing is drawn.
@@ -145,30 +178,62 @@ export function varianceScaling(options: VarianceOptions = {}): Initializer {
         return cast(mul(sub(mul(randomUniform(key, shape), 2), 1), bound), dtype);
       }
     }
-  };
+  });
 }
 
-const scaled =
-  (scale: number, mode: "in" | "average", distribution: "truncated" | "uniform") =>
-  (options: FanOptions = {}): Initializer =>
-    varianceScaling({ ...options, scale, mode, distribution });
+const scaled = (
+  name: string,
+  scale: number,
+  mode: "in" | "average",
+  distribution: "truncated" | "uniform",
+): (options?: FanOptions) => Initializer =>
+(options = {}) => {
+  expectOptions(name, 0, options, { inAxis: "number", outAxis: "number" });
+  return drawn(name, varianceScaling({ ...options, scale, mode, distribution }));
+};
 
 /** For layers before ReLUs (He et al. 2015, "Kaiming"): variance 2 / in, truncated normal. */
-export const heNormal: (options?: FanOptions) => Initializer = scaled(2, "in", "truncated");
+export const heNormal: (options?: FanOptions) => Initializer = scaled(
+  "heNormal",
+  2,
+  "in",
+  "truncated",
+);
 /** The same, uniform. */
-export const heUniform: (options?: FanOptions) => Initializer = scaled(2, "in", "uniform");
+export const heUniform: (options?: FanOptions) => Initializer = scaled(
+  "heUniform",
+  2,
+  "in",
+  "uniform",
+);
 /** For layers before tanh (Glorot & Bengio 2010, "Xavier"): variance 2 / (in + out), truncated normal. */
 export const glorotNormal: (options?: FanOptions) => Initializer = scaled(
+  "glorotNormal",
   1,
   "average",
   "truncated",
 );
 /** The same, uniform. */
-export const glorotUniform: (options?: FanOptions) => Initializer = scaled(1, "average", "uniform");
+export const glorotUniform: (options?: FanOptions) => Initializer = scaled(
+  "glorotUniform",
+  1,
+  "average",
+  "uniform",
+);
 /** For layers before SELU (LeCun et al. 1998): variance 1 / in, truncated normal. */
-export const lecunNormal: (options?: FanOptions) => Initializer = scaled(1, "in", "truncated");
+export const lecunNormal: (options?: FanOptions) => Initializer = scaled(
+  "lecunNormal",
+  1,
+  "in",
+  "truncated",
+);
 /** The same, uniform. */
-export const lecunUniform: (options?: FanOptions) => Initializer = scaled(1, "in", "uniform");
+export const lecunUniform: (options?: FanOptions) => Initializer = scaled(
+  "lecunUniform",
+  1,
+  "in",
+  "uniform",
+);
 
 /** Options of {@linkcode orthogonal}. */
 export interface OrthogonalOptions {
@@ -189,11 +254,10 @@ export function orthogonal(options: OrthogonalOptions = {}): Initializer {
     "orthogonal",
     "options.gain",
     gain,
-    Number.isFinite(Math.fround(gain)),
+    (gain) => Number.isFinite(Math.fround(gain)),
     "a finite f32",
   );
-  return (key, shape, dtype = "f32") => {
-    expectShape("orthogonal", 1, shape);
+  return drawn("orthogonal", (key, shape, dtype) => {
     const rank = shape.length;
     if (rank < 2) throw new ShapeError("orthogonal", `[${shape}] is no matrix`);
     const axis = axisOf("orthogonal", options.axis ?? (rank === 2 ? 0 : rank - 1), rank);
@@ -213,5 +277,5 @@ export function orthogonal(options: OrthogonalOptions = {}): Initializer {
     ]);
     const back = [...shape.keys()].map((i) => i === axis ? 0 : others.indexOf(i) + 1);
     return cast(permute(matrix, back), dtype);
-  };
+  });
 }

@@ -3,6 +3,7 @@
  * `autograd/optimizer.ts`, whose one function is state in, state out, for who composes nothing.
  */
 import { expectOptions, type OptionKind } from "../tensor/arguments.ts";
+import { calledAs } from "../tensor/called.ts";
 import type { MomentOptions } from "../autograd/optimizer.ts";
 import {
   clipByBlockRms,
@@ -32,6 +33,31 @@ export interface DecayOptions {
   readonly mask?: Leaves;
 }
 
+/**
+ * A chain in the name of an optimizer: whatever its parts refuse, now or at a step, is said of it.
+ *
+ * @param places what the parts call what it calls otherwise
+ */
+function optimizer(
+  name: string,
+  parts: () => readonly Transform[],
+  places: Readonly<Record<string, string>> = {},
+): Transform {
+  const as = <R>(f: () => R): R => calledAs(name, f, { ...PLACES, ...places });
+  const { init, update } = as(() => chain(...parts()));
+  return {
+    init: (params) => as(() => init(params)),
+    update: (grads, state, params) => as(() => update(grads, state, params)),
+  };
+}
+
+/** What the parts of a chain call the options that every optimizer names alike. */
+const PLACES = {
+  "scaleByRate: argument 1 (rate)": "options.rate",
+  "trace: argument 1 (decay)": "options.momentum",
+  "addDecayedWeights: argument 1 (decay)": "options.decay",
+};
+
 const RATE = { rate: "any" } as const;
 const DECAY = { decay: "number", mask: "any" } as const;
 const known = (
@@ -48,6 +74,10 @@ export interface SgdOptions extends RateOption {
   readonly nesterov?: boolean;
 }
 
+/** Momentum where there is some. */
+const pushed = (momentum: number, nesterov?: boolean): Transform[] =>
+  momentum ? [trace(momentum, { nesterov })] : [];
+
 /**
  * Gradient descent, with momentum or without: p − rate·g.
  *
@@ -56,7 +86,7 @@ export interface SgdOptions extends RateOption {
 export function sgd(options: SgdOptions): Transform {
   known("sgd", options, { momentum: "number", nesterov: "true or false" });
   const { rate, momentum = 0, nesterov } = options;
-  return chain(...momentum ? [trace(momentum, { nesterov })] : [], scaleByRate(rate));
+  return optimizer("sgd", () => [...pushed(momentum, nesterov), scaleByRate(rate)]);
 }
 
 /** Options of {@linkcode adam}. */
@@ -71,7 +101,7 @@ const MOMENTS = { beta1: "number", beta2: "number", epsilon: "number" } as const
 export function adam(options: AdamOptions): Transform {
   known("adam", options, MOMENTS);
   const { rate, ...moments } = options;
-  return chain(scaleByAdam(moments), scaleByRate(rate));
+  return optimizer("adam", () => [scaleByAdam(moments), scaleByRate(rate)]);
 }
 
 /** Options of {@linkcode adamw}. */
@@ -85,7 +115,10 @@ export interface AdamWOptions extends AdamOptions, DecayOptions {}
 export function adamw(options: AdamWOptions): Transform {
   known("adamw", options, { ...MOMENTS, ...DECAY });
   const { rate, decay = 0.01, mask, ...moments } = options;
-  return chain(scaleByAdam(moments), addDecayedWeights(decay, mask), scaleByRate(rate));
+  return optimizer(
+    "adamw",
+    () => [scaleByAdam(moments), addDecayedWeights(decay, mask), scaleByRate(rate)],
+  );
 }
 
 /** Options of {@linkcode lion}. */
@@ -99,7 +132,10 @@ export interface LionOptions extends RateOption, LionMoments, DecayOptions {}
 export function lion(options: LionOptions): Transform {
   known("lion", options, { beta1: "number", beta2: "number", ...DECAY });
   const { rate, decay = 1e-3, mask, ...moments } = options;
-  return chain(scaleByLion(moments), addDecayedWeights(decay, mask), scaleByRate(rate));
+  return optimizer(
+    "lion",
+    () => [scaleByLion(moments), addDecayedWeights(decay, mask), scaleByRate(rate)],
+  );
 }
 
 /** Options of {@linkcode rmsprop}. */
@@ -120,10 +156,9 @@ export function rmsprop(options: RmsPropOptions): Transform {
     centered: "true or false",
   });
   const { rate, momentum = 0, nesterov, ...rms } = options;
-  return chain(
-    scaleByRms(rms),
-    ...momentum ? [trace(momentum, { nesterov })] : [],
-    scaleByRate(rate),
+  return optimizer(
+    "rmsprop",
+    () => [scaleByRms(rms), ...pushed(momentum, nesterov), scaleByRate(rate)],
   );
 }
 
@@ -156,12 +191,19 @@ export function adafactor(options: AdafactorOptions = {}): Transform {
     ...DECAY,
   });
   const { rate = 1, relative = true, clip = 1, momentum = 0, decay = 0, mask, ...of } = options;
-  return chain(
-    scaleByFactoredRms(of),
-    ...clip < Infinity ? [clipByBlockRms(clip)] : [],
-    scaleByRate(rate),
-    ...relative ? [scaleByParamRms()] : [],
-    ...momentum ? [ema(momentum, { debias: false })] : [],
-    ...decay ? [scale(-1), addDecayedWeights(decay, mask), scale(-1)] : [],
+  return optimizer(
+    "adafactor",
+    () => [
+      scaleByFactoredRms(of),
+      ...clip === Infinity ? [] : [clipByBlockRms(clip)],
+      scaleByRate(rate),
+      ...relative ? [scaleByParamRms()] : [],
+      ...momentum ? [ema(momentum, { debias: false })] : [],
+      ...decay ? [scale(-1), addDecayedWeights(decay, mask), scale(-1)] : [],
+    ],
+    {
+      "clipByBlockRms: argument 1 (threshold)": "options.clip",
+      "ema: argument 1 (decay)": "options.momentum",
+    },
   );
 }

@@ -2,12 +2,13 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatten, mapTree, refill, type Tree, zipTrees } from "../tensor/tree.ts";
 import { expectOptions } from "../tensor/arguments.ts";
+import { calledAs } from "../tensor/called.ts";
 import { add, clamp, div, mul, neg } from "../ops/elementwise/arithmetic.ts";
 import type { Operand } from "../ops/elementwise/map.ts";
 import { cast } from "../ops/elementwise/cast.ts";
 import { zeros } from "../ops/create/create.ts";
 import { scalar } from "../ops/leaf.ts";
-import { average, clipByGlobalNorm as clipped, expectBeta } from "../autograd/optimizer.ts";
+import { average, clipByGlobalNorm as clipped, isDecay } from "../autograd/optimizer.ts";
 import { expectRange, expectSize, rateOf } from "../autograd/named.ts";
 import { isSchedule, type Schedule, valueAt } from "./schedules.ts";
 import {
@@ -39,7 +40,7 @@ function factorOf(name: string, factor: Operand): Operand {
     name,
     "argument 1 (factor)",
     factor,
-    Number.isFinite(Math.fround(factor)),
+    (factor) => Number.isFinite(Math.fround(factor)),
     "a finite f32",
   );
   return factor;
@@ -56,9 +57,13 @@ export function scale(factor: Operand): Transform {
 
 /** Updates times what a schedule gives for the number of steps so far, which is its state. */
 export function scaleBySchedule(schedule: Schedule): Transform {
-  valueAt(schedule, 0);
+  return bySchedule("scaleBySchedule", schedule);
+}
+
+function bySchedule(name: string, schedule: Schedule): Transform {
+  calledAs(name, () => valueAt(schedule, 0));
   return transform({
-    name: "scaleBySchedule",
+    name,
     init: () => ({ count: noSteps() }),
     update(grads, state) {
       const { count } = state as { count: Tensor };
@@ -70,7 +75,7 @@ export function scaleBySchedule(schedule: Schedule): Transform {
 
 /** The end of most chains: updates times minus the rate, so that they lead downhill. */
 export function scaleByRate(rate: Rate): Transform {
-  if (isSchedule(rate)) return chainedSchedule(rate);
+  if (isSchedule(rate)) return downhill(bySchedule("scaleByRate", rate));
   const by = rateOf("scaleByRate", "argument 1 (rate)", rate);
   return transform({
     name: "scaleByRate",
@@ -78,8 +83,8 @@ export function scaleByRate(rate: Rate): Transform {
   });
 }
 
-function chainedSchedule(schedule: Schedule): Transform {
-  const scaled = scaleBySchedule(schedule);
+/** A transformation with its updates turned around. */
+function downhill(scaled: Transform): Transform {
   return {
     init: scaled.init,
     update<P>(grads: P, state: OptimizerState, params?: P) {
@@ -158,7 +163,7 @@ export function trace(decay: number, options: TraceOptions = {}): Transform {
     "trace",
     "argument 1 (decay)",
     decay,
-    decay >= 0 && Math.fround(decay) < 1,
+    isDecay,
     "from 0 to below 1",
   );
   expectOptions("trace", 1, options, { nesterov: "true or false" });
@@ -188,7 +193,7 @@ export interface EmaOptions {
 
 /** Updates are their own running average. That of weights is `incrementalUpdate`'s. */
 export function ema(decay: number, options: EmaOptions = {}): Transform {
-  expectBeta("ema", "decay", decay);
+  expectRange("ema", "argument 1 (decay)", decay, isDecay, "from 0 to below 1");
   expectOptions("ema", 1, options, { debias: "true or false" });
   return transform({
     name: "ema",

@@ -4,6 +4,8 @@
  * a tensor of them, by the same formulas. Names and formulas are optax's.
  */
 import { Tensor } from "../tensor/tensor.ts";
+import { expectNumber, expectOptions } from "../tensor/arguments.ts";
+import { calledAs } from "../tensor/called.ts";
 import { what } from "../tensor/what.ts";
 import { cast } from "../ops/elementwise/cast.ts";
 import { greaterEqual, where } from "../ops/elementwise/compare.ts";
@@ -74,15 +76,16 @@ export type Schedule =
   | ProductSchedule;
 
 /** One number throughout. */
-export const constantSchedule = (value: number): Schedule => checked({ kind: "constant", value });
+export const constantSchedule = (value: number): Schedule =>
+  checked("constantSchedule", { kind: "constant", value });
 
 /** A straight line from `from` to `to` in `steps` steps. */
 export const linearSchedule = (from: number, to: number, steps: number): Schedule =>
-  checked({ kind: "linear", from, to, steps });
+  checked("linearSchedule", { kind: "linear", from, to, steps });
 
 /** Half a cosine from `from` to `to` (default 0) in `steps` steps. */
 export const cosineSchedule = (from: number, steps: number, to = 0): Schedule =>
-  checked({ kind: "cosine", from, to, steps });
+  checked("cosineSchedule", { kind: "cosine", from, to, steps });
 
 /**
  * `from`·`factor`^(step / `steps`).
@@ -94,35 +97,51 @@ export const exponentialSchedule = (
   steps: number,
   factor: number,
   options: { readonly staircase?: boolean; readonly to?: number } = {},
-): Schedule => checked({ kind: "exponential", from, factor, steps, ...options });
+): Schedule => {
+  expectOptions("exponentialSchedule", 3, options, { staircase: "true or false", to: "number" });
+  return checked("exponentialSchedule", { kind: "exponential", from, factor, steps, ...options });
+};
 
 /** `value`, multiplied by a factor at each of some steps: `piecewiseSchedule(1, { 100: 0.5, 200: 0.1 })` ends at 0.05. */
 export function piecewiseSchedule(
   value: number,
   factors: Readonly<Record<number, number>>,
 ): Schedule {
+  if (factors === null || typeof factors !== "object") {
+    throw new TypeError(
+      `piecewiseSchedule: argument 2 (factors) is ${
+        what(factors)
+      }, not factors by step, { 100: 0.5 }`,
+    );
+  }
+  for (const [step, factor] of Object.entries(factors)) {
+    if (typeof factor === "number" && Number(step) >= 0) continue;
+    throw new TypeError(
+      `piecewiseSchedule: the factor at step "${step}" is ${what(factor)}, not a number at a step`,
+    );
+  }
   const at = Object.keys(factors).map(Number).sort((a, b) => a - b);
   let now = value;
   const values = [now, ...at.map((step) => now *= factors[step])];
-  return joinSchedules(values.map(constantSchedule), at);
+  return calledAs("piecewiseSchedule", () => joinSchedules(values.map(constantSchedule), at));
 }
 
 /** Schedules one after the other: schedule i + 1 begins at step `boundaries[i]`, and counts its steps from there. */
 export const joinSchedules = (
   schedules: readonly Schedule[],
   boundaries: readonly number[],
-): Schedule => checked({ kind: "join", schedules, boundaries });
+): Schedule => checked("joinSchedules", { kind: "join", schedules, boundaries });
 
 /** The product of schedules, all from the first step on. */
 export const productSchedule = (...schedules: readonly Schedule[]): Schedule =>
-  checked({ kind: "product", schedules });
+  checked("productSchedule", { kind: "product", schedules });
 
 /** A straight line from 0 to `peak` in `steps` steps, then what follows (default `peak` throughout). */
-export const warmUpSchedule = (
-  peak: number,
-  steps: number,
-  then: Schedule = constantSchedule(peak),
-): Schedule => joinSchedules([linearSchedule(0, peak, steps), then], [steps]);
+export const warmUpSchedule = (peak: number, steps: number, then?: Schedule): Schedule =>
+  calledAs(
+    "warmUpSchedule",
+    () => joinSchedules([linearSchedule(0, peak, steps), then ?? constantSchedule(peak)], [steps]),
+  );
 
 /** Numbers of {@linkcode oneCycleSchedule}. */
 export interface OneCycleOptions {
@@ -138,13 +157,19 @@ export interface OneCycleOptions {
 export function oneCycleSchedule(
   steps: number,
   peak: number,
-  { rise = 0.3, startDivisor = 25, endDivisor = 1e4 }: OneCycleOptions = {},
+  options: OneCycleOptions = {},
 ): Schedule {
+  const op = "oneCycleSchedule";
+  expectNumber(op, 0, "steps", steps);
+  expectNumber(op, 1, "peak", peak);
+  expectOptions(op, 2, options, { rise: "number", startDivisor: "number", endDivisor: "number" });
+  const { rise = 0.3, startDivisor = 25, endDivisor = 1e4 } = options;
   const up = Math.floor(rise * steps), start = peak / startDivisor;
-  return joinSchedules(
-    [cosineSchedule(start, up, peak), cosineSchedule(peak, steps - up, start / endDivisor)],
-    [up],
-  );
+  return calledAs(op, () =>
+    joinSchedules(
+      [cosineSchedule(start, up, peak), cosineSchedule(peak, steps - up, start / endDivisor)],
+      [up],
+    ));
 }
 
 /**
@@ -156,7 +181,7 @@ export function valueAt(schedule: Schedule, step: number): number;
 /** The same within a program. */
 export function valueAt(schedule: Schedule, step: Tensor): Tensor;
 export function valueAt(schedule: Schedule, step: number | Tensor): number | Tensor {
-  checked(schedule);
+  checked("valueAt", schedule);
   if (step instanceof Tensor) {
     const value = evaluated(TRACED, schedule, cast(step, "f32"));
     // A number that depends on no step is one tensor all the same.
@@ -249,20 +274,27 @@ export const isSchedule = (x: unknown): x is Schedule =>
   x !== null && typeof x === "object" && KINDS.includes((x as Schedule).kind);
 
 /** Refuses what is no schedule, as data from elsewhere may be. */
-function checked(schedule: Schedule): Schedule {
+function checked(op: string, schedule: Schedule): Schedule {
   if (!isSchedule(schedule)) {
     const kind = (schedule as { kind?: unknown } | undefined)?.kind;
     throw new TypeError(
-      `a schedule is ${what(kind === undefined ? schedule : kind)}, not one of ${KINDS.join(", ")}`,
+      `${op}: a schedule is ${what(kind === undefined ? schedule : kind)}, not one of ${
+        KINDS.join(", ")
+      }`,
     );
   }
-  const who = `schedule "${schedule.kind}"`;
-  const number = (name: string, value: unknown, fits: boolean, range: string) => {
+  const who = `${op}: schedule "${schedule.kind}"`, each = (one: Schedule) => checked(op, one);
+  const number = (
+    name: string,
+    value: unknown,
+    fits: (x: number) => boolean,
+    range: string,
+  ) => {
     if (typeof value !== "number") throw new TypeError(`${who}: ${name} is ${what(value)}`);
-    if (!fits) throw new RangeError(`${who}: ${name} is ${value}, not ${range}`);
+    if (!fits(value)) throw new RangeError(`${who}: ${name} is ${value}, not ${range}`);
   };
   const finite = (name: string, value: number) =>
-    number(name, value, Number.isFinite(Math.fround(value)), "a finite f32");
+    number(name, value, (x) => Number.isFinite(Math.fround(x)), "a finite f32");
   switch (schedule.kind) {
     case "constant":
       finite("value", schedule.value);
@@ -271,17 +303,17 @@ function checked(schedule: Schedule): Schedule {
     case "cosine":
       finite("from", schedule.from);
       finite("to", schedule.to);
-      number("steps", schedule.steps, schedule.steps >= 0, "a number of at least 0");
+      number("steps", schedule.steps, (x) => x >= 0, "a number of at least 0");
       break;
     case "exponential":
       finite("from", schedule.from);
-      number("steps", schedule.steps, schedule.steps > 0, "a number above 0");
-      number("factor", schedule.factor, schedule.factor > 0, "a number above 0");
+      number("steps", schedule.steps, (x) => x > 0, "a number above 0");
+      number("factor", schedule.factor, (x) => x > 0, "a number above 0");
       if (schedule.to !== undefined) finite("to", schedule.to);
       break;
     case "join": {
       const { schedules, boundaries } = schedule;
-      listed(who, "schedules", schedules).forEach(checked);
+      listed(who, "schedules", schedules).forEach(each);
       listed(who, "boundaries", boundaries);
       if (schedules.length !== boundaries.length + 1) {
         throw new RangeError(
@@ -289,12 +321,17 @@ function checked(schedule: Schedule): Schedule {
         );
       }
       boundaries.forEach((at, i) =>
-        number(`boundary ${i}`, at, at >= (boundaries[i - 1] ?? 0), "a step, none before the last")
+        number(
+          `boundary ${i}`,
+          at,
+          (x) => x >= (boundaries[i - 1] ?? 0),
+          "a step, none before the last",
+        )
       );
       break;
     }
     case "product":
-      listed(who, "schedules", schedule.schedules).forEach(checked);
+      listed(who, "schedules", schedule.schedules).forEach(each);
   }
   return schedule;
 }

@@ -3,10 +3,13 @@
  * Both are pure functions of trees of tensors, so a step with them is compiled into one program with the gradient, its state is
  * donated and written in place, and the same steps give the same bits.
  */
-import { Tensor } from "../tensor/tensor.ts";
+import { expectTensor, Tensor } from "../tensor/tensor.ts";
+import { expectRange, rateOf } from "../autograd/named.ts";
 import { flatten, mapTree, matches, type Tree, zipTrees } from "../tensor/tree.ts";
 import { sameShape, ShapeError, show } from "../tensor/shape.ts";
+import { expectKind, listOf, TEXT } from "../tensor/kinds.ts";
 import { what } from "../tensor/what.ts";
+import { calledAs, theirs } from "../tensor/called.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { add, mul, sub } from "../ops/elementwise/arithmetic.ts";
 import type { Operand } from "../ops/elementwise/map.ts";
@@ -95,19 +98,23 @@ function alike(name: string, grads: Tree<Tensor>, params: Tree<Tensor>): void {
  * @throws TypeError when trees are of different form; ShapeError when shapes differ
  */
 export function applyUpdates<P>(params: P, updates: P): P {
-  return zipTrees<Tensor, Tensor>(
-    ([p, u], path) => {
-      if (!sameShape(p.shape, u.shape)) {
-        throw new ShapeError(
-          "applyUpdates",
-          `update "${path}" is ${show(u.spec)}, the parameter ${show(p.spec)}`,
-        );
-      }
-      return cast(add(cast(p, "f32"), cast(u, "f32")), p.dtype);
-    },
-    params as Tree<Tensor>,
-    updates as Tree<Tensor>,
-  ) as P;
+  const op = "applyUpdates";
+  return calledAs(op, () =>
+    zipTrees<Tensor, Tensor>(
+      ([p, u], path) => {
+        expectTensor(op, `parameter "${path}"`, p);
+        expectTensor(op, `update "${path}"`, u);
+        if (!sameShape(p.shape, u.shape)) {
+          throw new ShapeError(
+            op,
+            `update "${path}" is ${show(u.spec)}, the parameter ${show(p.spec)}`,
+          );
+        }
+        return cast(add(cast(p, "f32"), cast(u, "f32")), p.dtype);
+      },
+      params as Tree<Tensor>,
+      updates as Tree<Tensor>,
+    )) as P;
 }
 
 /**
@@ -116,11 +123,20 @@ export function applyUpdates<P>(params: P, updates: P): P {
  * @param share of what is new, a number from 0 to 1 or a scalar
  */
 export function incrementalUpdate<P>(fresh: P, old: P, share: Operand): P {
-  return zipTrees<Tensor, Tensor>(
-    ([a, b]) => add(mul(a, typeof share === "number" ? 1 - share : sub(1, share)), mul(b, share)),
-    old as Tree<Tensor>,
-    fresh as Tree<Tensor>,
-  ) as P;
+  const op = "incrementalUpdate";
+  const place = "argument 3 (share)";
+  if (typeof share === "number") expectRange(op, place, share, (x) => x >= 0 && x <= 1, "0 to 1");
+  const by = typeof share === "number" ? share : rateOf(op, place, share);
+  return calledAs(op, () =>
+    zipTrees<Tensor, Tensor>(
+      ([a, b], path) => {
+        expectTensor(op, `"${path}" of what is old`, a);
+        expectTensor(op, `"${path}" of what is fresh`, b);
+        return add(mul(a, typeof by === "number" ? 1 - by : sub(1, by)), mul(b, by));
+      },
+      old as Tree<Tensor>,
+      fresh as Tree<Tensor>,
+    )) as P;
 }
 
 /** Transformations one after the other: the first takes the gradients, each further one the updates before it. */
@@ -160,8 +176,11 @@ export type Leaves =
 
 /** The function of a choice of leaves, for a tree. */
 export function chosen(name: string, leaves: Leaves, tree: Tree<Tensor>) {
-  if (typeof leaves === "function") return leaves;
+  if (typeof leaves === "function") {
+    return (path: string, t: Tensor) => theirs(() => leaves(path, t));
+  }
   if (Array.isArray(leaves)) {
+    expectKind(name, "the mask", leaves, listOf(TEXT));
     const paths = flatten<Tensor>(tree).map(([path]) => path);
     const idle = leaves.find((pattern) => !paths.some((path) => matches(path, pattern)));
     if (idle !== undefined) {

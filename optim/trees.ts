@@ -4,6 +4,8 @@
  * Tensors have their paths for names. What names do not say (which nodes are lists, what is a number and what a text, in which
  * order names stand) lies beside them in the header, so that what is read is what was written.
  */
+import { expectKinds, RECORD } from "../tensor/kinds.ts";
+import { PATH, SOURCE } from "../files/given.ts";
 import type { Device } from "../device/device.ts";
 import { ARRAYS, type DType, type HostArray } from "../tensor/dtype.ts";
 import { sameShape, show } from "../tensor/shape.ts";
@@ -84,6 +86,7 @@ export async function saveTree(
   tree: SavedTree | object,
   options: SaveOptions = {},
 ): Promise<void> {
+  expectKinds("saveTree", { path: [path, PATH] });
   const { device, metadata = {} } = options;
   const tensors = new Map<string, TensorToWrite>();
   const add = (place: string, one: TensorToWrite): string => {
@@ -179,6 +182,7 @@ export async function loadTree<T = SavedTree>(
   path: Parameters<typeof openSafetensors>[0],
   options: LoadOptions<T> = {},
 ): Promise<LoadedTree<T>> {
+  expectKinds("loadTree", { path: [path, SOURCE], options: [options, RECORD] });
   using source = await openSafetensors(path);
   const { [FORM]: text, [VERSION]: version, ...metadata } = source.metadata;
   if (text === undefined) {

@@ -5,7 +5,7 @@
 import { expectTensor, type Tensor } from "./tensor.ts";
 import { expectType, FLOATS } from "./element.ts";
 import { BYTES } from "./dtype.ts";
-import { ShapeError } from "./shape.ts";
+import { axisOf, ShapeError } from "./shape.ts";
 import { what } from "./what.ts";
 
 /** How messages call an argument: `argument 2 (weight)`. */
@@ -65,6 +65,38 @@ export function expectList(
   const bad = list.findIndex((v) => typeof v !== "number");
   if (bad < 0) return;
   throw new TypeError(`${op}: ${place(at, name)} has ${what(list[bad])} at ${bad}, not a number`);
+}
+
+/** One axis, or several in a list. Below 0 they count from the end. */
+export type AxisList = number | readonly number[];
+
+/**
+ * The one rule for axes: a number is the list of it, below 0 they count from the end, and none is named twice.
+ *
+ * @param at the argument's position, from 0
+ * @param axes all of them when undefined
+ * @param name what messages call them
+ * @returns the axes as they count from 0, in the order given
+ * @throws TypeError for what is no axis and no list of them; ShapeError for one that there is not, or is there twice
+ */
+export function axesOf(
+  op: string,
+  at: number,
+  axes: unknown,
+  rank: number,
+  name = "axes",
+): number[] {
+  if (axes === undefined) return Array.from({ length: rank }, (_, i) => i);
+  const list = axisList(op, at, axes, name).map((a) => axisOf(op, a, rank));
+  if (new Set(list).size === list.length) return list;
+  throw new ShapeError(op, `${name} [${axes}] name one of ${rank} dimensions twice`);
+}
+
+/** The same before it is known how many there are: a number as the list of it. */
+export function axisList(op: string, at: number, axes: unknown, name = "axes"): readonly number[] {
+  if (typeof axes === "number") return [axes];
+  expectList(op, at, name, axes, "[0, 1], or one axis");
+  return axes;
 }
 
 /** Refuses what is no number: a tensor above all, where an exponent or a bound is fixed. */
@@ -131,8 +163,11 @@ export function expectOptions(
   known: Readonly<Record<string, OptionKind>>,
 ): void {
   const example = `{ ${Object.keys(known).join(", ")} }`;
-  if (options === null || typeof options !== "object" || Array.isArray(options)) {
-    const is = what(options);
+  const is = what(options);
+  if (
+    options === null || typeof options !== "object" || Array.isArray(options) ||
+    is.startsWith("the tensor")
+  ) {
     throw new TypeError(`${op}: ${place(at, "options")} is ${is}, not an object of ${example}`);
   }
   for (const [key, value] of Object.entries(options)) {

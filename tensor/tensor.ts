@@ -134,6 +134,11 @@ export interface Op<A = unknown> {
   ): readonly Float64Array[];
   /** @internal How it is computed. */
   readonly lowering: Lowering<A>;
+  /**
+   * @internal What of its kernels comes from elsewhere than its attributes and specs, as text: where it differs, so do programs.
+   * Undefined where there is none to be had: no other program is as this one.
+   */
+  readonly text?: (node: Node<A>) => string | undefined;
   /** Of a leaf: what there is to see of its value, as it is printed behind the spec. */
   readonly describe?: (attrs: A, spec: Spec) => string;
 }

@@ -2,6 +2,8 @@
  * Trees: nested plain objects (and arrays) with leaves of one kind. Parameters, optimizer states, batches and results
  * are trees; a leaf's path, joined by dots, is its name in a checkpoint.
  */
+import { expectKinds, ITERABLE } from "./kinds.ts";
+import { what } from "./what.ts";
 
 /** A leaf, or an object or array of trees. */
 export type Tree<L> = L | { readonly [key: string]: Tree<L> } | readonly Tree<L>[];
@@ -16,6 +18,11 @@ export function isLeaf(x: unknown): boolean {
     Object.getPrototypeOf(x) === null);
 }
 
+const expectFunction = (op: string, at: number, f: unknown): void => {
+  if (typeof f === "function") return;
+  throw new TypeError(`${op}: argument ${at + 1} (f) is ${what(f)}, not a function`);
+};
+
 /** Leaves with their paths, in order of insertion. */
 export function flatten<L>(tree: Tree<L>, prefix = ""): [path: string, leaf: L][] {
   if (isLeaf(tree)) return tree === undefined ? [] : [[prefix, tree as L]];
@@ -28,12 +35,17 @@ export function flatten<L>(tree: Tree<L>, prefix = ""): [path: string, leaf: L][
 /** Nested objects from dotted paths: the inverse of {@linkcode flatten} for trees without arrays. */
 export function unflatten<L>(leaves: Iterable<readonly [path: string, leaf: L]>): Branch<L> {
   const root: Record<string, unknown> = {};
-  for (const [path, leaf] of leaves) {
+  expectKinds("unflatten", { leaves: [leaves, ITERABLE] });
+  for (const pair of leaves) {
+    if (!Array.isArray(pair) || typeof pair[0] !== "string") {
+      throw new TypeError(`unflatten: one of the leaves is ${what(pair)}, not [path, leaf]`);
+    }
+    const [path, leaf] = pair as readonly [string, L];
     const keys = path.split(".");
     let at = root;
     for (const key of keys.slice(0, -1)) {
       const next = at[key] ??= {};
-      if (isLeaf(next)) throw new TypeError(`"${path}" lies below a leaf`);
+      if (isLeaf(next)) throw new TypeError(`unflatten: "${path}" lies below a leaf`);
       at = next as Record<string, unknown>;
     }
     at[keys.at(-1)!] = leaf;
@@ -47,6 +59,7 @@ export function mapTree<L, M>(
   f: (leaf: L, path: string) => M,
   prefix = "",
 ): Tree<M> {
+  expectFunction("mapTree", 1, f);
   const at = (k: string) => prefix ? `${prefix}.${k}` : k;
   if (isLeaf(tree)) return tree === undefined ? undefined as M : f(tree as L, prefix);
   if (Array.isArray(tree)) return tree.map((v, i) => mapTree<L, M>(v as Tree<L>, f, at(String(i))));
@@ -68,8 +81,11 @@ export function zipTrees<L, M>(
 ): Tree<M> {
   const odd = (tree: unknown, path: string, where: string) => {
     const [[at]] = flatten<unknown>(tree as Tree<unknown>, path);
-    return new TypeError(`trees of different form: ${at ? `"${at}"` : "a leaf"} is in ${where}`);
+    return new TypeError(
+      `zipTrees: trees of different form: ${at ? `"${at}"` : "a leaf"} is in ${where}`,
+    );
   };
+  expectFunction("zipTrees", 0, f);
   const has = (tree: unknown) => flatten<unknown>(tree as Tree<unknown>).length > 0;
   const walk = (nodes: readonly unknown[], path: string): unknown => {
     const [a] = nodes, leaf = isLeaf(a);

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as library from "../mod.ts";
 import type { Device } from "../mod.ts";
-import { alsoRight, CALLS } from "./support/argument_calls.ts";
+import { alsoRight, AXES, CALLS } from "./support/argument_calls.ts";
 import { testDevice } from "./support/check.ts";
 
 // deno-lint-ignore no-explicit-any
@@ -42,10 +42,14 @@ function refusal(name: string, args: readonly unknown[], about: string): string 
   return error.message;
 }
 
+const OPS = new URL("../ops/", import.meta.url).pathname;
+const doors = async () =>
+  (await Promise.all(["mod", "more"].map((name) => Deno.readTextFile(`${OPS}${name}.ts`)))).join(
+    "\n",
+  );
+
 Deno.test("every op of the doors has a right call here", async () => {
-  const doors = ["mod", "more"].map((name) => new URL(`../ops/${name}.ts`, import.meta.url));
-  const door = (await Promise.all(doors.map((url) => Deno.readTextFile(url)))).join("\n");
-  const names = [...door.matchAll(/\{([^}]*)\}/g)].flatMap(([, list]) =>
+  const names = [...(await doors()).matchAll(/\{([^}]*)\}/g)].flatMap(([, list]) =>
     list.split(",").map((n) => n.trim()).filter((n) => n && !n.startsWith("type "))
   ).filter((n) => typeof api[n] === "function");
   assert(names.length > 50);
@@ -91,9 +95,9 @@ Deno.test("numbers where lists belong, lists where numbers do, and options that 
     }
   }
   assertThrows(
-    () => api.sum(x, 1),
+    () => api.sum(x, "1"),
     TypeError,
-    "sum: argument 2 (axes) is the number 1, not a list such as",
+    'sum: argument 2 (axes) is the string "1", not a list such as [0, 1], or one axis',
   );
   assertThrows(
     () => api.sum(x, [0], { keepdims: true }),
@@ -112,6 +116,39 @@ Deno.test("numbers where lists belong, lists where numbers do, and options that 
   );
   assertThrows(() => api.concat([], 0), Error, "no tensors are given to join");
   assertThrows(() => api.concat([x, 1], 0), TypeError, "concat: part 1 is the number 1");
+});
+
+Deno.test("an axis alone is the list of it, wherever axes are taken; none is named twice, and all are there", async () => {
+  const device = await testDevice() as Any;
+  for (const [name, [at, option]] of Object.entries(AXES)) {
+    const given = CALLS[name][at];
+    const call = (axes: unknown) =>
+      api[name](...CALLS[name].with(at, option ? { ...given as object, [option]: axes } : axes));
+    const values = (axes: unknown) => {
+      const made = [call(axes)].flat().map((t: Any) => api.evaluate(device, t));
+      return Promise.all(made.map(async (t: Any) => [t.spec, await device.read(t)]));
+    };
+    for (const axis of [0, -1]) {
+      assertEquals(await values(axis), await values([axis]), `${name} ${axis}`);
+    }
+    const place = option ? `options.${option}` : "axes";
+    for (const axis of [3, -4, 0.5, NaN, Infinity]) {
+      for (const axes of [axis, [axis]]) {
+        assertThrows(() => call(axes), library.ShapeError, `${name}: axis ${axis} is out of range`);
+      }
+    }
+    assertThrows(() => call("0"), TypeError, `${name}: `);
+    if (name === "roll" || name === "slidingWindowView") continue;
+    assertThrows(() => call([0, 0]), library.ShapeError, `${name}: ${place} [0,0] name one of`);
+  }
+  assertEquals(api.tensordot(x, x, [1, 0]).shape, api.tensordot(x, x, [[1], [0]]).shape);
+  assertThrows(() => api.tensordot(x, x, [[1]]), library.ShapeError, "axes has 1 entries, not 2");
+  // Whatever says "axes" in a signature takes one alone; permute names all of them by its meaning.
+  const files = [...(await doors()).matchAll(/from "\.\/([^"]*)"/g)].map(([, file]) => file);
+  const texts = await Promise.all(files.map((file) => Deno.readTextFile(`${OPS}${file}`)));
+  const signature = /^export (?:function|const) (\w+)[^{}]*?\baxes\??: readonly number\[\]/gm;
+  const lists = [...texts.join("\n").matchAll(signature)].map(([, name]) => name);
+  assertEquals(lists.filter((name) => api[name]), ["permute"]);
 });
 
 Deno.test("compile and evaluate name what they cannot take", async () => {

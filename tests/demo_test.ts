@@ -6,6 +6,10 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import { run } from "../cli/demo/work.ts";
+import type { Ui } from "../cli/shared/ui.ts";
+import { Interrupted } from "../terminal/interrupt.ts";
+import { createProgress } from "../terminal/progress.ts";
 import { claimDemo } from "../cli/demo/claim.ts";
 import { FileError } from "../files/errors.ts";
 import { PACKAGES, WORLD } from "../cli/shared/permissions.ts";
@@ -84,4 +88,52 @@ Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what ea
   );
   await (await claimDemo({ ...request, overwrite: true }))[Symbol.asyncDispose]();
   await Deno.remove(out, { recursive: true });
+});
+
+Deno.test("demo: stopped by Ctrl-C, it says what was finished, and of nothing that nothing was written", async () => {
+  for (
+    const [at, written] of [["monster: before", []], ["throne: before", ["monster"]]] as const
+  ) {
+    const out = await Deno.makeTempDir(), stop = new AbortController(), said: string[] = [];
+    const ui: Ui = {
+      progress: {
+        ...createProgress({ quiet: true }),
+        start: (label) => label === at && stop.abort(),
+      },
+      interrupt: {
+        signal: stop.signal,
+        get requested() {
+          return stop.signal.aborted;
+        },
+        saved: () => {
+          throw new Error("there is nothing to go on with");
+        },
+        [Symbol.dispose]() {},
+      },
+      warn: (line) => said.push(line),
+      say: (line) => said.push(line),
+      typed: "moongate demo",
+    };
+    const request = {
+      concepts: ["monster", "throne"],
+      steps: 1,
+      seed: 3,
+      out,
+      device: "cpu",
+    } as const;
+    await assertRejects(
+      () => run({ ...request, concepts: [...request.concepts] }, ui),
+      Interrupted,
+    );
+    const deltas = written.map((name) => `${name}/delta.safetensors`);
+    assertEquals(said, [
+      written.length
+        ? `stopped; what was finished is in ${out}: ${deltas}`
+        : "stopped before a concept was finished: nothing was written",
+    ]);
+    for (const path of deltas) assert(await isFile(`${out}/${path}`));
+    const folders = [...Deno.readDirSync(out)].filter((e) => e.isDirectory).map((e) => e.name);
+    assertEquals(folders, [...written]);
+    await Deno.remove(out, { recursive: true });
+  }
 });

@@ -12,7 +12,18 @@ const SMALL: Readonly<Record<string, readonly string[]>> = {
   "vae.ts": ["--steps", "20", "--batch", "16"],
 };
 
-const names = [...Deno.readDirSync(FOLDER)].map(({ name }) => name);
+/** What they share is no program: it reads their command lines. */
+const names = [...Deno.readDirSync(FOLDER)].map(({ name }) => name)
+  .filter((name) => name !== "options.ts");
+
+const run = async (name: string, ...args: string[]) => {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", new URL(name, FOLDER).pathname, ...args],
+    env: { MOONGATE_DEVICE: "cpu", NO_COLOR: "1" },
+  }).output();
+  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { code, out, err };
+};
 
 Deno.test("every program of examples/ is run below, and has under 100 lines", async () => {
   assertEquals(names.toSorted(), Object.keys(SMALL));
@@ -22,14 +33,45 @@ Deno.test("every program of examples/ is run below, and has under 100 lines", as
   }
 });
 
+Deno.test("--help says what a program takes; what it does not take is refused by name, in one line", async () => {
+  for (const [name, [first, , second]] of Object.entries(SMALL)) {
+    const { code, out, err } = await run(name, "--help");
+    assertEquals([code, err], [0, ""], name);
+    for (const option of [name, first, second, "default", "--help"]) {
+      assert(out.includes(option), out);
+    }
+    const header = /\[(--\w+) (\d+)\] \[(--\w+) (\d+)\]/.exec(
+      await Deno.readTextFile(new URL(name, FOLDER)),
+    )!;
+    assertEquals(
+      [...out.matchAll(/(--\w+) N .*default (\d+)/g)].flatMap(([, ...option]) => option),
+      header.slice(1),
+      "the header of the file says the same",
+    );
+  }
+  const wrong: [string[], string][] = [
+    [["--stepz", "3"], 'there is no option "--stepz". It takes --steps N, --points N; --help'],
+    [["-x"], 'there is no option "-x"'],
+    [["12"], '"12" is no option'],
+    [["--steps", "many"], '--steps is "many", not a whole number of at least 1'],
+    [["--steps=0"], '--steps is "0", not a whole number'],
+    [["--steps"], "--steps is left empty"],
+    [["--steps", "--points"], '--steps is "--points"'],
+  ];
+  for (const [args, message] of wrong) {
+    const { code, out, err } = await run("spiral_mlp.ts", ...args);
+    assertEquals([code, out], [1, ""], `${args}`);
+    assert(
+      err.startsWith(`spiral_mlp.ts: ${message}`) && err.trimEnd().split("\n").length === 1,
+      err,
+    );
+  }
+});
+
 for (const [name, small] of Object.entries(SMALL)) {
   Deno.test(`examples/${name} learns: its loss falls by a tenth and more`, async () => {
-    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", new URL(name, FOLDER).pathname, ...small],
-      env: { MOONGATE_DEVICE: "cpu", NO_COLOR: "1" },
-    }).output();
-    const out = new TextDecoder().decode(stdout);
-    assertEquals(code, 0, new TextDecoder().decode(stderr));
+    const { code, out, err } = await run(name, ...small);
+    assertEquals(code, 0, err);
     const losses = [...out.matchAll(/^step (\d+): loss (\S+)$/gm)].map(([, , loss]) =>
       Number(loss)
     );

@@ -4,6 +4,10 @@ import fc from "fast-check";
 import { FileError } from "../files/errors.ts";
 import { arrayOf, FILE_BYTES, type FileArray, type FileDType } from "../files/dtypes.ts";
 import { encodeNpy, encodeNpz, openNpz, readNpy, writeNpy, writeNpz } from "../files/numpy/npy.ts";
+import { openSafetensors } from "../files/safetensors/read.ts";
+import { writeSafetensors } from "../files/safetensors/write.ts";
+import { openTorch } from "../files/torch/checkpoint.ts";
+import { loadTree } from "../optim/trees.ts";
 import { headerBytes } from "../files/numpy/header.ts";
 import { tensor } from "../ops/leaf.ts";
 import { test } from "./support/devices.ts";
@@ -107,7 +111,7 @@ Deno.test("npy: what is no such file, or lies, is refused before its elements ar
   version[6] = 4;
   const cases: [Uint8Array, string][] = [
     [new Uint8Array(), "is no array of NumPy"],
-    [new TextEncoder().encode("PK and so on"), "is no array of NumPy"],
+    [new TextEncoder().encode("PK and so on"), "is a text, and no array of NumPy"],
     [version, "is of version 4 of the format"],
     [fileOf(good).subarray(0, 40), "ends within its header, at byte 40"],
     [fileOf(good, 4), "has 4 bytes of elements where its shape [2] of F32 takes 8"],
@@ -192,4 +196,42 @@ Deno.test("what is no array of numbers with a shape is refused as what it is", a
   await refused([1, 2], "a list of 2 numbers");
   await refused(undefined, "undefined");
   await refused({ data: [1], shape: [1] }, "{ data, shape } with numbers");
+});
+
+Deno.test("each reader of tensors says of another's file what it is, and which function reads it", async () => {
+  const folder = await Deno.makeTempDir();
+  const checkpoints = new URL("./golden/checkpoints/", import.meta.url).pathname;
+  const array = { shape: [2], data: Float32Array.of(1, 2) };
+  try {
+    const at = (name: string) => `${folder}/${name}`;
+    await writeNpy(at("x.npy"), array);
+    await writeNpz(at("x.npz"), { a: array });
+    await writeSafetensors(at("x.safetensors"), { a: array });
+    await Deno.writeTextFile(at("x.txt"), "numbers: 1 2 3");
+    const files: [path: string, is: string, by?: string][] = [
+      [at("x.npy"), "an array of NumPy's (.npy)", "readNpy"],
+      [at("x.npz"), "an archive of NumPy's arrays (.npz)", "openNpz"],
+      [at("x.safetensors"), "a safetensors file", "openSafetensors"],
+      [`${checkpoints}ours.pt`, "a checkpoint of PyTorch", "openTorch"],
+      [`${checkpoints}legacy.pt`, "a checkpoint of PyTorch", "openTorch"],
+      [at("x.txt"), "a text"],
+    ];
+    const readers = { readNpy, openNpz, openSafetensors, openTorch };
+    for (const [path, is, by] of files) {
+      for (const [name, read] of Object.entries(readers)) {
+        if (name === by) {
+          const found = await read(path);
+          if ("close" in found) found.close();
+          continue;
+        }
+        const error = await assertRejects(() => read(path), FileError);
+        assert(error.message.startsWith(`${path}: is ${is}, and no `), error.message);
+        assertEquals(error.message.endsWith(`. ${by} reads it`), by !== undefined, error.message);
+      }
+    }
+    // What `loadTree` is given is a safetensors file or none.
+    await assertRejects(() => loadTree(at("x.npz")), FileError, "openNpz reads it");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });

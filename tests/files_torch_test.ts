@@ -88,7 +88,7 @@ Deno.test("torch: what can't be read is refused in words", async () => {
     ["big_endian.pt", `is of byte order "big"`],
     ["complex.pt", "holds numbers of type torch.ComplexFloatStorage"],
     ["script.pt", "is a TorchScript program"],
-    ["expected.json", "is no PyTorch checkpoint"],
+    ["expected.json", "is a text, and no checkpoint of PyTorch"],
   ];
   for (const [file, part] of cases) {
     await assertRejects(() => openTorch(`${GOLDEN}/${file}`), FileError, `${file}: ${part}`);

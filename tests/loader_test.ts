@@ -3,6 +3,8 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { loader, type LoaderOptions, type LoaderState, stackExamples } from "../optim/mod.ts";
 import { randomKey } from "../ops/random.ts";
+import { add } from "../ops/elementwise/arithmetic.ts";
+import { constantValues, tensor } from "../ops/leaf.ts";
 import { interpret } from "../compile/interpret.ts";
 
 const numbers = (n: number) => Array.from({ length: n }, (_, i) => i);
@@ -210,5 +212,33 @@ Deno.test("examples are stacked by name", async () => {
     "example 1 is an object with y",
   );
   assertThrows(() => stackExamples([{ a: { x: 1 } }, { a: 2 }] as never), TypeError, 'at "a"');
-  assertThrows(() => stackExamples([[1, 2], [1]]), Error);
+  assertThrows(() => stackExamples([[1, 2], [1]]), Error, "stackExamples: the nested list is");
+  assertThrows(() => stackExamples([{ a: [1, 2] }, { a: [1] }]), Error, 'stackExamples: "a": the');
+});
+
+Deno.test("examples of tensors and texts are stacked: constants stay constants, labels a list, pairs pairs", () => {
+  const pairs = [0, 1].map((i) => ({
+    pair: [tensor([[i, 2]], undefined, "f16"), `label ${i}`] as const,
+    name: `${i}.png`,
+  }));
+  const { pair: [x, labels], name } = stackExamples(pairs);
+  assertEquals([labels, name], [["label 0", "label 1"], ["0.png", "1.png"]]);
+  assertEquals(x.spec, { shape: [2, 1, 2], dtype: "f16" });
+  assertEquals(constantValues(x), Float16Array.of(0, 2, 1, 2));
+  const one = stackExamples([tensor([3])], "u32");
+  assertEquals([one.shape, constantValues(one)], [[1, 1], Uint32Array.of(3)]);
+  const computed = stackExamples([add(tensor([1]), 1), tensor([3])]);
+  assertEquals([...interpret([computed])[0]], [2, 3]);
+  const wrong: [readonly unknown[], string][] = [
+    [[{ x: tensor([1]) }, { x: tensor([1, 2]) }], 'example 1 at "x" is f32[2], the first f32[1]'],
+    [[tensor([1]), tensor([1], [1], "i32")], "example 1 is i32[1], the first f32[1]"],
+    [[tensor([1]), 1], "example 1 is the number 1, the first the tensor f32[1]"],
+    [["a", 1], 'example 1 is the number 1, the first the string "a"'],
+    [[["a", 1], ["b"]], "example 1 is a list of 1 string, the first a list of 2"],
+    [[{ x: 1 }, { x: null }], 'stackExamples: "x": value 1 is null'],
+    [[() => 1], "stackExamples: value 0 is a function"],
+  ];
+  for (const [examples, message] of wrong) {
+    assertThrows(() => stackExamples(examples as never), Error, message);
+  }
 });

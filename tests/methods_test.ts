@@ -217,6 +217,11 @@ Deno.test("the commands of docs/methods.md run as they stand, and a delta of the
       assertEquals(code, 1);
       assertMatch(err, message);
     }
+    const plain = all[0].map((arg) => arg.replace("<new1> ", ""));
+    assertMatch(
+      (await run([...plain, "--out", "refused"])).err,
+      /"dog" has no new word and is its own class.*Give it a new word, "<new1> dog=…", or say by --class/,
+    );
     const bare = all[3].map((arg) => arg.replace("<new1> ", ""));
     assertMatch(
       (await run([...bare, "--out", "refused"])).err,

@@ -292,13 +292,13 @@ Deno.test("what does not fit is refused by name, before anything is compiled", (
   // deno-lint-ignore no-explicit-any
   const any = optim as any;
   const cases: [() => unknown, string][] = [
-    [() => any.adam({}), "rate) is undefined"],
+    [() => any.adam({}), "adam: options.rate is undefined"],
     [() => any.adam({ rate: -1 }), "is -1, not a finite f32 of at least 0"],
     [() => any.adam({ rate: 1, lr: 2 }), 'adam: there is no option "lr"'],
     [() => any.adamw({ rate: 1, beta1: 1 }), "options.beta1 is 1, not from 0 to below 1"],
-    [() => any.adamw({ rate: 1, decay: -1 }), "(decay) is -1"],
-    [() => any.sgd({ rate: 1, momentum: 1 }), "(decay) is 1, not from 0 to below 1"],
-    [() => any.sgd({ rate: { kind: "cosin" } }), "(rate) is an object with kind"],
+    [() => any.adamw({ rate: 1, decay: -1 }), "adamw: options.decay is -1"],
+    [() => any.sgd({ rate: 1, momentum: 1 }), "sgd: options.momentum is 1, not from 0 to below 1"],
+    [() => any.sgd({ rate: { kind: "cosin" } }), "sgd: options.rate is an object with kind"],
     [() => any.sgd(), "sgd: argument 1 (options) is undefined"],
     [() => any.rmsprop({ rate: 1, centered: 1 }), "options.centered is the number 1"],
     [() => any.adafactor({ minDim: 0 }), "options.minDim is 0, not at least 1"],

@@ -312,3 +312,42 @@ test("an op that takes the name which another would have got is another op", asy
   for (const f of [a, b, c]) found.push((await device.read(f(x)))[0]);
   assertEquals(found, [2, 3, 5]);
 });
+
+test("a kernel whose text reads what changes is made anew, and found again by its text", async (device) => {
+  let factor = 2;
+  const inputs = ["x"];
+  const ops = [
+    defineOp({
+      name: "byElement",
+      inputs,
+      shape: ([s]) => s,
+      element: () => `return x[i] * ${factor}.0;`,
+    }),
+    defineOp({
+      name: "byKernel",
+      inputs,
+      shape: ([s]) => s,
+      kernel: ({ inputs: [{ shape }] }) => ({
+        passes: [{
+          count: shape[0],
+          code: `out[i] = x[i] * scale();`,
+          declarations: `fn scale() -> f32 { return ${factor}.0; }`,
+        }],
+      }),
+    }),
+    defineMap({
+      name: "byMap",
+      arity: 1,
+      expression: ([x], _, w) => w.let(`(${x} * ${w.number(factor)})`),
+    }),
+  ];
+  for (const op of ops) {
+    const found: number[] = [], kernels: number[] = [];
+    for (factor of [2, 3, 2, 3]) {
+      found.push((await device.read(evaluate(device, op(tensor([1])))))[0]);
+      kernels.push(device.pipelines.count);
+    }
+    assertEquals(found, [2, 3, 2, 3]);
+    assertEquals(kernels.map((n) => n - kernels[0]), [0, 1, 1, 1]);
+  }
+});

@@ -31,17 +31,23 @@ export { claimDemo as claim } from "./claim.ts";
 
 /** Teaches two concepts to the model that ships; gives the path of the picture. */
 export async function run(request: DemoRequest, ui: Ui): Promise<string> {
+  const written: string[] = [];
   try {
-    return await teachAndShow(request, ui);
+    return await teachAndShow(request, ui, written);
   } catch (error) {
     if (!ui.interrupt.requested || (error as Error).name !== "AbortError") throw error;
     // Minutes of work: what was taught already is in the folder, and there is nothing to go on with.
-    ui.say(`stopped; deltas of concepts that were finished are in ${request.out}`);
+    ui.say(
+      written.length
+        ? `stopped; what was finished is in ${request.out}: ${written.join(", ")}`
+        : "stopped before a concept was finished: nothing was written",
+    );
     throw new Interrupted();
   }
 }
 
-async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
+/** @param written hears of each delta that is there, under the folder */
+async function teachAndShow(request: DemoRequest, ui: Ui, written: string[]): Promise<string> {
   const began = performance.now();
   const plan = await demoPlan(request);
   using device = await openDevice(request, ui);
@@ -54,7 +60,7 @@ async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
 
   const taught: Taught[] = [];
   for (const concept of plan.concepts) {
-    taught.push(await teach(model, sampler, concept, plan, request, own, ui));
+    taught.push(await teach(model, sampler, concept, plan, request, own, ui, written));
   }
 
   const captions = await readLines(`${plan.model}/${CAPTIONS_FILE}`);
@@ -65,6 +71,7 @@ async function teachAndShow(request: DemoRequest, ui: Ui): Promise<string> {
     onWarning: (line) => ui.progress.note(line),
   });
   await own.make(DEMO.merged, (path) => saveDelta(path, delta));
+  written.push(DEMO.merged);
   const merged = withDelta(model, delta);
   const show = (prompts: readonly string[], label: string) =>
     sample(sampler, merged, prompts, label, plan, request.seed, ui);
@@ -120,6 +127,7 @@ async function teach(
   request: DemoRequest,
   own: OwnFiles,
   ui: Ui,
+  written: string[],
 ): Promise<Taught> {
   const started = performance.now();
   const before = await sample(
@@ -150,6 +158,7 @@ async function teach(
   });
   await Deno.mkdir(`${request.out}/${concept.name}`, { recursive: true });
   await own.make(DEMO.delta(concept.name), (path) => saveDelta(path, delta));
+  written.push(DEMO.delta(concept.name));
   const tuned = withDelta(model, delta);
   const after = await sample(
     sampler,

@@ -3,8 +3,8 @@ import { claim } from "../../files/outputs.ts";
 import { pictureNames } from "../generate/claim.ts";
 import {
   type Claims,
-  file,
   folder,
+  jsonAt,
   REPORT_FILE,
   sampledReads,
   SHEET_FILE,
@@ -20,7 +20,7 @@ export const claimEvaluate: Claims<EvaluateRequest> = (request) => {
   const pictures = generate ? [...pictureNames(generate), SHEET_FILE] : [];
   const outputs = [
     folder(out, REPORT_FILE, ...pictures.map((name) => `${PICTURES_FOLDER}/${name}`)),
-    ...json === undefined ? [] : [file(json, "--json")],
+    ...json === undefined ? [] : [jsonAt(json)],
   ];
   return claim(outputs, {
     reads: [model, scorer, dino, ...generate ? sampledReads(generate).reads : []],

@@ -25,9 +25,20 @@ export const folder = (path: string, ...holds: (string | RegExp)[]): Output => (
 /** A file, by the option that names it. */
 export const file = (path: string, flag = "--out"): Output => ({ path, flag });
 
+/** A picture. */
+export const pictureAt = (path: string): Output => (
+  { ...file(path), is: { what: "a PNG picture", ending: ".png" } }
+);
+/** Numbers. */
+export const jsonAt = (path: string): Output => (
+  { ...file(path, "--json"), is: { what: "JSON", ending: ".json" } }
+);
+
 /** A plot, where one was asked for. */
 export const plotOf = ({ plot }: { plot?: string }): Output[] =>
-  plot === undefined ? [] : [file(plot, "--plot")];
+  plot === undefined
+    ? []
+    : [{ ...file(plot, "--plot"), is: { what: "an SVG drawing", ending: ".svg" } }];
 
 /** A delta: a file, or a folder for it, which may have to be without `more`. */
 export const deltaAt = (out: string, ...more: RegExp[]): Output =>

@@ -160,14 +160,26 @@ function checkRates(
   try {
     return { schedule: scheduleOf({ schedule, warmUp }), warmUp };
   } catch (error) {
-    throw new UsageError(`--schedule, --warm-up: ${messageOf(error)}`, { cause: error });
+    throw new UsageError(`--schedule, --warm-up: ${messageOf(error).replace(/^\w+: /, "")}`, {
+      cause: error,
+    });
   }
 }
 
 /** Refuses a run in which nothing would train. */
 function checkTrains(request: TrainRequest, trains: Trains, freezeTokens: boolean): void {
-  if (trains !== "token") return;
   const without = request.concepts.find(({ tokens }) => !tokens.length);
+  const alike = request.concepts.find(({ tokens, words, category }) =>
+    !tokens.length && words === category
+  );
+  if (alike && trains !== "token") {
+    const { words } = alike;
+    throw new UsageError(
+      `"${words}" has no new word and is its own class, so that pictures of the class would be captioned as its own are. ` +
+        `Give it a new word, "<new1> ${words}=…", or say by --class what it is a kind of`,
+    );
+  }
+  if (trains !== "token") return;
   if (without) {
     throw new UsageError(
       `"${without.words}" has no new word, and nothing else would train. ` +

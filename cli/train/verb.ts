@@ -75,7 +75,7 @@ export function trainCommand(context: Context, run: typeof work.run): Command {
     )
     .option(
       "--class <words>",
-      "what a concept without a new word is a kind of; repeatable, in order of those concepts (default: its words)",
+      "what a concept without a new word is a kind of, which has to be said; repeatable, in order of those concepts",
       repeated((text) => text.trim()),
     )
     .option(

@@ -41,12 +41,12 @@ export function split(results: readonly Tensor[], prefix: string): Split {
       continue;
     }
     if (key === undefined) continue;
-    const how = attributes(attrs);
-    if (how === undefined) {
+    const how = attributes(attrs), text = op.text ? op.text(node) : "";
+    if (how === undefined || text === undefined) {
       key = undefined;
       continue;
     }
-    key += `${op.name}(`;
+    key += `${op.name}${text}(`;
     for (const t of inputs) key += `${places.get(t.node)}.${t.index},`;
     key += `${how})${outputs.map(({ dtype, shape }) => `${dtype}[${shape}]`)}`;
   }

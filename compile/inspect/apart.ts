@@ -35,7 +35,7 @@ export async function watchSteps<A extends unknown[]>(
   wanted: ReadonlySet<Step>,
   use: (seen: Seen) => Promise<boolean>,
 ): Promise<void> {
-  await rehearse(compiled, args, async (program, recorded) => {
+  await rehearse("watchSteps", compiled, args, async (program, recorded) => {
     const { device } = program;
     const last = new Map(recorded.map(({ dispatch: { step } }, i) => [step, i]));
     const read = async (tensors: readonly Tensor[]) => {

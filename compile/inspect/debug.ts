@@ -74,7 +74,7 @@ export async function debugRun<A extends unknown[]>(
   options: DebugOptions = {},
 ): Promise<DebugReport> {
   expectOptions("debugRun", 2, options, { tolerance: "number", reference: "true or false" });
-  return await rehearse(compiled, args, async (program, recorded) => {
+  return await rehearse("debugRun", compiled, args, async (program, recorded) => {
     const dispatches = replayed(recorded, ({ dispatch }) => dispatch);
     const names = new TensorNames(program.blueprint.tape);
     const last = lastWrites(dispatches);

@@ -18,15 +18,18 @@ export interface Recorded {
 
 /** Binds the arguments, hands the dispatches to `use`, and gives back the copies. Earlier results become stale. */
 export async function rehearse<A extends unknown[], T>(
+  op: string,
   compiled: Compiled<A, unknown>,
   args: A,
   use: (program: Program, dispatches: readonly Recorded[]) => Promise<T>,
 ): Promise<T> {
   if (typeof compiled?.bound !== "function") {
-    throw new TypeError(`${what(compiled)} is no function that compile(device, fn) made`);
+    throw new TypeError(`${op}: ${what(compiled)} is no function that compile(device, fn) made`);
   }
   if (!Array.isArray(args)) {
-    throw new TypeError(`argument 2 (args) is ${what(args)}, not the list of a call's arguments`);
+    throw new TypeError(
+      `${op}: argument 2 (args) is ${what(args)}, not the list of a call's arguments`,
+    );
   }
   const { program, args: given } = compiled.bound(...args);
   const { buffers, work } = program.device;

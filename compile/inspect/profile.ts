@@ -2,6 +2,7 @@
  * Where a program's time goes: each dispatch measured by the GPU's own clock (timestamp queries, a pass per dispatch),
  * or, on adapters without one, by the wall clock around a dispatch that is waited for.
  */
+import { expectKinds, having } from "../../tensor/kinds.ts";
 import { expectOptions } from "../../tensor/arguments.ts";
 import { wholeNumber } from "../../tensor/element.ts";
 import { Tensor } from "../../tensor/tensor.ts";
@@ -71,7 +72,7 @@ export async function profile<A extends unknown[]>(
 ): Promise<Profile> {
   expectOptions("profile", 2, options, { repeats: "number", wall: "true or false" });
   const repeats = wholeNumber("profile", "options.repeats", options.repeats ?? 3, 1);
-  return await rehearse(compiled, args, async ({ device }, all) => {
+  return await rehearse("profile", compiled, args, async ({ device }, all) => {
     const dispatches = all.filter(({ dispatch }) => !dispatch.once);
     const stamps = !options.wall && device.facts.features.includes("timestamp-query");
     const measure = stamps ? byTimestamps : byWallClock;
@@ -175,6 +176,7 @@ function trafficOf({ step, buffers }: LoweredDispatch): number {
  * @param top rows to print; the rest is summed in one line. Default 40
  */
 export function profileTable(p: Profile, top = 40): string {
+  expectKinds("profileTable", { p: [p, having("what profile gives", "dispatches")] });
   const order = p.dispatches.map((d, i) => ({ ...d, i })).sort((a, b) =>
     b.milliseconds - a.milliseconds
   );

@@ -2,6 +2,16 @@
  * The regularization set of the paper (§3.2): real pictures whose captions are near the class prompt, by the cosine of
  * CLIP's text features. Found in the user's own collection, since the public index that served them is gone.
  */
+import { PATH } from "../../files/given.ts";
+import {
+  expectKinds,
+  FUNCTION,
+  having,
+  type Kind,
+  listOf,
+  RECORD,
+  TEXT,
+} from "../../tensor/kinds.ts";
 import type { CaptionedFile } from "../../files/collection.ts";
 import { FileError } from "../../files/errors.ts";
 import type { Picture } from "../../files/pictures/image.ts";
@@ -17,6 +27,8 @@ export interface PromptEncoder {
     options?: ComparingOptions,
   ): Promise<{ readonly size: number; readonly data: Float64Array }>;
 }
+
+const ENCODER: Kind = having("what encodes prompts, as openClip gives it", "prompts");
 
 /** Who hears of captions that are compared. */
 export interface ComparingOptions {
@@ -65,6 +77,11 @@ export async function rankCaptions(
   captions: readonly string[],
   options?: ComparingOptions,
 ): Promise<{ index: number; similarity: number }[]> {
+  expectKinds("rankCaptions", {
+    encoder: [encoder, ENCODER],
+    prompt: [prompt, TEXT],
+    captions: [captions, listOf(TEXT)],
+  });
   const { size, data } = await encoder.prompts([prompt, ...captions], options);
   const row = (i: number) => data.subarray(i * size, (i + 1) * size);
   const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, x, k) => sum + x * b[k], 0);
@@ -93,6 +110,13 @@ export async function chooseRegularization(
   prepare: (picture: Picture) => Picture,
   options: ChooseOptions = {},
 ): Promise<ChosenSet> {
+  expectKinds("chooseRegularization", {
+    collection: [collection, listOf(RECORD)],
+    path: [path, PATH],
+    prompt: [prompt, TEXT],
+    encoder: [encoder, ENCODER],
+    prepare: [prepare, FUNCTION],
+  });
   const { count = CHOOSING.count, similarity: least = CHOOSING.similarity } = options;
   const captioned = collection.filter((one) => one.caption !== undefined);
   if (!captioned.length) {

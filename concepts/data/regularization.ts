@@ -3,6 +3,8 @@
  * while it learns the new thing. They come from a folder, or from the model itself;
  * `choose.ts` finds them in a collection.
  */
+import { expectKinds, FUNCTION, TEXT } from "../../tensor/kinds.ts";
+import { PATH } from "../../files/given.ts";
 import type { Sampler } from "../../diffusion/sample.ts";
 import { makeFolder, writeFileAtomic } from "../../files/atomic.ts";
 import { FileError } from "../../files/errors.ts";
@@ -27,6 +29,12 @@ export async function readRegularization(
   prepare: (picture: Picture) => Picture,
   remark?: (text: string) => void,
 ): Promise<CaptionedPicture[]> {
+  expectKinds("readRegularization", {
+    path: [path, PATH],
+    otherwise: [otherwise, TEXT],
+    prepare: [prepare, FUNCTION],
+    "remark?": [remark, FUNCTION],
+  });
   const set: CaptionedPicture[] = [];
   for (const { caption = otherwise, read } of await listCaptioned(path, remark)) {
     set.push({ picture: prepare(await read()), caption });

@@ -2,6 +2,7 @@
  * How much fine-tuning changed each layer of a UNet (paper §3.2, Figure 3): Δ_l = ‖θ′_l − θ_l‖ / ‖θ_l‖, and the mean of
  * it over cross-attention, self-attention and the rest. It is why Custom Diffusion trains what it trains.
  */
+import { expectKinds, FUNCTION, ITERABLE, listOf, RECORD, TEXT } from "../../tensor/kinds.ts";
 
 /** The three groups of Figure 3. */
 export const LAYER_GROUPS = ["cross-attention", "self-attention", "other"] as const;
@@ -36,6 +37,7 @@ export type ParameterPair = readonly [before: Float32Array, after: Float32Array 
 
 /** Which group a layer is in. Its query and output projections belong to an attention as its keys and values do. */
 export function layerGroup(layer: string): LayerGroup {
+  expectKinds("layerGroup", { layer: [layer, TEXT] });
   if (/\.attn2\./.test(layer)) return "cross-attention";
   return /\.attn1\./.test(layer) ? "self-attention" : "other";
 }
@@ -53,6 +55,11 @@ export async function layerChanges(
   read: (name: string) => Promise<ParameterPair>,
   onProgress?: (done: number, total: number) => void,
 ): Promise<LayerChange[]> {
+  expectKinds("layerChanges", {
+    names: [names, ITERABLE],
+    read: [read, FUNCTION],
+    "onProgress?": [onProgress, FUNCTION],
+  });
   const all = [...names];
   const sums = new Map<string, { before: number; difference: number; parameters: number }>();
   for (const [i, name] of all.entries()) {
@@ -80,6 +87,7 @@ export async function layerChanges(
 
 /** Means over the groups. */
 export function groupChanges(layers: readonly LayerChange[]): Record<LayerGroup, GroupChange> {
+  expectKinds("groupChanges", { layers: [layers, listOf(RECORD)] });
   const of = (group: LayerGroup): GroupChange => {
     const mine = layers.filter((l) => l.group === group);
     const known = mine.map((l) => l.change).filter((c) => !Number.isNaN(c));

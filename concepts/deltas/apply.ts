@@ -5,6 +5,9 @@
  * The base's parameters are shared, so going back is dropping the result, to the last bit. One delta at strength 1 gives
  * its own weights, to the last bit too; and the order of several does not matter, since a sum is always taken in the same.
  */
+import { DELTA } from "./delta.ts";
+import { MODEL } from "../../diffusion/given.ts";
+import { expectKinds, ITERABLE } from "../../tensor/kinds.ts";
 import { evaluate } from "../../compile/compile.ts";
 import type { Pipeline, PipelineParams } from "../../diffusion/pipeline.ts";
 import { FileError } from "../../files/errors.ts";
@@ -49,6 +52,7 @@ export function withDelta(
   delta: Delta,
   name?: string,
 ): Pipeline & { free(): void } {
+  expectKinds("withDelta", { pipeline: [pipeline, MODEL], delta: [delta, DELTA] });
   return withDeltas(pipeline, [{ delta, name }]);
 }
 
@@ -64,6 +68,7 @@ export function withDeltas(
   pipeline: Pipeline,
   stack: readonly AppliedDelta[],
 ): Pipeline & { free(): void } {
+  expectKinds("withDeltas", { pipeline: [pipeline, MODEL], stack: [stack, ITERABLE] });
   const { device } = pipeline;
   const shares = sharesOf(pipeline, stack);
   const uploaded: Tensor[] = [];

@@ -2,6 +2,8 @@
  * The forms of a change (`concepts/deltas/delta.ts`) turned into each other: the trained values, their difference to the base,
  * and its best factors of a given rank. Sums are taken in float64 and rounded once.
  */
+import { WEIGHT } from "./delta.ts";
+import { expectKinds, NUMBER, NUMBERS } from "../../tensor/kinds.ts";
 import type { DeltaWeight, FactoredChange, TrainedWeight, WeightChange } from "./delta.ts";
 import { sameShape } from "../../tensor/shape.ts";
 import { addProduct, gram, type Matrix, norm, transpose, zeros } from "../../numerics/matrix.ts";
@@ -73,6 +75,7 @@ export function fitted(w: DeltaWeight, shape: readonly number[]): DeltaWeight | 
 
 /** W, from whatever form. `base` is W0 and is needed for all but trained weights. */
 export function trainedWeight(w: DeltaWeight, base: ArrayLike<number>): TrainedWeight {
+  expectKinds("trainedWeight", { w: [w, WEIGHT], base: [base, NUMBERS] });
   if ("data" in w) return w;
   const change = changeMatrix(w, base).data;
   return { shape: w.shape, data: Float32Array.from(change, (x, i) => base[i] + x) };
@@ -80,6 +83,7 @@ export function trainedWeight(w: DeltaWeight, base: ArrayLike<number>): TrainedW
 
 /** W − W0, from whatever form. `base` is W0 and is needed where {@linkcode needsBase} says so. */
 export function weightChange(w: DeltaWeight, base: ArrayLike<number>): WeightChange {
+  expectKinds("weightChange", { w: [w, WEIGHT], base: [base, NUMBERS] });
   if ("change" in w) return w;
   return { shape: w.shape, change: Float32Array.from(changeMatrix(w, base).data) };
 }
@@ -97,6 +101,7 @@ export function factoredChange(
   base: ArrayLike<number>,
   rank: number,
 ): FactoredChange {
+  expectKinds("factoredChange", { w: [w, WEIGHT], base: [base, NUMBERS], rank: [rank, NUMBER] });
   if ("u" in w && w.rank <= rank) return w;
   return factors(svd(changeMatrix(w, base), rank), w.shape);
 }
@@ -117,6 +122,7 @@ export function factors({ s, U, V }: Svd, shape: readonly number[]): FactoredCha
  * @param base W0; where it is needed ({@linkcode needsBase}) and not given, the norm is undefined
  */
 export function changeNorm(w: DeltaWeight, base?: ArrayLike<number>): number | undefined {
+  expectKinds("changeNorm", { w: [w, WEIGHT], "base?": [base, NUMBERS] });
   if ("u" in w) {
     // ‖u v‖² = tr(uᵀu · v vᵀ): r×r instead of out×in.
     const [rows, cols] = asMatrix(w.shape);

@@ -2,6 +2,8 @@
  * Compressing a delta (paper §4.1, "Low-rank compression"): what fine-tuning added to each matrix, ΔW, has few large
  * singular values, and the rest can go.
  */
+import { DELTA } from "./delta.ts";
+import { expectKinds } from "../../tensor/kinds.ts";
 import { changeMatrix, factors, needsBase, numbersOf, pays, weightChange } from "./changes.ts";
 import type { Delta, DeltaWeight } from "./delta.ts";
 import { type BaseWeights, deltaSize } from "./formats/save.ts";
@@ -51,6 +53,7 @@ export async function compressDelta(
   target: CompressTarget = { energy: ENERGY },
   { base, onProgress }: CompressOptions = {},
 ): Promise<Compressed> {
+  expectKinds("compressDelta", { delta: [delta, DELTA] });
   check(target);
   const W0 = (path: string, w: DeltaWeight) => needsBase(w) ? needed(base, path) : [];
   const matrices = [...delta.weights].filter(([, w]) => w.shape.length === 2);

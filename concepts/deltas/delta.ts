@@ -2,6 +2,8 @@
  * Deltas: everything that fine-tuning changed, and nothing else. This is the one form in which the library holds them;
  * `concepts/formats/` reads it from and writes it to files, our own and those of others.
  */
+import { expectKinds, having, type Kind, TEXT } from "../../tensor/kinds.ts";
+import { PATH } from "../../files/given.ts";
 import { FileError } from "../../files/errors.ts";
 
 /** A new token V* and what it was taught as. */
@@ -79,6 +81,18 @@ export interface Delta {
   readonly notes: Readonly<Record<string, unknown>>;
 }
 
+/** A delta as an argument. */
+export const DELTA: Kind = having(
+  "a delta, as loadDelta gives it",
+  "tokens",
+  "embeddings",
+  "weights",
+  "notes",
+);
+
+/** What it changed of a weight, as an argument. */
+export const WEIGHT: Kind = having("one of a delta's weights", "shape");
+
 /** Name of the file inside an output folder. */
 export const DELTA_FILE = "delta.safetensors";
 
@@ -87,6 +101,11 @@ const UNKNOWN = "";
 
 /** Refuses a delta that was trained on another model. One that does not say on which (`base` is empty) passes. */
 export function checkBase(path: string, delta: Delta, fingerprint: string): void {
+  expectKinds("checkBase", {
+    path: [path, PATH],
+    delta: [delta, DELTA],
+    fingerprint: [fingerprint, TEXT],
+  });
   if (delta.base !== UNKNOWN && delta.base !== fingerprint) {
     throw new FileError(
       path,

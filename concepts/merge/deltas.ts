@@ -3,6 +3,9 @@
  * own fine-tuned matrices give them, while everything else changes least. The features of all tokens come from one text
  * encoder, since each token is only a row of its own; all matrices share one factorization.
  */
+import { MODEL } from "../../diffusion/given.ts";
+import { DELTA } from "../deltas/delta.ts";
+import { expectKinds, listOf, RECORD } from "../../tensor/kinds.ts";
 import { compile } from "../../compile/compile.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { flatten } from "../../tensor/tree.ts";
@@ -59,6 +62,11 @@ export async function mergeDeltas(
   deltas: readonly Delta[],
   options: MergeDeltasOptions,
 ): Promise<MergedDelta> {
+  expectKinds("mergeDeltas", {
+    pipeline: [pipeline, MODEL],
+    deltas: [deltas, listOf(DELTA)],
+    options: [options, RECORD],
+  });
   checkDeltas(deltas);
   const { onProgress, onWarning } = options;
   const captions = options.regularization.slice(0, MOST_CAPTIONS);

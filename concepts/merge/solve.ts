@@ -10,6 +10,7 @@
  * The factor K = (C A⁻¹ Cᵀ)⁻¹ C A⁻¹ does not depend on W0 or V: it is computed once (`merge_gain.ts`), for all 32
  * matrices of Stable Diffusion 1.x, and each matrix then costs two thin products.
  */
+import { expectKinds, RECORD } from "../../tensor/kinds.ts";
 import { addProduct, addProductNT, type Matrix, norm, zeros } from "../../numerics/matrix.ts";
 import { checkAgreement, checkMatrix, checkSize, type DuplicateRow } from "./checks.ts";
 import { factorize, type Gain, type GainOptions } from "./gain.ts";
@@ -87,6 +88,7 @@ export interface MergeSolver {
  * @throws {MergeError} on wrong shapes, NaN, dependent targets, or a singular A without a ridge
  */
 export function mergeSolver(options: GainOptions): MergeSolver {
+  expectKinds("mergeSolver", { options: [options, RECORD] });
   const gain = factorize(options);
   return {
     gain: gain.K,
@@ -121,6 +123,7 @@ export function mergeSolver(options: GainOptions): MergeSolver {
  * ```
  */
 export function mergeConcepts(options: MergeOptions): MergeResult {
+  expectKinds("mergeConcepts", { options: [options, RECORD] });
   checkMatrix("W0", options.W0);
   checkMatrix("values", options.values);
   return mergeSolver(options).apply(options.W0, options.values, { relative: true });

@@ -2,6 +2,9 @@
  * Checkpoints: the whole state of a training run (trained values, moments, step) in one file, from which it goes on as
  * if it had never stopped. Everything random is a function of seed and step, so nothing else needs saving.
  */
+import { PATH } from "../../files/given.ts";
+import { DEVICE } from "../../diffusion/given.ts";
+import { expectKinds, having, NUMBER, TEXT } from "../../tensor/kinds.ts";
 import { FileError } from "../../files/errors.ts";
 import { isObject } from "../../files/json.ts";
 import { openSafetensors } from "../../files/safetensors/read.ts";
@@ -41,6 +44,13 @@ export async function saveCheckpoint(
   run: string,
   state: SavedState,
 ): Promise<void> {
+  expectKinds("saveCheckpoint", {
+    path: [path, PATH],
+    device: [device, DEVICE],
+    step: [step, NUMBER],
+    run: [run, TEXT],
+    state: [state, having("a training's state", "params")],
+  });
   const tensors = new Map<string, TensorToWrite & { data: Float32Array }>();
   const put = async (name: string, t: Tensor) => {
     tensors.set(name, { shape: t.shape, data: await device.read(t) as Float32Array });
@@ -93,6 +103,7 @@ const DAMAGED = "The file is damaged";
  * @throws FileError when it is missing, damaged, or no checkpoint
  */
 export async function loadCheckpoint(path: string, run: string): Promise<Checkpoint> {
+  expectKinds("loadCheckpoint", { path: [path, PATH], run: [run, TEXT] });
   using source = await openSafetensors(path);
   const { metadata } = source;
   const step = Number(metadata.step);

@@ -2,6 +2,7 @@
  * How much GPU memory a training step takes, and the layout of it that fits a budget. What is planned is the very step
  * that would run, from shapes alone: a model can be planned before it is loaded, on any adapter's limits.
  */
+import { expectKinds, having, NUMBER, RECORD } from "../../tensor/kinds.ts";
 import type { Mask } from "../../autograd/mask.ts";
 import type { AdamState } from "../../autograd/optimizer.ts";
 import { type Draft, draft, type ProgramBytes } from "../../compile/estimate.ts";
@@ -165,6 +166,7 @@ export function stepMemory(
  * busy, computing the forward pass again costs about a third more.
  */
 export function layouts(batch: number): StepLayout[] {
+  expectKinds("layouts", { batch: [batch, NUMBER] });
   const parts = Array.from({ length: batch }, (_, i) => i + 1).filter((n) => batch % n === 0);
   return [false, true].flatMap((checkpoint) => parts.map((n) => ({ checkpoint, parts: n })));
 }
@@ -249,6 +251,14 @@ export function planTrainingMemory(
   budget = Infinity,
   precisions: readonly Precision[] = ["f32"],
 ): TrainingPlan {
+  expectKinds("planTrainingMemory", {
+    profile: [profile, RECORD],
+    shape: [
+      shape,
+      having("a training's { config, schedule, trains, … }", "config", "schedule", "trains"),
+    ],
+    budget: [budget, NUMBER],
+  });
   const { config, schedule } = shape;
   return planWithin(config, budget, precisions, "training", (params, room) => {
     const model: StepModel = { config, schedule, params };

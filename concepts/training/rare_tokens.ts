@@ -2,6 +2,7 @@
  * Where V* starts (paper §3.2): from the row of a vocabulary entry that hardly occurs in captions, so that little is
  * known of it, but that does occur, so that its row was trained at all.
  */
+import { expectKinds, having, ITERABLE } from "../../tensor/kinds.ts";
 import type { Tokenizer } from "../../models/clip/tokenizer.ts";
 
 /** A vocabulary entry that V* may start from. */
@@ -39,6 +40,10 @@ export function rareTokens(
   captions: Iterable<string>,
   { low = 5, high = 10 }: RareTokenOptions = {},
 ): RareToken[] {
+  expectKinds("rareTokens", {
+    tokenizer: [tokenizer, having("a tokenizer", "encode")],
+    captions: [captions, ITERABLE],
+  });
   if (!(low <= high)) throw new RangeError(`no count is at least ${low} and at most ${high}`);
   const counts = new Map<number, number>();
   for (const caption of captions) {

@@ -3,6 +3,8 @@
  * that is known from there does the same here; what a step is given is data, so no schedule compiles anything anew. The
  * formulas are those of `optim/schedules.ts`.
  */
+import { calledAs } from "../../tensor/called.ts";
+import { expectKinds, NUMBER, RECORD } from "../../tensor/kinds.ts";
 import {
   constantSchedule,
   cosineSchedule,
@@ -32,13 +34,17 @@ export interface RateOptions {
 }
 
 /** The schedule that options name. @throws RangeError where they do not go together */
-export function scheduleOf({ schedule, warmUp = 0 }: RateOptions): RateSchedule {
+export function scheduleOf(options: RateOptions): RateSchedule {
+  expectKinds("scheduleOf", { options: [options, RECORD] });
+  const { schedule, warmUp = 0 } = options;
   if (!Number.isInteger(warmUp) || warmUp < 0) {
-    throw new RangeError(`a warm-up of ${warmUp} steps: it must be a whole number, 0 or more`);
+    throw new RangeError(
+      `scheduleOf: a warm-up of ${warmUp} steps: it must be a whole number, 0 or more`,
+    );
   }
   if (schedule === "constant" && warmUp) {
     throw new RangeError(
-      `the schedule "constant" has no warm-up, and one of ${warmUp} steps is asked for: ` +
+      `scheduleOf: the schedule "constant" has no warm-up, and one of ${warmUp} steps is asked for: ` +
         `take "constant_with_warmup"`,
     );
   }
@@ -72,5 +78,11 @@ export function factorSchedule(options: RateOptions, steps: number): Schedule {
  * @param done finished steps
  * @param steps of the whole run
  */
-export const rateFactor = (options: RateOptions, done: number, steps: number): number =>
-  valueAt(factorSchedule(options, steps), done);
+export function rateFactor(options: RateOptions, done: number, steps: number): number {
+  expectKinds("rateFactor", {
+    options: [options, RECORD],
+    done: [done, NUMBER],
+    steps: [steps, NUMBER],
+  });
+  return calledAs("rateFactor", () => valueAt(factorSchedule(options, steps), done));
+}

@@ -3,6 +3,8 @@
  * the cross-attention layers and the rows of the new tokens train; that is a mask over the parameter tree, and the step
  * is an ordinary function of tensors, compiled once and replayed.
  */
+import { MODEL } from "../../diffusion/given.ts";
+import { expectKinds, RECORD } from "../../tensor/kinds.ts";
 import { evaluate } from "../../compile/compile.ts";
 import { flatten } from "../../tensor/tree.ts";
 import type { Mask } from "../../autograd/mask.ts";
@@ -129,6 +131,7 @@ export interface TrainReport {
  * @throws BindingError before any work where the adapter cannot bind what the smallest plan needs
  */
 export async function trainConcepts(base: Pipeline, options: TrainOptions): Promise<Delta> {
+  expectKinds("trainConcepts", { base: [base, MODEL], options: [options, RECORD] });
   expectGiven(options);
   const settings = checkedSettings(options);
   const { device } = base;

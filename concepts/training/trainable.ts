@@ -2,6 +2,7 @@
  * What trains, as a mask over the parameter tree: Custom Diffusion's choice, and those of the methods that the paper
  * compares it with.
  */
+import { expectKinds, having, listOf, TEXT } from "../../tensor/kinds.ts";
 import { type Mask, mask, rows, type Selection } from "../../autograd/mask.ts";
 import type { Pipeline } from "../../diffusion/pipeline.ts";
 import type { MethodChoices, Trains } from "./methods.ts";
@@ -26,6 +27,13 @@ export function customDiffusionMask(
   tokens: readonly string[],
   trains: Trains = "kv",
 ): Mask {
+  expectKinds("customDiffusionMask", {
+    pipeline: [
+      pipeline,
+      having("a model, as loadPipeline gives it", "config", "params", "tokenIds"),
+    ],
+    tokens: [tokens, listOf(TEXT)],
+  });
   return trainingMask(pipeline, trains, tokens.flatMap((t) => pipeline.tokenIds(t)));
 }
 

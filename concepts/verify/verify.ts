@@ -2,6 +2,9 @@
  * Does this machine compute this model right? Everything that a golden file of PyTorch holds is computed again, by the
  * library's own encoders, samplers, loss, mask and optimizer, and compared: ‖a − b‖ / ‖b‖, the file's values being b.
  */
+import { PATH } from "../../files/given.ts";
+import { MODEL } from "../../diffusion/given.ts";
+import { expectKinds } from "../../tensor/kinds.ts";
 import type { Pipeline } from "../../diffusion/pipeline.ts";
 import { type Check, FORWARD_CHECKS } from "./forward.ts";
 import { Gold } from "./gold.ts";
@@ -58,6 +61,7 @@ export async function verifyModel(
   path: string,
   options: VerifyOptions = {},
 ): Promise<Verification> {
+  expectKinds("verifyModel", { model: [model, MODEL], path: [path, PATH] });
   using gold = await Gold.open(path);
   const checks = FORWARD_CHECKS.filter(({ name }) => gold.has(name));
   for (const { name, inputs } of checks) gold.demand(name, inputs);

@@ -2,6 +2,8 @@
  * Where a picture attends to each word of its prompt, averaged over steps, layers and heads (Custom Diffusion, Figure
  * 16; Hertz et al. 2022, Figure 4).
  */
+import { MODEL } from "../given.ts";
+import { expectKinds, having, type Kind, listOf, TEXT } from "../../tensor/kinds.ts";
 import { mean } from "../../ops/reduce.ts";
 import { upsampleNearest } from "../../ops/concat.ts";
 import { reshape, slice } from "../../ops/movement.ts";
@@ -22,6 +24,8 @@ export interface WordMap {
   /** The attention that each place pays to all of its tokens, `[height, width]`, from 0 to 1. */
   readonly map: Float32Array;
 }
+
+const MAPS: Kind = having("what attentionMaps gives", "picture", "words", "positions");
 
 /** A picture, and where it attends to what. */
 export interface AttentionMaps {
@@ -50,6 +54,7 @@ export async function attentionMaps(
   prompts: readonly string[],
   options: AttentionMapOptions = {},
 ): Promise<AttentionMaps[]> {
+  expectKinds("attentionMaps", { model: [model, MODEL], prompts: [prompts, listOf(TEXT)] });
   if (!prompts.length) return [];
   const sampler = samplerOf(model);
   const [height, width] = sampler.latentShape(options);
@@ -112,6 +117,8 @@ export function attentionSheet(
   maps: readonly AttentionMaps[],
   options: { readonly zoom?: number } = {},
 ): Picture {
+  expectKinds("attentionSheet", { maps: [maps, listOf(MAPS)] });
+  if (!maps.length) throw new RangeError("attentionSheet: there are no pictures to show");
   const rows = maps.map(({ picture, words, width, height }) => [
     picture,
     ...words.map(({ map }) => zoom(shades(map, width, height), picture.width / width)),

@@ -3,6 +3,8 @@
  * side from the same noise; while the picture takes shape, the edited one attends as the source does, so that it keeps
  * the composition.
  */
+import { MODEL } from "../given.ts";
+import { expectKinds, TEXT } from "../../tensor/kinds.ts";
 import { add, mul } from "../../ops/elementwise/arithmetic.ts";
 import { greaterEqual, where } from "../../ops/elementwise/compare.ts";
 import { tensor } from "../../ops/leaf.ts";
@@ -114,6 +116,7 @@ export async function editPrompt(
   to: string,
   options: EditOptions = {},
 ): Promise<EditedPicture[]> {
+  expectKinds("editPrompt", { model: [model, MODEL], from: [from, TEXT], to: [to, TEXT] });
   const { crossSteps, selfSteps, weights, alignment, seed = 0, ...sampling } = options;
   const length = model.tokenize([to]).shape.at(-1)!;
   const choices = { crossSteps, selfSteps, weights, alignment };

@@ -4,6 +4,7 @@
  * Why: a delta only makes sense on the model it was taught to. Why a sample of the bytes and not all: four gigabytes
  * take half a minute to read, and any training changes every tensor that it touches throughout.
  */
+import { expectKinds, having, listOf, TEXT } from "../../tensor/kinds.ts";
 import type { ModelFolder } from "./folder.ts";
 import { halfBits, isReal, toFloat32 } from "../dtypes.ts";
 import type { TensorSource } from "../safetensors/read.ts";
@@ -25,12 +26,16 @@ const SAMPLE = 32;
  */
 export async function fingerprint(
   folder: ModelFolder,
-  components: readonly string[] = folder.components.filter((c) =>
-    /^(unet|text_encoder(_\d)?)$/.test(c)
-  ),
+  components?: readonly string[],
 ): Promise<string> {
+  expectKinds("fingerprint", {
+    folder: [folder, having("a folder, as openModelFolder gives it", "components", "weights")],
+    "components?": [components, listOf(TEXT)],
+  });
+  const wanted = components ??
+    folder.components.filter((c) => /^(unet|text_encoder(_\d)?)$/.test(c));
   const parts: BlobPart[] = ["moongate fingerprint 1\n"];
-  for (const component of [...components].sort()) {
+  for (const component of [...wanted].sort()) {
     using weights = await folder.weights(component);
     parts.push(`${component}\n`);
     await sample(weights, parts, /^text_encoder/.test(component) ? "text_model." : "");

@@ -5,6 +5,8 @@
  * Why everything but the weights is read at once: a folder that lacks something should say so before a GPU is asked
  * for, not after an hour.
  */
+import { expectKinds, RECORD } from "../../tensor/kinds.ts";
+import { PATH } from "../given.ts";
 import { openCompVis } from "./compvis_checkpoint.ts";
 import { FileError } from "../errors.ts";
 import { type JsonObject, readJsonObject } from "../json.ts";
@@ -40,6 +42,7 @@ export async function openModelFolder(
   path: string,
   options: { variant?: string } = {},
 ): Promise<ModelFolder> {
+  expectKinds("openModelFolder", { path: [path, PATH], options: [options, RECORD] });
   const root = path.replace(/(?<=[^/\\])[/\\]+$/, "");
   if (await isFile(root)) return await openCompVis(root);
   await mustBeModel(root);

@@ -4,6 +4,8 @@
  *
  * Why an index is checked so closely: it is a second header that may lie too, about files that may be missing.
  */
+import { expectKinds } from "../../tensor/kinds.ts";
+import { PATH } from "../given.ts";
 import type { FileArray } from "../dtypes.ts";
 import { FileError } from "../errors.ts";
 import { isObject, readJsonObject } from "../json.ts";
@@ -22,6 +24,7 @@ import { isTorch, openTorchWeights } from "../torch/checkpoint.ts";
  * @throws FileError naming the file that is missing or wrong, and the tensor
  */
 export async function openWeights(path: string): Promise<TensorSource> {
+  expectKinds("openWeights", { path: [path, PATH] });
   return await (path.endsWith(".json") ? openShards(path) : openWeightsFile(path));
 }
 

@@ -2,6 +2,9 @@
  * Arrays in files of NumPy's: one in a `.npy`, several by name in a `.npz`, which is a zip archive of such. What is read is
  * row-major and little-endian, whatever order the file has, so that `device.upload(data, shape)` takes it.
  */
+import { entriesOf, expectEach } from "../safetensors/write.ts";
+import { PATH, SOURCE, WRITABLE } from "../given.ts";
+import { expectKinds, RECORD } from "../../tensor/kinds.ts";
 import { writeFileAtomicBy } from "../atomic.ts";
 import { openZip } from "../archives/zip.ts";
 import { ZipWriter } from "../archives/zip_write.ts";
@@ -9,12 +12,12 @@ import { arrayOf, bytesOf, FILE_BYTES, type FileArray, fileDTypeOf } from "../dt
 import { joinedBytes } from "../bytes.ts";
 import { gathered } from "../strides.ts";
 import { FileError, messageOf } from "../errors.ts";
+import { expectFor } from "../kinds.ts";
 import type { StoredTensor, TensorSource } from "../safetensors/read.ts";
 import { tensorSource } from "../safetensors/read.ts";
 import type { TensorToWrite } from "../safetensors/write.ts";
 import { type ByteSource, sourceOf } from "../source.ts";
 import { decodeName } from "../text.ts";
-import { what } from "../../tensor/what.ts";
 import {
   headerBytes,
   headerRange,
@@ -35,8 +38,10 @@ type Read = (offset: number, length: number) => Promise<Uint8Array<ArrayBuffer>>
  *   holds more than one array
  */
 export async function readNpy(from: string | Uint8Array | ByteSource): Promise<StoredTensor> {
+  expectKinds("readNpy", { from: [from, SOURCE] });
   const source = await sourceOf(from);
   try {
+    await expectFor("readNpy", source, "array of NumPy's (.npy)");
     const read: Read = (offset, length) => source.read(offset, length);
     const header = await headerOf(read, source.size, source.name);
     const { dtype, shape } = header;
@@ -53,8 +58,10 @@ export async function readNpy(from: string | Uint8Array | ByteSource): Promise<S
  * @throws FileError as {@linkcode readNpy} does, and for an archive that holds something else than arrays
  */
 export async function openNpz(from: string | Uint8Array | ByteSource): Promise<TensorSource> {
+  expectKinds("openNpz", { from: [from, SOURCE] });
   const source = await sourceOf(from);
   try {
+    await expectFor("openNpz", source, "archive of NumPy's arrays (.npz)");
     const zip = await openZip(source);
     const entries = new Map<string, NpyHeader & { readonly read: Read }>();
     for (const [path, entry] of zip.entries) {
@@ -80,6 +87,7 @@ export async function openNpz(from: string | Uint8Array | ByteSource): Promise<T
  * @throws FileError where shape and data disagree, NumPy has no such type (bf16), or the file can't be written
  */
 export async function writeNpy(path: string, array: TensorToWrite): Promise<void> {
+  expectKinds("writeNpy", { path: [path, PATH], array: [array, WRITABLE] });
   const parts = await partsOf(path, array);
   await writeFileAtomicBy(path, async (put) => {
     for (const part of parts) await put(part);
@@ -88,6 +96,7 @@ export async function writeNpy(path: string, array: TensorToWrite): Promise<void
 
 /** The same in memory: the bytes of the file. */
 export async function encodeNpy(array: TensorToWrite): Promise<Uint8Array<ArrayBuffer>> {
+  expectKinds("encodeNpy", { array: [array, WRITABLE] });
   return joinedBytes(await partsOf("(bytes)", array));
 }
 
@@ -100,6 +109,8 @@ export async function writeNpz(
   path: string,
   arrays: Readonly<Record<string, TensorToWrite>> | ReadonlyMap<string, TensorToWrite>,
 ): Promise<void> {
+  expectKinds("writeNpz", { path: [path, PATH], arrays: [arrays, RECORD] });
+  expectEach("writeNpz", "argument 2 (arrays)", arrays);
   await writeFileAtomicBy(path, (put) => putArchive(path, arrays, put));
 }
 
@@ -107,6 +118,8 @@ export async function writeNpz(
 export async function encodeNpz(
   arrays: Readonly<Record<string, TensorToWrite>> | ReadonlyMap<string, TensorToWrite>,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  expectKinds("encodeNpz", { arrays: [arrays, RECORD] });
+  expectEach("encodeNpz", "argument 1 (arrays)", arrays);
   const parts: Uint8Array[] = [];
   await putArchive("(bytes)", arrays, (bytes) => {
     parts.push(bytes.slice());
@@ -121,10 +134,7 @@ async function putArchive(
   put: (bytes: Uint8Array) => Promise<void>,
 ): Promise<void> {
   const zip = new ZipWriter(path, put);
-  const named: Iterable<[string, TensorToWrite]> = arrays instanceof Map
-    ? arrays
-    : Object.entries(arrays);
-  for (const [name, array] of named) {
+  for (const [name, array] of entriesOf(arrays)) {
     await zip.add(`${name}.npy`, joinedBytes(await partsOf(`${path}, "${name}"`, array)));
   }
   await zip.end();
@@ -175,16 +185,8 @@ const count = (shape: readonly number[]): number => shape.reduce((n, d) => n * d
 
 /** Header and elements of an array as they are written. */
 async function partsOf(file: string, array: TensorToWrite): Promise<Uint8Array[]> {
-  const { shape, data: given } = (array ?? {}) as Partial<TensorToWrite>;
+  const { shape, data: given } = array;
   const data = typeof given === "function" ? await given() : given;
-  if (!Array.isArray(shape) || !ArrayBuffer.isView(data)) {
-    throw new TypeError(
-      `${file}: what is to be written is ${
-        what(array)
-      }, not { data, shape } with numbers: of a tensor, ` +
-        "{ data: await device.read(t), shape: t.shape }",
-    );
-  }
   const dtype = array.dtype ?? fileDTypeOf(data);
   if (!isNumpyType(dtype)) {
     throw new FileError(file, `would hold ${dtype}, which NumPy does not have`, "Write it as F32");

@@ -4,6 +4,8 @@
  * Why a WebAssembly decoder and not the engine's own: Deno has no way to read the pixels of a decoded bitmap, and this one
  * gives Pillow's pixels exactly. It is loaded when the first picture is, since most of the library needs none.
  */
+import { expectKinds, FUNCTION } from "../../tensor/kinds.ts";
+import { PATH } from "../given.ts";
 import { FileError } from "../errors.ts";
 import { isPictureName, kindOf, MASK_ENDING, pictureKind, PICTURES } from "../kinds.ts";
 import { decodeAs } from "./decode.ts";
@@ -26,6 +28,7 @@ export const maskOf = (picture: string): string => picture.replace(/\.[^./\\]+$/
  * @throws FileError naming the file if it is missing, cut short, damaged or of another format
  */
 export async function readPicture(path: string): Promise<Picture> {
+  expectKinds("readPicture", { path: [path, PATH] });
   return await decodePicture(await readBytes(path), path);
 }
 
@@ -61,6 +64,7 @@ export async function listPictures(
   folder: string,
   remark?: (text: string) => void,
 ): Promise<string[]> {
+  expectKinds("listPictures", { folder: [folder, PATH], "remark?": [remark, FUNCTION] });
   const place = await openFolder(folder);
   const names = await picturesIn(place);
   if (remark) remarkOn(place, names.length, "picture", new Set(names), remark);

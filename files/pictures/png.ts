@@ -4,6 +4,8 @@
  * Why an encoder of our own: the one at hand writes four channels and no text; and this is the engine's own zlib with
  * a page around it. Format: https://www.w3.org/TR/png-3/
  */
+import { PATH, PICTURE } from "../given.ts";
+import { BYTES, expectKinds, RECORD } from "../../tensor/kinds.ts";
 import { writeFileAtomic } from "../atomic.ts";
 import { latin1 } from "../bytes.ts";
 import { FileError } from "../errors.ts";
@@ -44,11 +46,17 @@ export async function writePng(
   picture: Picture,
   text: Readonly<Record<string, string>> = {},
 ): Promise<void> {
+  expectKinds("writePng", {
+    path: [path, PATH],
+    picture: [picture, PICTURE],
+    text: [text, RECORD],
+  });
   await writeFileAtomic(path, await encodePng(picture, text));
 }
 
 /** The notes in a PNG file, by keyword; compressed ones are left out. Throws {@linkcode FileError} if it is no PNG. */
 export function readPngText(bytes: Uint8Array, name = "(bytes)"): Record<string, string> {
+  expectKinds("readPngText", { bytes: [bytes, BYTES] });
   if (!SIGNATURE.every((byte, i) => bytes[i] === byte)) throw new FileError(name, "is no PNG file");
   const text: Record<string, string> = {};
   for (const one of chunksOf(bytes)) {

@@ -5,6 +5,9 @@
  * Why here and not from a library: the one at hand does not clip between its two passes, and is off by up to 15 on
  * noisy pictures.
  */
+import { calledAs } from "../../tensor/called.ts";
+import { PICTURE } from "../given.ts";
+import { expectKinds, NUMBER } from "../../tensor/kinds.ts";
 import { blank, crop, type Picture } from "./picture.ts";
 
 /** Bits of the fixed-point weights; Pillow's, so that sums are the same to the last bit. */
@@ -25,6 +28,11 @@ export function resize(
   height: number,
   filter: ResizeFilter = "bicubic",
 ): Picture {
+  expectKinds("resize", {
+    picture: [picture, PICTURE],
+    width: [width, NUMBER],
+    height: [height, NUMBER],
+  });
   blank(width, height);
   const across = width === picture.width ? picture : pass(picture, width, true, filter);
   return height === picture.height ? across : pass(across, height, false, filter);
@@ -36,6 +44,11 @@ export function resize(
  * @throws RangeError for extents that are no positive whole numbers
  */
 export function fitted(picture: Picture, width: number, height: number): Picture {
+  expectKinds("fitted", {
+    picture: [picture, PICTURE],
+    width: [width, NUMBER],
+    height: [height, NUMBER],
+  });
   const part = (most: number, other: number, ratio: number) =>
     Math.min(most, Math.max(1, Math.round(other * ratio)));
   const across = part(picture.width, picture.height, width / height);
@@ -46,7 +59,8 @@ export function fitted(picture: Picture, width: number, height: number): Picture
 }
 
 /** Crops to the square in the middle and resizes it to `size` × `size`: what a model of that resolution takes. */
-export const squared = (picture: Picture, size: number): Picture => fitted(picture, size, size);
+export const squared = (picture: Picture, size: number): Picture =>
+  calledAs("squared", () => fitted(picture, size, size));
 
 /** Resizes along one axis, rounding and clipping to 8 bits. */
 function pass(picture: Picture, size: number, across: boolean, filter: ResizeFilter): Picture {

@@ -3,6 +3,8 @@
  *
  * Why: "before, after" is looked at, not read; the first thing that the command shows a user is one of these.
  */
+import { PICTURE } from "../given.ts";
+import { expectKinds, listOf } from "../../tensor/kinds.ts";
 import { greatest } from "../../numerics/greatest.ts";
 import { FONT_HEIGHT, typeset, wrap } from "./font.ts";
 import { blank, paste, type Picture } from "./picture.ts";
@@ -37,6 +39,7 @@ interface Line {
  * @throws RangeError if there are no pictures, or a length makes no sense
  */
 export function sheet(rows: readonly (readonly Picture[])[], options: SheetOptions = {}): Picture {
+  expectKinds("sheet", { rows: [rows, listOf(listOf(PICTURE))] });
   const { gap = 8, background = [255, 255, 255], labels = [], titles = [], textScale = 2 } =
     options;
   const factor = options.zoom ?? 1;
@@ -49,11 +52,11 @@ export function sheet(rows: readonly (readonly Picture[])[], options: SheetOptio
   ) {
     if (!Number.isSafeInteger(value) || value < least) {
       throw new RangeError(
-        `the ${name} of a sheet is ${value}: it must be a whole number from ${least}`,
+        `sheet: options.${name} is ${value}: it must be a whole number from ${least}`,
       );
     }
   }
-  if (!rows.some((row) => row.length)) throw new RangeError("a sheet needs at least one picture");
+  if (!rows.some((row) => row.length)) throw new RangeError("sheet: it needs at least one picture");
 
   const columns = greatest(rows.map((row) => row.length));
   const widths = Array.from(

@@ -8,7 +8,7 @@
 import { FILE_BYTES, type FileDType, isFileDType } from "../dtypes.ts";
 import { FileError } from "../errors.ts";
 import { duplicateNames, isObject, parseJsonObject } from "../json.ts";
-import { isPictureName, kindOf } from "../kinds.ts";
+import { strange, whatIs } from "../kinds.ts";
 import type { ByteSource } from "../source.ts";
 
 /** What a file says of one tensor. */
@@ -50,13 +50,12 @@ export async function readHeader(source: ByteSource): Promise<Header> {
   const length = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(Math.min(LONGEST, size - 8)) || length < 2n) {
     const kind = await whatIs(source);
+    if (kind) throw strange(source, kind, "file of weights");
     throw new FileError(
       file,
-      kind
-        ? `is ${kind}, and no file of weights`
-        : "is no file of weights: neither a checkpoint of PyTorch, nor safetensors, " +
-          `as which it claims a header of ${length} bytes in a file of ${size}`,
-      kind ? undefined : DAMAGED,
+      "is no file of weights: neither a checkpoint of PyTorch, nor safetensors, " +
+        `as which it claims a header of ${length} bytes in a file of ${size}`,
+      DAMAGED,
     );
   }
   const bytes = await source.read(8, Number(length));
@@ -67,14 +66,6 @@ export async function readHeader(source: ByteSource): Promise<Header> {
     throw new FileError(file, "its header is not valid UTF-8", DAMAGED, { cause });
   }
   return checkHeader(text, file, 8 + Number(length), size);
-}
-
-/** What a file is that is no safetensors file, where that can be told. */
-async function whatIs(source: ByteSource): Promise<string | undefined> {
-  const start = await source.read(0, Math.min(source.size, 512));
-  const kind = kindOf(start) ?? (isPictureName(source.name) ? "a damaged picture" : undefined);
-  const isText = start.every((byte) => byte >= 0x20 && byte < 0x7f || byte >= 9 && byte <= 13);
-  return kind ?? (isText ? "a text" : undefined);
 }
 
 /**

@@ -4,6 +4,8 @@
  * Why ranged: the UNet of Stable Diffusion is 3.4 GB; only the tensor that is being uploaded is ever in memory. Names
  * are the checkpoint's own, since the parameters of the models are trees with those very paths.
  */
+import { SOURCE } from "../given.ts";
+import { expectKinds } from "../../tensor/kinds.ts";
 import { arrayOf, FILE_BYTES, type FileArray, type FileDType, toFloat32 } from "../dtypes.ts";
 import { FileError } from "../errors.ts";
 import { readHeader, type TensorEntry } from "./header.ts";
@@ -54,6 +56,7 @@ export interface TensorSource {
 export async function openSafetensors(
   from: string | Uint8Array | ByteSource,
 ): Promise<TensorSource> {
+  expectKinds("openSafetensors", { from: [from, SOURCE] });
   const source = await sourceOf(from);
   try {
     const { tensors, metadata } = await readHeader(source);

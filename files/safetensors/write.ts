@@ -4,6 +4,8 @@
  * Why the order of the reference writer (widest elements first, then by name): every tensor is then aligned to its
  * element size, and the same content gives the same bytes, so that files can be compared by their hash.
  */
+import { expectKind, expectKinds, RECORD } from "../../tensor/kinds.ts";
+import { PATH, WRITABLE } from "../given.ts";
 import { writeFileAtomicBy } from "../atomic.ts";
 import { bytesOf, FILE_BYTES, type FileArray, type FileDType, fileDTypeOf } from "../dtypes.ts";
 import { FileError, messageOf } from "../errors.ts";
@@ -16,6 +18,23 @@ export interface TensorToWrite {
   readonly data: FileArray | (() => Promise<FileArray>);
   /** Element type in the file. That of `data` unless given; must be given where `data` is a function. F16 and BF16 round to nearest-even. */
   readonly dtype?: FileDType;
+}
+
+/** Tensors by name, in their order. */
+export const entriesOf = (
+  tensors: Readonly<Record<string, TensorToWrite>> | ReadonlyMap<string, TensorToWrite>,
+): [name: string, tensor: TensorToWrite][] =>
+  tensors instanceof Map ? [...tensors] : Object.entries(tensors);
+
+/** Refuses what is not to be written among tensors by name, and says which. @throws TypeError */
+export function expectEach(
+  op: string,
+  place: string,
+  tensors: Parameters<typeof entriesOf>[0],
+): void {
+  for (const [name, one] of entriesOf(tensors)) {
+    expectKind(op, `${place}, "${name}",`, one, WRITABLE);
+  }
 }
 
 /** The reference writer's order of types, widest and most common first. */
@@ -53,6 +72,12 @@ export async function writeSafetensors(
   tensors: Readonly<Record<string, TensorToWrite>> | ReadonlyMap<string, TensorToWrite>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
+  expectKinds("writeSafetensors", {
+    path: [path, PATH],
+    tensors: [tensors, RECORD],
+    metadata: [metadata, RECORD],
+  });
+  expectEach("writeSafetensors", "argument 2 (tensors)", tensors);
   const plan = planOf(path, tensors);
   await writeFileAtomicBy(path, async (put) => {
     await put(headerOf(plan, metadata));
@@ -84,8 +109,7 @@ function planOf(
   path: string,
   tensors: Readonly<Record<string, TensorToWrite>> | ReadonlyMap<string, TensorToWrite>,
 ): Planned[] {
-  const entries = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
-  const plan = entries.map(([name, tensor]: [string, TensorToWrite]): Planned => {
+  const plan = entriesOf(tensors).map(([name, tensor]): Planned => {
     if (name === "__metadata__") {
       throw new FileError(path, `a tensor can't be called "__metadata__"`, "Rename it");
     }

@@ -5,7 +5,10 @@
  * The pickle is read as data and can run nothing (`pickle.ts`, `torch_globals.ts`). Only the dictionaries are in memory;
  * a tensor is read when it is wanted.
  */
+import { SOURCE } from "../given.ts";
+import { expectKinds } from "../../tensor/kinds.ts";
 import { hexOf } from "../bytes.ts";
+import { expectFor } from "../kinds.ts";
 import { FileError } from "../errors.ts";
 import { PickleObject, type PickleValue } from "./pickle.ts";
 import type { TensorSource } from "../safetensors/read.ts";
@@ -62,8 +65,10 @@ const firstBytes = async (source: ByteSource): Promise<string> =>
  *   tensors needs; a tensor that lies about its size is refused here, before anything is read of it
  */
 export async function openTorch(from: string | Uint8Array | ByteSource): Promise<TorchFile> {
+  expectKinds("openTorch", { from: [from, SOURCE] });
   const source = await sourceOf(from);
   try {
+    await expectFor("openTorch", source, "checkpoint of PyTorch");
     const start = await firstBytes(source);
     if (start !== ZIP && start !== LEGACY) {
       throw new FileError(

@@ -2,6 +2,8 @@
  * Writing checkpoints that `torch.load(path, weights_only=True)` reads, whole or not at all: the zip archive of
  * `torch.save`, with the pickle first and a stored entry for each tensor.
  */
+import { expectKind, expectKinds } from "../../tensor/kinds.ts";
+import { PATH, WRITABLE } from "../given.ts";
 import { writeFileAtomicBy } from "../atomic.ts";
 import { bytesOf, FILE_BYTES, type FileDType, fileDTypeOf } from "../dtypes.ts";
 import { FileError, messageOf } from "../errors.ts";
@@ -18,8 +20,10 @@ export type { TorchToWrite } from "./pickle_write.ts";
  *   more than a zip archive holds (4 GB), or the file can't be written
  */
 export async function writeTorch(path: string, root: TorchToWrite): Promise<void> {
+  expectKinds("writeTorch", { path: [path, PATH] });
   const tensors: [TensorToWrite, PickledTensor][] = [];
   const pickle = pickleOf(root, (tensor) => {
+    expectKind("writeTorch", "what is no list, Map, text or number", tensor, WRITABLE);
     const planned = { ...plan(path, tensor), key: String(tensors.length) };
     tensors.push([tensor, planned]);
     return planned;

@@ -1,4 +1,5 @@
 /** Powers: of a fixed exponent, which small whole ones make products of, and of a tensor of exponents. */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectFloats } from "../../tensor/arguments.ts";
 import type { Wgsl } from "../../tensor/op.ts";
@@ -106,7 +107,9 @@ export function reciprocal(a: Tensor): Tensor {
  */
 export function pow(a: Operand, exponent: Operand): Tensor {
   expectOperands("pow", [a, exponent]);
-  if (typeof exponent !== "number" || typeof a === "number") return power(a, exponent);
+  if (typeof exponent !== "number" || typeof a === "number") {
+    return calledAs("pow", () => power(a, exponent));
+  }
   if (!Number.isFinite(Math.fround(exponent))) {
     throw new RangeError(`pow: the exponent must be a finite f32, not ${exponent}`);
   }

@@ -1,8 +1,11 @@
 /** Norms that are made of others: of a batch, of each channel of each example, of sizes alone; and neighbours' channels. */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import {
+  axesOf,
+  type AxisList,
+  axisList,
   expectFloats,
-  expectList,
   expectNumber,
   expectOptions,
   expectTensors,
@@ -40,13 +43,13 @@ function perChannel(op: string, name: string, t: Tensor, x: Tensor, axis: number
  * @returns `[mean, variance]`
  * @throws ShapeError for integers: cast them first
  */
-export function moments(x: Tensor, axes: readonly number[]): [mean: Tensor, variance: Tensor] {
+export function moments(x: Tensor, axes: AxisList): [mean: Tensor, variance: Tensor] {
   expectTensors("moments", { x });
-  expectList("moments", 1, "axes", axes, "[0, 1]");
+  const list = axesOf("moments", 1, axisList("moments", 1, axes), x.shape.length);
   floats("moments", x);
   const f = cast(x, "f32");
-  const mu = mean(f, axes, { keep: true });
-  return [mu, mean(square(sub(f, mu)), axes, { keep: true })];
+  const mu = mean(f, list, { keep: true });
+  return [mu, mean(square(sub(f, mu)), list, { keep: true })];
 }
 
 /**
@@ -59,14 +62,14 @@ export function moments(x: Tensor, axes: readonly number[]): [mean: Tensor, vari
  */
 export function standardize(
   x: Tensor,
-  axes: readonly number[] = [-1],
+  axes: AxisList = -1,
   options: { readonly eps?: number } = {},
 ): Tensor {
   expectTensors("standardize", { x });
-  expectList("standardize", 1, "axes", axes, "[-1]");
+  const list = axesOf("standardize", 1, axes, x.shape.length);
   expectOptions("standardize", 2, options, { eps: "number" });
   floats("standardize", x);
-  const [mu, v] = moments(x, axes);
+  const [mu, v] = moments(x, list);
   return cast(mul(sub(cast(x, "f32"), mu), rsqrt(add(v, options.eps ?? 1e-5))), x.dtype);
 }
 
@@ -141,7 +144,8 @@ export function instanceNorm(
   if (rank < 3) throw new ShapeError("instanceNorm", `${show(x.spec)} is no image of [B, …, C]`);
   const { eps, channelsFirst } = options;
   const t = toLast(x, channelsFirst);
-  const y = groupNorm(t, gamma, beta, { groups: t.shape.at(-1)!, eps });
+  const groups = t.shape.at(-1)!;
+  const y = calledAs("instanceNorm", () => groupNorm(t, gamma, beta, { groups, eps }));
   return toFirst(y, channelsFirst);
 }
 
@@ -177,17 +181,17 @@ export function rmsNorm(x: Tensor, gamma: Tensor, options: { readonly eps?: numb
  */
 export function normalize(
   x: Tensor,
-  axes: readonly number[] = [-1],
+  axes: AxisList = -1,
   options: { readonly ord?: 1 | 2; readonly eps?: number } = {},
 ): Tensor {
   expectTensors("normalize", { x });
   expectOptions("normalize", 2, options, { ord: "number", eps: "number" });
   floats("normalize", x);
-  expectList("normalize", 1, "axes", axes, "[-1]");
+  const list = axesOf("normalize", 1, axes, x.shape.length);
   const { ord = 2, eps = 1e-12 } = options;
   const f = cast(x, "f32");
-  if (ord === 1) return cast(div(f, maximum(sum(abs(f), axes, { keep: true }), eps)), x.dtype);
-  return cast(mul(f, rsqrt(maximum(sum(square(f), axes, { keep: true }), eps * eps))), x.dtype);
+  if (ord === 1) return cast(div(f, maximum(sum(abs(f), list, { keep: true }), eps)), x.dtype);
+  return cast(mul(f, rsqrt(maximum(sum(square(f), list, { keep: true }), eps * eps))), x.dtype);
 }
 
 /** Options of {@linkcode localResponseNorm}. */

@@ -1,6 +1,11 @@
 /** Folds that need more than one walk: products, whose derivative is all the others', places of extremes, spreads, norms. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import {
+  type AxisList,
+  expectNumber,
+  expectOptions,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { axisOf, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
 import { defineOp } from "../../tensor/op.ts";
@@ -60,9 +65,8 @@ const prodOp = defineOp<ReduceAttrs>({
  * @returns without the axes, or with extent 1 there with `keep`
  * @throws ShapeError when an axis is not there
  */
-export function prod(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
-  expectReduction("prod", x, axes, options);
-  return reduce(prodOp, x, axes, options.keep ?? false);
+export function prod(x: Tensor, axes?: AxisList, options: ReduceOptions = {}): Tensor {
+  return reduce(prodOp, x, expectReduction("prod", x, axes, options), options.keep);
 }
 
 /** Options of {@linkcode argmax} and {@linkcode argmin}. */
@@ -132,13 +136,13 @@ export interface SpreadOptions extends ReduceOptions {
 function spread(
   op: string,
   x: Tensor,
-  axes: readonly number[] | undefined,
+  given: AxisList | undefined,
   options: SpreadOptions,
 ): Tensor {
   expectTensors(op, { x });
   expectOptions(op, 2, options, { keep: "true or false", ddof: "number" });
   const { keep, ddof = 0 } = options;
-  expectReduction(op, x, axes, {});
+  const axes = expectReduction(op, x, given, {});
   if (!isFloat(x.dtype)) {
     throw new ShapeError(op, `takes f32, f16, not ${show(x.spec)}; cast it to f32 first`);
   }
@@ -156,7 +160,7 @@ function spread(
  */
 export const variance = (
   x: Tensor,
-  axes?: readonly number[],
+  axes?: AxisList,
   options: SpreadOptions = {},
 ): Tensor => spread("variance", x, axes, options);
 /**
@@ -166,7 +170,7 @@ export const variance = (
  * @returns f32, without the axes, or with extent 1 there with `keep`
  * @throws ShapeError for integers: cast them first
  */
-export const std = (x: Tensor, axes?: readonly number[], options: SpreadOptions = {}): Tensor =>
+export const std = (x: Tensor, axes?: AxisList, options: SpreadOptions = {}): Tensor =>
   sqrt(spread("std", x, axes, options));
 
 /** Options of {@linkcode norm}. */
@@ -183,7 +187,7 @@ export interface NormOptions extends ReduceOptions {
  * @returns without the axes, or with extent 1 there with `keep`
  * @throws ShapeError for integers: cast them first
  */
-export function norm(x: Tensor, axes?: readonly number[], options: NormOptions = {}): Tensor {
+export function norm(x: Tensor, axes?: AxisList, options: NormOptions = {}): Tensor {
   expectTensors("norm", { x });
   expectOptions("norm", 2, options, { keep: "true or false", ord: "number" });
   expectReduction("norm", x, axes, {});

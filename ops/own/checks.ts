@@ -161,3 +161,17 @@ export function tensorList(who: string, list: unknown, length: number): Tensor[]
   made.forEach((t, i) => expectTensor(who, `entry ${i + 1}`, t));
   return made as Tensor[];
 }
+
+/**
+ * WGSL as part of a program's key. An author's functions may read what changes (a constant above them that is tried out in a
+ * notebook), so that the op's name and attributes do not tell what they give.
+ *
+ * @returns undefined where it throws: the error is that of who makes the kernel
+ */
+export function textOf(code: () => unknown): string | undefined {
+  try {
+    return JSON.stringify(code()) ?? "";
+  } catch {
+    return undefined;
+  }
+}

@@ -18,6 +18,7 @@ import {
   specsOf,
   split,
   tensorList,
+  textOf,
   undefinedReference,
   underived,
   vjpOf,
@@ -168,6 +169,14 @@ export function defineOp<A extends OwnAttrs = undefined>(
         some(`the jvp of op "${name}"`, jvp(tangents, node, tools), names.outputs.length),
     },
     reference: referenceOf(name, record.reference),
+    text: ({ inputs, outputs, attrs }) =>
+      textOf(() =>
+        (element ?? kernel)!({
+          inputs: inputs.map((t) => t.spec),
+          outputs: outputs.map((t) => t.spec),
+          attrs,
+        })
+      ),
     lowering: {
       kind: "kernel",
       epilogue: element !== undefined,
@@ -228,7 +237,7 @@ export function defineMap<A extends OwnAttrs = undefined>(
   }
   const refused = () => underived(name);
   const rules = vjp ?? Array.from({ length: arity }, () => refused);
-  const op = mapOp<A>({
+  const mapped = mapOp<A>({
     name: ownName(name),
     arity,
     expression: (args, attrs, w) => {
@@ -248,6 +257,21 @@ export function defineMap<A extends OwnAttrs = undefined>(
     takes,
     reference: reference ?? (() => undefinedReference(name)),
   });
+  const op: Op<A> = {
+    ...mapped,
+    text: ({ inputs, outputs: [{ dtype }], attrs }) =>
+      textOf(() => {
+        const named: string[] = [];
+        const text = record.expression(inputs.map((_, i) => `x${i}`), attrs, {
+          type: (dtype) => dtype,
+          out: dtype === "f16" ? "f32" : dtype,
+          literal: () => undefined,
+          number: String,
+          let: (value) => `v${named.push(value)}`,
+        });
+        return [named, text];
+      }),
+  };
   return (...args: OwnArguments<Operand, A>) => {
     const operands = Array.from({ length: arity }, (_, i) => `operand ${i + 1}`);
     const [inputs, attrs] = split(name, operands, args as readonly unknown[], true);

@@ -1,7 +1,14 @@
 /** Products of vectors and of chosen axes, each a matrix product underneath. */
 import { expectAlike } from "../elementwise/map.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectArray, expectFloats, expectList, expectTensors } from "../../tensor/arguments.ts";
+import {
+  axesOf,
+  type AxisList,
+  axisList,
+  expectArray,
+  expectFloats,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { axisOf, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
 import { mul } from "../elementwise/arithmetic.ts";
 import { matmul } from "../matmul.ts";
@@ -10,14 +17,14 @@ import { permute, reshape } from "../movement.ts";
 /**
  * Sum of products over axes of both: those of a that are named first, and those of b that they go with.
  *
- * @param axes a number n for the last n of a and the first n of b, or two lists of as many axes
+ * @param axes a number n for the last n of a and the first n of b, or two entries: an axis of each, or as many in two lists
  * @returns the other axes of a, and then those of b
  * @throws ShapeError when the extents that are joined differ
  */
 export function tensordot(
   a: Tensor,
   b: Tensor,
-  axes: number | readonly [readonly number[], readonly number[]] = 2,
+  axes: number | readonly [AxisList, AxisList] = 2,
 ): Tensor {
   expectFloats("tensordot", { a, b });
   return contracted("tensordot", a, b, axes);
@@ -27,20 +34,21 @@ function contracted(
   op: string,
   a: Tensor,
   b: Tensor,
-  axes: number | readonly [readonly number[], readonly number[]],
+  axes: number | readonly [AxisList, AxisList],
 ): Tensor {
   const counted = typeof axes === "number";
   if (!counted) {
     expectArray(op, 2, "axes", axes, "[[1], [0]]");
-    axes.forEach((list) => expectList(op, 2, "an entry of axes", list, "[1]"));
+    axes.forEach((list, i) => axisList(op, 2, list, `axes[${i}]`));
+    if (axes.length !== 2) throw new ShapeError(op, `axes has ${axes.length} entries, not 2`);
   }
   const [ra, rb] = [a.shape.length, b.shape.length];
   const left = counted
     ? Array.from({ length: axes }, (_, i) => axisOf(op, ra - axes + i, ra))
-    : axes[0].map((i) => axisOf(op, i, ra));
+    : axesOf(op, 2, axes[0], ra, "axes[0]");
   const right = counted
     ? Array.from({ length: axes }, (_, i) => axisOf(op, i, rb))
-    : axes[1].map((i) => axisOf(op, i, rb));
+    : axesOf(op, 2, axes[1], rb, "axes[1]");
   if (left.length !== right.length || left.some((l, i) => a.shape[l] !== b.shape[right[i]])) {
     throw new ShapeError(
       op,

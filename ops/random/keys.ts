@@ -16,7 +16,7 @@ import { constantValues, tensor } from "../leaf.ts";
 import { reshape, slice } from "../movement.ts";
 import { expectKey } from "./expect_key.ts";
 import { threefryWgsl } from "./kernel.ts";
-import { FOLD, foldKey, type Key, keyFromSeed, threefry } from "./threefry.ts";
+import { FOLD, foldKey, type Key, seedKey, threefry } from "./threefry.ts";
 
 /** Keys `[…, 2]` and numbers `[…]` to keys `[…, 2]`. */
 const foldOp = defineOp<Record<string, never>>({
@@ -76,7 +76,7 @@ const keyTensor = (key: Key): Tensor => tensor(Uint32Array.from(key));
  * @throws TypeError for a tensor that was computed on a device, or is an argument of a program
  */
 export function hostKey(who: string, key: Tensor | Key | number): Key {
-  if (typeof key === "number") return keyFromSeed(key);
+  if (typeof key === "number") return seedKey(who, key);
   if (!(key instanceof Tensor)) return foldable(who, key);
   const known = knownKey(key);
   if (known) return known;
@@ -101,10 +101,7 @@ function foldable(who: string, key: Key): Key {
  * @throws RangeError for any other number
  */
 export function randomKey(seed: number): Tensor {
-  if (typeof seed !== "number") {
-    throw new TypeError(`randomKey: argument 1 (seed) is ${what(seed)}, not a number`);
-  }
-  return keyTensor(keyFromSeed(seed));
+  return keyTensor(seedKey("randomKey", seed));
 }
 
 /**

@@ -5,6 +5,7 @@
  * Why a counter and no running state: element i of a draw is a pure function of key and i, so a draw can be repeated
  * anywhere, in any order, by any number of threads.
  */
+import { what } from "../../tensor/what.ts";
 import { expectList, expectNumber } from "../../tensor/arguments.ts";
 
 /** 64 bits of key, as two u32. On the device: a tensor `[2]` u32. */
@@ -49,9 +50,15 @@ export function foldKey(key: Key, data: number): [number, number] {
  * @param seed a whole number from 0 to 2⁵³ − 1
  * @throws RangeError for any other number
  */
-export function keyFromSeed(seed: number): [number, number] {
+export const keyFromSeed = (seed: number): [number, number] => seedKey("keyFromSeed", seed);
+
+/** The same for another function, which names itself. */
+export function seedKey(op: string, seed: number): [number, number] {
+  if (typeof seed !== "number") {
+    throw new TypeError(`${op}: argument 1 (seed) is ${what(seed)}, not a number`);
+  }
   if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new RangeError(`a seed is a whole number from 0 to 2^53 - 1, not ${seed}`);
+    throw new RangeError(`${op}: a seed is a whole number from 0 to 2^53 - 1, not ${seed}`);
   }
   return [seed >>> 0, Math.floor(seed / 2 ** 32)];
 }

@@ -1,6 +1,14 @@
 /** Reading from the end, and what is made of it: strided slices in both directions, indexing, rolling, repeating. */
 import { apply, type Tensor } from "../../tensor/tensor.ts";
-import { expectArray, expectList, expectNumber, expectTensors } from "../../tensor/arguments.ts";
+import {
+  axesOf,
+  type AxisList,
+  axisList,
+  expectArray,
+  expectList,
+  expectNumber,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { wholeNumber } from "../../tensor/element.ts";
 import { axisOf, ShapeError } from "../../tensor/shape.ts";
 import { what } from "../../tensor/what.ts";
@@ -25,24 +33,15 @@ const flipOp = defineOp<{ readonly axes: readonly number[] }>({
 const reversed = (x: Tensor, axes: readonly number[]): Tensor =>
   axes.some((a) => x.shape[a] > 1) ? apply(flipOp, [x], { axes })[0] : x;
 
-/** Axes as they count from 0, each once. */
-export function axesOf(op: string, axes: readonly number[] | undefined, rank: number): number[] {
-  if (axes === undefined) return Array.from({ length: rank }, (_, i) => i);
-  expectList(op, 1, "axes", axes, "[0, 1]");
-  const list = axes.map((a) => axisOf(op, a, rank));
-  if (new Set(list).size !== list.length) throw new ShapeError(op, `axes [${axes}] repeat one`);
-  return list;
-}
-
 /**
  * Reverses the order along axes, all of them when left out.
  *
  * @param x `[…]` of any element type
  * @throws ShapeError when an axis is not there, or named twice
  */
-export function flip(x: Tensor, axes?: readonly number[]): Tensor {
+export function flip(x: Tensor, axes?: AxisList): Tensor {
   expectTensors("flip", { x });
-  return reversed(x, axesOf("flip", axes, x.shape.length));
+  return reversed(x, axesOf("flip", 1, axes, x.shape.length));
 }
 
 /** `count` elements of one axis from `start` on, every `step`-th, which may be negative. */
@@ -157,7 +156,7 @@ export function index(x: Tensor, indices: readonly Index[]): Tensor {
 export function roll(
   x: Tensor,
   shift: number | readonly number[],
-  axes?: readonly number[],
+  axes?: AxisList,
 ): Tensor {
   expectTensors("roll", { x });
   const shifts = typeof shift === "number" ? [shift] : shift;
@@ -165,14 +164,12 @@ export function roll(
   if (axes === undefined) {
     return reshape(rolled(reshape(x, [x.size]), 0, shifts.reduce((a, b) => a + b, 0)), x.shape);
   }
-  expectList("roll", 2, "axes", axes, "[0]");
-  if (shifts.length !== 1 && shifts.length !== axes.length) {
-    throw new ShapeError("roll", `${shifts.length} shifts for ${axes.length} axes`);
+  // One that is named twice is moved twice, as in NumPy.
+  const list = axisList("roll", 2, axes).map((a) => axisOf("roll", a, x.shape.length));
+  if (shifts.length !== 1 && shifts.length !== list.length) {
+    throw new ShapeError("roll", `${shifts.length} shifts for ${list.length} axes`);
   }
-  return axes.reduce(
-    (y, a, i) => rolled(y, axisOf("roll", a, x.shape.length), shifts[i] ?? shifts[0]),
-    x,
-  );
+  return list.reduce((y, a, i) => rolled(y, a, shifts[i] ?? shifts[0]), x);
 }
 
 function rolled(x: Tensor, axis: number, shift: number): Tensor {

@@ -1,11 +1,20 @@
 /** Taking apart and putting together: split, stack, axes of extent 1, diagonals. */
+import { calledAs } from "../../tensor/called.ts";
 import { expectTensor, type Tensor } from "../../tensor/tensor.ts";
-import { expectArray, expectList, expectNumber, expectTensors } from "../../tensor/arguments.ts";
+import {
+  axesOf,
+  type AxisList,
+  axisList,
+  expectArray,
+  expectList,
+  expectNumber,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { wholeNumber } from "../../tensor/element.ts";
 import { axisOf, ShapeError, show } from "../../tensor/shape.ts";
 import { concat } from "../concat.ts";
 import { permute, reshape, slice } from "../movement.ts";
-import { axesOf, strided } from "./flip.ts";
+import { strided } from "./flip.ts";
 
 /**
  * Cuts an axis into parts.
@@ -26,7 +35,7 @@ export function split(x: Tensor, parts: number | readonly number[], axis = 0): T
   const cuts = typeof parts === "number"
     ? Array.from({ length: parts + 1 }, (_, i) => i * n / parts)
     : [0, ...parts, n];
-  return cuts.slice(1).map((end, i) => slice(x, a, cuts[i], end));
+  return calledAs("split", () => cuts.slice(1).map((end, i) => slice(x, a, cuts[i], end)));
 }
 
 /**
@@ -56,11 +65,11 @@ export function stack(parts: readonly Tensor[], axis = 0): Tensor {
  * @param x `[…]` of any element type
  * @throws ShapeError when an axis that is named has another extent
  */
-export function squeeze(x: Tensor, axes?: readonly number[]): Tensor {
+export function squeeze(x: Tensor, axes?: AxisList): Tensor {
   expectTensors("squeeze", { x });
-  const list = axesOf("squeeze", axes, x.shape.length);
+  const list = axesOf("squeeze", 1, axes, x.shape.length);
   const long = list.find((a) => x.shape[a] !== 1);
-  if (axes && long !== undefined) {
+  if (axes !== undefined && long !== undefined) {
     throw new ShapeError("squeeze", `axis ${long} of [${x.shape}] is not of extent 1`);
   }
   return reshape(x, x.shape.filter((d, i) => d !== 1 || !list.includes(i)));
@@ -72,26 +81,21 @@ export function squeeze(x: Tensor, axes?: readonly number[]): Tensor {
  * @param x `[…]` of any element type
  * @throws ShapeError when a place lies outside of the result, or is named twice
  */
-export function expandDims(x: Tensor, axes: readonly number[]): Tensor {
-  expectTensors("expandDims", { x });
-  expectList("expandDims", 1, "axes", axes, "[0]");
-  const list = axesOf("expandDims", axes, x.shape.length + axes.length);
+export const expandDims = (x: Tensor, axes: AxisList): Tensor => widened("expandDims", x, axes);
+
+function widened(op: string, x: Tensor, axes: AxisList): Tensor {
+  expectTensors(op, { x });
+  const rank = x.shape.length + axisList(op, 1, axes).length;
+  const list = axesOf(op, 1, axes, rank);
   const rest = [...x.shape];
   return reshape(
     x,
-    Array.from(
-      { length: x.shape.length + axes.length },
-      (_, i) => list.includes(i) ? 1 : rest.shift()!,
-    ),
+    Array.from({ length: rank }, (_, i) => list.includes(i) ? 1 : rest.shift()!),
   );
 }
 
 /** {@linkcode expandDims} by PyTorch's name. */
-export function unsqueeze(x: Tensor, axes: readonly number[]): Tensor {
-  expectTensors("unsqueeze", { x });
-  expectList("unsqueeze", 1, "axes", axes, "[0]");
-  return expandDims(x, axes);
-}
+export const unsqueeze = (x: Tensor, axes: AxisList): Tensor => widened("unsqueeze", x, axes);
 
 /**
  * Moves an axis to another place, the others keeping their order.

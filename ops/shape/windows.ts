@@ -3,10 +3,17 @@
  * depthwise convolutions are made of the two. Windows are a view; nothing is copied until somebody reads it.
  */
 import { apply, type Tensor } from "../../tensor/tensor.ts";
-import { expectArray, expectList, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import {
+  axesOf,
+  type AxisList,
+  expectArray,
+  expectList,
+  expectOptions,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { wholeNumber } from "../../tensor/element.ts";
 import { type KernelContext, type KernelPlan, perItem, storageType } from "../../tensor/kernel.ts";
-import { axisOf, type Shape, ShapeError, sizeOf, stridesOf } from "../../tensor/shape.ts";
+import { type Shape, ShapeError, sizeOf, stridesOf } from "../../tensor/shape.ts";
 import { contiguous, type Windows, windowsAlong, windowView } from "../../tensor/view.ts";
 import { linear } from "../../tensor/forward.ts";
 import { defineOp, type Op } from "../../tensor/op.ts";
@@ -168,7 +175,7 @@ export function sides(
 /** Options of {@linkcode slidingWindowView}. */
 export interface WindowOptions {
   /** The axes along which windows slide. Default: the last ones, as many as the window has extents. */
-  readonly axes?: readonly number[];
+  readonly axes?: AxisList;
   /** From one window to the next, for all axes or each. Default 1. */
   readonly stride?: number | readonly number[];
   /** From one element of a window to the next, for all axes or each. Default 1. */
@@ -198,9 +205,8 @@ export function slidingWindowView(
   });
   const rank = x.shape.length;
   const given = options.axes ?? window.map((_, i) => i - window.length);
-  expectList(op, 2, "options.axes", given, "[1, 2]");
-  const axes = given.map((a) => axisOf(op, a, rank));
-  if (axes.length !== window.length || new Set(axes).size !== axes.length) {
+  const axes = axesOf(op, 2, given, rank, "options.axes");
+  if (axes.length !== window.length) {
     throw new ShapeError(op, `a window of [${window}] along the axes [${given}]`);
   }
   const w = {

@@ -185,11 +185,24 @@ export const CALLS: Record<string, readonly unknown[]> = {
   layerNorm: [x, vector, vector, { eps: 1e-5 }],
   ...MORE_CALLS,
 };
+
+/** The functions that take axes: which argument they are, and whether they are an option of it. */
+export const AXES: Readonly<Record<string, readonly [at: number, option?: string]>> = {
+  ...Object.fromEntries(
+    ("sum mean max min prod variance std norm flip squeeze expandDims unsqueeze moments standardize " +
+      "normalize").split(" ").map((name) => [name, [1] as const]),
+  ),
+  roll: [2],
+  logSumExp: [1, "axes"],
+  slidingWindowView: [2, "axes"],
+};
+
 /** Whether something else than the call above has is as right: what may be left out, a number for a list, a tensor for a number. */
 export function alsoRight(name: string, at: number, wrong: unknown): boolean {
   if (wrong === undefined) return (LEFT_OUT[name] ?? Infinity) <= at;
   if (typeof wrong === "number") {
-    return (name === "tensordot" && at === 2) || (["roll", "split"].includes(name) && at === 1);
+    return (name === "tensordot" && at === 2) || (["roll", "split"].includes(name) && at === 1) ||
+      AXES[name]?.[0] === at;
   }
   return ["pow", "randomBernoulli"].includes(name) && at === 1 && wrong instanceof m.Tensor;
 }

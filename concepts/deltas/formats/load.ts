@@ -1,4 +1,6 @@
 /** Reading a delta of any format: a file, or the folder that holds it. What it is, its content tells. */
+import { expectKinds, RECORD } from "../../../tensor/kinds.ts";
+import { PATH } from "../../../files/given.ts";
 import { FileError } from "../../../files/errors.ts";
 import { isFile, isFolder, namesIn } from "../../../files/paths.ts";
 import { isBounded } from "../changes.ts";
@@ -28,6 +30,7 @@ export interface LoadedDelta {
  * @throws FileError when it is missing, truncated, no delta, of a newer version, or not true to its own header
  */
 export async function loadDelta(path: string, context: FormatContext = {}): Promise<Delta> {
+  expectKinds("loadDelta", { path: [path, PATH], context: [context, RECORD] });
   return (await openDelta(path, context)).delta;
 }
 

@@ -1,4 +1,7 @@
 /** Writing a delta in any format: into the forms that it can hold, and to one file or several, each whole or not at all. */
+import { DELTA } from "../delta.ts";
+import { expectKinds } from "../../../tensor/kinds.ts";
+import { PATH } from "../../../files/given.ts";
 import { FileError } from "../../../files/errors.ts";
 import { makeFolder } from "../../../files/atomic.ts";
 import { isFile } from "../../../files/paths.ts";
@@ -52,6 +55,7 @@ export interface SavedDelta {
 
 /** Writes a delta as moongate has it, whole or not at all. */
 export async function saveDelta(path: string, delta: Delta): Promise<void> {
+  expectKinds("saveDelta", { path: [path, PATH], delta: [delta, DELTA] });
   await writePacked(path, moongate.write(delta, {}), "safetensors");
 }
 
@@ -75,6 +79,7 @@ export async function saveDeltaAs(
   to: DeltaFormatName,
   options: SaveDeltaOptions = {},
 ): Promise<SavedDelta> {
+  expectKinds("saveDeltaAs", { out: [out, PATH], delta: [delta, DELTA] });
   const format = formatNamed(to);
   const target = targetOf(out, format);
   const { fitted, lost } = await fit(delta, format, options);
