@@ -2,7 +2,6 @@
  * Masks: which parameters train, as data. Fine-tuning is choosing leaves of a parameter tree by name (or single rows of
  * a matrix), differentiating with respect to those alone, and putting the trained values back into the tree.
  */
-import { expectKinds, RECORD } from "../tensor/kinds.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { flatten, mapTree, matches, type Tree } from "../tensor/tree.ts";
 import { what } from "../tensor/what.ts";
@@ -73,7 +72,10 @@ export class Mask {
  * @throws TypeError when a pattern matches nothing: a misspelt name must not train nothing silently; or selects nothing known
  */
 export function mask(params: Tree<Tensor>, patterns: Readonly<Record<string, Selection>>): Mask {
-  expectKinds("mask", { params: [params, RECORD], patterns: [patterns, RECORD] });
+  for (const [i, x] of [params, patterns].entries()) {
+    if (x !== null && typeof x === "object") continue;
+    throw new TypeError(`mask: argument ${i + 1} is ${what(x)}, not an object`);
+  }
   const paths = flatten<Tensor>(params).map(([path]) => path);
   const selected = new Map<string, true | Rows>();
   for (const [pattern, selection] of Object.entries(patterns)) {

@@ -2,7 +2,6 @@
  * Trees: nested plain objects (and arrays) with leaves of one kind. Parameters, optimizer states, batches and results
  * are trees; a leaf's path, joined by dots, is its name in a checkpoint.
  */
-import { expectKinds, ITERABLE } from "./kinds.ts";
 import { what } from "./what.ts";
 
 /** A leaf, or an object or array of trees. */
@@ -35,7 +34,15 @@ export function flatten<L>(tree: Tree<L>, prefix = ""): [path: string, leaf: L][
 /** Nested objects from dotted paths: the inverse of {@linkcode flatten} for trees without arrays. */
 export function unflatten<L>(leaves: Iterable<readonly [path: string, leaf: L]>): Branch<L> {
   const root: Record<string, unknown> = {};
-  expectKinds("unflatten", { leaves: [leaves, ITERABLE] });
+  // A tensor has an iterator, which refuses in words of its own.
+  if (
+    leaves === null || typeof leaves !== "object" || "node" in leaves ||
+    !(Symbol.iterator in leaves)
+  ) {
+    throw new TypeError(
+      `unflatten: argument 1 (leaves) is ${what(leaves)}, not [path, leaf] pairs`,
+    );
+  }
   for (const pair of leaves) {
     if (!Array.isArray(pair) || typeof pair[0] !== "string") {
       throw new TypeError(`unflatten: one of the leaves is ${what(pair)}, not [path, leaf]`);
