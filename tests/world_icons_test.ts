@@ -75,7 +75,10 @@ Deno.test("things have one word each, and none is another's, a category's or a h
   }
   assertEquals(ICON_CONCEPTS.length, 10);
   for (const { name, category, hand } of ICON_CONCEPTS) {
-    assert(ICON_THINGS.some((it) => it.name === category) || CATEGORIES.some((it) => it === category), category);
+    assert(
+      ICON_THINGS.some((it) => it.name === category) || CATEGORIES.some((it) => it === category),
+      category,
+    );
     assertEquals(hand !== undefined, HELD_OUT_ICONS.some((it) => it.name === name), name);
   }
 });
