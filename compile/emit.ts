@@ -208,29 +208,32 @@ export class Emitter {
     const name = `${this.#prefix}${this.#values.size}`;
     const lanes = (k: number, stride: number) =>
       stride === 1 ? `${k}u` : `${k}u * ${size(stride, `${name}s`)}`;
+    const mode = this.width === 1 ? "vector" : readMode(v);
+    const scalar = this.width === 1 || this.names.isScalar(load.tensor);
+    // Elements, or vectors of them, that the buffer's index counts.
+    const unit = mode === "vector" && !scalar ? 4 : 1;
+    const term = (s: number, d: number) => {
+      if (s % unit) return `((${coords[d]}) >> 2u)`; // The innermost coordinate is a multiple of four.
+      return s === unit ? `(${coords[d]})` : `(${coords[d]}) * ${size(s / unit, `${name}s${d}`)}`;
+    };
     const termsOf = (known: boolean) =>
-      v.strides.flatMap((s, d) =>
-        s === 0 || !!early?.[d] !== known
-          ? []
-          : [s === 1 ? `(${coords[d]})` : `(${coords[d]}) * ${size(s, `${name}s${d}`)}`]
-      );
+      v.strides.flatMap((s, d) => s === 0 || !!early?.[d] !== known ? [] : [term(s, d)]);
     const terms = termsOf(false);
     const base = termsOf(true);
-    if (v.offset !== 0) (early ? base : terms).push(size(v.offset, `${name}o`));
+    if (v.offset !== 0) (early ? base : terms).push(size(v.offset / unit, `${name}o`));
     if (base.length) {
       this.before.push(`let ${name}b = ${base.join(" + ")};`);
       terms.unshift(`${name}b`);
     }
-    const at = e !== undefined && isContiguous(v) ? e : terms.length ? terms.join(" + ") : "0u";
-    const mode = this.width === 1 ? "vector" : readMode(v);
-    const scalar = this.width === 1 || this.names.isScalar(load.tensor);
+    const flat = e !== undefined && isContiguous(v);
+    const at = flat ? unit === 4 ? `(${e}) >> 2u` : e : terms.length ? terms.join(" + ") : "0u";
     let value: string;
     if (this.width === 1) value = `${t}(${buffer}[${at}])`;
     else if (mode === "splat") {
       value = scalar
         ? `${type}(${t}(${buffer}[${at}]))`
         : this.#splatFromVector(buffer, at, type, t);
-    } else if (mode === "vector" && !scalar) value = `${type}(${buffer}[(${at}) >> 2u])`;
+    } else if (unit === 4) value = `${type}(${buffer}[${at}])`;
     else {
       const stride = v.strides.at(-1)!;
       const lane = (k: number) => `${t}(${buffer}[${at} + ${lanes(k, stride)}])`;

@@ -27,7 +27,7 @@ import { INFINITY_BITS, joinExtreme, NOT_A_NUMBER } from "../ops/elementwise/nan
 import type { DType } from "../tensor/dtype.ts";
 import { leastOf, mostOf } from "../tensor/element.ts";
 import { type Expr, withView } from "./expr.ts";
-import type { TensorUse } from "./elementwise.ts";
+import { groupOf, type TensorUse } from "./elementwise.ts";
 
 /** What a fold begins with: what changes nothing that it is joined with. */
 const startOf = (op: string, dtype: DType): number =>
@@ -76,7 +76,8 @@ export function reduceKernel(
   const read = withView(expr, (v) => permuteView(v, order))!;
   const sides = [{ axes: sorted.length }, { axes: rest.length }];
   if (!innerKept) sides.reverse();
-  const width = shape.at(-1)! % 4 === 0 && innermost(space, [read], sides) % 4 === 0 ? 4 : 1;
+  const inner = innermost(space, [read], sides);
+  const width = shape.at(-1)! % 4 === 0 && inner % 4 === 0 ? 4 : 1;
   const steps = length / (innerKept ? 1 : width);
   const lanes = innerKept ? outer / width : outer;
   const chunks = steps > CHUNK
@@ -158,7 +159,11 @@ export function reduceKernel(
   acc = select(acc, ${type}(${NOT_A_NUMBER}), magnitude > ${words}(${INFINITY_BITS}u));`;
   };
   const first = perItem(
-    { count: lanes * chunks, name: "g" },
+    {
+      count: lanes * chunks,
+      name: "g",
+      ...innerKept && { workgroup: groupOf(inner / width, cpu) },
+    },
     `let o = g % ${size(lanes, "lanes")};
   let chunk = g / ${size(lanes, "lanes")};
   let from_ = chunk * ${size(per, "per")};

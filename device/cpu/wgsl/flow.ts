@@ -1,6 +1,6 @@
-/** Rules about ways through a program: functions that return a value always do, and none calls itself. */
+/** Ways through a program: functions that return a value always do, none calls itself; and what changes on a way. */
 import { WgslError } from "./error.ts";
-import type { Func, Stmt } from "./tree.ts";
+import type { Func, Stmt, Variable } from "./tree.ts";
 
 /** Whether every way through these statements returns. */
 export function leaves(body: readonly Stmt[]): boolean {
@@ -32,4 +32,20 @@ export function refuseRecursion(functions: readonly Func[]): void {
     done.add(f);
   };
   functions.forEach(visit);
+}
+
+/** The variables that statements assign to. */
+export function assignedIn(body: readonly Stmt[], found = new Set<Variable>()): Set<Variable> {
+  for (const s of body) {
+    if (s.kind === "assign" || s.kind === "setLane" || s.kind === "declare") found.add(s.variable);
+    else if (s.kind === "block") assignedIn(s.body, found);
+    else if (s.kind === "if") {
+      assignedIn(s.then, found);
+      assignedIn(s.otherwise, found);
+    } else if (s.kind === "loop") {
+      assignedIn(s.body, found);
+      assignedIn(s.update, found);
+    }
+  }
+  return found;
 }
