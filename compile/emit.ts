@@ -98,6 +98,8 @@ export interface Part {
   readonly index: string;
   /** Known before the loop that the statements stand in: what follows from it alone goes into `before`. */
   readonly early?: true;
+  /** Extents are literals on every adapter: a division by a number that is data costs a GPU dozens of instructions. */
+  readonly literal?: boolean;
 }
 
 /** The axes of views that a part has. */
@@ -148,12 +150,13 @@ export class Emitter {
     const { pieces, views } = collapseParts(this.shape, loads.map((l) => l.view), parts);
     const early: boolean[] = [];
     const coords = pieces.flatMap((piece, p) => {
-      const { index, early: known } = parts[p];
+      const { index, early: known, literal } = parts[p];
       early.push(...piece.shape.map(() => !!known));
       const lines = known ? this.before : this.lines;
       return this.#coordinates(piece.shape, piece.views, index, undefined, {
         lines,
         part: `p${p}`,
+        literal,
       });
     });
     loads.forEach((l, i) => this.#load(l, views[i], coords, { early }));
@@ -164,7 +167,11 @@ export class Emitter {
     views: readonly View[],
     e: string,
     place: Place | undefined,
-    { lines = this.lines, part = "" }: { lines?: string[]; part?: string } = {},
+    { lines = this.lines, part = "", literal = false }: {
+      lines?: string[];
+      part?: string;
+      literal?: boolean;
+    } = {},
   ): string[] {
     const whole = part === "";
     // A single axis needs no division: its coordinate is the index itself.
@@ -174,7 +181,7 @@ export class Emitter {
     );
     const prefix = `${this.#prefix}${part}`;
     const coords = shape.map((_, d) => `${prefix}c${d}`);
-    const extent = (d: number) => size(shape[d], `${prefix}n${d}`);
+    const extent = (d: number) => literal ? `${shape[d]}u` : size(shape[d], `${prefix}n${d}`);
     let rest = e;
     const first = needed.indexOf(true);
     let innermost = shape.length - 1;

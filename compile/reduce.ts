@@ -51,10 +51,13 @@ export interface ReduceKernel {
 /** Longest run that one invocation folds before the reduction is split into chunks. */
 const CHUNK = 512;
 /**
- * So few turns, those of a small window, are written out on the CPU: where each reads is then known beforehand. Compilers
- * of GPUs write loops out themselves, and put sums that they see whole into another order.
+ * So few turns, those of a small window, are written out: where each reads is then known beforehand. Not so sums on GPUs,
+ * whose compilers put those that they see whole into another order.
  */
 const UNROLLED = 9;
+
+/** Elements up to which what is folded is a window, of which there are few sizes. */
+const WINDOW = 64;
 
 /** Lowers a fold of `expr` over `shape`, reducing `axes`, into `output`. */
 export function reduceKernel(
@@ -106,7 +109,11 @@ export function reduceKernel(
   const emit = new Emitter(space, width, names);
   const wide = (index: string) => width === 4 ? `${index} * 4u` : index;
   const across: Part = { axes: rest.length, index: innerKept ? wide("o") : "o", early: true };
-  const along: Part = { axes: sorted.length, index: innerKept ? "k" : wide("k") };
+  const along: Part = {
+    axes: sorted.length,
+    index: innerKept ? "k" : wide("k"),
+    literal: length <= WINDOW,
+  };
   emit.loadParts([read], innerKept ? [along, across] : [across, along]);
   const value = emit.value(read);
   const whole = chunks === 1;
@@ -149,7 +156,7 @@ export function reduceKernel(
         return `${before} ${acc} = ${joinAs(acc, value, width)};`;
       },
     };
-    const all = cpu && chunks === 1 && steps <= UNROLLED
+    const all = (cpu || op === "max" || op === "min") && chunks === 1 && steps <= UNROLLED
       ? Array.from({ length: steps }, (_, k) => `{ let k = ${k}u; ${turns.turn((s) => s)} }`)
         .join("\n  ")
       : sumLoop(turns);
