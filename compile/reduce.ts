@@ -171,10 +171,14 @@ export function reduceKernel(
       name: "g",
       ...innerKept && { workgroup: groupOf(inner / width, cpu) },
     },
-    `let o = g % ${size(lanes, "lanes")};
+    `${
+      whole
+        ? `let o = g; let from_ = 0u; let to_ = ${size(steps)};`
+        : `let o = g % ${size(lanes, "lanes")};
   let chunk = g / ${size(lanes, "lanes")};
   let from_ = chunk * ${size(per, "per")};
-  let to_ = min(from_ + ${size(per, "per")}, ${size(steps)});
+  let to_ = min(from_ + ${size(per, "per")}, ${size(steps)});`
+    }
   ${emit.before.join("\n  ")}
   var acc = ${start};
   ${
