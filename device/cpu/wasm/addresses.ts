@@ -14,7 +14,7 @@ import {
 } from "../wgsl/tree.ts";
 import { partsOf } from "../wgsl/tree.ts";
 import type { Interval } from "../wgsl/intervals.ts";
-import { assignedIn } from "../wgsl/flow.ts";
+import { assignedIn, expressionsIn, statementsIn } from "../wgsl/flow.ts";
 import { type Known, settled, type Sum, sumOf, type Term, whole } from "./sums.ts";
 
 /** Where an access is found: a pointer, what is to be added to it at the spot, and a constant number of elements. */
@@ -64,7 +64,7 @@ export function turnsOf(loop: Loop): Turns {
   return {
     changed: assignedIn([...loop.body, ...loop.update]),
     late: new Set([...assignedIn(loop.update)].filter((v) => !inBody.has(v))),
-    accesses: accessesIn(loop),
+    accesses: accessesOf([loop]),
   };
 }
 
@@ -220,39 +220,11 @@ export class Addresses {
   }
 }
 
-function* accessesIn(loop: Loop): Generator<Access | Store> {
-  if (loop.test) yield* loadsIn(loop.test);
-  yield* accessesOf(loop.body);
-  yield* accessesOf(loop.update);
-  if (loop.leave) yield* loadsIn(loop.leave);
-}
-
+/** Loads and stores in statements. */
 export function* accessesOf(body: readonly Stmt[]): Generator<Access | Store> {
-  for (const s of body) {
-    switch (s.kind) {
-      case "store":
-        yield* loadsIn(s.index);
-        if (s.lane) yield* loadsIn(s.lane);
-        yield* loadsIn(s.value);
-        yield s;
-        break;
-      case "if":
-        yield* loadsIn(s.test);
-        yield* accessesOf(s.then);
-        yield* accessesOf(s.otherwise);
-        break;
-      case "loop":
-        yield* accessesIn(s);
-        break;
-      case "block":
-        yield* accessesOf(s.body);
-        break;
-      case "break":
-      case "continue":
-        break;
-      default:
-        if (s.value) yield* loadsIn(s.value);
-    }
+  for (const s of statementsIn(body)) {
+    for (const e of expressionsIn(s)) yield* loadsIn(e);
+    if (s.kind === "store") yield s;
   }
 }
 

@@ -3,9 +3,15 @@
  * a workgroup is computed before them, and several invocations are written out one after the other where each does
  * little: kernels that work element by element would else count places most of the time.
  */
-import { assignedIn } from "../wgsl/flow.ts";
-import { type BuiltinInput, type Expr, type Func, type Stmt, type Variable } from "../wgsl/tree.ts";
-import { partsOf } from "../wgsl/tree.ts";
+import { assignedIn, expressionsIn, statementsIn } from "../wgsl/flow.ts";
+import {
+  type BuiltinInput,
+  type Expr,
+  type Func,
+  partsOf,
+  type Stmt,
+  type Variable,
+} from "../wgsl/tree.ts";
 import { accessesOf } from "./addresses.ts";
 import type { Code } from "./code.ts";
 import type { Expressions } from "./expression.ts";
@@ -87,14 +93,14 @@ export function emitEntry(
   writer.ahead = undefined;
   if (count > 1) writer.addresses.leave();
   if (invocations) {
-    count1(code, index, turns);
+    advance(code, index, turns);
     code.i32(count);
     code.op("i32.lt_u");
     code.branch(invocations, true);
     code.close();
   }
   nextGroup(code, workgroup, grid);
-  count1(code, FROM, 1);
+  advance(code, FROM, 1);
   code.get(TO);
   code.op("i32.lt_u");
   code.branch(groups, true);
@@ -102,8 +108,8 @@ export function emitEntry(
   code.close();
 }
 
-/** Adds to a local, and pushes it. */
-function count1(code: Code, local: number, by: number): void {
+/** Adds to a local, and pushes what it is then. */
+function advance(code: Code, local: number, by: number): void {
   code.get(local);
   code.i32(by);
   code.op("i32.add");
@@ -132,7 +138,7 @@ function firstGroup(code: Code, of: number, [x, y]: readonly number[]): number[]
 /** Goes on to the next workgroup. */
 function nextGroup(code: Code, [x, y, z]: readonly number[], grid: readonly number[]): void {
   const over = (local: number, extent: number, then: () => void) => {
-    count1(code, local, 1);
+    advance(code, local, 1);
     code.get(extent);
     code.op("i32.eq");
     code.open("if");
@@ -143,7 +149,7 @@ function nextGroup(code: Code, [x, y, z]: readonly number[], grid: readonly numb
   };
   over(x, grid[0], () =>
     over(y, grid[1], () => {
-      count1(code, z, 1);
+      advance(code, z, 1);
       code.op("drop");
     }));
 }
@@ -182,43 +188,12 @@ function isSmall({ body, entry }: Func, writer: Writer): boolean {
   );
   // Conversions and functions that are long would be called instead of written out.
   const halves = [...accessesOf(body)].some((a) => a.buffer.element.scalar === "f16");
-  return known && !halves && sizeOf(body) <= SMALL && !expressionsOf(body, writer).some(isLong);
+  const all = [...statementsIn(body, writer.target.findings.idle)].flatMap(expressionsIn);
+  return known && !halves && sizeOf(body) <= SMALL && !all.some(isLong);
 }
 
 const isLong = (e: Expr): boolean =>
   (e.kind === "call" && isHere(e.name)) || partsOf(e).some(isLong);
-
-/** The expressions in statements; of a test that never holds, only what is done. */
-function expressionsOf(body: readonly Stmt[], writer: Writer): Expr[] {
-  return body.flatMap((s): Expr[] => {
-    switch (s.kind) {
-      case "if":
-        if (writer.target.findings.idle.has(s)) return expressionsOf(s.otherwise, writer);
-        return [
-          s.test,
-          ...expressionsOf(s.then, writer),
-          ...expressionsOf(s.otherwise, writer),
-        ];
-      case "loop":
-        return [
-          ...s.test ? [s.test] : [],
-          ...expressionsOf([...s.body, ...s.update], writer),
-          ...s.leave ? [s.leave] : [],
-        ];
-      case "block":
-        return expressionsOf(s.body, writer);
-      case "store":
-      case "setLane":
-        return [
-          ...s.kind === "store" ? [s.index] : [],
-          ...s.lane ? [s.lane] : [],
-          s.value,
-        ];
-      default:
-        return "value" in s && s.value ? [s.value] : [];
-    }
-  });
-}
 
 /**
  * Computes what is the same for all invocations of a workgroup: names whose value is, parts of other expressions, and the
@@ -257,43 +232,11 @@ function computeEarly(
       writer.early.set(e, local);
     } else if (e.kind !== "load" || writer.target.unsure(e)) partsOf(e).forEach(part);
   };
-  const statements = (body: readonly Stmt[]): void => {
-    for (const s of body) {
-      switch (s.kind) {
-        case "declare":
-          if (!name(s)) part(s.value);
-          break;
-        case "if":
-          if (!writer.target.findings.idle.has(s)) {
-            part(s.test);
-            statements(s.then);
-          }
-          statements(s.otherwise);
-          break;
-        case "loop":
-          if (s.test) part(s.test);
-          statements(s.body);
-          statements(s.update);
-          if (s.leave) part(s.leave);
-          break;
-        case "block":
-          statements(s.body);
-          break;
-        case "store":
-          if (writer.target.unsure(s)) part(s.index);
-          if (s.lane) part(s.lane);
-          part(s.value);
-          break;
-        case "setLane":
-          part(s.lane);
-          part(s.value);
-          break;
-        default:
-          if ("value" in s && s.value) part(s.value);
-      }
-    }
-  };
-  statements(body);
+  for (const s of statementsIn(body, writer.target.findings.idle)) {
+    if (s.kind === "declare" && name(s)) continue;
+    const sure = s.kind === "store" && !writer.target.unsure(s);
+    for (const e of expressionsIn(s)) if (!sure || e !== s.index) part(e);
+  }
   addresses.enter(
     { changed, late: own, accesses: accessesOf(body) },
     (a) => writer.apart(a),

@@ -1,6 +1,6 @@
 /** Ways through a program: functions that return a value always do, none calls itself; and what changes on a way. */
 import { WgslError } from "./error.ts";
-import type { Func, Stmt, Variable } from "./tree.ts";
+import type { Expr, Func, Stmt, Variable } from "./tree.ts";
 
 /** Whether every way through these statements returns. */
 export function leaves(body: readonly Stmt[]): boolean {
@@ -48,4 +48,38 @@ export function assignedIn(body: readonly Stmt[], found = new Set<Variable>()): 
     }
   }
   return found;
+}
+
+/** Statements and those inside of them, in order; not what is done where a test of `idle` holds. */
+export function* statementsIn(
+  body: readonly Stmt[],
+  idle: ReadonlySet<Stmt> = new Set(),
+): Generator<Stmt> {
+  for (const s of body) {
+    const skipped = idle.has(s);
+    if (!skipped) yield s;
+    if (s.kind === "if") {
+      if (!skipped) yield* statementsIn(s.then, idle);
+      yield* statementsIn(s.otherwise, idle);
+    } else if (s.kind === "loop") {
+      yield* statementsIn(s.body, idle);
+      yield* statementsIn(s.update, idle);
+    } else if (s.kind === "block") yield* statementsIn(s.body, idle);
+  }
+}
+
+/** The expressions that a statement itself is made of. */
+export function expressionsIn(s: Stmt): Expr[] {
+  const parts = s.kind === "loop"
+    ? [s.test, s.leave]
+    : s.kind === "if"
+    ? [s.test]
+    : s.kind === "store"
+    ? [s.index, s.lane, s.value]
+    : s.kind === "setLane"
+    ? [s.lane, s.value]
+    : "value" in s
+    ? [s.value]
+    : [];
+  return parts.filter((e) => e !== undefined);
 }
