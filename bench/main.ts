@@ -96,16 +96,17 @@ if (import.meta.main) {
   }
   const machines = [await machine()];
   const outcomes: Outcome[] = [];
+  const run = () => joined(before, { device, machines, outcomes });
   for (const c of cases) {
     const found = await measure(c, chosen);
     outcomes.push(...found);
     console.error(`${c.name}, ms: ${found.map(describe).join("; ")}`);
+    // Now, so that a run that is broken off keeps what it measured.
+    if (into) await Deno.writeTextFile(into, JSON.stringify(run()));
   }
-  const run = joined(before, { device, machines, outcomes });
-  if (into) await Deno.writeTextFile(into, JSON.stringify(run));
-  console.log(`${circumstances(run)}\n\n${table(run)}`);
+  console.log(`${circumstances(run())}\n\n${table(run())}`);
   if (write) {
     const path = new URL("../docs/benchmarks.md", import.meta.url);
-    await Deno.writeTextFile(path, page(await Deno.readTextFile(path), device, section(run)));
+    await Deno.writeTextFile(path, page(await Deno.readTextFile(path), device, section(run())));
   }
 }

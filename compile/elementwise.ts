@@ -1,7 +1,14 @@
 /** Kernels made of expressions alone: fused elementwise maps (several outputs at once) and epilogues behind kernels. */
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Shape, sizeOf, stridesOf } from "../tensor/shape.ts";
-import { type BufferUse, type Epilogue, perItem, size, storageType } from "../tensor/kernel.ts";
+import {
+  type AdapterProfile,
+  type BufferUse,
+  type Epilogue,
+  perItem,
+  size,
+  storageType,
+} from "../tensor/kernel.ts";
 import {
   arithmetic,
   BufferNames,
@@ -46,9 +53,11 @@ export function mapKernel(
   shape: Shape,
   outputs: readonly Tensor[],
   exprs: readonly Expr[],
+  { cpu }: Pick<AdapterProfile, "cpu">,
 ): MapKernel {
   const n = sizeOf(shape);
-  const width = n % 4 === 0 && innermost(shape, exprs) % 4 === 0 ? 4 : 1;
+  const inner = innermost(shape, exprs);
+  const width = n % 4 === 0 && inner % 4 === 0 ? 4 : 1;
   const names = new BufferNames("x");
   if (width === 4) chooseScalars(shape, exprs, names);
   const emit = new Emitter(shape, width, names);
@@ -68,11 +77,31 @@ export function mapKernel(
   return {
     buffers: [...declare(names, width), ...writes],
     ...perItem(
-      { count: steps, name: "i" },
+      {
+        count: steps,
+        name: "i",
+        workgroup: blocks ? BLOCK * BLOCK / 4 : groupOf(inner / width, cpu),
+      },
       `${blocks ?? `let e = i${width === 4 ? " * 4u" : ""};`}
   ${emit.lines.join("\n  ")}`,
     ),
   };
+}
+
+/** Invocations of a workgroup that is not a row. */
+const GROUP = 64;
+/** Fewest and most of one that is a row, or an equal part of one. */
+const [LEAST, MOST] = [16, 256];
+
+/**
+ * Invocations of a workgroup whose numbers run along rows of so many. On the CPU a workgroup is a row, or a part of one:
+ * where it lies then follows from the workgroup's number alone, and is computed once for all of it.
+ */
+export function groupOf(row: number, cpu: boolean): number {
+  if (!cpu || row < LEAST) return GROUP;
+  let parts = Math.ceil(row / MOST);
+  while (row % parts) parts++;
+  return row / parts < LEAST ? GROUP : row / parts;
 }
 
 /** Elements of a side of the blocks that a transposed tensor is walked through by. */

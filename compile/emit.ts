@@ -98,6 +98,8 @@ export interface Part {
   readonly index: string;
   /** Known before the loop that the statements stand in: what follows from it alone goes into `before`. */
   readonly early?: true;
+  /** Extents are literals on every adapter: a division by a number that is data costs a GPU dozens of instructions. */
+  readonly literal?: boolean;
 }
 
 /** The axes of views that a part has. */
@@ -148,12 +150,13 @@ export class Emitter {
     const { pieces, views } = collapseParts(this.shape, loads.map((l) => l.view), parts);
     const early: boolean[] = [];
     const coords = pieces.flatMap((piece, p) => {
-      const { index, early: known } = parts[p];
+      const { index, early: known, literal } = parts[p];
       early.push(...piece.shape.map(() => !!known));
       const lines = known ? this.before : this.lines;
       return this.#coordinates(piece.shape, piece.views, index, undefined, {
         lines,
         part: `p${p}`,
+        literal,
       });
     });
     loads.forEach((l, i) => this.#load(l, views[i], coords, { early }));
@@ -164,7 +167,11 @@ export class Emitter {
     views: readonly View[],
     e: string,
     place: Place | undefined,
-    { lines = this.lines, part = "" }: { lines?: string[]; part?: string } = {},
+    { lines = this.lines, part = "", literal = false }: {
+      lines?: string[];
+      part?: string;
+      literal?: boolean;
+    } = {},
   ): string[] {
     const whole = part === "";
     // A single axis needs no division: its coordinate is the index itself.
@@ -174,7 +181,7 @@ export class Emitter {
     );
     const prefix = `${this.#prefix}${part}`;
     const coords = shape.map((_, d) => `${prefix}c${d}`);
-    const extent = (d: number) => size(shape[d], `${prefix}n${d}`);
+    const extent = (d: number) => literal ? `${shape[d]}u` : size(shape[d], `${prefix}n${d}`);
     let rest = e;
     const first = needed.indexOf(true);
     let innermost = shape.length - 1;
@@ -208,29 +215,32 @@ export class Emitter {
     const name = `${this.#prefix}${this.#values.size}`;
     const lanes = (k: number, stride: number) =>
       stride === 1 ? `${k}u` : `${k}u * ${size(stride, `${name}s`)}`;
+    const mode = this.width === 1 ? "vector" : readMode(v);
+    const scalar = this.width === 1 || this.names.isScalar(load.tensor);
+    // Elements, or vectors of them, that the buffer's index counts.
+    const unit = mode === "vector" && !scalar ? 4 : 1;
+    const term = (s: number, d: number) => {
+      if (s % unit) return `((${coords[d]}) >> 2u)`; // The innermost coordinate is a multiple of four.
+      return s === unit ? `(${coords[d]})` : `(${coords[d]}) * ${size(s / unit, `${name}s${d}`)}`;
+    };
     const termsOf = (known: boolean) =>
-      v.strides.flatMap((s, d) =>
-        s === 0 || !!early?.[d] !== known
-          ? []
-          : [s === 1 ? `(${coords[d]})` : `(${coords[d]}) * ${size(s, `${name}s${d}`)}`]
-      );
+      v.strides.flatMap((s, d) => s === 0 || !!early?.[d] !== known ? [] : [term(s, d)]);
     const terms = termsOf(false);
     const base = termsOf(true);
-    if (v.offset !== 0) (early ? base : terms).push(size(v.offset, `${name}o`));
+    if (v.offset !== 0) (early ? base : terms).push(size(v.offset / unit, `${name}o`));
     if (base.length) {
       this.before.push(`let ${name}b = ${base.join(" + ")};`);
       terms.unshift(`${name}b`);
     }
-    const at = e !== undefined && isContiguous(v) ? e : terms.length ? terms.join(" + ") : "0u";
-    const mode = this.width === 1 ? "vector" : readMode(v);
-    const scalar = this.width === 1 || this.names.isScalar(load.tensor);
+    const flat = e !== undefined && isContiguous(v);
+    const at = flat ? unit === 4 ? `(${e}) >> 2u` : e : terms.length ? terms.join(" + ") : "0u";
     let value: string;
     if (this.width === 1) value = `${t}(${buffer}[${at}])`;
     else if (mode === "splat") {
       value = scalar
         ? `${type}(${t}(${buffer}[${at}]))`
         : this.#splatFromVector(buffer, at, type, t);
-    } else if (mode === "vector" && !scalar) value = `${type}(${buffer}[(${at}) >> 2u])`;
+    } else if (unit === 4) value = `${type}(${buffer}[${at}])`;
     else {
       const stride = v.strides.at(-1)!;
       const lane = (k: number) => `${t}(${buffer}[${at} + ${lanes(k, stride)}])`;

@@ -69,7 +69,7 @@ export function lower(
 
 function lowerStep(step: Step, profile: AdapterProfile, keeps: Keeps): LoweredDispatch[] {
   if (step.kind === "map") {
-    const k = mapKernel(step.shape, step.outputs, step.exprs);
+    const k = mapKernel(step.shape, step.outputs, step.exprs, profile);
     return [{
       label: labelOf(step),
       step,

@@ -27,7 +27,7 @@ import { INFINITY_BITS, joinExtreme, NOT_A_NUMBER } from "../ops/elementwise/nan
 import type { DType } from "../tensor/dtype.ts";
 import { leastOf, mostOf } from "../tensor/element.ts";
 import { type Expr, withView } from "./expr.ts";
-import type { TensorUse } from "./elementwise.ts";
+import { groupOf, type TensorUse } from "./elementwise.ts";
 
 /** What a fold begins with: what changes nothing that it is joined with. */
 const startOf = (op: string, dtype: DType): number =>
@@ -51,10 +51,13 @@ export interface ReduceKernel {
 /** Longest run that one invocation folds before the reduction is split into chunks. */
 const CHUNK = 512;
 /**
- * So few turns, those of a small window, are written out on the CPU: where each reads is then known beforehand. Compilers
- * of GPUs write loops out themselves, and put sums that they see whole into another order.
+ * So few turns, those of a small window, are written out: where each reads is then known beforehand. Not so sums on GPUs,
+ * whose compilers put those that they see whole into another order.
  */
 const UNROLLED = 9;
+
+/** Elements up to which what is folded is a window, of which there are few sizes. */
+const WINDOW = 64;
 
 /** Lowers a fold of `expr` over `shape`, reducing `axes`, into `output`. */
 export function reduceKernel(
@@ -76,7 +79,8 @@ export function reduceKernel(
   const read = withView(expr, (v) => permuteView(v, order))!;
   const sides = [{ axes: sorted.length }, { axes: rest.length }];
   if (!innerKept) sides.reverse();
-  const width = shape.at(-1)! % 4 === 0 && innermost(space, [read], sides) % 4 === 0 ? 4 : 1;
+  const inner = innermost(space, [read], sides);
+  const width = shape.at(-1)! % 4 === 0 && inner % 4 === 0 ? 4 : 1;
   const steps = length / (innerKept ? 1 : width);
   const lanes = innerKept ? outer / width : outer;
   const chunks = steps > CHUNK
@@ -105,7 +109,11 @@ export function reduceKernel(
   const emit = new Emitter(space, width, names);
   const wide = (index: string) => width === 4 ? `${index} * 4u` : index;
   const across: Part = { axes: rest.length, index: innerKept ? wide("o") : "o", early: true };
-  const along: Part = { axes: sorted.length, index: innerKept ? "k" : wide("k") };
+  const along: Part = {
+    axes: sorted.length,
+    index: innerKept ? "k" : wide("k"),
+    literal: length <= WINDOW,
+  };
   emit.loadParts([read], innerKept ? [along, across] : [across, along]);
   const value = emit.value(read);
   const whole = chunks === 1;
@@ -148,7 +156,7 @@ export function reduceKernel(
         return `${before} ${acc} = ${joinAs(acc, value, width)};`;
       },
     };
-    const all = cpu && chunks === 1 && steps <= UNROLLED
+    const all = (cpu || op === "max" || op === "min") && chunks === 1 && steps <= UNROLLED
       ? Array.from({ length: steps }, (_, k) => `{ let k = ${k}u; ${turns.turn((s) => s)} }`)
         .join("\n  ")
       : sumLoop(turns);
@@ -158,11 +166,19 @@ export function reduceKernel(
   acc = select(acc, ${type}(${NOT_A_NUMBER}), magnitude > ${words}(${INFINITY_BITS}u));`;
   };
   const first = perItem(
-    { count: lanes * chunks, name: "g" },
-    `let o = g % ${size(lanes, "lanes")};
+    {
+      count: lanes * chunks,
+      name: "g",
+      ...innerKept && { workgroup: groupOf(inner / width, cpu) },
+    },
+    `${
+      whole
+        ? `let o = g; let from_ = 0u; let to_ = ${size(steps)};`
+        : `let o = g % ${size(lanes, "lanes")};
   let chunk = g / ${size(lanes, "lanes")};
   let from_ = chunk * ${size(per, "per")};
-  let to_ = min(from_ + ${size(per, "per")}, ${size(steps)});
+  let to_ = min(from_ + ${size(per, "per")}, ${size(steps)});`
+    }
   ${emit.before.join("\n  ")}
   var acc = ${start};
   ${

@@ -12,6 +12,7 @@ import { sin } from "../ops/elementwise/trigonometry.ts";
 import { interpret } from "../compile/interpret.ts";
 import { blueprint } from "../compile/trace.ts";
 import { vjp } from "../autograd/grad.ts";
+import { vmap } from "../autograd/vmap.ts";
 import { checkOp, computing, randomValues, relativeError, uniform } from "./support/check.ts";
 import { onDevice, test } from "./support/devices.ts";
 
@@ -147,6 +148,25 @@ test("conv2d reads f16 weights beside f32 activations", async (device) => {
     device,
     wrt: device.profile.cpu ? [0, 1] : [1],
   });
+});
+
+test("of few channels, too, each of several convolutions has the gradient of its own weight", async (device) => {
+  await checkOp(
+    [f32(2, 2, 7, 6, 3), f32(2, 3, 2, 3, 4)],
+    vmap((x: Tensor, w: Tensor) => conv2d(x, w, { padding: 1, stride: 2 })),
+    { device, linear: !device.profile.cpu },
+  );
+});
+
+onDevice("webgpu", "a weight gradient of few channels has its taps in one tile", ({ profile }) => {
+  const groups = (ci: number) => {
+    const [x, w, g] = [f32(1, 8, 8, ci), f32(3, 3, ci, 16), f32(1, 8, 8, 16)].map((spec, i) =>
+      input(spec, i)
+    );
+    const [dw] = vjp([[conv2d(x, w, { padding: 1 }), g]], [w]) as Tensor[];
+    return blueprint([dw], [], { profile }).dispatches[0].grid.reduce((a, b) => a * b);
+  };
+  assertEquals([1, 3, 8].map(groups), [1, 1, 9]);
 });
 
 onDevice("cpu", "second derivatives of conv2d exist and are right", async (device) => {

@@ -18,7 +18,7 @@ function prepare(jax: Jax, jit: boolean, c: OpCase, operands: Operands): Prepare
     const { data, shape } = channelsFirst(operands[name], o);
     args[name] = jax.numpy.array(isWhole(o) ? Int32Array.from(data) : data, { shape });
   }
-  const f = functions(jax)[c.name];
+  const f = functions(jax, !onCpu())[c.name];
   const run = jit ? jax.jit(f) : f;
   return {
     issue: () =>

@@ -62,6 +62,7 @@ export interface Jax {
     gelu(x: JaxArray, options: { approximate: boolean }): JaxArray;
     softmax(x: JaxArray, axis: number): JaxArray;
     logSoftmax(x: JaxArray, axis: number): JaxArray;
+    oneHot(ids: JaxArray, classes: number): JaxArray;
     standardize(x: JaxArray, axis: number, options: { epsilon: number }): JaxArray;
     dotProductAttention(
       q: JaxArray,
@@ -74,7 +75,8 @@ export interface Jax {
 
 const AROUND: [number, number][] = [[1, 1], [1, 1]];
 
-export function functions(jax: Jax): Record<string, (x: Named) => JaxArray[]> {
+/** @param gpu whether it computes on WebGPU */
+export function functions(jax: Jax, gpu: boolean): Record<string, (x: Named) => JaxArray[]> {
   const { numpy: np, nn, lax } = jax;
   const product = ({ a, b }: Named) => [np.matmul(a, b)];
   const conv = (x: JaxArray, w: JaxArray, stride = 1) =>
@@ -100,8 +102,12 @@ export function functions(jax: Jax): Record<string, (x: Named) => JaxArray[]> {
 
   function transformer(p: Named, { ids, t }: Named): JaxArray {
     const [batch, tokens] = ids.shape;
-    const width = p.tokens.shape[1];
-    let x = np.take(p.tokens.ref, ids, 0).add(p.places);
+    const [words, width] = p.tokens.shape;
+    // On WebGPU by a product: the gradient of looking up passes pointers that only Chrome's compiler takes.
+    const found = gpu
+      ? np.matmul(nn.oneHot(ids, words), p.tokens.ref)
+      : np.take(p.tokens.ref, ids, 0);
+    let x = found.add(p.places);
     for (let i = 0; i < LAYERS; i++) {
       const h = norm(x.ref, p[`${i}.g1`], p[`${i}.b1`]);
       const [q, k, v] = ["q", "k", "v"].map((name) =>

@@ -116,11 +116,11 @@ async function prepare(
   const operator = OPERATORS[c.name];
   if (!operator) return undefined;
   const inputs: Record<string, Value> = {};
-  const feeds: Record<string, OrtTensor> = {};
+  const values: Record<string, Float32Array> = {};
   for (const [name, o] of Object.entries(c.operands)) {
     const { data, shape } = channelsFirst(operands[name], o);
     inputs[name] = { shape: joined(c.name, shape), type: typeOf(name, o) };
-    feeds[name] = operand(ort, data, inputs[name]);
+    values[name] = data;
   }
   const [made] = c.results;
   const { shape } = channelsFirst(new Float32Array(0), made);
@@ -131,6 +131,10 @@ async function prepare(
     ...(provider === "webgpu" && { preferredOutputLocation: "gpu-buffer" }),
     ...(provider === "cpu" && { intraOpNumThreads: navigator.hardwareConcurrency }),
   });
+  // Now, as a session opens the GPU that operands are to lie on.
+  const feeds = Object.fromEntries(
+    Object.entries(values).map(([name, data]) => [name, operand(ort, data, inputs[name])]),
+  );
   return {
     issue: async () => (await session.run(feeds)).result,
     ...(provider !== "webgpu" && { finish: () => Promise.resolve() }),

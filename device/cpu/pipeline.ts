@@ -6,7 +6,7 @@ import { strideOf } from "./wgsl/tree.ts";
 import type { Features } from "./wasm/features.ts";
 import { kernelBytes } from "./wasm/kernel.ts";
 import type { MemoryKind } from "./wasm/module.ts";
-import { type Findings, findings } from "./wasm/ranges.ts";
+import { type Findings, findings } from "./wgsl/ranges.ts";
 
 /** Most invocations in a workgroup, as WebGPU's limits name them. */
 export const WORKGROUP = { invocations: 1024, x: 1024, y: 1024, z: 64 } as const;

@@ -223,7 +223,13 @@ function repeatedGrad({ attrs, inputs: [g, w] }: KernelContext<ConvAttrs>): Gemm
   };
 }
 
-/** Weight gradient: z = tap, m = input channel, n = output channel, k = output pixel, line by line. */
+/** Fewer channels than this fill no tile of a GPU: rows count taps, too. */
+const FEW = 8;
+
+/**
+ * Weight gradient: z = tap, m = input channel, n = output channel, k = output pixel, line by line; on GPUs, of few channels,
+ * m = (tap, input channel).
+ */
 export function planWeightGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const { attrs, inputs: [x, g] } = ctx;
   const { batch, pad, image: [images, height, width, ci], weight: [kh, kw, , co] } = attrs;
@@ -231,11 +237,14 @@ export function planWeightGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
   const flat = isPointwise(attrs);
   const window = kh * kw;
   const all = images * oh * ow * co;
+  const tapsInRows = !flat && !ctx.profile.cpu && ci < FEW;
+  const m = tapsInRows ? window * ci : ci;
+  const products = tapsInRows ? 1 : window;
   const gemm: Gemm = {
     label: "conv2dWeightGrad",
-    m: ci,
+    m,
     n: co,
-    batch: batch * window,
+    batch: batch * products,
     segments: flat ? 1 : images * oh,
     length: flat ? images * oh * ow : ow,
     a: flat
@@ -247,6 +256,7 @@ export function planWeightGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
         lines: oh,
         images,
         window,
+        tapsInRows,
         batch,
         step: attrs.stride,
         apart: attrs.dilation,
@@ -255,12 +265,12 @@ export function planWeightGrad(ctx: KernelContext<ConvAttrs>): KernelPlan {
         upsample: attrs.upsample,
       }),
     b: matrix("rhs", 1, g, {
-      batch: batch > 1 ? (z) => `${z} / ${window}u * ${all}u` : 0,
+      batch: batch > 1 ? (z) => `${z} / ${products}u * ${all}u` : 0,
       row: 1,
       k: co,
       segment: (s) => `(${s}) * ${size(ow * co)}`,
     }),
-    row: (i, z) => `${z} * ${size(ci, "m")} + ${i}`,
+    row: (i, z) => `${z} * ${size(m, "m")} + ${i}`,
   };
   return planGemm([gemm], batch * window * ci * co, ctx);
 }

@@ -218,7 +218,10 @@ function widened(source: BufferUse, spec: Spec, width: 1 | 4): Operand["copy"] {
   };
 }
 
-/** Pixels as the summed index: row = channel, segment = (b, line of the output), k = place in that line, z = tap. */
+/**
+ * Pixels as the summed index: segment = (b, line of the output), k = place in that line; row = channel and z = tap, or
+ * row = (tap, channel), which fills a tile where there are few channels.
+ */
 export interface Pixels {
   readonly height: number;
   readonly width: number;
@@ -228,6 +231,8 @@ export interface Pixels {
   /** Images of one product, and taps of a window: z counts the taps of the first product, then those of the next. */
   readonly images: number;
   readonly window: number;
+  /** Whether rows count taps, too. */
+  readonly tapsInRows: boolean;
   /** How many products there are. */
   readonly batch: number;
   readonly step: readonly [y: number, x: number];
@@ -241,7 +246,7 @@ export interface Pixels {
   readonly upsample?: number;
 }
 
-/** The image side of a weight gradient: the pixel that each output pixel saw through tap z. */
+/** The image side of a weight gradient: the pixel that each output pixel saw through a tap. */
 export function pixels(
   name: string,
   input: number,
@@ -252,12 +257,17 @@ export function pixels(
   const { buffer, width } = inputBuffer(name, input, spec, wanted);
   const copy = widened(buffer, spec, width);
   const grouped = w.batch > 1;
-  const tap = grouped ? `(z % ${w.window}u)` : "z";
-  const across = (k: string) => `((${k}) * ${w.step[1]}u + ${name}x)`;
+  const inRows = w.tapsInRows;
+  /** Statements with the place of the first pixel that a tap sees. */
+  const seen = (id: string, tap: string) =>
+    `let ${id}y = ${tap} / ${w.taps} * ${w.apart[0]}u - ${w.pad[0]}u;
+let ${id}x = ${tap} % ${w.taps} * ${w.apart[1]}u - ${w.pad[1]}u;`;
+  const product = inRows ? "z" : `z / ${w.window}u`;
+  const across = (id: string, k: string) => `((${k}) * ${w.step[1]}u + ${inRows ? id : name}x)`;
   const raw = (id: string, k: string) =>
-    read(name, width, `${id}p`, `(${pixelOf(across(k), w)} * ${size(w.channels, "channels")})`);
+    read(name, width, `${id}p`, `(${pixelOf(across(id, k), w)} * ${size(w.channels, "channels")})`);
   const inside = (id: string, k: string) =>
-    `${id}ok & (${across(k)} < ${extent(w.width, "width", w)})`;
+    `${id}ok & (${across(id, k)} < ${extent(w.width, "width", w)})`;
   return {
     get narrow() {
       return pixels(name, input, copy ? inF32(spec) : spec, w, 1);
@@ -266,12 +276,16 @@ export function pixels(
     buffer,
     width,
     along: "row",
-    prelude: `let ${name}y = ${tap} / ${w.taps} * ${w.apart[0]}u - ${w.pad[0]}u;
-let ${name}x = ${tap} % ${w.taps} * ${w.apart[1]}u - ${w.pad[1]}u;
-let ${name}b = ${grouped ? `z / ${w.window}u * ${w.images}u` : "0u"};`,
-    row: (r, id) => `let ${id}r = ${r};`,
+    prelude: `${inRows ? "" : seen(name, grouped ? `(z % ${w.window}u)` : "z")}
+let ${name}b = ${grouped ? `${product} * ${w.images}u` : "0u"};`,
+    row: (r, id) =>
+      inRows
+        ? `let ${id}t = (${r}) / ${w.channels}u; let ${id}r = (${r}) % ${w.channels}u;
+${seen(id, `${id}t`)}`
+        : `let ${id}r = ${r};`,
     enter: (rowId, segment, id) =>
-      `let ${id}y = ((${segment}) % ${size(w.lines, "lines")}) * ${w.step[0]}u + ${name}y;
+      `${inRows ? `let ${id}x = ${rowId}x;` : ""}
+let ${id}y = ((${segment}) % ${size(w.lines, "lines")}) * ${w.step[0]}u + ${inRows ? rowId : name}y;
 let ${id}p = (((${segment}) / ${size(w.lines, "lines")} + ${name}b) * ${
         size(w.height, "height")
       } + ${pixelOf(`${id}y`, w)}) * ${size(w.width * w.channels, "line")} + ${rowId}r;

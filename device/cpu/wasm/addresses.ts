@@ -1,6 +1,6 @@
 /**
- * Addresses of elements. An index is taken apart into a sum; what of it stays the same in a loop is added up before the
- * loop, into a pointer. Where nothing is known of an index, it is compared with the buffer's length.
+ * Addresses of elements. An index is taken apart into a sum (`sums.ts`); what of it stays the same in a loop is added up
+ * before the loop, into a pointer. Where nothing is known of an index, it is compared with the buffer's length.
  */
 import {
   type Access,
@@ -13,19 +13,9 @@ import {
   type Variable,
 } from "../wgsl/tree.ts";
 import { partsOf } from "../wgsl/tree.ts";
-import { assignedIn } from "./ranges.ts";
-
-/** A multiple of something computed. */
-interface Term {
-  readonly factor: number;
-  readonly of: Expr;
-}
-
-/** An index as a sum. */
-interface Sum {
-  readonly terms: readonly Term[];
-  readonly constant: number;
-}
+import type { Interval } from "../wgsl/intervals.ts";
+import { assignedIn, expressionsIn, statementsIn } from "../wgsl/flow.ts";
+import { type Known, settled, type Sum, sumOf, type Term, whole } from "./sums.ts";
 
 /** Where an access is found: a pointer, what is to be added to it at the spot, and a constant number of elements. */
 export interface Place {
@@ -41,7 +31,7 @@ export interface AddressWriter {
   baseOf(buffer: Buffer): number;
   /** A new local that holds an address. */
   pointer(): number;
-  /** Pushes an index. */
+  /** Pushes a term, without what a variable that is one is ahead. */
   emit(e: Expr): void;
   get(local: number): void;
   set(local: number): void;
@@ -49,12 +39,41 @@ export interface AddressWriter {
   scale(by: number): void;
   /** Adds the two addresses on the stack. */
   add(): void;
-  /** Whether a division may be done term by term, where none leaves a rest. */
+  /** Adds so many bytes, or takes them off, to the address on the stack. */
+  addBytes(bytes: number): void;
+  /** Whether what a division divides never wraps around on the way. */
   even(e: Expr): boolean;
+  /** What a whole number can be, wherever it is computed. */
+  between(e: Expr): Interval;
+  /** A variable that counts as so much more than its local holds. */
+  ahead(): { readonly of: Variable; readonly by: number } | undefined;
+}
+
+/** Statements that are run again and again, as far as addresses go. */
+export interface Turns {
+  /** What changes from turn to turn, or begins in one. */
+  readonly changed: ReadonlySet<Variable>;
+  /** What of it changes at the end of a turn only. */
+  readonly late: ReadonlySet<Variable>;
+  readonly accesses: Iterable<Access | Store>;
+}
+
+/** The turns of a loop. */
+export function turnsOf(loop: Loop): Turns {
+  const inBody = assignedIn(loop.body);
+  return {
+    changed: assignedIn([...loop.body, ...loop.update]),
+    late: new Set([...assignedIn(loop.update)].filter((v) => !inBody.has(v))),
+    accesses: accessesOf([loop]),
+  };
 }
 
 /** Constants up to this many bytes are put into the instruction itself; all buffers lie above. */
 export const FOLDED = 65_535;
+
+/** What of a constant goes into a pointer, where no instruction takes all of it: neighbours share it. */
+const farOf = (bytes: number): number =>
+  bytes >= 0 && bytes <= FOLDED ? 0 : Math.floor(bytes / 32_768) * 32_768;
 
 /** The pointers of one function, as its loops open and close. */
 export class Addresses {
@@ -66,8 +85,21 @@ export class Addresses {
     readonly all: ReadonlySet<Variable>;
   }[] = [];
   readonly #ids = new Map<Variable, number>();
+  readonly #known: Known;
 
-  constructor(readonly writer: AddressWriter) {}
+  constructor(readonly writer: AddressWriter) {
+    this.#known = {
+      even: (e) => writer.even(e),
+      between: (e) => writer.between(e),
+      opens: (v) => this.#opens(v),
+      quotients: new Map(),
+    };
+  }
+
+  /** A whole number as a sum. */
+  sum(e: Expr): Sum {
+    return sumOf(e, this.#known);
+  }
 
   /** Where an access lies, by the pointers there are. `apart`: whether its index may be taken apart. */
   place(buffer: Buffer, index: Expr, apart: boolean): Place {
@@ -76,37 +108,38 @@ export class Addresses {
       const found = this.#open[i].get(key);
       if (found) return found;
     }
-    const sum = apart ? this.#sum(index) : whole(index);
+    const sum = apart ? this.sum(index) : whole(index);
     return { pointer: this.writer.baseOf(buffer), ...sum };
   }
 
   /** Opens a loop: adds up what stays the same in it. `sure` are the accesses that need no comparison. */
-  enter(loop: Loop, sure: (a: Access | Store) => boolean): void {
-    const changed = assignedIn([...loop.body, ...loop.update]);
-    const inBody = assignedIn(loop.body);
-    const late = new Set([...assignedIn(loop.update)].filter((v) => !inBody.has(v)));
+  enter({ changed, late, accesses }: Turns, sure: (a: Access | Store) => boolean): void {
     this.#counters.push({ late, all: changed });
+    this.#known.quotients.clear();
     const places = new Map<string, Place>();
     const pointers = new Map<string, number>();
-    for (const a of accessesIn(loop)) {
+    for (const a of accesses) {
       if (!sure(a)) continue;
       const key = this.#key(a.buffer, a.index);
       if (places.has(key)) continue;
       const before = this.place(a.buffer, a.index, true);
+      const stride = strideOf(a.buffer.element);
       const fixed = before.terms.filter((t) => settled(t.of, changed));
-      if (!fixed.length) continue;
+      const far = farOf(before.constant * stride) / stride;
+      if (!fixed.length && !far) continue;
       const rest = before.terms.filter((t) => !settled(t.of, changed));
-      const name = `${before.pointer}+${
+      const name = `${before.pointer}+${far}+${
         fixed.map((t) => `${t.factor}*${this.#text(t.of)}`).join()
       }`;
       let pointer = pointers.get(name);
       if (pointer === undefined) {
         pointer = this.writer.pointer();
         pointers.set(name, pointer);
-        this.#write(before.pointer, fixed, strideOf(a.buffer.element));
+        this.#write(before.pointer, fixed, stride);
+        if (far) this.writer.addBytes(far * stride);
         this.writer.set(pointer);
       }
-      places.set(key, { pointer, terms: rest, constant: before.constant });
+      places.set(key, { pointer, terms: rest, constant: before.constant - far });
     }
     this.#open.push(places);
   }
@@ -114,21 +147,23 @@ export class Addresses {
   leave(): void {
     this.#open.pop();
     this.#counters.pop();
+    this.#known.quotients.clear();
   }
 
   /** Pushes the address of a place; what is left of the constant goes into the instruction. */
-  push({ pointer, terms, constant }: Place, stride: number): number {
+  push({ pointer, terms, constant: least }: Place, stride: number): number {
     this.#write(pointer, terms, stride);
+    const constant = terms.reduce((n, t) => n + t.factor * this.#added(t.of), least);
     const bytes = constant * stride;
     if (bytes >= 0 && bytes <= FOLDED) return bytes;
-    this.writer.emit({
-      kind: "const",
-      type: { scalar: "u32", width: 1 },
-      values: [constant >>> 0],
-    });
-    this.writer.scale(stride);
-    this.writer.add();
+    this.writer.addBytes(bytes);
     return 0;
+  }
+
+  /** What a term is more than what is written for it. */
+  #added(e: Expr): number {
+    const ahead = this.writer.ahead();
+    return e.kind === "variable" && e.variable === ahead?.of ? ahead.by : 0;
   }
 
   #write(pointer: number, terms: readonly Term[], stride: number): void {
@@ -138,62 +173,6 @@ export class Addresses {
       this.writer.scale(factor * stride);
       this.writer.add();
     }
-  }
-
-  #sum(e: Expr): Sum {
-    const terms: Term[] = [];
-    let constant = 0;
-    const visit = (e: Expr, factor: number): void => {
-      if (e.kind === "const") {
-        constant += factor * e.values[0];
-        return;
-      }
-      if (e.kind === "variable" && this.#opens(e.variable)) {
-        return visit(e.variable.value!, factor);
-      }
-      if (e.kind === "binary") {
-        const { left, right, op } = e;
-        if (op === "+") {
-          visit(left, factor);
-          visit(right, factor);
-          return;
-        }
-        if (op === "*" && right.kind === "const") return visit(left, factor * right.values[0]);
-        if (op === "*" && left.kind === "const") return visit(right, factor * left.values[0]);
-        if (op === "<<" && right.kind === "const") {
-          return visit(left, factor * 2 ** right.values[0]);
-        }
-        const parts = this.#quotient(e);
-        if (parts) {
-          constant += factor * parts.constant;
-          terms.push(...parts.terms.map((t) => ({ factor: factor * t.factor, of: t.of })));
-          return;
-        }
-      }
-      terms.push({ factor, of: e });
-    };
-    visit(e, 1);
-    // A constant such as 2³² − 1 stands for −1; factors must stay small enough to be exact.
-    if (constant >= 2 ** 31) constant -= 2 ** 32;
-    const exact = Number.isSafeInteger(constant) && Math.abs(constant) < 2 ** 31 &&
-      terms.every((t) => t.factor < 2 ** 31);
-    return exact ? { terms, constant } : whole(e);
-  }
-
-  /** A division by a constant as a sum, where every term is a multiple of that: elements counted in vectors. */
-  #quotient(e: Expr): Sum | undefined {
-    if (e.kind !== "binary" || e.right.kind !== "const" || e.type.scalar !== "u32") {
-      return undefined;
-    }
-    if ((e.op !== ">>" && e.op !== "/") || !this.writer.even(e)) return undefined;
-    const by = e.op === "/" ? e.right.values[0] : 2 ** (e.right.values[0] & 31);
-    const { terms, constant } = this.#sum(e.left);
-    const factors = terms.map((t) => t.factor / by);
-    if (![...factors, constant / by].every(Number.isInteger)) return undefined;
-    return {
-      terms: terms.map(({ of }, i) => ({ factor: factors[i], of })),
-      constant: constant / by,
-    };
   }
 
   /** Whether a `let` may be written out where it is used: a sum of what has not changed since. */
@@ -206,8 +185,10 @@ export class Addresses {
       (e.kind === "binary" && plain(e.left) && plain(e.right));
     const e = name.value;
     if (e?.kind !== "binary") return e !== undefined && plain(e);
-    const constant = e.right.kind === "const" || e.left.kind === "const";
-    return (e.op === "+" || ((e.op === "*" || e.op === "<<") && constant)) && plain(e);
+    const right = e.right.kind === "const", left = e.left.kind === "const";
+    const one = e.op === "+" || (e.op === "*" && (left || right)) ||
+      (["<<", ">>", "/", "%"].includes(e.op) && right);
+    return one && plain(e);
   }
 
   #key(buffer: Buffer, index: Expr): string {
@@ -239,48 +220,11 @@ export class Addresses {
   }
 }
 
-const whole = (e: Expr): Sum => ({ terms: [{ factor: 1, of: e }], constant: 0 });
-
-/** Whether an expression is the same throughout a loop, and cheap enough to be computed before it. */
-function settled(e: Expr, changed: ReadonlySet<Variable>): boolean {
-  if (e.kind === "load" || e.kind === "invoke") return false;
-  if (e.kind === "variable") return !changed.has(e.variable);
-  return partsOf(e).every((p) => settled(p, changed));
-}
-
-function* accessesIn(loop: Loop): Generator<Access | Store> {
-  if (loop.test) yield* loadsIn(loop.test);
-  yield* accesses(loop.body);
-  yield* accesses(loop.update);
-  if (loop.leave) yield* loadsIn(loop.leave);
-}
-
-function* accesses(body: readonly Stmt[]): Generator<Access | Store> {
-  for (const s of body) {
-    switch (s.kind) {
-      case "store":
-        yield* loadsIn(s.index);
-        if (s.lane) yield* loadsIn(s.lane);
-        yield* loadsIn(s.value);
-        yield s;
-        break;
-      case "if":
-        yield* loadsIn(s.test);
-        yield* accesses(s.then);
-        yield* accesses(s.otherwise);
-        break;
-      case "loop":
-        yield* accessesIn(s);
-        break;
-      case "block":
-        yield* accesses(s.body);
-        break;
-      case "break":
-      case "continue":
-        break;
-      default:
-        if (s.value) yield* loadsIn(s.value);
-    }
+/** Loads and stores in statements. */
+export function* accessesOf(body: readonly Stmt[]): Generator<Access | Store> {
+  for (const s of statementsIn(body)) {
+    for (const e of expressionsIn(s)) yield* loadsIn(e);
+    if (s.kind === "store") yield s;
   }
 }
 

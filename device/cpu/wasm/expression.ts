@@ -13,6 +13,8 @@ export class Expressions {
   emit = (e: Expr): void => {
     const w = this.writer();
     const { code } = w;
+    const early = w.early.get(e);
+    if (early !== undefined) return code.get(early);
     switch (e.kind) {
       case "const":
         return this.#constant(e);
@@ -97,7 +99,12 @@ export class Expressions {
     const w = this.writer();
     const { code } = w;
     const told = w.toldOf(e.variable);
-    if (!told) return code.get(w.localOf(e.variable));
+    if (!told) {
+      code.get(w.localOf(e.variable));
+      if (w.ahead?.of !== e.variable) return;
+      code.i32(w.ahead.by);
+      return code.op("i32.add");
+    }
     code.get(told[0]);
     code.op("i32x4.splat");
     for (const lane of [1, 2]) {

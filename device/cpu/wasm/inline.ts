@@ -16,7 +16,8 @@ export function isShort(f: Func): boolean {
 const size = (e: Expr | undefined): number =>
   e ? partsOf(e).reduce((n, p) => n + size(p), e.kind === "invoke" ? Infinity : 1) : 0;
 
-function sizeOf(body: readonly Stmt[]): number {
+/** Parts of the tree that statements are made of; without end where there is a loop. */
+export function sizeOf(body: readonly Stmt[]): number {
   return body.reduce((n, s): number => {
     switch (s.kind) {
       case "loop":

@@ -13,13 +13,14 @@ import {
   type Store,
 } from "../wgsl/tree.ts";
 import type { Code } from "./code.ts";
+import { emitEntry } from "./entry.ts";
 import { Expressions, resultOf } from "./expression.ts";
 import type { Features } from "./features.ts";
 import { Code as NewCode } from "./code.ts";
 import { isShort } from "./inline.ts";
 import { mathOf, takes } from "./math.ts";
 import { type MemoryKind, moduleBytes } from "./module.ts";
-import type { Findings } from "./ranges.ts";
+import type { Findings } from "../wgsl/ranges.ts";
 import { valueType } from "./scalars.ts";
 import { Statements } from "./statement.ts";
 import { type Target, Writer } from "./writer.ts";
@@ -121,114 +122,10 @@ function functionCode(f: Func, target: Target): Code {
   return code;
 }
 
-/** Offsets of the grid in the arguments. */
-export const GRID = { x: 0, y: 4, z: 8 } as const;
-
 function entryCode(f: Func, target: Target): Code {
   const { writer, expressions } = begin(f, target, ["i32", "i32"]);
-  const { code } = writer;
-  const { size, inputs } = f.entry!;
-  const count = size[0] * size[1] * size[2];
-  const grid = Object.values(GRID).map((at) => {
-    const local = code.local("i32");
-    code.get(0);
-    code.memory("i32.load", at);
-    code.set(local);
-    return local;
-  });
-  const [FROM, TO] = [1, 2];
-  const workgroup = [0, 1, 2].map(() => code.local("i32"));
-  const index = code.local("i32");
-  const fuel = counts(f.body, target) ? code.local("i32") : undefined;
-  const finished = code.open("block");
-  code.get(FROM);
-  code.get(TO);
-  code.op("i32.ge_u");
-  code.branch(finished, true);
-  const groups = code.open("loop");
-  /** `(of / below) % extent`. */
-  const digit = (to: number, of: number, below: readonly number[], extent?: number) => {
-    code.get(of);
-    for (const b of below) {
-      code.get(b);
-      code.op("i32.div_u");
-    }
-    if (extent !== undefined) {
-      code.get(extent);
-      code.op("i32.rem_u");
-    }
-    code.set(to);
-  };
-  digit(workgroup[0], FROM, [], grid[0]);
-  digit(workgroup[1], FROM, [grid[0]], grid[1]);
-  digit(workgroup[2], FROM, [grid[0], grid[1]]);
-  code.i32(0);
-  code.set(index);
-  const invocations = count > 1 ? code.open("loop") : 0;
-  if (fuel !== undefined) {
-    code.i32(FUEL);
-    code.set(fuel);
-  }
-  inputs.forEach((name, i) => {
-    const p = f.parameters[i];
-    if (name === "local_invocation_index") writer.name(p, index);
-    else if (name === "workgroup_id") writer.tell(p, workgroup);
-    else if (name === "num_workgroups") writer.tell(p, grid);
-    else {writer.tell(
-        p,
-        places(code, index, size, name === "global_invocation_id" ? workgroup : undefined),
-      );}
-  });
-  const left = code.open("block");
-  new Statements(writer, expressions, fuel, left).all(f.body);
-  code.close();
-  const next = (local: number) => {
-    code.get(local);
-    code.i32(1);
-    code.op("i32.add");
-    code.tee(local);
-  };
-  if (invocations) {
-    next(index);
-    code.i32(count);
-    code.op("i32.lt_u");
-    code.branch(invocations, true);
-    code.close();
-  }
-  next(FROM);
-  code.get(TO);
-  code.op("i32.lt_u");
-  code.branch(groups, true);
-  code.close();
-  code.close();
-  return code;
-}
-
-/** The three coordinates of an invocation, in its workgroup or in the grid. */
-function places(
-  code: Code,
-  index: number,
-  size: readonly [number, number, number],
-  workgroup: readonly number[] | undefined,
-): number[] {
-  let below = 1;
-  return size.map((extent, d) => {
-    const local = code.local("i32");
-    code.get(index);
-    code.i32(below);
-    code.op("i32.div_u");
-    code.i32(extent);
-    code.op("i32.rem_u");
-    if (workgroup) {
-      code.get(workgroup[d]);
-      code.i32(extent);
-      code.op("i32.mul");
-      code.op("i32.add");
-    }
-    code.set(local);
-    below *= extent;
-    return local;
-  });
+  emitEntry(f, writer, expressions, counts(f.body, target) ? FUEL : undefined);
+  return writer.code;
 }
 
 function buffersIn(body: readonly Stmt[], found: (a: Access | Store) => void): void {

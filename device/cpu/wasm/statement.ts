@@ -1,5 +1,6 @@
 /** Statements → instructions. */
 import type { Expr, Loop, Stmt } from "../wgsl/tree.ts";
+import { turnsOf } from "./addresses.ts";
 import { isShort } from "./inline.ts";
 import { resultOf } from "./expression.ts";
 import type { Expressions } from "./expression.ts";
@@ -36,6 +37,9 @@ export class Statements {
     const { emit } = this.expressions;
     switch (s.kind) {
       case "declare":
+        if (this.writer.done.has(s.variable)) return;
+        emit(s.value);
+        return code.set(this.writer.localOf(s.variable));
       case "assign":
         emit(s.value);
         return code.set(this.writer.localOf(s.variable));
@@ -114,7 +118,7 @@ export class Statements {
       code.op("i32.eqz");
       code.branch(leave, true);
     };
-    addresses.enter(s, (a) => this.writer.apart(a));
+    addresses.enter(turnsOf(s), (a) => this.writer.apart(a));
     const leave = code.open("block");
     const again = code.open("loop");
     if (target.findings.endless.has(s) && this.fuel !== undefined) this.#burn(this.fuel);

@@ -13,7 +13,7 @@ import { Code, type ValueType } from "./code.ts";
 import type { Features } from "./features.ts";
 import { isLong, mathOf } from "./math.ts";
 import type { MemoryKind } from "./module.ts";
-import type { Findings } from "./ranges.ts";
+import type { Findings } from "../wgsl/ranges.ts";
 import { valueType } from "./scalars.ts";
 
 /** The module that functions go into. */
@@ -48,6 +48,12 @@ export class Writer {
   readonly #told = new Map<Variable, readonly number[]>();
   readonly #bases = new Map<Buffer, number>();
   readonly #lengths = new Map<Buffer, number>();
+  /** Locals of what was computed beforehand. */
+  readonly early = new Map<Expr, number>();
+  /** Variables whose value was computed beforehand. */
+  readonly done = new Set<Variable>();
+  /** A variable that counts as so much more than its local holds. */
+  ahead: { readonly of: Variable; readonly by: number } | undefined;
 
   constructor(
     readonly target: Target,
@@ -61,12 +67,22 @@ export class Writer {
     this.addresses = new Addresses({
       baseOf: (b) => this.#bases.get(b)!,
       pointer: () => code.local(this.address),
-      emit,
+      emit: (e) => {
+        const plain = e.kind === "variable" && e.variable === this.ahead?.of;
+        if (plain) code.get(this.localOf(e.variable));
+        else emit(e);
+      },
+      ahead: () => this.ahead,
       get: (l) => code.get(l),
       set: (l) => code.set(l),
       scale: (by) => this.scale(by),
       add: () => code.op(`${this.address}.add`),
+      addBytes: (bytes) => {
+        code[this.address](this.address === "i32" ? bytes | 0 : bytes);
+        code.op(`${this.address}.add`);
+      },
       even: (e) => target.findings.even.has(e),
+      between: (e) => target.findings.between(e),
     });
   }
 

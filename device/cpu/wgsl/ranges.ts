@@ -12,7 +12,7 @@ import {
   type Stmt,
   type Store,
   type Variable,
-} from "../wgsl/tree.ts";
+} from "./tree.ts";
 import {
   anything,
   extreme,
@@ -23,6 +23,7 @@ import {
   operate,
   within,
 } from "./intervals.ts";
+import { assignedIn } from "./flow.ts";
 
 /** What was found out. */
 export interface Findings {
@@ -30,10 +31,12 @@ export interface Findings {
   readonly indices: ReadonlyMap<Access | Store, Interval>;
   /** Loops that may run for very long, or for ever. */
   readonly endless: ReadonlySet<Loop>;
-  /** Divisions of what has not wrapped around on the way: where no term leaves a rest, each may be divided by itself. */
+  /** Divisions of what has not wrapped around on the way: they may be done term by term. */
   readonly even: ReadonlySet<Expr>;
   /** Tests that never hold: of an invocation that is beyond what there is to do, where the grid is exact. */
   readonly idle: ReadonlySet<Branch>;
+  /** What a whole number that is made of such and reads no memory can be, wherever it is computed. */
+  between(e: Expr): Interval;
 }
 
 /** Turns of loops in each other, beyond which an invocation counts them. */
@@ -64,6 +67,10 @@ class Looker implements Findings {
   readonly #taken = new Set<Branch>();
   /** Vectors of numbers that the invocation is told. */
   readonly #told = new Map<Variable, readonly Interval[]>();
+  /** What each variable can be that never changes, in all of its scope. */
+  readonly #ever: Env = new Map();
+  /** What stands in the kernel is looked at; afterwards one only asks. */
+  #looking = true;
   #turns = 1;
   #steps = 0;
 
@@ -73,13 +80,26 @@ class Looker implements Findings {
     const up = (n: number) => interval(0, n - 1, 1);
     inputs.forEach((name, i) => {
       const p = f.parameters[i];
-      if (name === "local_invocation_index") env.set(p, up(size[0] * size[1] * size[2]));
-      else if (name === "workgroup_id") this.#told.set(p, grid.map(up));
+      if (name === "local_invocation_index") {
+        env.set(p, up(size[0] * size[1] * size[2]));
+        this.#declared(p, env.get(p)!);
+      } else if (name === "workgroup_id") this.#told.set(p, grid.map(up));
       else if (name === "num_workgroups") this.#told.set(p, grid.map(only));
       else if (name === "local_invocation_id") this.#told.set(p, size.map(up));
       else this.#told.set(p, size.map((s, d) => up(s * grid[d])));
     });
     this.#statements(f.body, env);
+  }
+
+  between(e: Expr): Interval {
+    if (!wholeScalar(e)) return anything(false);
+    this.#looking = false;
+    return this.#quiet(e, this.#ever);
+  }
+
+  #declared(v: Variable, found: Interval): void {
+    const before = this.#ever.get(v);
+    this.#ever.set(v, before ? join(before, found) : found);
   }
 
   #note(at: Access | Store, found: Interval): void {
@@ -111,7 +131,7 @@ class Looker implements Findings {
         }
         const a = this.#eval(e.left, env);
         const b = this.#eval(e.right, env);
-        if (e.op === ">>" || e.op === "/") this.#divided(e, a);
+        if (e.op === ">>" || e.op === "/" || e.op === "%") this.#divided(e, a);
         return wholeScalar(e) ? operate(e.op, a, b, signed) : anything(signed);
       }
       case "call":
@@ -124,7 +144,11 @@ class Looker implements Findings {
       }
       case "invoke": {
         const inner: Env = new Map();
-        e.args.forEach((a, i) => inner.set(e.target.parameters[i], this.#eval(a, env)));
+        e.args.forEach((a, i) => {
+          const given = this.#eval(a, env);
+          inner.set(e.target.parameters[i], given);
+          if (wholeScalar(a)) this.#declared(e.target.parameters[i], given);
+        });
         this.#statements(e.target.body, inner);
         return anything(signed);
       }
@@ -135,6 +159,7 @@ class Looker implements Findings {
   }
 
   #divided(e: Expr, of: Interval): void {
+    if (!this.#looking) return;
     if (of.wrapped) this.#uneven.add(e);
     if (this.#uneven.has(e)) this.even.delete(e);
     else this.even.add(e);
@@ -246,8 +271,11 @@ class Looker implements Findings {
     switch (s.kind) {
       case "declare":
       case "assign":
-        if (wholeScalar(s.value)) env.set(s.variable, this.#eval(s.value, env));
-        else this.#eval(s.value, env);
+        if (wholeScalar(s.value)) {
+          const found = this.#eval(s.value, env);
+          env.set(s.variable, found);
+          if (s.variable.value) this.#declared(s.variable, found);
+        } else this.#eval(s.value, env);
         return true;
       case "setLane":
         this.#eval(s.lane, env);
@@ -357,20 +385,4 @@ export function steady(e: Expr): boolean {
   if (e.kind === "load" || e.kind === "invoke") return false;
   if (e.kind === "variable") return !e.variable.assigned || e.variable.value !== undefined;
   return partsOf(e).every(steady);
-}
-
-/** The variables that statements assign to. */
-export function assignedIn(body: readonly Stmt[], found = new Set<Variable>()): Set<Variable> {
-  for (const s of body) {
-    if (s.kind === "assign" || s.kind === "setLane" || s.kind === "declare") found.add(s.variable);
-    else if (s.kind === "block") assignedIn(s.body, found);
-    else if (s.kind === "if") {
-      assignedIn(s.then, found);
-      assignedIn(s.otherwise, found);
-    } else if (s.kind === "loop") {
-      assignedIn(s.body, found);
-      assignedIn(s.update, found);
-    }
-  }
-  return found;
 }
