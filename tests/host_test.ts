@@ -158,11 +158,15 @@ Deno.test("what has no numbers, or no shape, is refused by name", () => {
     [made([1, 2], [2, NaN]), "[2,NaN] is no shape"],
   ];
   for (const [call, message] of shapes) assertThrows(call, ShapeError, message);
-  assertThrows(() => scalar(1.5, "i32"), RangeError, "value 0, 1.5, is no whole number of i32");
+  assertThrows(
+    () => scalar(1.5, "i32"),
+    RangeError,
+    "scalar: argument 1 (value), 1.5, is no whole number of i32",
+  );
   assertThrows(
     () => scalar(NaN, "u32"),
     RangeError,
-    "value 0, NaN, does not lie in 0 … 4294967295 of u32",
+    "scalar: argument 1 (value), NaN, does not lie in 0 … 4294967295 of u32",
   );
 });
 
