@@ -4,7 +4,7 @@
  *
  * Why paths stay texts: what reads a model, a delta or a picture is written once, and a message names what was asked for.
  */
-import { expectKinds, having, RECORD, TEXT } from "../../tensor/kinds.ts";
+import { expectKinds, having, TEXT } from "../../tensor/kinds.ts";
 import { FileError } from "../errors.ts";
 import { blobStore, downloads, pickedStore } from "./blobs.ts";
 import { diskStore } from "./disk.ts";
@@ -57,7 +57,7 @@ export type Mountable = FileStore | FolderHandle | Map<string, Blob> | Iterable<
  * @throws TypeError for what is none of these
  */
 export function mount(name: string, files: Mountable): string {
-  expectKinds("mount", { name: [name, TEXT], files: [files, RECORD] });
+  expectKinds("mount", { name: [name, TEXT] });
   const key = name.toLowerCase();
   if (!NAME.test(`${name}:`) || NAME.exec(`${name}:`)![1] !== name || Object.hasOwn(OWN, key)) {
     const own = Object.keys(OWN).join(", ");
