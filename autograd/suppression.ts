@@ -4,13 +4,14 @@ import { expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { wholeNumber } from "../tensor/element.ts";
 import { sameShape, ShapeError, show } from "../tensor/shape.ts";
-import { sum } from "../ops/broadcast.ts";
+import { expand, sum } from "../ops/broadcast.ts";
 import { add, maximum, minimum, mul, sub } from "../ops/elementwise/arithmetic.ts";
 import { cast } from "../ops/elementwise/cast.ts";
 import { equal, greater, where } from "../ops/elementwise/compare.ts";
 import { logicalOr } from "../ops/elementwise/logic.ts";
 import { stopGradient } from "../ops/gradient.ts";
 import { take } from "../ops/index/take.ts";
+import { literal } from "../ops/leaf.ts";
 import { iota } from "../ops/create/create.ts";
 import { reshape, slice } from "../ops/movement.ts";
 import { argmax } from "../ops/order/fold.ts";
@@ -47,7 +48,7 @@ export function nonMaxSuppression(
   const n = boxes.shape[0];
   if (
     !sameShape(boxes.shape, [n, 4]) || !sameShape(scores.shape, [n]) || !isFloat(scores.dtype) ||
-    !isFloat(boxes.dtype) || !n
+    !isFloat(boxes.dtype)
   ) {
     throw new ShapeError(
       op,
@@ -56,6 +57,8 @@ export function nonMaxSuppression(
   }
   const { overlap = 0.5, score = -Infinity } = options;
   const size = wholeNumber(op, "options.size", options.size ?? n);
+  // Of no boxes none is the best one.
+  if (!n) return { indices: expand(literal(0, "u32"), [size]), count: literal(0, "u32") };
   const all = stopGradient(cast(boxes, "f32"));
   const side = (i: number) => reshape(slice(all, 1, i, i + 1), [n]);
   const [low, high] = [minimum, maximum].map((f) => [0, 1].map((i) => f(side(i), side(i + 2))));

@@ -63,7 +63,7 @@ export interface Traced {
  *
  * A call throws ShapeError when shapes do not fit, TypeError when an argument or a result is no tensor (numbers are taken
  * for arguments) or a result is made of another function's traced arguments, and DeviceError when an argument is not computed
- * yet, or its memory was freed, donated or overwritten.
+ * yet, or its memory was freed, donated or overwritten; RangeError when it lacks an argument that `donate` names.
  *
  * @throws TypeError when the device, the function or an option is none
  */
@@ -133,6 +133,12 @@ export function traceCall(
   args: readonly Tree<Leaf>[],
   options: CompileOptions & { readonly hosted?: readonly number[] },
 ): Traced {
+  const beyond = options.donate?.find((k) => k >= args.length);
+  if (beyond !== undefined) {
+    throw new RangeError(
+      `compile: options.donate names argument ${beyond}; the call has ${args.length}, counted from 0`,
+    );
+  }
   const inputs: Tensor[] = [];
   const hosted = new Set<number>();
   const donated = new Set<number>();

@@ -3,6 +3,7 @@
  * nothing reaches disappears by itself, since the tape is defined by what the results reach.
  */
 import { append, type Node, tapeOf, type Tensor } from "../tensor/tensor.ts";
+import { isOwn } from "../tensor/op.ts";
 import { BYTES, type HostArray, viewBytes } from "../tensor/dtype.ts";
 import { sameShape, show } from "../tensor/shape.ts";
 import { lookUpReplaced } from "../ops/embedding/embedding.ts";
@@ -62,13 +63,15 @@ function constantKey({ op, attrs, outputs: [{ spec, size }] }: Node): string | u
 
 /**
  * What a node computes where an operand or a result is empty: constants, by its own definition (a sum of nothing is 0), which
- * no other operand changes. No kernel is ever built for an empty tensor.
+ * no other operand changes. No kernel of the library is ever built for an empty tensor. An op of a user may read its other
+ * operands all the same, and need not have a definition: where it has a result, its kernel says what that is.
  */
 function ofNothing(node: Node): Tensor[] | undefined {
   const { op, inputs, attrs, outputs } = node;
   if (op.lowering.kind === "leaf" || ofSeveral(node)) return undefined;
   if (outputs.every((t) => t.size > 0) && inputs.every((t) => t.size > 0)) return undefined;
   const nothing = outputs.every((t) => t.size === 0);
+  if (!nothing && isOwn(op)) return undefined;
   const values = nothing ? outputs.map(() => new Float64Array()) : op.reference(
     inputs.map((t) => new Float64Array(t.size)),
     inputs.map((t) => t.spec),

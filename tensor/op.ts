@@ -31,6 +31,9 @@ export function ownName(name: string): string {
   return free;
 }
 
+/** Whether an op is a user's. */
+export const isOwn = ({ name }: Op): boolean => own.has(name);
+
 /** What an op of a user lacks, where something needs it. */
 export class MissingRule extends TypeError {
   /** Always "MissingRule". */

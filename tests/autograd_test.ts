@@ -177,6 +177,13 @@ test("a tensor is refused after its memory was donated, and a result after it wa
   );
 });
 
+test("an argument that is to be donated and is not there is refused", (device) => {
+  const step = compile(device, (s: Tensor, by?: Tensor) => add(s, by ?? 1), { donate: [0, 1] });
+  step(evaluate(device, tensor([1])), evaluate(device, tensor(2)));
+  const message = "options.donate names argument 1; the call has 1, counted from 0";
+  assertThrows(() => step(tensor([1])), RangeError, message);
+});
+
 test("a checkpointed function that reads an empty tensor computes what it computes without", async (device) => {
   const none = tensor(new Float32Array(0), [0, 3]);
   const x = tensor([[1, 2, 3], [4, 5, 6]]);

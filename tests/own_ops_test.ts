@@ -87,6 +87,33 @@ Deno.test("ops of a user's own are no ops of the library's tests", () => {
   assertEquals(registered().filter(({ name }) => /neighbours|moments|scaled/.test(name)), []);
 });
 
+test("an operand with nothing in it leaves the others what they are", async () => {
+  for (const reference of [undefined, ([x]: Float64Array[]) => [x]]) {
+    const total = (of: number) => `var s = 0.0; for (var k = 0u; k < ${of}u; k++) { s += b[k]; }`;
+    const added: m.OneOut = defineOp({
+      name: "added",
+      inputs: ["a", "b"],
+      shape: ([a]) => a,
+      element: ({ inputs: [, { shape: [n] }] }) => `${total(n)} return a[i] + s;`,
+      vjp: ([g], { inputs: [, b] }) => [g, g && m.expand(m.sum(g), b.shape)],
+      reference: reference as m.OwnOp["reference"],
+    });
+    const [a, none] = [tensor([1, 2]), m.zeros([0])];
+    assertEquals(await onDevice(added(a, none)), [1, 2]);
+    assertEquals(await onDevice(added(a, tensor([3]))), [4, 5]);
+    assertEquals(await onDevice(added(m.zeros([0]), a)), []);
+    const loss = (t: Tensor) => m.sum(m.square(added(t, none)));
+    assertEquals(await onDevice(grad(loss)(a)), [2, 4]);
+  }
+  const seven = defineOp({
+    name: "seven",
+    inputs: ["b"],
+    shape: ([{ dtype }]) => ({ shape: [], dtype }),
+    element: ({ inputs: [{ shape: [n] }] }) => `return 7.0 + f32(${n}u);`,
+  });
+  assertEquals(await onDevice(seven(m.zeros([0]))), [7]);
+});
+
 test("elementwise: numbers, attributes, fusion, derivatives and batches", async () => {
   const f = (t: Tensor) => m.add(scaledSquare(t, { scale: 3 }), 1);
   near(await onDevice(f(x)), [4, 13, 28, 49, 76, 109, 148, 193, 244, 301]);

@@ -241,7 +241,11 @@ Deno.test("what can't be drawn is refused by name", () => {
     [() => m.randomCategorical(KEY, tensor([1, 2]), { shape: [3, 4], axis: 0.5 }), Error, "axis"],
     [() => m.randomCategorical(KEY, m.zeros([2, 0])), m.ShapeError, "no class in f32[2,0]"],
     [() => m.randomCategorical(KEY, m.zeros([2, 3]), { shape: [3] }), m.ShapeError, "does not end"],
-    [() => m.randomChoice(KEY, 3, [4], { replace: false }), RangeError, "4 of 3 possible ones"],
+    [
+      () => m.randomChoice(KEY, 3, [4], { replace: false }),
+      RangeError,
+      "3 possible ones without rep",
+    ],
     [() => m.randomChoice(KEY, 0, [1]), RangeError, "1 of 0 possible ones"],
     [
       () => m.randomChoice(KEY, 2, [2], { p: [1, 0], replace: false }),
@@ -256,6 +260,9 @@ Deno.test("what can't be drawn is refused by name", () => {
     [() => m.randomTruncatedNormal(KEY, [1], { lower: 20, upper: 30 }), RangeError, "1e-37"],
   ];
   for (const [call, type, message] of cases) assertThrows(call, type, message);
+  // Repetition is what was asked for, so its lack is not the reason.
+  const none = assertThrows(() => m.randomChoice(KEY, 0, [1]), RangeError);
+  assertEquals(none.message, "randomChoice: 1 of 0 possible ones");
 });
 
 Deno.test("bounds hold, and nothing, one and certainty are drawn, too", () => {

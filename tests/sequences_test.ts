@@ -287,6 +287,10 @@ test("boxes that overlap a better one are left out: a loop over boxes, for many 
   assertEquals([...interpret([m.nonMaxSuppression(m.zeros([1, 4]), m.tensor([NaN])).count])[0]], [
     0,
   ]);
+  const nothing = m.nonMaxSuppression(m.zeros([0, 4]), m.zeros([0]), { size: 2 });
+  await agrees(nothing.indices, [2], [0, 0], 0);
+  await agrees(nothing.count, [], [0], 0);
+  assertEquals(m.nonMaxSuppression(m.zeros([0, 4]), m.zeros([0])).indices.shape, [0]);
   const slope = m.grad((b: Tensor) =>
     m.sum(m.cast(m.nonMaxSuppression(b, m.tensor([1, 3])).indices, "f32"))
   )(m.ones([2, 4]));
@@ -313,7 +317,7 @@ Deno.test("what does not fit is refused by name", () => {
       "scoreMod gave f32[] for f32[1,2,3,3]",
     ],
     [() => m.nonMaxSuppression(m.zeros([2, 3]), m.zeros([2])), "boxes f32[2,3], scores f32[2]"],
-    [() => m.nonMaxSuppression(m.zeros([0, 4]), m.zeros([0])), "boxes f32[0,4]"],
+    [() => m.nonMaxSuppression(m.zeros([0, 4]), m.zeros([1])), "boxes f32[0,4], scores f32[1]"],
   ];
   for (const [call, message] of cases) assertThrows(call, m.ShapeError, message);
   // deno-lint-ignore no-explicit-any

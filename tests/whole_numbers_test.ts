@@ -133,6 +133,22 @@ test("look-ups count from the end, and leave out or keep to what is there", asyn
   );
 });
 
+test("what is put at no place at all leaves everything as it is", async () => {
+  const x = i32([1, 2, 3]), none = i32([], [0]);
+  for (const mode of ["set", "add", "mul", "max", "min"] as const) {
+    for (const unique of [true, false]) {
+      const options = { mode, unique };
+      await is(m.scatter(x, i32([], [0, 1]), none, options), "i32", [3], [1, 2, 3]);
+      await is(m.putAlongAxis(x, none, none, 0, options), "i32", [3], [1, 2, 3]);
+      const each = (row: Tensor) => m.putAlongAxis(row, none, none, 0, options);
+      await is(m.vmap(each)(i32([1, 2, 3, 4], [2, 2])), "i32", [2, 2], [1, 2, 3, 4]);
+      const loss = (t: Tensor) =>
+        m.sum(m.square(m.putAlongAxis(t, none, m.zeros([0]), 0, options)));
+      await is(m.grad(loss)(m.tensor([1, 2])), "f32", [2], [2, 4]);
+    }
+  }
+});
+
 test("sorted numbers are searched, repetitions and zeros left out, in as much room as is given", async () => {
   const sorted = m.tensor([1, 2, 2, 5]);
   const v = m.tensor([[0, 2], [5, 9]]);

@@ -155,16 +155,16 @@ export const gatherRows = (x: Tensor, ids: Tensor, unique = false): Tensor =>
 
 /**
  * @internal `x` with `[R, n, D]` updates at its rows `ids`; ids beyond the end are left out. Where an id comes twice, updates
- * are joined in their order; with `unique` it does not, and nothing is sorted.
+ * are joined in their order; with `unique` it does not, and nothing is sorted. Without ids x stays as it is.
  */
-export const scatterRows = (
+export function scatterRows(
   x: Tensor,
   ids: Tensor,
   updates: Tensor,
   mode: ScatterMode,
   unique = false,
-): Tensor =>
-  apply(scatterOp, unique ? [x, ids, updates] : [x, ids, updates, orderOf(ids)], {
-    mode,
-    unique,
-  })[0];
+): Tensor {
+  if (!ids.size) return x;
+  const inputs = unique ? [x, ids, updates] : [x, ids, updates, orderOf(ids)];
+  return apply(scatterOp, inputs, { mode, unique })[0];
+}

@@ -185,7 +185,8 @@ export function randomChoice(
   const likely = p === undefined ? undefined : weightsOf(name, p, n);
   const possible = likely ? likely.filter((w) => w > 0).length : n;
   if (count && possible < (replace ? 1 : count)) {
-    throw new RangeError(`${name}: ${count} of ${possible} possible ones without repetition`);
+    const how = replace ? "" : " without repetition";
+    throw new RangeError(`${name}: ${count} of ${possible} possible ones${how}`);
   }
   if (!count) return expand(tensor(0, [], "u32"), shape);
   if (replace) {
