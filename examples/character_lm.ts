@@ -9,23 +9,23 @@ import * as mg from "../engine.ts";
 import * as optim from "../optim/mod.ts";
 import { numbers } from "./options.ts";
 
-const { steps: STEPS, context: CONTEXT } = numbers(
-  "A small transformer learns a nursery rhyme by letters.",
-  {
-    steps: [300, "steps of training"],
-    context: [64, "letters that it sees before the next"],
-  },
-);
-const BATCH = 16, WIDTH = 64, HEADS = 4, BLOCKS = 2;
-
-const device = await mg.gpu();
-
 // The text: every verse says all that came before.
 const LINES = `the house that Jack built.|the malt that lay in|the rat that ate|the cat that killed
 the dog that worried|the cow with the crumpled horn that tossed|the maiden all forlorn that milked
 the man all tattered and torn that kissed|the priest all shaven and shorn that married
 the cock that crowed in the morn that woke|the farmer sowing his corn that kept`.split(/[|\n]/);
 const TEXT = LINES.map((_, n) => `This is ${LINES.slice(0, n + 1).reverse().join(" ")}\n`).join("");
+const { steps: STEPS, context: CONTEXT } = numbers(
+  "A small transformer learns a nursery rhyme by letters.",
+  {
+    steps: [300, "steps of training"],
+    context: [64, "letters that it sees before the next", TEXT.length - 1],
+  },
+);
+const BATCH = 16, WIDTH = 64, HEADS = 4, BLOCKS = 2;
+
+const device = await mg.gpu();
+
 const LETTERS = [...new Set(TEXT)].sort();
 const text = Uint32Array.from(TEXT, (letter) => LETTERS.indexOf(letter));
 

@@ -2,12 +2,12 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 
-/** An option: its default, and what it is. */
-type Option = readonly [value: number, about: string];
+/** An option: its default, what it is, and the most that it may be. */
+type Option = readonly [value: number, about: string, most?: number];
 
 /**
  * The numbers that the command line gives, or their defaults. `--help` prints what there is and ends the program; what is no
- * option, or no whole number of at least 1, is named and ends it as well.
+ * option, or no whole number from 1 to the most, is named and ends it as well.
  */
 export function numbers<Name extends string>(
   about: string,
@@ -51,6 +51,8 @@ export function numbers<Name extends string>(
         }, not a whole number of at least 1`,
       );
     }
+    const most = options[name as Name][2] ?? Infinity;
+    if (Number(value) > most) refuse(`${rawName} is "${value}", more than ${most}`);
     given[name as Name] = Number(value);
   }
   return given;

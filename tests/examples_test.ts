@@ -49,6 +49,9 @@ Deno.test("--help says what a program takes; what it does not take is refused by
       "the header of the file says the same",
     );
   }
+  const { code, err } = await run("character_lm.ts", "--context", "99999");
+  assertEquals(code, 1);
+  assert(/^character_lm.ts: --context is "99999", more than \d+\. It takes/.test(err), err);
   const wrong: [string[], string][] = [
     [["--stepz", "3"], 'there is no option "--stepz". It takes --steps N, --points N; --help'],
     [["-x"], 'there is no option "-x"'],
