@@ -154,8 +154,9 @@ test("memory that is given twice is taken once: whoever else has it reads what w
         step.free();
       }
       const captured = evaluate(device, six());
+      const alone = donate.filter((k) => k === 0);
       const step = compile(device, (a: Tensor) => [add(a, 1), add(captured, 2)], {
-        donate,
+        donate: alone,
         fuse,
       });
       await expectAll(step(captured), [2, 3], `${what}, captured`);
@@ -164,7 +165,7 @@ test("memory that is given twice is taken once: whoever else has it reads what w
       const loop = compile(
         device,
         (s: { p: Tensor; q: Tensor }) => ({ p: add(s.p, 1), q: add(s.q, 2) }),
-        { donate, fuse },
+        { donate: alone, fuse },
       );
       const start = evaluate(device, six());
       let state = loop({ p: start, q: start });
