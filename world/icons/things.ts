@@ -226,5 +226,5 @@ function parse(line: string): IconThing {
 
 /** All of them, for their shapes. */
 export const ICON_SHAPES: readonly IconThing[] = LIST.trim().split("\n").map(parse);
-/** Those that captions name; the classifier of the richer model has them after `CATEGORIES`, in this order. */
+/** Those that captions name; the classifier of the richer model has them after `CATEGORIES`, in this order: append, never reorder. */
 export const ICON_THINGS: readonly IconThing[] = ICON_SHAPES.filter((thing) => thing.named);
