@@ -72,6 +72,7 @@ export class Mask {
  * @throws TypeError when a pattern matches nothing: a misspelt name must not train nothing silently; or selects nothing known
  */
 export function mask(params: Tree<Tensor>, patterns: Readonly<Record<string, Selection>>): Mask {
+  // By itself, and not by `tensor/kinds.ts`, which would come with the first tensors by URL.
   for (const [i, x] of [params, patterns].entries()) {
     if (x !== null && typeof x === "object") continue;
     throw new TypeError(`mask: argument ${i + 1} is ${what(x)}, not an object`);

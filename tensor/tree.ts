@@ -2,6 +2,7 @@
  * Trees: nested plain objects (and arrays) with leaves of one kind. Parameters, optimizer states, batches and results
  * are trees; a leaf's path, joined by dots, is its name in a checkpoint.
  */
+import { expectFunction } from "./arguments.ts";
 import { what } from "./what.ts";
 
 /** A leaf, or an object or array of trees. */
@@ -16,11 +17,6 @@ export function isLeaf(x: unknown): boolean {
   return !(Array.isArray(x) || Object.getPrototypeOf(x) === Object.prototype ||
     Object.getPrototypeOf(x) === null);
 }
-
-const expectFunction = (op: string, at: number, f: unknown): void => {
-  if (typeof f === "function") return;
-  throw new TypeError(`${op}: argument ${at + 1} (f) is ${what(f)}, not a function`);
-};
 
 /** Leaves with their paths, in order of insertion. */
 export function flatten<L>(tree: Tree<L>, prefix = ""): [path: string, leaf: L][] {
@@ -66,7 +62,7 @@ export function mapTree<L, M>(
   f: (leaf: L, path: string) => M,
   prefix = "",
 ): Tree<M> {
-  expectFunction("mapTree", 1, f);
+  expectFunction("mapTree", 1, "f", f);
   const at = (k: string) => prefix ? `${prefix}.${k}` : k;
   if (isLeaf(tree)) return tree === undefined ? undefined as M : f(tree as L, prefix);
   if (Array.isArray(tree)) return tree.map((v, i) => mapTree<L, M>(v as Tree<L>, f, at(String(i))));
@@ -92,7 +88,7 @@ export function zipTrees<L, M>(
       `zipTrees: trees of different form: ${at ? `"${at}"` : "a leaf"} is in ${where}`,
     );
   };
-  expectFunction("zipTrees", 0, f);
+  expectFunction("zipTrees", 0, "f", f);
   const has = (tree: unknown) => flatten<unknown>(tree as Tree<unknown>).length > 0;
   const walk = (nodes: readonly unknown[], path: string): unknown => {
     const [a] = nodes, leaf = isLeaf(a);

@@ -176,7 +176,7 @@ function kernelOf(draw: Draw, read: Uint32Array) {
     }u]; }`,
     draw.chance(0.5)
       ? `for (var k = 0u; k < 3u; k++) { sum = sum * 31u + x0[(${text} % 64u * 4u + k * 16u) >> 2u]; }`
-      : `for (var k = 0u; k < 0u; k++) {}`.replace(/.*/, ""),
+      : "",
     "y[i] = y[i] ^ sum;",
   );
   const loops = lines.at(-2) !== "";

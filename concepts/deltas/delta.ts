@@ -1,6 +1,6 @@
 /**
  * Deltas: everything that fine-tuning changed, and nothing else. This is the one form in which the library holds them;
- * `concepts/formats/` reads it from and writes it to files, our own and those of others.
+ * `concepts/deltas/formats/` reads it from and writes it to files, our own and those of others.
  */
 import { expectKinds, having, type Kind, TEXT } from "../../tensor/kinds.ts";
 import { PATH } from "../../files/given.ts";
