@@ -4,8 +4,8 @@ import { expectFunction, expectOptions } from "../tensor/arguments.ts";
 import { wholeNumber } from "../tensor/element.ts";
 import { sameShape, ShapeError, show } from "../tensor/shape.ts";
 import { flatten, refill, type Tree } from "../tensor/tree.ts";
-import { mul } from "../ops/elementwise/arithmetic.ts";
-import { equal, where } from "../ops/elementwise/compare.ts";
+import { where } from "../ops/elementwise/compare.ts";
+import { logicalAnd } from "../ops/elementwise/logic.ts";
 import { scalar } from "../ops/leaf.ts";
 import { scan } from "./scan.ts";
 
@@ -106,11 +106,11 @@ export function whileLoop<C>(
   const [{ value }] = scan(
     ({ value, alive }: { value: C; alive: Tensor }) => {
       const test = truth("whileLoop", "what the condition gave", condition(value));
-      const go = mul(alive, equal(equal(test, 0), 0));
+      const go = logicalAnd(alive, test);
       const next = chosen("whileLoop", go, body(value), value, ["the body", "the turn before"]);
       return [{ value: next, alive: go }, undefined] as const;
     },
-    { value: init, alive: scalar(1, "u32") },
+    { value: init, alive: scalar(1, "bool") },
     undefined,
     { length },
   );

@@ -1,5 +1,6 @@
 /** Kernels made of expressions alone: fused elementwise maps (several outputs at once) and epilogues behind kernels. */
 import type { Tensor } from "../tensor/tensor.ts";
+import { arithmetic } from "../tensor/dtype.ts";
 import { type Shape, sizeOf, stridesOf } from "../tensor/shape.ts";
 import {
   type AdapterProfile,
@@ -10,7 +11,6 @@ import {
   storageType,
 } from "../tensor/kernel.ts";
 import {
-  arithmetic,
   BufferNames,
   chooseScalars,
   collapse,

@@ -2,17 +2,13 @@
  * WGSL for fused expressions: loads through strided views at vector width 1 or 4, arithmetic in f32, stores. Used for
  * elementwise kernels, for the inputs of reductions, and for what is fused behind a kernel (epilogues).
  */
-import type { DType } from "../tensor/dtype.ts";
+import { arithmetic } from "../tensor/dtype.ts";
 import type { Shape } from "../tensor/shape.ts";
 import { isContiguous, type View } from "../tensor/view.ts";
 import { number, type Place, size } from "../tensor/kernel.ts";
 import type { Wgsl } from "../tensor/op.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Expr, type Load, loadsOf } from "./expr.ts";
-
-/** Type of a value in arithmetic: f16 storage computes in f32. */
-export type Arithmetic = "f32" | "i32" | "u32";
-export const arithmetic = (d: DType): Arithmetic => d === "f16" ? "f32" : d;
 
 /** WGSL type of one step of values. */
 export const vector = (t: string, width: 1 | 4): string => width === 4 ? `vec4<${t}>` : t;

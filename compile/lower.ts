@@ -1,5 +1,6 @@
 /** Fused steps → dispatches with WGSL, ready to be planned: every buffer is a tensor or a piece of scratch. */
 import type { Tensor } from "../tensor/tensor.ts";
+import { inMemory } from "../tensor/shape.ts";
 import type { AdapterProfile, BufferUse, Dispatch, Keeps } from "../tensor/kernel.ts";
 import { epilogueOf, mapKernel, type TensorUse } from "./elementwise.ts";
 import { reduceKernel } from "./reduce.ts";
@@ -108,8 +109,8 @@ function lowerStep(step: Step, profile: AdapterProfile, keeps: Keeps): LoweredDi
   const width = node.outputs[0].shape.at(-1)! % 4 === 0 ? 4 : 1;
   const epilogue = epilogueOf(node.outputs[0], step.epilogue, width);
   const plan = lowering.build({
-    inputs: node.inputs.map((t) => t.spec),
-    outputs: node.outputs.map((t) => t.spec),
+    inputs: node.inputs.map((t) => inMemory(t.spec)),
+    outputs: node.outputs.map((t) => inMemory(t.spec)),
     attrs: node.attrs,
     profile,
     epilogue,

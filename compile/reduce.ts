@@ -14,17 +14,9 @@ import {
   type SumLoop,
   sumLoop,
 } from "../tensor/kernel.ts";
-import {
-  arithmetic,
-  BufferNames,
-  chooseScalars,
-  Emitter,
-  innermost,
-  type Part,
-  vector,
-} from "./emit.ts";
+import { BufferNames, chooseScalars, Emitter, innermost, type Part, vector } from "./emit.ts";
 import { INFINITY_BITS, joinExtreme, NOT_A_NUMBER } from "../ops/elementwise/nan.ts";
-import type { DType } from "../tensor/dtype.ts";
+import { arithmetic, type DType } from "../tensor/dtype.ts";
 import { leastOf, mostOf } from "../tensor/element.ts";
 import { type Expr, withView } from "./expr.ts";
 import { groupOf, type TensorUse } from "./elementwise.ts";

@@ -131,6 +131,11 @@ export class Device extends Guard {
         if (!(part instanceof ARRAYS[dtype])) {
           throw new TypeError(`device.uploadParts: a part of ${show(spec)} is ${what(part)}`);
         }
+        if (dtype === "bool" && part.some((v) => v > 1)) {
+          throw new RangeError(
+            `device.uploadParts: a part of ${show(spec)} has others than 0 and 1`,
+          );
+        }
         this.buffers.write(storage, part, at);
         at += part.byteLength;
       }
@@ -146,7 +151,7 @@ export class Device extends Guard {
 
   /**
    * Values of a tensor on the host, row-major, in memory of their own: a `Float32Array`, `Float16Array`, `Int32Array` or
-   * `Uint32Array`.
+   * `Uint32Array`; truth values are 0 and 1 in a `Uint32Array`.
    *
    * @param t lies on this device, is a constant, or is computed for this from what does
    * @throws TypeError when it is no tensor, or an argument of a function that is being traced
@@ -177,15 +182,16 @@ export class Device extends Guard {
   }
 
   /**
-   * Values of a tensor as lists of numbers, nested as deep as its shape; of a scalar its number. See {@linkcode Device.read}.
+   * Values of a tensor as lists of numbers, or of true and false, nested as deep as its shape; of a scalar its number. See
+   * {@linkcode Device.read}.
    */
   async toArray(t: Tensor): Promise<NestedNumbers> {
     expectTensor("device.toArray", "its argument", t);
-    return nest(await this.read(t), t.shape);
+    return nest(await this.read(t), t.spec);
   }
 
   /**
-   * The value of a tensor of one element: see {@linkcode Device.read}.
+   * The value of a tensor of one element, 0 or 1 of bool: see {@linkcode Device.read}.
    *
    * @throws DeviceError when it has none or several
    */

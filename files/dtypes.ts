@@ -96,7 +96,14 @@ export function fileDTypeOf(array: FileArray): FileDType {
   return "U64";
 }
 
-/** Interprets the bytes of a file as elements. `bytes` is not copied unless it must be (BF16, or a crooked offset). */
+/** Truth values as files hold them: 1 for whatever is not 0. */
+const truth = (array: Uint8Array | Uint32Array): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(array, (v) => Number(v !== 0));
+
+/**
+ * Interprets the bytes of a file as elements; truth values are 0 and 1, whatever a byte says. `bytes` is not copied unless it
+ * must be (BF16, or a crooked offset).
+ */
 export function arrayOf<D extends FileDType>(
   dtype: D,
   bytes: Uint8Array<ArrayBuffer>,
@@ -105,6 +112,7 @@ export function arrayOf<D extends FileDType>(
   const straight = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
   const { buffer, byteOffset } = straight;
   const length = straight.length / size;
+  if (dtype === "BOOL" && bytes.some((byte) => byte > 1)) return truth(bytes) as FileArray<D>;
   if (dtype === "BF16") {
     return widenBF16(new Uint16Array(buffer, byteOffset, length)) as FileArray<D>;
   }
@@ -114,10 +122,15 @@ export function arrayOf<D extends FileDType>(
   return new MAKERS[dtype](buffer, byteOffset, length);
 }
 
-/** The bytes of `array` as elements of type `dtype`: itself, or rounded to nearest-even for F16 and BF16. */
+/**
+ * The bytes of `array` as elements of type `dtype`: itself, or rounded to nearest-even for F16 and BF16; as BOOL, 1 for whatever
+ * is not 0 in bytes, or in the words that a device has for truth values.
+ */
 export function bytesOf(array: FileArray, dtype: FileDType): Uint8Array {
   let from: ArrayBufferView = array;
-  if (fileDTypeOf(array) !== dtype && !(dtype === "BOOL" && array instanceof Uint8Array)) {
+  if (dtype === "BOOL" && (array instanceof Uint8Array || array instanceof Uint32Array)) {
+    from = truth(array);
+  } else if (fileDTypeOf(array) !== dtype) {
     const floats = isFloatArray(array) ? array : undefined;
     if (floats && dtype === "BF16") from = narrowBF16(floats);
     else if (floats && dtype === "F16") {

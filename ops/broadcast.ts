@@ -18,7 +18,7 @@ import {
   type Spec,
   stridesOf,
 } from "../tensor/shape.ts";
-import type { DType } from "../tensor/dtype.ts";
+import { arithmetic, type DType } from "../tensor/dtype.ts";
 import { contiguous, expandView } from "../tensor/view.ts";
 import { linear } from "../tensor/forward.ts";
 import { type Batch, defineOp, type Op } from "../tensor/op.ts";
@@ -66,7 +66,7 @@ export const sumOp = defineOp<ReduceAttrs>({
   name: "sum",
   shape: ([x], { axes }) => [{
     shape: reducedShape(x.shape, axes),
-    dtype: x.dtype === "f16" ? "f32" : x.dtype,
+    dtype: arithmetic(x.dtype),
   }],
   vjp: ([g], { inputs: [x] }) => [g && expand(cast(g, x.dtype), x.shape)],
   batch: reduceEach,
@@ -152,7 +152,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 }
 
 /**
- * Sum over `axes` (all of them when left out); that of f16 is f32.
+ * Sum over `axes` (all of them when left out); that of f16 is f32, that of bool u32: how many are true.
  *
  * @param x `[…]` of any element type
  * @returns without the axes, or with extent 1 there with `keep`

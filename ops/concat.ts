@@ -1,9 +1,10 @@
 /** Movement that other ops add up to: joining is a sum of padded parts, upsampling a broadcast. */
-import { apply, expectTensor, type Tensor } from "../tensor/tensor.ts";
+import { expectTensor, type Tensor } from "../tensor/tensor.ts";
 import { expectArray, expectNumber, expectTensors } from "../tensor/arguments.ts";
 import { axisOf, ShapeError } from "../tensor/shape.ts";
 import { wholeNumber } from "../tensor/element.ts";
 import { defineMap } from "./elementwise/define.ts";
+import { applyMap } from "./elementwise/map.ts";
 import { expand } from "./broadcast.ts";
 import { pad, reshape } from "./movement.ts";
 
@@ -14,7 +15,7 @@ import { pad, reshape } from "./movement.ts";
 const overlayOp = defineMap({
   name: "overlay",
   arity: 2,
-  takes: "integers",
+  takes: "all",
   expression: ([a, b], _attrs, w) => {
     const bits = (x: string) => w.out === "f32" ? `bitcast<${w.type("u32")}>(${x})` : x;
     const joined = `(${bits(a)} | ${bits(b)})`;
@@ -75,7 +76,7 @@ function join(parts: readonly Tensor[], axis: number): Tensor {
     at += p.shape[axis];
     return pad(p, widths);
   });
-  return padded.reduce((x, y) => apply(overlayOp, [x, y], undefined)[0]);
+  return padded.reduce((x, y) => applyMap(overlayOp, [x, y], undefined));
 }
 
 /**

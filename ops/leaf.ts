@@ -35,7 +35,7 @@ export const constantOp = defineOp<{ readonly data: HostArray }>({
   batch: unbatched,
   reference: (_in, _specs, { data }) => [Float64Array.from(data as Float32Array)],
   lowering: { kind: "leaf" },
-  describe: ({ data }, { shape, dtype }) => showValues(shape, dtype, data),
+  describe: ({ data }, spec) => showValues(spec, data),
 });
 
 /** A number, written into the expressions that use it. */
@@ -46,7 +46,7 @@ export const literalOp = defineOp<{ readonly value: number }>({
   batch: unbatched,
   reference: (_in, _specs, { value }) => [Float64Array.of(value)],
   lowering: { kind: "leaf" },
-  describe: ({ value }) => String(value),
+  describe: ({ value }, spec) => showValues(spec, [value]),
 });
 
 /** Memory on a device, held outside of any program (see `device/buffers.ts`). */
@@ -98,11 +98,11 @@ export function storageOf(t: Tensor): Storage | undefined {
  * A constant tensor of values on the host, which are copied.
  *
  * Numbers are converted by their value: to floats they are rounded to the nearest, and an integer type must hold them
- * exactly. Truth values are 1 and 0.
+ * exactly. Truth values are 1 and 0, and `bool` takes those two alone: of other numbers `notEqual(x, 0)` makes them.
  *
  * @param data a number, a typed array in row-major order, or a list of such, nested as deep as the shape
  * @param shape extents; those of the nesting when left out
- * @param dtype element type. Left out, it is that of a typed array (of other widths f32, i32 or u32), u32 for truth values,
+ * @param dtype element type. Left out, it is that of a typed array (of other widths f32, i32 or u32), bool for truth values,
  *   i32 for bigints, and f32 for other numbers
  * @throws ShapeError when the number of values is not that of the shape, or lists are ragged
  * @throws RangeError when the element type cannot hold a number: which one is said

@@ -71,6 +71,7 @@ const FILE_TYPES: Readonly<Record<DType, FileDType>> = {
   f16: "F16",
   i32: "I32",
   u32: "U32",
+  bool: "BOOL",
 };
 
 /**
@@ -277,7 +278,7 @@ class Reader {
     const { dtype: stored, shape, data } = await this.source.read(name);
     if (!isTensor) return data;
     const dtype = (Object.keys(FILE_TYPES) as DType[]).find((d) => FILE_TYPES[d] === stored);
-    if (!dtype || !(data instanceof ARRAYS[dtype])) {
+    if (!dtype || !(data instanceof (dtype === "bool" ? Uint8Array : ARRAYS[dtype]))) {
       throw this.#wrong(`tensor "${name}" is of type ${stored}`);
     }
     if (!this.device) return tensor(data as HostArray, shape, dtype);

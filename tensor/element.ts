@@ -18,20 +18,25 @@ export function expectType(op: string, spec: Spec, taken: readonly DType[]): voi
   );
 }
 
-/** Smallest and largest value of the integer types. */
-export const RANGE = { i32: [-2147483648, 2147483647], u32: [0, 4294967295] } as const;
+/** Smallest and largest value of the types that are no floats. */
+export const RANGE = {
+  i32: [-2147483648, 2147483647],
+  u32: [0, 4294967295],
+  bool: [0, 1],
+} as const;
+
+/** Whether the type holds whole numbers from a range, truth values among them. */
+export const isWhole = (dtype: DType): dtype is keyof typeof RANGE => dtype in RANGE;
 
 /** What is below every number of the type: the maximum of nothing. */
-export const leastOf = (dtype: DType): number =>
-  dtype === "i32" || dtype === "u32" ? RANGE[dtype][0] : -Infinity;
+export const leastOf = (dtype: DType): number => isWhole(dtype) ? RANGE[dtype][0] : -Infinity;
 
 /** What is above every number of the type: the minimum of nothing. */
-export const mostOf = (dtype: DType): number =>
-  dtype === "i32" || dtype === "u32" ? RANGE[dtype][1] : Infinity;
+export const mostOf = (dtype: DType): number => isWhole(dtype) ? RANGE[dtype][1] : Infinity;
 
 /**
  * The number, if a tensor of this element type can be computed with it: for floats any number that f32 holds, ±∞ and NaN
- * among them (f16 is computed in f32); for integers the whole numbers of the type.
+ * among them (f16 is computed in f32); for integers the whole numbers of the type; for bool 0 and 1.
  *
  * @throws RangeError naming the op and the number
  */
@@ -39,7 +44,7 @@ export function elementOf(op: string, value: number, dtype: DType): number {
   if (typeof value !== "number") {
     throw new TypeError(`${op}: a number is expected, not ${typeof value}`);
   }
-  if (dtype === "i32" || dtype === "u32") {
+  if (isWhole(dtype)) {
     const [lo, hi] = RANGE[dtype];
     if (!Number.isInteger(value) || value < lo || value > hi) {
       throw new RangeError(

@@ -3,8 +3,8 @@
  * or refused by its place, never by its bits; nothing is guessed of what has no element type of its own.
  */
 import { ARRAYS, type DType, type HostArray } from "./dtype.ts";
-import { RANGE } from "./element.ts";
-import { checkShape, type Shape, ShapeError, sizeOf } from "./shape.ts";
+import { isWhole, RANGE } from "./element.ts";
+import { checkShape, type Shape, ShapeError, sizeOf, type Spec } from "./shape.ts";
 import { expectDType, expectList } from "./arguments.ts";
 import { what } from "./what.ts";
 
@@ -171,11 +171,13 @@ class Gathered {
   /** The values as an element type. */
   into(dtype: DType): HostArray {
     const [only] = this.#parts;
-    if (this.#parts.length === 1 && only instanceof ARRAYS[dtype]) return only as HostArray;
+    // Truth values have no array that holds nothing else.
+    const as = (part: unknown) => dtype !== "bool" && part instanceof ARRAYS[dtype];
+    if (this.#parts.length === 1 && as(only)) return only as HostArray;
     const to = new ARRAYS[dtype](this.count);
     let at = 0;
     for (const part of this.#parts) {
-      if (part instanceof ARRAYS[dtype]) to.set(part as Float32Array, at);
+      if (as(part)) to.set(part as Float32Array, at);
       else convert(this.op, part, to, dtype, at);
       at += part.length;
     }
@@ -186,9 +188,9 @@ class Gathered {
 const isNumber = (x: unknown): x is number | boolean | bigint =>
   typeof x === "number" || typeof x === "boolean" || typeof x === "bigint";
 
-/** Truth values become u32, as comparisons give; whole bigints i32; every other number f32. */
+/** Truth values are bool, bigints i32, every other number f32. */
 const kindOf = (x: number | boolean | bigint): DType =>
-  typeof x === "boolean" ? "u32" : typeof x === "bigint" ? "i32" : "f32";
+  typeof x === "boolean" ? "bool" : typeof x === "bigint" ? "i32" : "f32";
 
 /** Copies value by value; floats are rounded to the nearest, integers must be held exactly. */
 function convert(
@@ -198,7 +200,7 @@ function convert(
   dtype: DType,
   offset: number,
 ): void {
-  const whole = dtype === "i32" || dtype === "u32";
+  const whole = isWhole(dtype);
   const [low, high] = whole ? RANGE[dtype] : [0, 0];
   for (let i = 0; i < from.length; i++) {
     const x = Number(from[i]);
@@ -217,15 +219,15 @@ function convert(
   }
 }
 
-/** Numbers in lists, nested as deep as a shape; of a scalar the number itself. */
-export type NestedNumbers = number | NestedNumbers[];
+/** Numbers, or truth values, in lists nested as deep as a shape; of a scalar the number itself. */
+export type NestedNumbers = number | boolean | NestedNumbers[];
 
 /** Row-major values as nested lists. */
-export function nest(values: HostArray, shape: Shape): NestedNumbers {
+export function nest(values: HostArray, { shape, dtype }: Spec): NestedNumbers {
   let at = 0;
   const level = (axis: number): NestedNumbers =>
     axis === shape.length
-      ? values[at++]
+      ? dtype === "bool" ? !!values[at++] : values[at++]
       : Array.from({ length: shape[axis] }, () => level(axis + 1));
   return level(0);
 }

@@ -2,6 +2,7 @@
  * What a kernel author writes and what the compiler needs from it: WGSL with named buffers, a grid, and scratch space.
  * Binding numbers, buffer offsets and barriers are the compiler's business.
  */
+import { type DType, storedAs } from "./dtype.ts";
 import type { Spec } from "./shape.ts";
 import { size } from "./sizes.ts";
 
@@ -102,8 +103,9 @@ export interface KernelContext<A> {
 }
 
 /** Storage type of a buffer read or written in vectors of `width`. */
-export function storageType(dtype: string, width: 1 | 4): string {
-  return width === 4 ? `vec4<${dtype}>` : dtype;
+export function storageType(dtype: DType, width: 1 | 4): string {
+  const type = storedAs(dtype);
+  return width === 4 ? `vec4<${type}>` : type;
 }
 
 /** A workgroup grid for `groups` workgroups in a row, folded where it exceeds the limit per dimension. */

@@ -2,14 +2,14 @@
  * Values as text: what a tensor that lies on the host looks like in a terminal. Numbers are the shortest that read back as
  * the same element, and of a large tensor the corners stand for the whole.
  */
-import { BYTES, type DType, type HostArray } from "./dtype.ts";
-import { type Shape, sizeOf, stridesOf } from "./shape.ts";
+import { BYTES, type DType } from "./dtype.ts";
+import { sizeOf, type Spec, stridesOf } from "./shape.ts";
 
 /** Elements up to which all are shown. */
 const ALL = 64;
 
 /** `[[1, 2, 3], [4, 5, 6]]`; a scalar is its number; long axes are cut in the middle. */
-export function showValues(shape: Shape, dtype: DType, data: HostArray): string {
+export function showValues({ shape, dtype }: Spec, data: ArrayLike<number>): string {
   const strides = stridesOf(shape);
   const size = sizeOf(shape);
   // As many of each axis that all together stay readable.
@@ -35,6 +35,7 @@ export function showValues(shape: Shape, dtype: DType, data: HostArray): string 
 
 /** The shortest decimal that is read as this element. */
 function showNumber(x: number, dtype: DType): string {
+  if (dtype === "bool") return String(!!x);
   if (Object.is(x, -0)) return "-0";
   if (!Number.isFinite(x) || Number.isSafeInteger(x)) return String(x);
   const round = dtype === "f16" ? Math.f16round : Math.fround;

@@ -2,7 +2,7 @@
  * Shapes and specs: the static description of a tensor that every op's shape rule computes with, before anything
  * runs. A wrong shape is found here, at trace time, and the message names the op and what it expected.
  */
-import { BYTES, type DType } from "./dtype.ts";
+import { BYTES, type DType, storedAs } from "./dtype.ts";
 
 /** Extents, outermost first. A scalar has shape `[]`. */
 export type Shape = readonly number[];
@@ -55,6 +55,9 @@ export function sizeOf(shape: Shape): number {
   for (const d of shape) n *= d;
   return n;
 }
+
+/** What lies in memory of a tensor, and what its kernels are written for. */
+export const inMemory = ({ shape, dtype }: Spec): Spec => ({ shape, dtype: storedAs(dtype) });
 
 /** Bytes that a contiguous tensor of this spec takes, rounded up to a whole number of 4-byte words. */
 export const byteSize = (spec: Spec): number =>

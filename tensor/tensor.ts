@@ -23,6 +23,8 @@ export type Lowering<A> =
   /** One expression per element; inputs all have the output's shape. Fused freely. */
   | {
     readonly kind: "map";
+    /** Element types of its operands. */
+    readonly takes: readonly DType[];
     readonly expression: (args: readonly string[], attrs: A, w: Wgsl) => string;
   }
   /** A fold over axes, which stay at extent 1; reads its input through a fused expression. */

@@ -8,7 +8,7 @@ import { isFloat } from "../tensor/dtype.ts";
 import { CALLS } from "./support/argument_calls.ts";
 import { relativeError, testDevice } from "./support/check.ts";
 
-const TYPES: readonly DType[] = ["f32", "f16", "i32", "u32"];
+const TYPES: readonly DType[] = ["f32", "f16", "i32", "u32", "bool"];
 // deno-lint-ignore no-explicit-any
 const api = library as any;
 
@@ -23,7 +23,7 @@ function retyped(arg: unknown, from: DType, to: DType): unknown {
   const values = [...interpret([arg])[0]];
   // What is 0 throughout shows nothing.
   const seen = values.some((v) => v) ? values : values.map((_, i) => i * 7 % 5);
-  return tensor(seen, arg.shape, to);
+  return tensor(to === "bool" ? seen.map((v) => v !== 0) : seen, arg.shape, to);
 }
 
 /** The tensors of what a function gives: one, a list, a record. */

@@ -23,7 +23,7 @@ const PARTS: Readonly<Record<string, RegExp>> = {
         "ops/attention/(flash|flash_writer|reference|streaming|tiles)\\.ts",
         "ops/(embedding|index)/kernels\\.ts",
         "ops/index/argsort_kernel\\.ts",
-        "ops/(own|random|scan)/kernel\\.ts",
+        "ops/(own|random|scan|shape)/kernel\\.ts",
         "ops/norm/(group|layer|runs)\\.ts",
         "ops/(rows|softmax_kernel)\\.ts",
       ].join("|")

@@ -1,7 +1,7 @@
 /** Tensors of known numbers: constants that every program may share, and masks that are computed where they are used. */
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectDType, expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
-import { type DType, isFloat } from "../../tensor/dtype.ts";
+import { type DType, isFloat, storedAs } from "../../tensor/dtype.ts";
 import { elementOf, wholeNumber } from "../../tensor/element.ts";
 import { expectShape } from "../../tensor/host.ts";
 import { axisOf, type Shape, ShapeError } from "../../tensor/shape.ts";
@@ -210,7 +210,7 @@ export function oneHot(
   const rank = ids.shape.length + 1;
   const a = axisOf("oneHot", options.axis ?? -1, rank);
   const shape = ids.shape.toSpliced(a, 0, depth);
-  const places = reshape(iota(depth, ids.dtype), shape.map((d, i) => i === a ? d : 1));
+  const places = reshape(iota(depth, storedAs(ids.dtype)), shape.map((d, i) => i === a ? d : 1));
   const hit = equal(expand(reshape(ids, shape.with(a, 1)), shape), expand(places, shape));
   return cast(hit, options.dtype ?? "f32");
 }

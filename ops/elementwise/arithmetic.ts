@@ -72,7 +72,7 @@ const ofLarger = (g: Tensor, a: Tensor, b: Tensor): Tensor =>
 const extremeOp = (name: string, f: "max" | "min") =>
   defineMap({
     name,
-    takes: "integers",
+    takes: "all",
     arity: 2,
     expression: ([a, b], _attrs, w) => extreme(f, a, b, w),
     reference: ([a, b]) => Math[f](a, b),

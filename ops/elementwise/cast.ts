@@ -1,7 +1,7 @@
 /** Conversion between element types. */
 import { apply, type Tensor } from "../../tensor/tensor.ts";
 import { expectDType, expectTensors } from "../../tensor/arguments.ts";
-import { type DType, isFloat } from "../../tensor/dtype.ts";
+import { type DType, isFloat, storedAs } from "../../tensor/dtype.ts";
 import { RANGE } from "../../tensor/element.ts";
 
 import type { Wgsl } from "../../tensor/op.ts";
@@ -11,11 +11,19 @@ import { isNan } from "./nan.ts";
 const castOp = defineMap<{ readonly dtype: DType; readonly from: DType }>({
   name: "cast",
   arity: 1,
-  takes: "integers",
-  expression: ([a], { from }, w) =>
-    w.out !== "f32" && isFloat(from) ? toInteger(a, w.out, w) : `${w.type(w.out)}(${a})`,
+  takes: "all",
+  expression: ([a], { dtype, from }, w) => {
+    const float = isFloat(from);
+    // Not by "!=": see notEqual.
+    if (dtype === "bool") {
+      const type = w.type(float ? "f32" : from as "i32" | "u32");
+      return `select(${w.number(1)}, ${w.number(0)}, ${a} == ${type}(0))`;
+    }
+    return w.out !== "f32" && float ? toInteger(a, w.out, w) : `${w.type(w.out)}(${a})`;
+  },
   reference: ([a]) => a,
   integers: ([a], { dtype, from }) => {
+    if (dtype === "bool") return Number(a !== 0);
     if (!isFloat(from)) return a;
     const [lo, hi] = RANGE[dtype as "i32" | "u32"];
     return Number.isNaN(a) ? 0 : Math.min(Math.max(Math.trunc(a), lo), hi);
@@ -38,10 +46,14 @@ function toInteger(a: string, to: "i32" | "u32", w: Wgsl): string {
 
 /**
  * Converts to another element type. Floats are cut towards zero and kept within the range of an integer type, NaN becoming
- * 0; between the integer types the bits stay. The gradient is cast back.
+ * 0; between the integer types the bits stay. To `bool`, what is not 0 becomes true, NaN too; from it, true becomes 1. The
+ * gradient is cast back.
  */
 export function cast(a: Tensor, dtype: DType): Tensor {
   expectTensors("cast", { a });
   expectDType("cast", dtype);
   return a.dtype === dtype ? a : apply(castOp, [a], { dtype, from: a.dtype })[0];
 }
+
+/** Truth values as the numbers that they count as; anything else as it is. */
+export const counted = (a: Tensor): Tensor => cast(a, storedAs(a.dtype));

@@ -1,5 +1,6 @@
-/** Comparison and selection. Comparisons give `u32` 0 or 1. */
+/** Comparison and selection. Comparisons give `bool`. */
 import type { Tensor } from "../../tensor/tensor.ts";
+import { storedAs } from "../../tensor/dtype.ts";
 import { defineMap } from "./define.ts";
 import { applyMap, expectOperands, type Operand } from "./map.ts";
 
@@ -11,7 +12,7 @@ function comparison(name: string, operator: string, test: (a: number, b: number)
       `select(${w.type("u32")}(0u), ${w.type("u32")}(1u), ${a} ${operator} ${b})`,
     reference: ([a, b]) => Number(test(a, b)),
     vjp: [null, null],
-    dtype: () => "u32",
+    dtype: () => "bool",
     takes: "integers",
   });
 }
@@ -30,7 +31,7 @@ const notEqualOp = defineMap({
     `select(${w.type("u32")}(1u), ${w.type("u32")}(0u), ${a} == ${b})`,
   reference: ([a, b]) => Number(a !== b),
   vjp: [null, null],
-  dtype: () => "u32",
+  dtype: () => "bool",
   takes: "integers",
 });
 
@@ -38,34 +39,35 @@ const whereOp = defineMap({
   name: "where",
   arity: 3,
   free: [0],
-  takes: "integers",
+  takes: "all",
   expression: ([c, a, b], _attrs, w) => `select(${b}, ${a}, ${c} != ${w.type("u32")}(0u))`,
   reference: ([c, a, b]) => c !== 0 ? a : b,
   vjp: [null, (g, [c]) => where(c, g, 0), (g, [c]) => where(c, 0, g)],
 });
 
-/** 1 where `a < b`. */
+/** True where `a < b`. */
 export const less = (a: Operand, b: Operand): Tensor => applyMap(lessOp, [a, b], undefined);
-/** 1 where `a ≥ b`. */
+/** True where `a ≥ b`. */
 export const greaterEqual = (a: Operand, b: Operand): Tensor =>
   applyMap(greaterEqualOp, [a, b], undefined);
-/** 1 where `a = b`. */
+/** True where `a = b`. */
 export const equal = (a: Operand, b: Operand): Tensor => applyMap(equalOp, [a, b], undefined);
-/** 1 where `a > b`. */
+/** True where `a > b`. */
 export const greater = (a: Operand, b: Operand): Tensor => applyMap(greaterOp, [a, b], undefined);
-/** 1 where `a ≤ b`. */
+/** True where `a ≤ b`. */
 export const lessEqual = (a: Operand, b: Operand): Tensor =>
   applyMap(lessEqualOp, [a, b], undefined);
-/** 1 where `a ≠ b`; NaN is not itself. */
+/** True where `a ≠ b`; NaN is not itself. */
 export const notEqual = (a: Operand, b: Operand): Tensor => applyMap(notEqualOp, [a, b], undefined);
 
 /**
  * `a` where the condition is not zero, else `b`. The gradient follows the choice.
  *
  * @param condition of any element type; NaN is not zero
+ * @returns of the type of `a` and `b`, which may be any
  */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   expectOperands("where", [condition, a, b]);
-  if (condition.dtype !== "u32") return where(equal(condition, 0), b, a);
-  return applyMap(whereOp, [condition, a, b], undefined, typeof a === "number" ? 2 : 1);
+  if (storedAs(condition.dtype) !== "u32") return where(equal(condition, 0), b, a);
+  return applyMap(whereOp, [condition, a, b], undefined, 1);
 }

@@ -20,8 +20,8 @@ export interface MapRecord<A> {
   readonly reference: (args: readonly number[], attrs: A) => number;
   /** The same for integers, where it is not that of floats cut to 32 bits. */
   readonly integers?: (args: readonly number[], attrs: A) => number;
-  /** Element types that it takes beside floats, or instead of them ("only integers"). Default none. */
-  readonly takes?: "signed" | "integers" | "only integers";
+  /** Element types that it takes beside floats ("all": bool, too), or instead of them ("bits": integers and bool). Default none. */
+  readonly takes?: "signed" | "integers" | "all" | "only integers" | "bits";
   /** Cotangent of each input given the output's, or `null` where the derivative is zero everywhere. */
   readonly vjp:
     readonly (((g: Tensor, x: readonly Tensor[], y: Tensor, attrs: A) => Tensor) | null)[];
@@ -37,7 +37,9 @@ const TAKES: Record<string, readonly DType[]> = {
   floats: FLOATS,
   signed: ["f32", "f16", "i32"],
   integers: ["f32", "f16", "i32", "u32"],
+  all: ["f32", "f16", "i32", "u32", "bool"],
   "only integers": ["i32", "u32"],
+  bits: ["i32", "u32", "bool"],
 };
 
 /** Whole numbers as 32 bits hold them; floats as they are. */
@@ -49,12 +51,12 @@ export const defineMap = <A = undefined>(r: MapRecord<A>): Op<A> => defineOp(map
 
 /** An elementwise op. */
 export function mapOp<A>(r: MapRecord<A>): Op<A> {
+  const takes = TAKES[r.takes ?? "floats"];
   return {
     name: r.name,
     shape(inputs, attrs) {
       const same = inputs.filter((_, i) => !r.free?.includes(i));
-      const taken = TAKES[r.takes ?? "floats"];
-      for (const s of same) expectType(r.name, s, taken);
+      for (const s of same) expectType(r.name, s, takes);
       for (const s of same) {
         if (s.dtype !== same[0].dtype) {
           throw new ShapeError(
@@ -95,6 +97,6 @@ export function mapOp<A>(r: MapRecord<A>): Op<A> {
       }
       return [wrapped(y, out.dtype)];
     },
-    lowering: { kind: "map", expression: r.expression },
+    lowering: { kind: "map", takes, expression: r.expression },
   };
 }

@@ -1,4 +1,4 @@
-/** Logic and bits: what is true is not 0, and every answer is `u32`, 0 or 1; bits are those of integers. */
+/** Logic and bits: what is true is not 0, and every answer is `bool`; bits are those of integers, and of bool its one. */
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectDType, expectFloats, expectTensors } from "../../tensor/arguments.ts";
 import type { DType } from "../../tensor/dtype.ts";
@@ -13,7 +13,7 @@ const bits = (name: string, operator: string, reference: (a: number, b: number) 
   defineMap({
     name,
     arity: 2,
-    takes: "only integers",
+    takes: "bits",
     expression: ([a, b]) => `(${a} ${operator} ${b})`,
     reference: ([a, b]) => reference(a, b),
     vjp: [null, null],
@@ -98,19 +98,20 @@ const test = (
     },
     reference: ([a]) => Number(reference(a)),
     vjp: [null],
-    dtype: () => "u32",
+    dtype: () => "bool",
   });
 const nanOp = test("isNan", isNanBits, Number.isNaN);
 const finiteOp = test("isFinite", (a, words) => `!${isNotFinite(a, words)}`, Number.isFinite);
 
-/** Bits that both have. Integers only. */
+/** Bits that both have. Integers, or bool. */
 export const bitwiseAnd = (a: Operand, b: Operand): Tensor => applyMap(andOp, [a, b], undefined);
-/** Bits that one of them has. Integers only. */
+/** Bits that one of them has. Integers, or bool. */
 export const bitwiseOr = (a: Operand, b: Operand): Tensor => applyMap(orOp, [a, b], undefined);
-/** Bits that only one of them has. Integers only. */
+/** Bits that only one of them has. Integers, or bool. */
 export const bitwiseXor = (a: Operand, b: Operand): Tensor => applyMap(xorOp, [a, b], undefined);
-/** Every bit turned. Integers only. */
-export const bitwiseNot = (a: Tensor): Tensor => applyMap(notOp, [a], undefined);
+/** Every bit turned. Integers, or bool. */
+export const bitwiseNot = (a: Tensor): Tensor =>
+  isBool(a) ? equal(a, 0) : applyMap(notOp, [a], undefined);
 /** How many bits are 1, as `u32`. Integers only. */
 export const bitwiseCount = (a: Tensor): Tensor => applyMap(countOp, [a], undefined);
 /** `a · 2ᵇ`, the bits beyond the type lost; 0 for b of 32 and more. Integers only. */
@@ -126,47 +127,54 @@ const signedOf = (...operands: readonly Operand[]): boolean =>
 /**
  * The same bits as another type of as many: `f32`, `i32` and `u32` among each other.
  *
- * @throws ShapeError for f16
+ * @throws ShapeError for f16 and bool
  */
 export function bitcastConvertType(a: Tensor, dtype: DType): Tensor {
   expectTensors("bitcastConvertType", { a });
   expectDType("bitcastConvertType", dtype);
   const from = a.dtype;
-  if (from === "f16" || dtype === "f16") {
-    throw new ShapeError("bitcastConvertType", `${show(a.spec)} as ${dtype}: f16 has other bits`);
+  if (!(from in WORDS && dtype in WORDS)) {
+    throw new ShapeError(
+      "bitcastConvertType",
+      `${show(a.spec)} as ${dtype}: f16 and bool have other bits`,
+    );
   }
-  return from === dtype ? a : applyMap(bitcastOp, [a], { dtype, from });
+  return from === dtype
+    ? a
+    : applyMap(bitcastOp, [a], { dtype: dtype as Word, from: from as Word });
 }
 
-/** 1 where `a` is NaN. */
+/** True where `a` is NaN. */
 export const isNan = (a: Tensor): Tensor => applyMap(nanOp, [a], undefined);
-/** 1 where `a` is neither NaN nor infinite. */
+/** True where `a` is neither NaN nor infinite. */
 export const isFinite = (a: Tensor): Tensor => applyMap(finiteOp, [a], undefined);
-/** 1 where `a` is ∞ or −∞. */
+/** True where `a` is ∞ or −∞. */
 export function isInf(a: Tensor): Tensor {
   expectFloats("isInf", { a });
   return equal(bitwiseOr(isFinite(a), isNan(a)), 0);
 }
 
-/** Whether each is true, NaN too. */
-const truth = (a: Operand): Tensor => notEqual(a, 0);
+const isBool = (a: unknown): a is Tensor => (a as Tensor | undefined)?.dtype === "bool";
 
-/** 1 where both are not 0. */
+/** Whether each is true, NaN too. */
+const truth = (a: Operand): Tensor => isBool(a) ? a : notEqual(a, 0);
+
+/** True where both are not 0. */
 export function logicalAnd(a: Operand, b: Operand): Tensor {
   expectOperands("logicalAnd", [a, b]);
   return bitwiseAnd(truth(a), truth(b));
 }
-/** 1 where one of them is not 0. */
+/** True where one of them is not 0. */
 export function logicalOr(a: Operand, b: Operand): Tensor {
   expectOperands("logicalOr", [a, b]);
   return bitwiseOr(truth(a), truth(b));
 }
-/** 1 where only one of them is not 0. */
+/** True where only one of them is not 0. */
 export function logicalXor(a: Operand, b: Operand): Tensor {
   expectOperands("logicalXor", [a, b]);
   return bitwiseXor(truth(a), truth(b));
 }
-/** 1 where `a` is 0. */
+/** True where `a` is 0. */
 export function logicalNot(a: Tensor): Tensor {
   expectTensors("logicalNot", { a });
   return equal(a, 0);

@@ -1,9 +1,11 @@
 /** Applying elementwise ops: numbers become literals, and operands are broadcast to a common shape. */
-import { apply, expectTensor, type Tensor } from "../../tensor/tensor.ts";
+import { apply, expectTensor, type Lowering, type Tensor } from "../../tensor/tensor.ts";
+import { type DType, storedAs } from "../../tensor/dtype.ts";
 import { broadcastShapes, ShapeError, show } from "../../tensor/shape.ts";
 import { elementOf } from "../../tensor/element.ts";
 import type { Op } from "../../tensor/op.ts";
 import { expand } from "../broadcast.ts";
+import { counted } from "./cast.ts";
 import { literal, literalValue } from "../leaf.ts";
 
 /**
@@ -25,29 +27,46 @@ export function expectAlike(op: string, operands: readonly Operand[]): void {
   expectOperands(op, operands);
   const typed = operands.filter((o) => typeof o !== "number" && literalValue(o) === undefined);
   const specs = typed.map((o) => (o as Tensor).spec);
-  if (specs.every((s) => s.dtype === specs[0].dtype)) return;
+  if (specs.every((s) => storedAs(s.dtype) === storedAs(specs[0].dtype))) return;
   throw new ShapeError(op, `operands are ${specs.map(show).join(" and ")}; cast one of them first`);
 }
 
-/** Applies an elementwise op to operands, broadcasting them to a common shape. */
+/**
+ * Truth values are counted, as 0 and 1 of u32, by ops that do not take them, and beside u32: the one place where a type becomes
+ * another one by itself.
+ */
+function counting<A>(op: Op<A>, operands: readonly Operand[]): readonly Operand[] {
+  const { takes } = op.lowering as Extract<Lowering<A>, { kind: "map" }>;
+  const known = (o: Operand): o is number => typeof o === "number" || literalValue(o) !== undefined;
+  const all = (...types: readonly DType[]) =>
+    operands.every((o) => known(o) || types.includes(o.dtype));
+  if (all(takes.includes("bool") ? "bool" : "u32") || !all("u32", "bool")) return operands;
+  return takes.includes("u32") ? operands.map((o) => known(o) ? o : counted(o)) : operands;
+}
+
+/**
+ * Applies an elementwise op to operands, broadcasting them to a common shape.
+ *
+ * @param free how many of them, from the first on, have a type that is not the others'
+ */
 export function applyMap<A>(
   op: Op<A>,
   operands: readonly Operand[],
   attrs: A,
-  like?: number,
+  free = 0,
 ): Tensor {
   expectOperands(op.name, operands);
-  const model = operands.find((o, i) =>
-    typeof o !== "number" && (like === undefined || i === like)
-  );
-  const dtype = (model as Tensor | undefined)?.dtype ?? "f32";
+  const like = counting(op, operands.slice(free));
+  const dtype = (like.find((o) => typeof o !== "number") as Tensor | undefined)?.dtype ?? "f32";
   // A number, and a literal, take the dtype of their partner, so that `x * 2` works for every dtype.
-  const typed = operands.map((o, i) => {
-    if (typeof o === "number") return literal(elementOf(op.name, o, dtype), dtype);
-    const v = literalValue(o);
-    if (v === undefined || o.dtype === dtype || (like !== undefined && i < like)) return o;
-    return literal(elementOf(op.name, v, dtype), dtype);
-  });
+  const typed = [
+    ...operands.slice(0, free) as Tensor[],
+    ...like.map((o) => {
+      const v = typeof o === "number" ? o : literalValue(o);
+      if (v === undefined || (o as Tensor).dtype === dtype) return o as Tensor;
+      return literal(elementOf(op.name, v, dtype), dtype);
+    }),
+  ];
   const shape = typed.map((t) => t.shape).reduce((a, b) => broadcastShapes(op.name, a, b));
   return apply(op, typed.map((t) => expand(t, shape)), attrs)[0];
 }

@@ -12,7 +12,7 @@ import {
   storageType,
   sumLoop,
 } from "../../tensor/kernel.ts";
-import type { DType } from "../../tensor/dtype.ts";
+import { arithmetic, type DType } from "../../tensor/dtype.ts";
 import { leastOf, mostOf } from "../../tensor/element.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import { joinExtreme } from "../elementwise/nan.ts";
@@ -41,7 +41,7 @@ export function gatherKernel({ inputs: [x, ids], epilogue }: KernelContext<unkno
   const n = ids.shape[1];
   const width = widthOf(d);
   const steps = d / width;
-  const type = storageType(x.dtype === "f16" ? "f32" : x.dtype, width);
+  const type = storageType(arithmetic(x.dtype), width);
   const work = `let place = t / ${steps}u;
   let row = place / ${n}u * ${v}u + min(ids[place], ${v - 1}u);
   ${epilogue.store(`t * ${width}u`, `${type}(xs[row * ${steps}u + t % ${steps}u])`)}`;
@@ -77,7 +77,7 @@ export function scatterKernel(ctx: KernelContext<ScatterAttrs>): KernelPlan {
   const n = ids.shape[1];
   const width = widthOf(d);
   const steps = d / width;
-  const scalar = x.dtype === "f16" ? "f32" : x.dtype;
+  const scalar = arithmetic(x.dtype);
   const type = storageType(scalar, width);
   const stored = storageType(x.dtype, width);
   const y = buffer("y", { output: 0 }, stored, "write");
@@ -128,7 +128,7 @@ function inChunks(
   const n = ids.shape[1];
   const width = widthOf(d);
   const steps = d / width;
-  const scalar = x.dtype === "f16" ? "f32" : x.dtype;
+  const scalar = arithmetic(x.dtype);
   const type = storageType(scalar, width);
   const stored = storageType(x.dtype, width);
   const length = Math.min(256, Math.max(32, Math.ceil(Math.sqrt(n) / 4)));

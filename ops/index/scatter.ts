@@ -8,6 +8,7 @@ import {
 } from "../../tensor/arguments.ts";
 import { sameShape, type Shape, ShapeError, show, sizeOf, stridesOf } from "../../tensor/shape.ts";
 import { add, mul } from "../elementwise/arithmetic.ts";
+import { counted } from "../elementwise/cast.ts";
 import { greaterEqual, where } from "../elementwise/compare.ts";
 import { permute, reshape } from "../movement.ts";
 import type { ScatterMode } from "./kernels.ts";
@@ -33,11 +34,20 @@ function modeOf(op: string, { mode = "set" }: ScatterOptions): ScatterMode {
   return mode;
 }
 
-function expectUpdates(op: string, x: Tensor, updates: Tensor, shape: Shape): void {
+/** A tensor and what is written into it: where that is arithmetic, truth values are counted. */
+function written(
+  op: string,
+  x: Tensor,
+  updates: Tensor,
+  shape: Shape,
+  mode: ScatterMode,
+): Tensor[] {
   if (!sameShape(updates.shape, shape)) {
     throw new ShapeError(op, `updates are ${show(updates.spec)}, expected ${x.dtype}[${shape}]`);
   }
-  if (updates.dtype === x.dtype) return;
+  if (updates.dtype === x.dtype) {
+    return mode === "add" || mode === "mul" ? [x, updates].map(counted) : [x, updates];
+  }
   throw new ShapeError(
     op,
     `updates are ${show(updates.spec)} for ${show(x.spec)}; cast one of them first`,
@@ -51,7 +61,7 @@ function expectUpdates(op: string, x: Tensor, updates: Tensor, shape: Shape): vo
  * @param x `[batch…, V₁, …, Vₖ, D…]` of any element type
  * @param ids `[batch…, n…, k]` of i32 or u32. Below 0 they count from the end; what lies outside is left out
  * @param updates `[batch…, n…, D…]` of x's element type
- * @returns of x's shape. The products of "mul" have a derivative by x alone
+ * @returns of x's shape, bool counted as u32 by "add" and "mul". The products of "mul" have a derivative by x alone
  * @throws ShapeError when the shapes do not fit
  */
 export function scatter(
@@ -69,10 +79,10 @@ export function scatter(
   const mode = modeOf("scatter", options);
   const c = coordinatesOf("scatter", x, ids, options.batchDims ?? 0);
   const wanted = [...c.batch, ...c.places, ...c.rest];
-  expectUpdates("scatter", x, updates, wanted);
+  const [into, from] = written("scatter", x, updates, wanted, mode);
   const [r, v, d] = [sizeOf(c.batch), sizeOf(c.lead), sizeOf(c.rest)];
-  const rows = reshape(updates, [r, sizeOf(c.places), d]);
-  const y = scatterRows(reshape(x, [r, v, d]), c.flat, rows, mode, options.unique);
+  const rows = reshape(from, [r, sizeOf(c.places), d]);
+  const y = scatterRows(reshape(into, [r, v, d]), c.flat, rows, mode, options.unique);
   return reshape(y, x.shape);
 }
 
@@ -99,11 +109,11 @@ export function putAlongAxis(
   expectOptions(op, 4, options, { mode: "any", unique: "true or false" });
   const mode = modeOf(op, options);
   const a = alongAxis(op, x, ids, axis);
-  expectUpdates(op, x, updates, ids.shape);
+  const [into, from] = written(op, x, updates, ids.shape, mode);
   const places = idsOf(op, ids, x.shape[a]);
   if (ids.shape.every((d, i) => i === a || d === x.shape[i])) {
     const { to, back } = axisTo(x.shape.length, a, "last");
-    const [t, i, u] = [x, places, updates].map((t) => permute(t, to));
+    const [t, i, u] = [into, places, from].map((t) => permute(t, to));
     const rows = sizeOf(t.shape.slice(0, -1)), n = i.shape.at(-1)!;
     const y = scatterRows(
       reshape(t, [rows, t.shape.at(-1)!, 1]),
@@ -120,9 +130,9 @@ export function putAlongAxis(
     .reduce((sum, t) => add(sum, t));
   const inside = where(greaterEqual(places, x.shape[a]), x.size, flat);
   const y = scatterRows(
-    reshape(x, [1, x.size, 1]),
+    reshape(into, [1, x.size, 1]),
     reshape(inside, [1, ids.size]),
-    reshape(updates, [1, ids.size, 1]),
+    reshape(from, [1, ids.size, 1]),
     mode,
     options.unique,
   );

@@ -14,7 +14,7 @@ import {
 } from "../../tensor/shape.ts";
 import { expand } from "../broadcast.ts";
 import { add, mul } from "../elementwise/arithmetic.ts";
-import { cast } from "../elementwise/cast.ts";
+import { cast, counted } from "../elementwise/cast.ts";
 import { greaterEqual, less, where } from "../elementwise/compare.ts";
 import { literal, tensor } from "../leaf.ts";
 import { permute, reshape, slice } from "../movement.ts";
@@ -23,7 +23,9 @@ import { gatherRows } from "./rows.ts";
 /** Ids as u32: those below 0 count from the end, and what lies outside even so is beyond every row. */
 export function idsOf(op: string, ids: Tensor, extent: number): Tensor {
   if (isFloat(ids.dtype)) throw new ShapeError(op, `ids are i32 or u32, not ${show(ids.spec)}`);
-  return ids.dtype === "u32" ? ids : cast(where(less(ids, 0), add(ids, extent), ids), "u32");
+  return ids.dtype === "i32"
+    ? cast(where(less(ids, 0), add(ids, extent), ids), "u32")
+    : counted(ids);
 }
 
 /** The order of axes that puts `axis` first or last, and back. */

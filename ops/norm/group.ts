@@ -19,6 +19,7 @@ import {
   storageType,
   sumLoop,
 } from "../../tensor/kernel.ts";
+import type { DType } from "../../tensor/dtype.ts";
 import { groupShape, type NormAttrs } from "./shape.ts";
 import {
   AGAIN,
@@ -247,7 +248,7 @@ export function groupGradKernel(ctx: KernelContext<NormAttrs>): KernelPlan {
   const { type } = l;
   const run = runLength(l, profile, { tensors: 2, ...FOLD });
   const elements = l.pixels * l.channels;
-  const input = (name: string, i: number, dtype: string, width: 1 | 4): BufferUse => ({
+  const input = (name: string, i: number, dtype: DType, width: 1 | 4): BufferUse => ({
     name,
     ref: { input: i },
     access: "read",

@@ -6,7 +6,7 @@ import {
   expectOptions,
   expectTensors,
 } from "../../tensor/arguments.ts";
-import { isFloat } from "../../tensor/dtype.ts";
+import { arithmetic, isFloat } from "../../tensor/dtype.ts";
 import { axisOf, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
 import { defineOp } from "../../tensor/op.ts";
 import {
@@ -34,7 +34,7 @@ const prodOp = defineOp<ReduceAttrs>({
   name: "prod",
   shape: ([x], { axes }) => [{
     shape: reducedShape(x.shape, axes),
-    dtype: x.dtype === "f16" ? "f32" : x.dtype,
+    dtype: arithmetic(x.dtype),
   }],
   vjp: ([given], { inputs: [x], attrs: { axes } }) => {
     if (!given) return [undefined];
@@ -59,7 +59,7 @@ const prodOp = defineOp<ReduceAttrs>({
 });
 
 /**
- * Product over `axes` (all of them when left out); that of f16 is f32, that of nothing 1.
+ * Product over `axes` (all of them when left out); that of f16 is f32, that of bool u32, that of nothing 1.
  *
  * @param x `[…]` of any element type
  * @returns without the axes, or with extent 1 there with `keep`

@@ -168,10 +168,10 @@ export function unique(x: Tensor, options: SizedOptions = {}): Unique {
   // Where a run of equal elements begins, and which run that is.
   const begins = n
     ? concat([
-      expand(literal(1, "u32"), [1]),
+      expand(literal(1, "bool"), [1]),
       notEqual(slice(sorted, 0, 1, n), slice(sorted, 0, 0, n - 1)),
     ], 0)
-    : expand(literal(0, "u32"), [0]);
+    : expand(literal(0, "bool"), [0]);
   const run = sub(cumsum(begins, 0), n ? 1 : 0);
   const at = where(begins, run, size);
   const origin = reshape(by, [n]);

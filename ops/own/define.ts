@@ -5,7 +5,8 @@
 import { apply, type Batch, expectTensor, type Node, type Tensor } from "../../tensor/tensor.ts";
 import { expectFunction, expectOptions } from "../../tensor/arguments.ts";
 import { alike } from "../../tensor/batch.ts";
-import type { Spec } from "../../tensor/shape.ts";
+import { arithmetic } from "../../tensor/dtype.ts";
+import { inMemory, type Spec } from "../../tensor/shape.ts";
 import { what } from "../../tensor/what.ts";
 import { MissingRule, type Op, ownName, type Tools, type Wgsl } from "../../tensor/op.ts";
 import { mapOp } from "../elementwise/define.ts";
@@ -44,7 +45,10 @@ export interface OwnOp<A = undefined> {
   readonly outputs?: readonly string[];
   /** Shapes and element types of the outputs, or an error that says what is wrong with the inputs. */
   readonly shape: (inputs: readonly Spec[], attrs: A) => Spec | readonly Spec[];
-  /** WGSL that returns element `i` of the output. What follows the op is computed where that is stored. */
+  /**
+   * WGSL that returns element `i` of the output. What follows the op is computed where that is stored. Kernels see bool as u32,
+   * and give 0 or 1 for it.
+   */
   readonly element?: (ctx: OwnContext<A>) => string | ElementCode;
   /** In place of {@linkcode element}: WGSL that writes the outputs, in one pass over items or several. */
   readonly kernel?: (ctx: OwnContext<A>) => PassesKernel;
@@ -79,7 +83,7 @@ export interface OwnMap<A = undefined> {
   /** Cotangent of each operand given the result's, the operands and the result; `null` where zero. Left out, to differentiate is an error. */
   readonly vjp?:
     readonly (((g: Tensor, x: readonly Tensor[], y: Tensor, attrs: A) => Tensor) | null)[];
-  /** Element types that it takes beside floats: `signed` has i32, `integers` i32 and u32. Default none. */
+  /** Element types that it takes beside floats: `signed` has i32, `integers` i32, u32, and bool as u32. Default none. */
   readonly takes?: "signed" | "integers";
   /** The same in float64. */
   readonly reference?: (args: readonly number[], attrs: A) => number;
@@ -172,8 +176,8 @@ export function defineOp<A extends OwnAttrs = undefined>(
     text: ({ inputs, outputs, attrs }) =>
       textOf(() =>
         (element ?? kernel)!({
-          inputs: inputs.map((t) => t.spec),
-          outputs: outputs.map((t) => t.spec),
+          inputs: inputs.map((t) => inMemory(t.spec)),
+          outputs: outputs.map((t) => inMemory(t.spec)),
           attrs,
         })
       ),
@@ -264,7 +268,7 @@ export function defineMap<A extends OwnAttrs = undefined>(
         const named: string[] = [];
         const text = record.expression(inputs.map((_, i) => `x${i}`), attrs, {
           type: (dtype) => dtype,
-          out: dtype === "f16" ? "f32" : dtype,
+          out: arithmetic(dtype),
           literal: () => undefined,
           number: String,
           let: (value) => `v${named.push(value)}`,

@@ -17,9 +17,9 @@ import { expectName } from "./checks.ts";
 
 /** What a kernel of an op of your own is written for: all that is known but the numbers. */
 export interface OwnContext<A> {
-  /** Shapes and element types of the inputs. */
+  /** Shapes and element types of the inputs, u32 for bool. */
   readonly inputs: readonly Spec[];
-  /** Shapes and element types of the outputs. */
+  /** Shapes and element types of the outputs, u32 for bool. */
   readonly outputs: readonly Spec[];
   /** What the op was called with behind its inputs. */
   readonly attrs: A;

@@ -9,7 +9,7 @@ import { ShapeError, show } from "../../tensor/shape.ts";
 import { what } from "../../tensor/what.ts";
 import { expand, sum } from "../broadcast.ts";
 import { mul } from "../elementwise/arithmetic.ts";
-import { cast } from "../elementwise/cast.ts";
+import { cast, counted } from "../elementwise/cast.ts";
 import { matmul } from "../matmul.ts";
 import { permute, reshape } from "../movement.ts";
 import { diagonal } from "../shape/parts.ts";
@@ -193,7 +193,7 @@ export function contractionOrder(
  * operands are joined is that of fewest multiplications.
  *
  * @param equation names of the operands' axes, and of the result's behind "->"; left out, those that come once
- * @param operands of one element type
+ * @param operands of one element type; bool is counted as u32
  * @throws ShapeError when extents of one name differ
  */
 export function einsum(equation: string, ...operands: readonly Tensor[]): Tensor {
@@ -224,7 +224,7 @@ export function einsum(equation: string, ...operands: readonly Tensor[]): Tensor
   if (unknown !== undefined) {
     throw bad(equation, `asks for ${unknown}, which is not once in the operands`);
   }
-  const terms = operands.map((tensor, i): Term => {
+  const terms = operands.map(counted).map((tensor, i): Term => {
     // What broadcasts has no axis of its own.
     const own = names[i].filter((l, axis) => tensor.shape[axis] === extents.get(l));
     const t = own.length === names[i].length

@@ -32,12 +32,12 @@ import { randomInt } from "./integers.ts";
 import type { Key } from "./threefry.ts";
 
 /**
- * Truth values, 1 with probability `p`: a mask of what is kept, for one.
+ * Truth values, true with probability `p`: a mask of what is kept, for one.
  *
  * @param key `[2]` u32
  * @param p a number, or a tensor `[…]` of floats; steps of 2⁻²⁴ count
  * @param shape default that of `p`, which must broadcast to it
- * @returns u32, 0 or 1
+ * @returns bool
  */
 export function randomBernoulli(
   key: Tensor,

@@ -7,36 +7,11 @@ import { expectDType, expectNumber, expectOptions } from "../../tensor/arguments
 import { alike } from "../../tensor/batch.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { elementOf } from "../../tensor/element.ts";
-import { perItem } from "../../tensor/kernel.ts";
 import { defineOp } from "../../tensor/op.ts";
 import { type Shape, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
 import { DRAW_OPTIONS, type DrawOptions, expectDraw } from "../random.ts";
-import { threefryWgsl } from "./kernel.ts";
+import { type IntAttrs, intKernel } from "./kernel.ts";
 import { threefry } from "./threefry.ts";
-
-interface IntAttrs {
-  readonly shape: Shape;
-  readonly stream: number;
-  readonly min: number;
-  /** How many numbers there are, 1 to 2³². */
-  readonly span: number;
-  readonly dtype: "i32" | "u32";
-}
-
-/** The high word of a product of words. */
-const HIGH = `fn high(a: u32, b: u32) -> u32 {
-  let low = (a & 0xffffu) * (b & 0xffffu);
-  let middle = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
-  let other = (a & 0xffffu) * (b >> 16u) + (middle & 0xffffu);
-  return (a >> 16u) * (b >> 16u) + (middle >> 16u) + (other >> 16u);
-}
-`;
-
-/** The high word of (a, b)·span / 2³²; all of a where the span is 2³². */
-const SHARE = (span: number): string =>
-  span === 2 ** 32 ? "let y = w.x;" : `let low = w.x * ${span}u;
-  let carried = high(w.y, ${span}u);
-  let y = high(w.x, ${span}u) + select(0u, 1u, low + carried < low);`;
 
 const intOp = defineOp<IntAttrs>({
   name: "randomInt",
@@ -58,33 +33,7 @@ const intOp = defineOp<IntAttrs>({
       }),
     ];
   },
-  lowering: {
-    kind: "kernel",
-    epilogue: false,
-    build({ inputs: [key], attrs: { shape, stream, min, span, dtype } }) {
-      const count = sizeOf(shape);
-      return {
-        dispatches: [{
-          label: "randomInt",
-          buffers: [
-            { name: "key", ref: { input: 0 }, access: "read", type: "u32" },
-            { name: "drawn", ref: { output: 0 }, access: "write", type: dtype },
-          ],
-          ...perItem(
-            {
-              count: count * sizeOf(key.shape) / 2,
-              name: "i",
-              declarations: `${threefryWgsl()}\n${HIGH}`,
-            },
-            `let k = i / ${count}u * 2u;
-  let w = threefry(key[k], key[k + 1u], i % ${count}u, ${stream}u);
-  ${SHARE(span)}
-  drawn[i] = bitcast<${dtype}>(y + ${min >>> 0}u);`,
-          ),
-        }],
-      };
-    },
-  },
+  lowering: { kind: "kernel", epilogue: false, build: intKernel },
 });
 
 /** Options of {@linkcode randomInt}. */

@@ -4,7 +4,7 @@ import { type KernelContext, type KernelPlan, perItem } from "../../tensor/kerne
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
 import type { Cut } from "./distributions.ts";
 import type { Machine } from "./strict.ts";
-import { PARITY, ROTATIONS } from "./threefry.ts";
+import { FOLD, PARITY, ROTATIONS } from "./threefry.ts";
 
 /** Keys `[…, 2]` each draw `shape`. */
 export interface DrawAttrs {
@@ -127,3 +127,73 @@ export function drawKernel(
   }, work);
   return { dispatches: [{ label: name, buffers: [key, ...epilogue.buffers], ...kernel }] };
 }
+
+/** What whole numbers are drawn of. */
+export interface IntAttrs {
+  readonly shape: Shape;
+  readonly stream: number;
+  readonly min: number;
+  /** How many numbers there are, 1 to 2³². */
+  readonly span: number;
+  readonly dtype: "i32" | "u32";
+}
+
+/** The high word of a product of words. */
+const HIGH = `fn high(a: u32, b: u32) -> u32 {
+  let low = (a & 0xffffu) * (b & 0xffffu);
+  let middle = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
+  let other = (a & 0xffffu) * (b >> 16u) + (middle & 0xffffu);
+  return (a >> 16u) * (b >> 16u) + (middle >> 16u) + (other >> 16u);
+}
+`;
+
+/** The high word of (a, b)·span / 2³²; all of a where the span is 2³². */
+const SHARE = (span: number): string =>
+  span === 2 ** 32 ? "let y = w.x;" : `let low = w.x * ${span}u;
+  let carried = high(w.y, ${span}u);
+  let y = high(w.x, ${span}u) + select(0u, 1u, low + carried < low);`;
+
+/** Whole numbers of every key, one an invocation. */
+export function intKernel(
+  { inputs: [key], attrs: { shape, stream, min, span, dtype } }: KernelContext<IntAttrs>,
+): KernelPlan {
+  const count = sizeOf(shape);
+  return {
+    dispatches: [{
+      label: "randomInt",
+      buffers: [
+        { name: "key", ref: { input: 0 }, access: "read", type: "u32" },
+        { name: "drawn", ref: { output: 0 }, access: "write", type: dtype },
+      ],
+      ...perItem(
+        {
+          count: count * sizeOf(key.shape) / 2,
+          name: "i",
+          declarations: `${threefryWgsl()}\n${HIGH}`,
+        },
+        `let k = i / ${count}u * 2u;
+  let w = threefry(key[k], key[k + 1u], i % ${count}u, ${stream}u);
+  ${SHARE(span)}
+  drawn[i] = bitcast<${dtype}>(y + ${min >>> 0}u);`,
+      ),
+    }],
+  };
+}
+
+/** A key of each key and number. */
+export const foldInKernel = ({ outputs: [{ shape }] }: KernelContext<unknown>): KernelPlan => ({
+  dispatches: [{
+    label: "foldIn",
+    buffers: [
+      { name: "key", ref: { input: 0 }, access: "read", type: "u32" },
+      { name: "data", ref: { input: 1 }, access: "read", type: "u32" },
+      { name: "made", ref: { output: 0 }, access: "write", type: "u32" },
+    ],
+    ...perItem(
+      { count: sizeOf(shape) / 2, name: "i", declarations: `${threefryWgsl()}\n` },
+      `let k = threefry(key[2u * i], key[2u * i + 1u], data[i], ${FOLD}u);
+  made[2u * i] = k.x;
+  made[2u * i + 1u] = k.y;`,
+    ),
+  }],
+});

@@ -6,16 +6,15 @@ import { apply, Tensor } from "../../tensor/tensor.ts";
 import { expectNumber, expectTensors } from "../../tensor/arguments.ts";
 import { alike } from "../../tensor/batch.ts";
 import { wholeNumber } from "../../tensor/element.ts";
-import { perItem } from "../../tensor/kernel.ts";
 import { defineOp } from "../../tensor/op.ts";
-import { sameShape, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
+import { sameShape, ShapeError, show } from "../../tensor/shape.ts";
 import { what } from "../../tensor/what.ts";
 import { expand } from "../broadcast.ts";
 import { iota } from "../create/create.ts";
 import { constantValues, tensor } from "../leaf.ts";
 import { reshape, slice } from "../movement.ts";
 import { expectKey } from "./expect_key.ts";
-import { threefryWgsl } from "./kernel.ts";
+import { foldInKernel } from "./kernel.ts";
 import { FOLD, foldKey, type Key, seedKey, threefry } from "./threefry.ts";
 
 /** Keys `[…, 2]` and numbers `[…]` to keys `[…, 2]`. */
@@ -40,26 +39,7 @@ const foldOp = defineOp<Record<string, never>>({
     );
     return [Float64Array.from(made.flat())];
   },
-  lowering: {
-    kind: "kernel",
-    epilogue: false,
-    build: ({ outputs: [{ shape }] }) => ({
-      dispatches: [{
-        label: "foldIn",
-        buffers: [
-          { name: "key", ref: { input: 0 }, access: "read", type: "u32" },
-          { name: "data", ref: { input: 1 }, access: "read", type: "u32" },
-          { name: "made", ref: { output: 0 }, access: "write", type: "u32" },
-        ],
-        ...perItem(
-          { count: sizeOf(shape) / 2, name: "i", declarations: `${threefryWgsl()}\n` },
-          `let k = threefry(key[2u * i], key[2u * i + 1u], data[i], ${FOLD}u);
-  made[2u * i] = k.x;
-  made[2u * i + 1u] = k.y;`,
-        ),
-      }],
-    }),
-  },
+  lowering: { kind: "kernel", epilogue: false, build: foldInKernel },
 });
 
 /** The key of a tensor, where the host knows it. */

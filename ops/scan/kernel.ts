@@ -11,7 +11,7 @@ import {
   perItem,
   storageType,
 } from "../../tensor/kernel.ts";
-import type { DType } from "../../tensor/dtype.ts";
+import { arithmetic, type DType } from "../../tensor/dtype.ts";
 import { leastOf, mostOf } from "../../tensor/element.ts";
 import { joinExtreme } from "../elementwise/nan.ts";
 
@@ -37,7 +37,7 @@ export function scanKernel({ inputs: [x], attrs, epilogue }: KernelContext<ScanA
   const [r, n, d] = x.shape;
   const { width } = epilogue;
   const steps = d / width;
-  const scalar = x.dtype === "f16" ? "f32" : x.dtype;
+  const scalar = arithmetic(x.dtype);
   const type = storageType(scalar, width);
   const linear = mode === "linear";
   const length = n <= 2 * LEAST ? n : Math.max(LEAST, Math.ceil(Math.sqrt(n)));

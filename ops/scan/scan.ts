@@ -11,6 +11,7 @@ import { linear, transposed } from "../../tensor/forward.ts";
 import { defineOp, type Op } from "../../tensor/op.ts";
 import { moreRows } from "../batch/fold.ts";
 import { mul } from "../elementwise/arithmetic.ts";
+import { counted } from "../elementwise/cast.ts";
 import { equal, where } from "../elementwise/compare.ts";
 import { wrapped } from "../elementwise/define.ts";
 import { expand } from "../broadcast.ts";
@@ -141,6 +142,7 @@ function running(
   x: Tensor,
   axis: number,
   options: ScanOptions & { readonly exclusive?: boolean },
+  /** Of sums and products, which count truth values. */
   exclusive: boolean,
 ): Tensor {
   expectTensors(op, { x });
@@ -148,7 +150,7 @@ function running(
     reverse: "true or false",
     ...exclusive ? { exclusive: "true or false" as const } : {},
   });
-  return scanAlong(op, [x], axis, {
+  return scanAlong(op, [exclusive ? counted(x) : x], axis, {
     mode,
     reverse: options.reverse ?? false,
     exclusive: options.exclusive ?? false,
@@ -158,7 +160,7 @@ function running(
 /**
  * Running sum along an axis.
  *
- * @param x `[…]` of any element type, which the result has, too
+ * @param x `[…]` of any element type, which the result has, too, but for bool, whose is u32
  * @param options `reverse`: from the end; `exclusive`: of what comes before, 0 first
  */
 export const cumsum = (
@@ -170,7 +172,7 @@ export const cumsum = (
 /**
  * Running product along an axis. Its derivative is exact where factors are 0, too.
  *
- * @param x `[…]` of any element type, which the result has, too
+ * @param x `[…]` of any element type, which the result has, too, but for bool, whose is u32
  * @param options `reverse`: from the end; `exclusive`: of what comes before, 1 first
  */
 export const cumprod = (
