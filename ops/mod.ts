@@ -222,5 +222,5 @@ export {
   randomPermutation,
 } from "./random/choose.ts";
 export { type IntOptions, randomInt } from "./random/integers.ts";
-export { max, mean, min } from "./reduce.ts";
+export { all, any, max, mean, min } from "./reduce.ts";
 export { logSoftmax, logSumExp, softmax } from "./softmax.ts";

@@ -64,6 +64,30 @@ export function min(x: Tensor, axes?: AxisList, options: ReduceOptions = {}): Te
 }
 
 /**
+ * Whether one is true over `axes` (all of them when left out): not 0, NaN too. Of nothing it is false.
+ *
+ * @param x `[…]` of any element type
+ * @returns bool, without the axes, or with extent 1 there with `keep`
+ * @throws ShapeError when an axis is not there
+ */
+export function any(x: Tensor, axes?: AxisList, options: ReduceOptions = {}): Tensor {
+  const list = expectReduction("any", x, axes, options);
+  return reduce(maxOp, cast(x, "bool"), list, options.keep);
+}
+
+/**
+ * Whether all are true over `axes` (all of them when left out): not 0, NaN too. Of nothing it is true.
+ *
+ * @param x `[…]` of any element type
+ * @returns bool, without the axes, or with extent 1 there with `keep`
+ * @throws ShapeError when an axis is not there
+ */
+export function all(x: Tensor, axes?: AxisList, options: ReduceOptions = {}): Tensor {
+  const list = expectReduction("all", x, axes, options);
+  return reduce(minOp, cast(x, "bool"), list, options.keep);
+}
+
+/**
  * Mean over `axes` (all of them when left out); that of f16 is f32, that of nothing NaN.
  *
  * @param x `[…]`, f32 or f16

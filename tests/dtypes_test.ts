@@ -83,7 +83,8 @@ for (const [name, args] of Object.entries(CALLS)) {
   Deno.test(`element types: ${name}`, async () => {
     const types: DType[] = [];
     for (const to of TYPES) {
-      const all = args.map((a) => retyped(a, own, to));
+      // Of numbers, bool holds two.
+      const all = args.map((a) => to === "bool" && a === 7 ? 1 : retyped(a, own, to));
       if (await takes(name, all, `${name} of ${to}`, to)) types.push(to);
     }
     const key = types.map((t) => `\`${t}\``).join(" ");

@@ -6,17 +6,18 @@ import { ShapeError } from "../tensor/shape.ts";
 import { scalar, tensor } from "../ops/leaf.ts";
 import { test } from "./support/devices.ts";
 
-const DTYPES: DType[] = ["f32", "f16", "i32", "u32"];
+const DTYPES: DType[] = ["f32", "f16", "i32", "u32", "bool"];
 const LIMITS = {
   f32: [-Infinity, Infinity],
   f16: [-Infinity, Infinity],
   i32: [-(2 ** 31), 2 ** 31 - 1],
   u32: [0, 2 ** 32 - 1],
+  bool: [0, 1],
 };
 
 /** What the rule gives for a number: its element, or undefined where it is refused. */
 function held(x: number, dtype: DType): number | undefined {
-  if (dtype === "i32" || dtype === "u32") {
+  if (dtype !== "f32" && dtype !== "f16") {
     const [low, high] = LIMITS[dtype];
     return Number.isInteger(x) && x >= low && x <= high ? x + 0 : undefined;
   }
@@ -90,12 +91,14 @@ test("from every array to every element type: by value, or a RangeError with the
 Deno.test("the element type is that of the data, and the shape that of its nesting", () => {
   const made = (data: TensorData) => String(tensor(data));
   assertEquals(made(5), "f32[] 5");
-  assertEquals(made(true), "u32[] 1");
+  assertEquals(made(true), "bool[] true");
   assertEquals(made([]), "f32[0] (no values)");
   assertEquals(made([[], []]), "f32[2,0] (no values)");
   assertEquals(made([[1, 2], [3, 4]]), "f32[2,2] [[1, 2], [3, 4]]");
   assertEquals(made([[[1]], [[2]]]), "f32[2,1,1] [[[1]], [[2]]]");
-  assertEquals(made([true, false]), "u32[2] [1, 0]");
+  assertEquals(made([true, false]), "bool[2] [true, false]");
+  assertEquals(String(tensor([true, false], undefined, "u32")), "u32[2] [1, 0]");
+  assertEquals(String(tensor(Uint8Array.of(1, 0), [2], "bool")), "bool[2] [true, false]");
   assertEquals(made([1n, -2n]), "i32[2] [1, -2]");
   assertEquals(made(Float64Array.of(1.5)), "f32[1] [1.5]");
   assertEquals(made(Float16Array.of(1.5)), "f16[1] [1.5]");
@@ -127,7 +130,7 @@ Deno.test("what has no numbers, or no shape, is refused by name", () => {
     [made([1, , 3]), "value 1 is undefined"],
     [made([[1], [null]]), "value 1 is null"],
     [made([tensor([1])]), "value 0 is the tensor f32[1]"],
-    [made([1, true]), "several kinds (f32, u32); say which element type"],
+    [made([1, true]), "several kinds (f32, bool); say which element type"],
     [made([Int32Array.of(1), Float32Array.of(1)]), "several kinds (i32, f32)"],
     [made(gone), "transferred to another thread"],
     [made([1], 1), "argument 2 (shape) is the number 1, not a list such as [2, 3]"],
@@ -137,7 +140,7 @@ Deno.test("what has no numbers, or no shape, is refused by name", () => {
   const shapes: [() => unknown, string][] = [
     [
       made([1], [1], "float32"),
-      'the string "float32" is no element type: they are f32, f16, i32, u32',
+      'the string "float32" is no element type: they are f32, f16, i32, u32, bool',
     ],
     [made([[1, 2], [3]]), "ragged: a list of 1 beside one of 2 at [1], value 2"],
     [made([[[1], [2]], [[3], [4, 5]]]), "ragged: a list of 2 beside one of 1 at [1][1], value 3"],
@@ -199,6 +202,14 @@ test("parts of an upload are of its element type, and of a shape that there is",
     () => device.uploadParts(parts(), [1.5], "f32"),
     ShapeError,
     "[1.5] is no shape",
+  );
+  const truth = await device.uploadParts(parts(Uint32Array.of(1, 0)), [2], "bool");
+  assertEquals(await device.toArray(truth), [true, false]);
+  device.free(truth);
+  await assertRejects(
+    () => device.uploadParts(parts(Uint32Array.of(0, 2)), [2], "bool"),
+    RangeError,
+    "device.uploadParts: a part of bool[2] has others than 0 and 1",
   );
   assertEquals(device.buffers.allocated, before);
 });

@@ -40,13 +40,14 @@ const leaf = fc.oneof(
   fc.float64Array({ maxLength: 3 }),
   fc.bigInt64Array({ maxLength: 2 }),
   fc.tuple(
-    fc.constantFrom("f32", "f16", "i32", "u32"),
+    fc.constantFrom("f32", "f16", "i32", "u32", "bool"),
     fc.constantFrom([], [0, 2], [3], [2, 2]),
     fc.nat(60000),
   )
     .map(([dtype, shape, n]) =>
       m.tensor(
-        Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => n + i),
+        Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) =>
+          dtype === "bool" ? (n + i) % 2 : n + i),
         shape,
         dtype as "f32",
       )

@@ -1,4 +1,5 @@
 /** Tensors of known numbers: constants that every program may share, and masks that are computed where they are used. */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectDType, expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { type DType, isFloat, storedAs } from "../../tensor/dtype.ts";
@@ -61,8 +62,11 @@ export function fullLike(x: Tensor, value: number): Tensor {
 }
 
 /** A constant of numbers that are computed here, in float64. */
-const made = (count: number, of: (i: number) => number, dtype: DType): Tensor =>
-  tensor(Float64Array.from({ length: count }, (_, i) => of(i)), [count], dtype);
+function made(op: string, count: number, of: (i: number) => number, dtype: DType): Tensor {
+  if (dtype === "bool") throw new ShapeError(op, "counts in numbers, not in bool");
+  const values = Float64Array.from({ length: count }, (_, i) => of(i));
+  return calledAs(op, () => tensor(values, [count], dtype));
+}
 
 /**
  * 0, 1, 2 … below `size`.
@@ -73,7 +77,7 @@ const made = (count: number, of: (i: number) => number, dtype: DType): Tensor =>
 export function iota(size: number, dtype: DType = "i32"): Tensor {
   expectNumber("iota", 0, "size", size);
   expectDType("iota", dtype);
-  return made(wholeNumber("iota", "the size", size), (i) => i, dtype);
+  return made("iota", wholeNumber("iota", "the size", size), (i) => i, dtype);
 }
 
 /**
@@ -95,7 +99,7 @@ export function arange(start: number, end?: number, step = 1, dtype?: DType): Te
   }
   const type = dtype ?? ([from, to, step].every(Number.isSafeInteger) ? "i32" : "f32");
   expectDType("arange", type);
-  return made(Math.max(0, count), (i) => from + i * step, type);
+  return made("arange", Math.max(0, count), (i) => from + i * step, type);
 }
 
 /**
@@ -120,7 +124,7 @@ export function linspace(
   const steps = Math.max(1, endpoint ? count - 1 : count);
   const at = (i: number) =>
     endpoint && i === count - 1 && i ? end : start + i * ((end - start) / steps);
-  return made(count, at, dtype);
+  return made("linspace", count, at, dtype);
 }
 
 /** Row and column numbers of a matrix, to compare: `column − row` against an offset. */

@@ -4,6 +4,7 @@
  */
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectNumber, expectTensors } from "../../tensor/arguments.ts";
+import { counted } from "./cast.ts";
 import { defineMap } from "./define.ts";
 import { applyMap, type Operand } from "./map.ts";
 import { elementOf } from "../../tensor/element.ts";
@@ -198,9 +199,10 @@ export function clamp(a: Tensor, lo: number, hi: number): Tensor {
   expectTensors("clamp", { a });
   expectNumber("clamp", 1, "lo", lo);
   expectNumber("clamp", 2, "hi", hi);
+  const x = counted(a);
   for (const bound of [lo, hi]) {
     if (Number.isNaN(bound)) throw new RangeError(`clamp: bounds ${lo} and ${hi}`);
-    if (Math.abs(bound) !== Infinity) elementOf("clamp", bound, a.dtype);
+    if (Math.abs(bound) !== Infinity) elementOf("clamp", bound, x.dtype);
   }
-  return applyMap(clampOp, [a], { lo, hi });
+  return applyMap(clampOp, [x], { lo, hi });
 }

@@ -103,10 +103,13 @@ export const FUNCTIONS: Readonly<Record<string, Case>> = {
   "a chain of scalars": { f: ([x]) => m.mul(m.sin(x), m.exp(x)), specs: [f32()] },
 };
 
-/** Numbers for a spec by seed: floats in [−1, 1), ids below 8. */
+/** Numbers for a spec by seed: floats in [−1, 1), ids below 8, truth values. */
 export const values = ({ shape, dtype }: Spec, seed: number): Tensor =>
   isFloat(dtype) ? m.cast(fill(shape, seed), dtype) : m.tensor(
-    Array.from({ length: sizeOf(shape) }, (_, i) => (i * 5 + 3 * seed) % 8),
+    Array.from(
+      { length: sizeOf(shape) },
+      (_, i) => (i * 5 + 3 * seed) % (dtype === "bool" ? 2 : 8),
+    ),
     shape,
     dtype,
   );

@@ -23,7 +23,7 @@ const MORE_CALLS: Record<string, readonly unknown[]> = {
   ...each("greater lessEqual notEqual", x, x),
   ...each("bitwiseAnd bitwiseOr bitwiseXor leftShift rightShift", whole, whole),
   ...each("dot outer", vector, vector),
-  ...each("min prod", x, [0], { keep: true }),
+  ...each("min prod any all", x, [0], { keep: true }),
   ...each("variance std", x, [0], { keep: true, ddof: 1 }),
   norm: [x, [0], { keep: true, ord: 1 }],
   ...each("argmax argmin", x, 0, { keep: true }),

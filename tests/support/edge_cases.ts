@@ -21,7 +21,7 @@ import { UNARY_MORE } from "./edge_maps.ts";
 import { KERNELS_MORE } from "./edge_kernels.ts";
 
 export const FLOATS = ["f32", "f16"] as const;
-export const ALL = ["f32", "f16", "i32", "u32"] as const;
+export const ALL = ["f32", "f16", "i32", "u32", "bool"] as const;
 
 export const SLOPE = { absolute: 3e-7 };
 export const exactly = { relative: 0, signedZero: true };
@@ -78,7 +78,7 @@ export const UNARY: Record<string, Unary> = {
   "1 / x": { f: (x) => A.div(1, x), types: ALL },
   "the smaller of x and −∞": { f: (x) => A.minimum(x, -Infinity), types: FLOATS },
   "not greater": { f: (x) => compare.where(compare.greaterEqual(x, 1), x, -Infinity) },
-  where: { f: (x) => compare.where(x, x, 7), types: ALL, close: exactly, derivative: false },
+  where: { f: (x) => compare.where(x, x, 1), types: ALL, close: exactly, derivative: false },
   variable: { f: variable, types: ALL, close: exactly },
   customVjp: {
     f: customVjp((x: Tensor) => A.mul(x, 1), {

@@ -4,8 +4,8 @@ import type { DType } from "../../tensor/dtype.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Closeness, Unary } from "./edges.ts";
 
-const ALL = ["f32", "f16", "i32", "u32"] as const;
-const INTEGERS = ["i32", "u32"] as const;
+const ALL = ["f32", "f16", "i32", "u32", "bool"] as const;
+const INTEGERS = ["i32", "u32", "bool"] as const;
 const FLOATS = ["f32", "f16"] as const;
 const exactly = { relative: 0 };
 const steps = (f: (x: Tensor) => Tensor, types: readonly DType[] = FLOATS): Unary => ({
@@ -22,8 +22,8 @@ export const UNARY_MORE: Record<string, Unary> = {
   trunc: steps(m.trunc),
   round: steps(m.round),
   sign: steps(m.sign, ALL),
-  "fmod 3": { f: (x) => m.fmod(x, 3), types: ["i32", "u32"], derivative: false },
-  "remainder 3": { f: (x) => m.remainder(x, 3), types: ["i32", "u32"], derivative: false },
+  "fmod 3": { f: (x) => m.fmod(x, 3), types: INTEGERS, derivative: false },
+  "remainder 3": { f: (x) => m.remainder(x, 3), types: INTEGERS, derivative: false },
   "remainder of halves": {
     f: (x) => m.remainder(x, 2.5),
     keep: (v) => !(Math.abs(v) > 100),

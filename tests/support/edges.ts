@@ -1,5 +1,5 @@
 /** The numbers at which arithmetic breaks, and what it means to be right there. */
-import type { DType } from "../../tensor/dtype.ts";
+import { type DType, isFloat } from "../../tensor/dtype.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
 const TINY = 2 ** -126;
@@ -26,6 +26,7 @@ export const EDGES: Readonly<Record<DType, readonly number[]>> = {
   ],
   i32: [0, 1, -1, -2147483648, 2147483647, 7, -12],
   u32: [0, 1, 2, 7, 2147483648, 4294967295],
+  bool: [0, 1],
 };
 
 /** What a value becomes when it is stored. */
@@ -59,7 +60,7 @@ export function agrees(
   if (close.anyBroken && !Number.isFinite(wanted)) return !Number.isFinite(actual);
   if (Number.isNaN(wanted)) return Number.isNaN(actual);
   if (!Number.isFinite(wanted)) return actual === wanted;
-  if (dtype === "i32" || dtype === "u32") return actual === wanted;
+  if (!isFloat(dtype)) return actual === wanted;
   if (close.signedZero && wanted === 0 && actual === 0) return Object.is(actual, wanted);
   const relative = close.relative ?? (dtype === "f16" ? 2e-3 : 1e-5);
   const least = 2 * (dtype === "f16" ? 2 ** -14 : TINY);
