@@ -2,42 +2,15 @@
 // own name and the type's, before anything is compiled. docs/library/element-types.md says which; the table there is what this finds.
 import { assert, assertEquals } from "@std/assert";
 import * as library from "../mod.ts";
-import { type DType, evaluate, flatten, Tensor, tensor } from "../mod.ts";
+import { type DType, evaluate, Tensor } from "../mod.ts";
 import { interpret } from "../compile/interpret.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { CALLS } from "./support/argument_calls.ts";
 import { relativeError, testDevice } from "./support/check.ts";
+import { retyped, tensorsOf, typeOf, TYPES } from "./support/retyped.ts";
 
-const TYPES: readonly DType[] = ["f32", "f16", "i32", "u32", "bool"];
 // deno-lint-ignore no-explicit-any
 const api = library as any;
-
-/** Arguments whose type is the function's, where that is not the type of the first. */
-const DATA: Record<string, DType> = { where: "f32", compress: "f32" };
-
-/** The same argument with tensors, and names, of one type in another one. */
-function retyped(arg: unknown, from: DType, to: DType): unknown {
-  if (arg === from) return to;
-  if (Array.isArray(arg)) return arg.map((a) => retyped(a, from, to));
-  if (!(arg instanceof Tensor) || arg.dtype !== from) return arg;
-  const values = [...interpret([arg])[0]];
-  // What is 0 throughout shows nothing.
-  const seen = values.some((v) => v) ? values : values.map((_, i) => i * 7 % 5);
-  return tensor(to === "bool" ? seen.map((v) => v !== 0) : seen, arg.shape, to);
-}
-
-/** The tensors of what a function gives: one, a list, a record. */
-const tensorsOf = (made: unknown): Tensor[] =>
-  flatten<Tensor>(made as Tensor).map(([, leaf]) => leaf);
-
-/** The type that a call's arguments have: of its first tensor, or that which it names. */
-function typeOf(name: string): DType | undefined {
-  if (DATA[name]) return DATA[name];
-  for (const arg of CALLS[name].flat()) {
-    if (arg instanceof Tensor) return arg.dtype;
-    if (TYPES.includes(arg as DType)) return arg as DType;
-  }
-}
 
 /** Whether a call is taken. What it gives must be right then; else the refusal must name the function and the types. */
 async function takes(
@@ -83,8 +56,7 @@ for (const [name, args] of Object.entries(CALLS)) {
   Deno.test(`element types: ${name}`, async () => {
     const types: DType[] = [];
     for (const to of TYPES) {
-      // Of numbers, bool holds two.
-      const all = args.map((a) => to === "bool" && a === 7 ? 1 : retyped(a, own, to));
+      const all = args.map((a) => retyped(a, own, to));
       if (await takes(name, all, `${name} of ${to}`, to)) types.push(to);
     }
     const key = types.map((t) => `\`${t}\``).join(" ");

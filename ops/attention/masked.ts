@@ -3,7 +3,7 @@
  * softmax, and holds the scores of every head in memory; so do its derivatives, of every order.
  */
 import { expectTensor, type Tensor } from "../../tensor/tensor.ts";
-import { isFloat } from "../../tensor/dtype.ts";
+import { isFloat, storedAs } from "../../tensor/dtype.ts";
 import { sameShape, type Shape, ShapeError, show } from "../../tensor/shape.ts";
 import { expand } from "../broadcast.ts";
 import { add, div, mul, sub } from "../elementwise/arithmetic.ts";
@@ -109,7 +109,7 @@ function scoresOf(q: Tensor, k: Tensor, m: Masking): Tensor {
         `keyValueLengths are ${show(m.lengths.spec)}, expected integers [${b}]`,
       );
     }
-    const keys = cast(axisNumbers(s, 0, [1, 1, 1, s]), m.lengths.dtype);
+    const keys = cast(axisNumbers(s, 0, [1, 1, 1, s]), storedAs(m.lengths.dtype));
     hide(expand(less(keys, reshape(m.lengths, [b, 1, 1, 1])), shape));
   }
   if (m.causal) hide(lessEqual(ahead(), 0));

@@ -11,7 +11,7 @@ import { linear } from "../../tensor/forward.ts";
 import { defineOp, type Op } from "../../tensor/op.ts";
 import { literal, tensor } from "../leaf.ts";
 import { add } from "../elementwise/arithmetic.ts";
-import { cast } from "../elementwise/cast.ts";
+import { cast, counted } from "../elementwise/cast.ts";
 import { expand } from "../broadcast.ts";
 import {
   batchedEmbedding,
@@ -223,7 +223,7 @@ const embeddingRowsGradOp: Op<RowIds & Vocabulary> = defineOp<RowIds & Vocabular
  */
 export function embedding(table: Tensor, ids: Tensor): Tensor {
   expectTensors("embedding", { table, ids });
-  return apply(embeddingOp, [table, ids], undefined)[0];
+  return apply(embeddingOp, [table, counted(ids)], undefined)[0];
 }
 
 /** For the compiler: the same of a {@linkcode replaceRows} table, without the table. */

@@ -45,7 +45,7 @@ function beginnings(
     }
     const one = reshape(start, []);
     // Of u32, what is too large for i32 lies behind every end.
-    const s = one.dtype === "u32" ? cast(clamp(one, 0, n), "i32") : one;
+    const s = one.dtype === "i32" ? one : cast(clamp(one, 0, n), "i32");
     return clamp(where(less(s, 0), add(s, n), s), 0, most);
   });
 }

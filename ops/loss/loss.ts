@@ -4,7 +4,7 @@
  */
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectOptions, expectTensors, type OptionKind } from "../../tensor/arguments.ts";
-import { isFloat } from "../../tensor/dtype.ts";
+import { isFloat, storedAs } from "../../tensor/dtype.ts";
 import { axisOf, sameShape, ShapeError, show } from "../../tensor/shape.ts";
 import { what } from "../../tensor/what.ts";
 import { expand, sum } from "../broadcast.ts";
@@ -184,7 +184,7 @@ function ofLabels(
   const each = reshape(labels, [...lead, 1]);
   const hit = equal(
     expand(each, logs.shape),
-    along(logs.shape, lead.length, labels.dtype as "i32"),
+    along(logs.shape, lead.length, storedAs(labels.dtype as "i32")),
   );
   const w = weight ? expand(cast(weight, "f32"), logs.shape) : undefined;
   const picked = neg(sum(where(hit, w ? mul(logs, w) : logs, 0), [-1]));

@@ -189,7 +189,7 @@ export const CALLS: Record<string, readonly unknown[]> = {
 /** The functions that take axes: which argument they are, and whether they are an option of it. */
 export const AXES: Readonly<Record<string, readonly [at: number, option?: string]>> = {
   ...Object.fromEntries(
-    ("sum mean max min prod variance std norm flip squeeze expandDims unsqueeze moments standardize " +
+    ("sum mean max min any all prod variance std norm flip squeeze expandDims unsqueeze moments standardize " +
       "normalize").split(" ").map((name) => [name, [1] as const]),
   ),
   roll: [2],
