@@ -111,7 +111,7 @@ export function linearAttention(
   const [Q, K, V] = [chunks(q, r, d), chunks(k, 1, d), chunks(v, 1, e)];
   // What is left at each step of what was there when the chunk began, as a logarithm.
   const left = decay && cumsum(chunks(decay, 1, each ? d : 1), 4);
-  const seen = tri(c, c, 0, "u32"), past = tri(c, c, -1, "u32");
+  const seen = tri(c, c, 0, "bool"), past = tri(c, c, -1, "bool");
   /** Σ_d xₜ yₛ e^(leftₜ − leftₛ) where a mask lets t see s. */
   const pairs = (x: Tensor, y: Tensor, mask: Tensor) => {
     if (!left) return where(mask, matmul(x, y, { transposeB: true }), 0);

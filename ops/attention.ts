@@ -91,7 +91,7 @@ export interface AttentionOptions {
   readonly causal?: boolean;
   /** Factor on the scores. Default 1/√D. */
   readonly scale?: number;
-  /** Which keys a query sees: not 0. Integers that broadcast to [B, H, T, S]. */
+  /** Which keys a query sees: true, or not 0. Of any element type, broadcasts to [B, H, T, S]. */
   readonly mask?: Tensor;
   /** Added to the scores before the softmax. Floats that broadcast to [B, H, T, S]. */
   readonly bias?: Tensor;

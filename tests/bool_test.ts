@@ -2,7 +2,7 @@
 // they are taken; and how they come in and go out.
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as m from "../mod.ts";
-import { compile, type Device, evaluate, scalar, Tensor, tensor, vmap } from "../mod.ts";
+import { compile, type Device, evaluate, scalar, type Tensor, tensor, vmap } from "../mod.ts";
 import { CALLS } from "./support/argument_calls.ts";
 import { test } from "./support/devices.ts";
 import { inFolder } from "./support/dist.ts";
