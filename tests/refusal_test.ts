@@ -17,7 +17,7 @@ const brokenOp = defineOp<undefined>({
   vjp: () => [undefined],
   batch: alike,
   reference: ([x]) => [x],
-  lowering: { kind: "map", expression: ([x]) => `no_such_function(${x})` },
+  lowering: { kind: "map", takes: ["f32"], expression: ([x]) => `no_such_function(${x})` },
 });
 const broken = (x: Tensor): Tensor => apply(brokenOp, [x], undefined)[0];
 const x = () => tensor([1, 2, 3]);
