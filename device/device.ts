@@ -112,7 +112,8 @@ export class Device extends Guard {
    * The same with data that comes in parts, in order: a large tensor is never on the host whole.
    *
    * @param parts all but the last of whole words (4 bytes)
-   * @throws TypeError when a part is no array of this element type: parts are not converted
+   * @throws TypeError when a part is no array of this element type: parts are not converted; RangeError when one of bool, a
+   *   Uint32Array, has others than 0 and 1
    * @throws DeviceError when they are more or less than the tensor takes; whatever `parts` throws. Nothing stays allocated
    */
   async uploadParts(

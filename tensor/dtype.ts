@@ -6,9 +6,6 @@
 /** Element type of a tensor. */
 export type DType = "f32" | "f16" | "i32" | "u32" | "bool";
 
-/** What the memory of a device holds. */
-export type StoredType = Exclude<DType, "bool">;
-
 /** How elements of a type lie in memory, and what kernels see: truth values are words, 0 and 1, since buffers of WebGPU have no bool. */
 export const storedAs = <D extends DType>(dtype: D): Exclude<D, "bool"> | "u32" =>
   dtype === "bool" ? "u32" : dtype as Exclude<D, "bool">;
