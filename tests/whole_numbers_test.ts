@@ -190,6 +190,7 @@ test("tensors of known numbers", async () => {
   await is(m.oneHot(i32([1, 0]), 2, { axis: 0, dtype: "u32" }), "u32", [2, 2], [0, 1, 1, 0]);
   await is(m.full([2], -3, "i32"), "i32", [2], [-3, -3]);
   await is(m.iota(3, "u32"), "u32", [3], [0, 1, 2]);
+  assertThrows(() => m.arange(-1, 2, 1, "u32"), RangeError, "arange: value 0, -1, does not lie");
   assertThrows(() => m.full([2], 0.5, "i32"), RangeError, "full: 0.5 is no i32");
   assertThrows(() => m.arange(0, 1, 0), m.ShapeError, "has no end");
 });

@@ -92,6 +92,11 @@ export const FUNCTIONS: Readonly<Record<string, Case>> = {
     f: ([c, a, b]) => m.where(c, a, b),
     specs: [u32(2, 3), f32(2, 3), f32(2, 3)],
   },
+  "truth values": {
+    f: ([c, a]) =>
+      m.where(m.logicalXor(c, m.any(c, 1, { keep: true })), a, m.cast(m.sum(c), "f32")),
+    specs: [{ shape: [2, 3], dtype: "bool" }, f32(2, 3)],
+  },
   "a row alone": {
     f: ([x, g, b]) => m.layerNorm(m.softmax(x), g, b),
     specs: [f32(6), f32(6), f32(6)],
