@@ -4,7 +4,7 @@ import { expectArray, expectNumber, expectTensors } from "../tensor/arguments.ts
 import { axisOf, ShapeError } from "../tensor/shape.ts";
 import { wholeNumber } from "../tensor/element.ts";
 import { defineMap } from "./elementwise/define.ts";
-import { applyMap } from "./elementwise/map.ts";
+import { applyMap, expectAlike } from "./elementwise/map.ts";
 import { expand } from "./broadcast.ts";
 import { pad, reshape } from "./movement.ts";
 
@@ -49,6 +49,7 @@ export function concat(parts: readonly Tensor[], axis: number): Tensor {
       );
     }
   }
+  expectAlike("concat", parts);
   return join(parts, a);
 }
 

@@ -125,9 +125,17 @@ export function constantValues(t: Tensor): HostArray | undefined {
 export const constantTensor = (data: HostArray, spec: Spec): Tensor =>
   append(constantOp, [], { data }, [spec])[0];
 
-/** A scalar constant of shape `[]`: as an argument of a compiled function, a value that may change at every call. */
-export const scalar = (value: number, dtype: DType = "f32"): Tensor =>
-  calledAs("scalar", () => tensor([value], [], dtype), { "value 0": "argument 1 (value)" });
+/**
+ * A scalar constant of shape `[]`: as an argument of a compiled function, a value that may change at every call.
+ *
+ * @param dtype default f32, bool for a truth value
+ */
+export const scalar = (value: number | boolean, dtype?: DType): Tensor =>
+  calledAs(
+    "scalar",
+    () => tensor([value], [], dtype ?? (typeof value === "boolean" ? "bool" : "f32")),
+    { "value 0": "argument 1 (value)" },
+  );
 
 /** A scalar literal of shape `[]`. */
 export function literal(value: number, dtype: DType = "f32"): Tensor {

@@ -210,12 +210,14 @@ function convert(
       ? Number.isInteger(x) && x >= low && x <= high
       : !Number.isFinite(x) || Number.isFinite(to[at]);
     if (held) continue;
-    const why = whole && Number.isFinite(x) && !Number.isInteger(x)
-      ? "is no whole number"
+    const why = dtype === "bool"
+      ? 'is neither 0 nor 1 of bool: cast(x, "bool") takes whatever is not 0 for true'
+      : whole && Number.isFinite(x) && !Number.isInteger(x)
+      ? `is no whole number of ${dtype}`
       : whole
-      ? `does not lie in ${low} … ${high}`
-      : "is beyond the largest";
-    throw new RangeError(`${op}: value ${at}, ${from[i]}, ${why} of ${dtype}`);
+      ? `does not lie in ${low} … ${high} of ${dtype}`
+      : `is beyond the largest of ${dtype}`;
+    throw new RangeError(`${op}: value ${at}, ${from[i]}, ${why}`);
   }
 }
 

@@ -277,7 +277,7 @@ export function expectTensor(
 /** What to do about a value that should have been a tensor. */
 function remedy(x: unknown): string {
   if (x === undefined || x === null) return ": was it left out, or is its name misspelt?";
-  if (typeof x === "number") return ": scalar(x) makes one of it";
+  if (typeof x === "number" || typeof x === "boolean") return ": scalar(x) makes one of it";
   if (typeof (x as PromiseLike<unknown>).then === "function") return "";
   if (Array.isArray(x) && x.some((v) => v instanceof Tensor)) return ": pass them one by one";
   if (typeof x !== "object") return "";

@@ -2,22 +2,16 @@
 // they are taken; and how they come in and go out.
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as m from "../mod.ts";
-import { compile, type Device, evaluate, scalar, type Tensor, tensor, vmap } from "../mod.ts";
+import { compile, evaluate, scalar, type Tensor, tensor, vmap } from "../mod.ts";
 import { CALLS } from "./support/argument_calls.ts";
 import { test } from "./support/devices.ts";
 import { inFolder } from "./support/dist.ts";
-import { retyped, tensorsOf, typeOf } from "./support/retyped.ts";
+import { is, retyped, tensorsOf, typeOf } from "./support/retyped.ts";
 import weights from "./golden/weights.json" with { type: "json" };
 
 // deno-lint-ignore no-explicit-any
 const api = m as any;
 const [T, F] = [true, false];
-
-/** That a tensor has a type, and these values. */
-async function is(device: Device, t: Tensor, dtype: m.DType, values: unknown): Promise<void> {
-  assertEquals(t.dtype, dtype, String(t));
-  assertEquals(await device.toArray(t), values, String(t));
-}
 
 /** What truth values become in every public function that takes them. */
 const BECOME: Record<string, string> = {
@@ -180,6 +174,7 @@ test("tensors of truth are made as others are, and print as true and false", asy
   await is(device, device.upload([[true], [false]]), "bool", [[T], [F]]);
   assertEquals(String(tensor([[true, false]])), "bool[1,2] [[true, false]]");
   assertEquals(String(m.ones([], "bool")), "bool[] true");
+  assertEquals([scalar(true), scalar(false, "f32")].map(String), ["bool[] true", "f32[] 0"]);
   assertEquals(String(m.ones([])), "f32[] 1");
   assertEquals(
     String(m.zeros([3], "bool")),
@@ -189,7 +184,11 @@ test("tensors of truth are made as others are, and print as true and false", asy
     assertThrows(() => tensor([wrong], [1], "bool"), RangeError, `tensor: value 0, ${wrong}, `);
     assertThrows(() => m.full([1], wrong, "bool"), RangeError, `full: ${wrong} is no bool`);
   }
-  assertThrows(() => tensor(Uint32Array.of(0, 2), [2], "bool"), RangeError, "value 1, 2, does not");
+  assertThrows(
+    () => tensor(Uint32Array.of(0, 2), [2], "bool"),
+    RangeError,
+    "value 1, 2, is neither",
+  );
   assertThrows(() => m.iota(2, "bool"), m.ShapeError, "iota: counts in numbers, not in bool");
   assertThrows(() => m.arange(0, 2, 1, "bool"), m.ShapeError, "arange: counts in numbers");
   assertThrows(() => m.bitcastConvertType(tensor([T]), "u32"), m.ShapeError, "bool");

@@ -23,6 +23,9 @@ const NONSENSE: Record<string, unknown> = {
   scalar: tensor(1),
   "7 axes": library.zeros([1, 1, 1, 1, 1, 1, 1]),
   integers: tensor([1, 2], [2], "i32"),
+  "truth values": tensor([true, false]),
+  "5 elements": library.ones([5]),
+  "beyond f32": 1e39,
   "function of nothing": () => 3,
 };
 

@@ -174,6 +174,14 @@ test("sorted numbers are searched, repetitions and zeros left out, in as much ro
   await is(m.unique(m.zeros([0])).count, "u32", [], [0]);
 });
 
+test("a shift has the sign of the tensor that is shifted, not that of a number beside it", async () => {
+  const words = m.tensor([2147483648, 6], [2], "u32"), by = (n: number) => m.full([], n, "i32");
+  await is(m.rightShift(words, by(1)), "u32", [2], [1073741824, 3]);
+  await is(m.rightShift(words, by(32)), "u32", [2], [0, 0]);
+  await is(m.rightShift(i32([-2147483648, -5, 5]), 33), "i32", [3], [-1, -1, 0]);
+  await is(m.rightShift(i32([-5, 5]), 1), "i32", [2], [-3, 2]);
+});
+
 test("tensors of known numbers", async () => {
   await is(m.arange(5), "i32", [5], [0, 1, 2, 3, 4]);
   await is(m.arange(5, 0, -2), "i32", [3], [5, 3, 1]);

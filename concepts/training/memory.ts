@@ -15,6 +15,7 @@ import type { NoiseSchedule } from "../../diffusion/samplers/schedule.ts";
 import { vaeFactor } from "../../models/vae/vae.ts";
 import { input } from "../../ops/leaf.ts";
 import type { DType } from "../../tensor/dtype.ts";
+import { wholeNumber } from "../../tensor/element.ts";
 import type { AdapterProfile } from "../../tensor/kernel.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { featuresOf } from "./caption_features.ts";
@@ -167,7 +168,8 @@ export function stepMemory(
  */
 export function layouts(batch: number): StepLayout[] {
   expectKinds("layouts", { batch: [batch, NUMBER] });
-  const parts = Array.from({ length: batch }, (_, i) => i + 1).filter((n) => batch % n === 0);
+  const parts = Array.from({ length: wholeNumber("layouts", "the batch", batch) }, (_, i) => i + 1)
+    .filter((n) => batch % n === 0);
   return [false, true].flatMap((checkpoint) => parts.map((n) => ({ checkpoint, parts: n })));
 }
 

@@ -5,7 +5,7 @@ import { expectDType, expectNumber, expectOptions, expectTensors } from "../../t
 import { type DType, isFloat, storedAs } from "../../tensor/dtype.ts";
 import { elementOf, wholeNumber } from "../../tensor/element.ts";
 import { expectShape } from "../../tensor/host.ts";
-import { axisOf, type Shape, ShapeError } from "../../tensor/shape.ts";
+import { axisOf, checkCountable, type Shape, ShapeError } from "../../tensor/shape.ts";
 import { expand } from "../broadcast.ts";
 import { add } from "../elementwise/arithmetic.ts";
 import { cast } from "../elementwise/cast.ts";
@@ -64,6 +64,7 @@ export function fullLike(x: Tensor, value: number): Tensor {
 /** A constant of numbers that are computed here, in float64. */
 function made(op: string, count: number, of: (i: number) => number, dtype: DType): Tensor {
   if (dtype === "bool") throw new ShapeError(op, "counts in numbers, not in bool");
+  checkCountable(op, { shape: [count], dtype });
   const values = Float64Array.from({ length: count }, (_, i) => of(i));
   return calledAs(op, () => tensor(values, [count], dtype));
 }

@@ -1,4 +1,5 @@
 /** Comparison and selection. Comparisons give `bool`. */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { storedAs } from "../../tensor/dtype.ts";
 import { defineMap } from "./define.ts";
@@ -68,6 +69,8 @@ export const notEqual = (a: Operand, b: Operand): Tensor => applyMap(notEqualOp,
  */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   expectOperands("where", [condition, a, b]);
-  if (storedAs(condition.dtype) !== "u32") return where(equal(condition, 0), b, a);
+  if (storedAs(condition.dtype) !== "u32") {
+    return calledAs("where", () => where(equal(condition, 0), b, a));
+  }
   return applyMap(whereOp, [condition, a, b], undefined, 1);
 }

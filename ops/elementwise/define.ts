@@ -61,7 +61,7 @@ export function mapOp<A>(r: MapRecord<A>): Op<A> {
         if (s.dtype !== same[0].dtype) {
           throw new ShapeError(
             r.name,
-            `operands are ${inputs.map(show).join(" and ")}; cast one of them first`,
+            `operands are ${same.map(show).join(" and ")}; cast one of them first`,
           );
         }
       }

@@ -1,11 +1,12 @@
 /** Exponentials, logarithms and roots beyond `exp` and `log`, each as exact near its zero as elsewhere. */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectFloats } from "../../tensor/arguments.ts";
 import type { Wgsl } from "../../tensor/op.ts";
 import { abs, add, div, exp, maximum, mul, neg, square, sub } from "./arithmetic.ts";
 import { equal, where } from "./compare.ts";
 import { defineMap } from "./define.ts";
-import { applyMap, expectAlike, type Operand } from "./map.ts";
+import { applyMap, expectOperands, type Operand } from "./map.ts";
 import { keepNan } from "./nan.ts";
 import { expm1Of, log1pOf, num, signed } from "./series.ts";
 import { sigmoid } from "./activation.ts";
@@ -128,10 +129,12 @@ export function logSigmoid(x: Tensor): Tensor {
 
 /** log(eᵃ + eᵇ), without leaving the range of f32 on the way. */
 export function logAddExp(a: Operand, b: Operand): Tensor {
-  expectAlike("logAddExp", [a, b]);
+  expectOperands("logAddExp", [a, b]);
   for (const x of [a, b]) if (typeof x !== "number") expectFloats("logAddExp", { x });
-  // a − b is NaN where both are the same infinity: there the larger one is all.
-  const far = sub(a, b);
-  const distance = where(equal(far, far), far, 0);
-  return add(maximum(a, b), log1p(exp(neg(abs(distance)))));
+  return calledAs("logAddExp", () => {
+    // a − b is NaN where both are the same infinity: there the larger one is all.
+    const far = sub(a, b);
+    const distance = where(equal(far, far), far, 0);
+    return add(maximum(a, b), log1p(exp(neg(abs(distance)))));
+  });
 }

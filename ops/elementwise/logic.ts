@@ -1,4 +1,5 @@
 /** Logic and bits: what is true is not 0, and every answer is `bool`; bits are those of integers, and of bool its one. */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectDType, expectFloats, expectTensors } from "../../tensor/arguments.ts";
 import type { DType } from "../../tensor/dtype.ts";
@@ -33,22 +34,21 @@ const notOp = defineMap({
 
 /** A shift; by 32 bits or more, or by less than none, nothing is left but the sign. */
 const shift = (name: string, operator: "<<" | ">>") =>
-  defineMap<{ readonly signed: boolean }>({
+  defineMap({
     name,
     arity: 2,
     takes: "only integers",
-    expression([a, b], { signed }, w) {
-      const by = w.let(`${w.type("u32")}(${b})`);
-      const all = signed && operator === ">>" ? `(${a} >> ${w.type("u32")}(31u))` : w.number(0);
-      return `select(${all}, ${a} ${operator} min(${by}, ${w.type("u32")}(31u)), ${by} < ${
-        w.type("u32")
-      }(32u))`;
+    expression([a, b], _attrs, w) {
+      const words = w.type("u32");
+      const by = w.let(`${words}(${b})`);
+      const signed = operator === ">>" && w.out === "i32";
+      const all = signed ? `(${a} >> ${words}(31u))` : w.number(0);
+      return `select(${all}, ${a} ${operator} min(${by}, ${words}(31u)), ${by} < ${words}(32u))`;
     },
-    reference([a, b], { signed }) {
+    // Below 0 by its sign, whatever the type.
+    reference([a, b]) {
       const by = b >>> 0;
-      if (operator === "<<") return by < 32 ? a << by : 0;
-      if (!signed) return by < 32 ? (a >>> 0) >>> by : 0;
-      return a >> Math.min(by, 31);
+      return operator === ">>" ? Math.floor(a / 2 ** Math.min(by, 32)) : by < 32 ? a << by : 0;
     },
     vjp: [null, null],
   });
@@ -115,14 +115,9 @@ export const bitwiseNot = (a: Tensor): Tensor =>
 /** How many bits are 1, as `u32`. Integers only. */
 export const bitwiseCount = (a: Tensor): Tensor => applyMap(countOp, [a], undefined);
 /** `a · 2ᵇ`, the bits beyond the type lost; 0 for b of 32 and more. Integers only. */
-export const leftShift = (a: Operand, b: Operand): Tensor =>
-  applyMap(leftOp, [a, b], { signed: signedOf(a, b) });
+export const leftShift = (a: Operand, b: Operand): Tensor => applyMap(leftOp, [a, b], undefined);
 /** `a / 2ᵇ` cut downwards: the sign of `i32` is kept. Integers only. */
-export const rightShift = (a: Operand, b: Operand): Tensor =>
-  applyMap(rightOp, [a, b], { signed: signedOf(a, b) });
-
-const signedOf = (...operands: readonly Operand[]): boolean =>
-  operands.some((o) => typeof o === "object" && o?.dtype === "i32");
+export const rightShift = (a: Operand, b: Operand): Tensor => applyMap(rightOp, [a, b], undefined);
 
 /**
  * The same bits as another type of as many: `f32`, `i32` and `u32` among each other.
@@ -159,20 +154,23 @@ const isBool = (a: unknown): a is Tensor => (a as Tensor | undefined)?.dtype ===
 /** Whether each is true, NaN too. */
 const truth = (a: Operand): Tensor => isBool(a) ? a : notEqual(a, 0);
 
+/** What a function of truth values says of two operands, in the name of the function that was called. */
+function ofTruth(op: string, f: (a: Tensor, b: Tensor) => Tensor, a: Operand, b: Operand): Tensor {
+  expectOperands(op, [a, b]);
+  return calledAs(op, () => f(truth(a), truth(b)));
+}
+
 /** True where both are not 0. */
 export function logicalAnd(a: Operand, b: Operand): Tensor {
-  expectOperands("logicalAnd", [a, b]);
-  return bitwiseAnd(truth(a), truth(b));
+  return ofTruth("logicalAnd", bitwiseAnd, a, b);
 }
 /** True where one of them is not 0. */
 export function logicalOr(a: Operand, b: Operand): Tensor {
-  expectOperands("logicalOr", [a, b]);
-  return bitwiseOr(truth(a), truth(b));
+  return ofTruth("logicalOr", bitwiseOr, a, b);
 }
 /** True where only one of them is not 0. */
 export function logicalXor(a: Operand, b: Operand): Tensor {
-  expectOperands("logicalXor", [a, b]);
-  return bitwiseXor(truth(a), truth(b));
+  return ofTruth("logicalXor", bitwiseXor, a, b);
 }
 /** True where `a` is 0. */
 export function logicalNot(a: Tensor): Tensor {

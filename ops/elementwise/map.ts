@@ -1,6 +1,6 @@
 /** Applying elementwise ops: numbers become literals, and operands are broadcast to a common shape. */
 import { apply, expectTensor, type Lowering, type Tensor } from "../../tensor/tensor.ts";
-import { type DType, storedAs } from "../../tensor/dtype.ts";
+import { storedAs } from "../../tensor/dtype.ts";
 import { broadcastShapes, ShapeError, show } from "../../tensor/shape.ts";
 import { elementOf } from "../../tensor/element.ts";
 import type { Op } from "../../tensor/op.ts";
@@ -22,26 +22,45 @@ export function expectOperands(op: string, operands: readonly unknown[]): void {
   });
 }
 
-/** The same, and tensors of different element types, for functions that are made of several ops. */
+/** A number, or a tensor that is one: a literal, which has a partner's type as a number has. */
+const numberOf = (o: Operand): number | undefined => typeof o === "number" ? o : literalValue(o);
+
+/** Refuses tensors of different element types; numbers and literals have their partner's, and truth values count beside u32. */
 export function expectAlike(op: string, operands: readonly Operand[]): void {
-  expectOperands(op, operands);
-  const typed = operands.filter((o) => typeof o !== "number" && literalValue(o) === undefined);
-  const specs = typed.map((o) => (o as Tensor).spec);
-  if (specs.every((s) => storedAs(s.dtype) === storedAs(specs[0].dtype))) return;
-  throw new ShapeError(op, `operands are ${specs.map(show).join(" and ")}; cast one of them first`);
+  const specs = operands.filter((o) => numberOf(o) === undefined).map((o) => (o as Tensor).spec);
+  const other = specs.find((s) => storedAs(s.dtype) !== storedAs(specs[0].dtype));
+  if (!other) return;
+  throw new ShapeError(
+    op,
+    `operands are ${show(specs[0])} and ${show(other)}; cast one of them first`,
+  );
 }
 
 /**
+ * Operands in one type, that of the tensors among them whose values are not known, or else of those that are; f32 of numbers alone.
  * Truth values are counted, as 0 and 1 of u32, by ops that do not take them, and beside u32: the one place where a type becomes
  * another one by itself.
  */
-function counting<A>(op: Op<A>, operands: readonly Operand[]): readonly Operand[] {
+function alike<A>(op: Op<A>, operands: readonly Operand[]): Tensor[] {
   const { takes } = op.lowering as Extract<Lowering<A>, { kind: "map" }>;
-  const known = (o: Operand): o is number => typeof o === "number" || literalValue(o) !== undefined;
-  const all = (...types: readonly DType[]) =>
-    operands.every((o) => known(o) || types.includes(o.dtype));
-  if (all(takes.includes("bool") ? "bool" : "u32") || !all("u32", "bool")) return operands;
-  return takes.includes("u32") ? operands.map((o) => known(o) ? o : counted(o)) : operands;
+  const tensors = operands.filter((o) => typeof o !== "number");
+  const unknown = tensors.filter((t) => literalValue(t) === undefined);
+  const types = (unknown.length ? unknown : tensors).map((t) => t.dtype);
+  // Where a cast would help, that is what is said, and not that an op does not take one of them.
+  const counts = takes.includes("u32");
+  if (types.every((t) => takes.includes(t) || (counts && t === "bool"))) {
+    expectAlike(op.name, operands);
+  }
+  let dtype = types.find((t) => t !== "bool") ?? types[0] ?? "f32";
+  const beside = tensors.some((t) => t.dtype === "u32");
+  if (dtype === "bool" && counts && (beside || !takes.includes("bool"))) dtype = "u32";
+  return operands.map((o) => {
+    const v = numberOf(o);
+    if (v !== undefined && (o as Tensor).dtype !== dtype) {
+      return literal(elementOf(op.name, v, dtype), dtype);
+    }
+    return dtype === "u32" ? counted(o as Tensor) : o as Tensor;
+  });
 }
 
 /**
@@ -56,17 +75,7 @@ export function applyMap<A>(
   free = 0,
 ): Tensor {
   expectOperands(op.name, operands);
-  const like = counting(op, operands.slice(free));
-  const dtype = (like.find((o) => typeof o !== "number") as Tensor | undefined)?.dtype ?? "f32";
-  // A number, and a literal, take the dtype of their partner, so that `x * 2` works for every dtype.
-  const typed = [
-    ...operands.slice(0, free) as Tensor[],
-    ...like.map((o) => {
-      const v = typeof o === "number" ? o : literalValue(o);
-      if (v === undefined || (o as Tensor).dtype === dtype) return o as Tensor;
-      return literal(elementOf(op.name, v, dtype), dtype);
-    }),
-  ];
+  const typed = [...operands.slice(0, free) as Tensor[], ...alike(op, operands.slice(free))];
   const shape = typed.map((t) => t.shape).reduce((a, b) => broadcastShapes(op.name, a, b));
   return apply(op, typed.map((t) => expand(t, shape)), attrs)[0];
 }

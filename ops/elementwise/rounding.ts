@@ -2,12 +2,13 @@
  * Rounding, signs and remainders. Steps have no slope: their derivative is zero everywhere, and a remainder's is that of
  * the subtraction it stands for.
  */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { add, div, maximum, mul, sub } from "./arithmetic.ts";
 import { equal, less, where } from "./compare.ts";
 import { defineMap } from "./define.ts";
-import { applyMap, expectAlike, type Operand } from "./map.ts";
+import { applyMap, type Operand } from "./map.ts";
 import { keepNan } from "./nan.ts";
 
 /** The nearest whole number in float64, the even one of two. */
@@ -74,8 +75,7 @@ function floored(a: Operand, b: Operand): Tensor {
  * `a`. Of floats, exact to an ulp of `a`.
  */
 export function fmod(a: Operand, b: Operand): Tensor {
-  expectAlike("fmod", [a, b]);
-  return cutTowardsZero(a, b);
+  return calledAs("fmod", () => cutTowardsZero(a, b));
 }
 
 /**
@@ -83,12 +83,10 @@ export function fmod(a: Operand, b: Operand): Tensor {
  * `remainder`. Integers by 0 give `a`. Of floats, exact to an ulp of `a`.
  */
 export function remainder(a: Operand, b: Operand): Tensor {
-  expectAlike("remainder", [a, b]);
-  return floored(a, b);
+  return calledAs("remainder", () => floored(a, b));
 }
 
 /** {@linkcode remainder}, by NumPy's other name. */
 export function mod(a: Operand, b: Operand): Tensor {
-  expectAlike("mod", [a, b]);
-  return floored(a, b);
+  return calledAs("mod", () => floored(a, b));
 }

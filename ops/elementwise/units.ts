@@ -1,4 +1,5 @@
 /** Activations that are made of others: each is a few ops that the compiler makes one kernel of. */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectFloats, expectNumber, expectTensors } from "../../tensor/arguments.ts";
 import { axisOf, ShapeError } from "../../tensor/shape.ts";
@@ -17,7 +18,7 @@ import { sigmoid, silu, tanh } from "./activation.ts";
 export function leakyRelu(x: Tensor, slope: Operand = 0.01): Tensor {
   expectFloats("leakyRelu", { x });
   expectOperands("leakyRelu", [x, slope]);
-  return where(less(x, 0), mul(x, slope), x);
+  return calledAs("leakyRelu", () => where(less(x, 0), mul(x, slope), x));
 }
 
 /** `x` above 0, `α·(e^(x/β) − 1)` below; what is above takes no part in the exponential, so that none is infinite. */
@@ -31,14 +32,14 @@ function exponentialUnit(x: Tensor, alpha: number, beta = 1): Tensor {
 export function elu(x: Tensor, alpha = 1): Tensor {
   expectFloats("elu", { x });
   expectNumber("elu", 1, "alpha", alpha);
-  return exponentialUnit(x, alpha);
+  return calledAs("elu", () => exponentialUnit(x, alpha));
 }
 
 /** {@linkcode elu} whose slope is 1 at 0 for every α: `α·(e^(x/α) − 1)` below. */
 export function celu(x: Tensor, alpha = 1): Tensor {
   expectFloats("celu", { x });
   expectNumber("celu", 1, "alpha", alpha);
-  return exponentialUnit(x, alpha, alpha);
+  return calledAs("celu", () => exponentialUnit(x, alpha, alpha));
 }
 
 /** The unit of self-normalizing networks (Klambauer et al., 2017): 1.0507 times {@linkcode elu} with α = 1.6733. */
@@ -66,7 +67,7 @@ export function threshold(x: Tensor, above: number, value = 0): Tensor {
   expectTensors("threshold", { x });
   expectNumber("threshold", 1, "above", above);
   expectNumber("threshold", 2, "value", value);
-  return where(greater(x, above), x, value);
+  return calledAs("threshold", () => where(greater(x, above), x, value));
 }
 
 /** x · {@linkcode hardSigmoid}(x). */
@@ -98,7 +99,10 @@ export function shrink(x: Tensor, lambda = 0.5, bias = lambda): Tensor {
   expectFloats("shrink", { x });
   expectNumber("shrink", 1, "lambda", lambda);
   expectNumber("shrink", 2, "bias", bias);
-  return where(less(x, -lambda), add(x, bias), where(greater(x, lambda), sub(x, bias), 0));
+  return calledAs(
+    "shrink",
+    () => where(less(x, -lambda), add(x, bias), where(greater(x, lambda), sub(x, bias), 0)),
+  );
 }
 
 /** The two halves of an axis. */

@@ -9,7 +9,8 @@ import {
   expectFloats,
   expectTensors,
 } from "../../tensor/arguments.ts";
-import { axisOf, ShapeError, show, sizeOf } from "../../tensor/shape.ts";
+import { ShapeError, show, sizeOf } from "../../tensor/shape.ts";
+import { wholeNumber } from "../../tensor/element.ts";
 import { mul } from "../elementwise/arithmetic.ts";
 import { matmul } from "../matmul.ts";
 import { permute, reshape } from "../movement.ts";
@@ -43,11 +44,14 @@ function contracted(
     if (axes.length !== 2) throw new ShapeError(op, `axes has ${axes.length} entries, not 2`);
   }
   const [ra, rb] = [a.shape.length, b.shape.length];
+  if (counted && wholeNumber(op, "axes", axes) > Math.min(ra, rb)) {
+    throw new ShapeError(op, `${axes} axes of ${show(a.spec)} and of ${show(b.spec)}`);
+  }
   const left = counted
-    ? Array.from({ length: axes }, (_, i) => axisOf(op, ra - axes + i, ra))
+    ? Array.from({ length: axes }, (_, i) => ra - axes + i)
     : axesOf(op, 2, axes[0], ra, "axes[0]");
   const right = counted
-    ? Array.from({ length: axes }, (_, i) => axisOf(op, i, rb))
+    ? Array.from({ length: axes }, (_, i) => i)
     : axesOf(op, 2, axes[1], rb, "axes[1]");
   if (left.length !== right.length || left.some((l, i) => a.shape[l] !== b.shape[right[i]])) {
     throw new ShapeError(

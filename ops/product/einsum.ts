@@ -4,7 +4,7 @@
  */
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectTensor } from "../../tensor/tensor.ts";
-import { isFloat } from "../../tensor/dtype.ts";
+import { isFloat, storedAs } from "../../tensor/dtype.ts";
 import { ShapeError, show } from "../../tensor/shape.ts";
 import { what } from "../../tensor/what.ts";
 import { expand, sum } from "../broadcast.ts";
@@ -193,7 +193,7 @@ export function contractionOrder(
  * operands are joined is that of fewest multiplications.
  *
  * @param equation names of the operands' axes, and of the result's behind "->"; left out, those that come once
- * @param operands of one element type; bool is counted as u32
+ * @param operands of one element type; bool is counted as u32, also beside it
  * @throws ShapeError when extents of one name differ
  */
 export function einsum(equation: string, ...operands: readonly Tensor[]): Tensor {
@@ -203,7 +203,7 @@ export function einsum(equation: string, ...operands: readonly Tensor[]): Tensor
   operands.forEach((t, i) => expectTensor("einsum", `argument ${i + 2}`, t));
   if (!operands.length) throw bad(equation, "has no operands");
   const { terms: names, out } = parse(equation, operands);
-  const other = operands.find((t) => t.dtype !== operands[0].dtype);
+  const other = operands.find((t) => storedAs(t.dtype) !== storedAs(operands[0].dtype));
   if (other) {
     throw new ShapeError(
       "einsum",

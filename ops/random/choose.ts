@@ -2,6 +2,7 @@
  * Draws that choose: truth values, classes, orders, and elements of something. All are made of draws whose bits are the same on
  * every device, and of comparisons, so they choose the same everywhere.
  */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
@@ -56,9 +57,9 @@ export function randomBernoulli(
   }
   expectOptions(name, 3, options, DRAW_OPTIONS);
   const of = typeof p === "number" ? p : cast(p, "f32");
-  const drawn = less(
-    randomUniform(key, shape ?? (typeof p === "number" ? [] : p.shape), options),
-    of,
+  const drawn = calledAs(
+    name,
+    () => less(randomUniform(key, shape ?? (typeof p === "number" ? [] : p.shape), options), of),
   );
   if (shape && !sameShape(drawn.shape, shape)) {
     throw new ShapeError(name, `p ${show((p as Tensor).spec)} does not broadcast to [${shape}]`);

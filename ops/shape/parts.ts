@@ -10,6 +10,7 @@ import {
   expectNumber,
   expectTensors,
 } from "../../tensor/arguments.ts";
+import { storedAs } from "../../tensor/dtype.ts";
 import { wholeNumber } from "../../tensor/element.ts";
 import { axisOf, ShapeError, show } from "../../tensor/shape.ts";
 import { concat } from "../concat.ts";
@@ -52,7 +53,8 @@ export function stack(parts: readonly Tensor[], axis = 0): Tensor {
   expectNumber("stack", 1, "axis", axis);
   const a = axisOf("stack", axis, parts[0].shape.length + 1);
   for (const p of parts) {
-    if (p.shape.join() !== parts[0].shape.join()) {
+    const alike = storedAs(p.dtype) === storedAs(parts[0].dtype);
+    if (!alike || p.shape.join() !== parts[0].shape.join()) {
       throw new ShapeError("stack", `${show(p.spec)} beside ${show(parts[0].spec)}`);
     }
   }

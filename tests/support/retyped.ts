@@ -1,5 +1,6 @@
-/** Right calls of public functions (`argument_calls.ts`) with other element types. */
-import { type DType, flatten, Tensor, tensor } from "../../mod.ts";
+/** Right calls of public functions (`argument_calls.ts`) with other element types, and what a tensor of some type has to be. */
+import { assertEquals } from "@std/assert";
+import { type Device, type DType, flatten, Tensor, tensor } from "../../mod.ts";
 import { interpret } from "../../compile/interpret.ts";
 import { BYTES } from "../../tensor/dtype.ts";
 import { CALLS } from "./argument_calls.ts";
@@ -34,4 +35,10 @@ export function typeOf(name: string): DType | undefined {
     if (arg instanceof Tensor) return arg.dtype;
     if (TYPES.includes(arg as DType)) return arg as DType;
   }
+}
+
+/** That a tensor has a type, and these values. */
+export async function is(device: Device, t: Tensor, dtype: DType, values: unknown): Promise<void> {
+  assertEquals(t.dtype, dtype, String(t));
+  assertEquals(await device.toArray(t), values, String(t));
 }
