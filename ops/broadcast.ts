@@ -41,7 +41,10 @@ export const reduceEach = (
 ): Tensor[] => apply(op, [x], { axes: axes.map((a) => a + 1) });
 
 /** The float64 reference of a reduction that goes through the elements in order. */
-export function fold(start: (dtype: DType) => number, step: (acc: number, x: number) => number) {
+export function fold(
+  start: (dtype: DType) => number,
+  step: (acc: number, x: number, dtype: DType) => number,
+) {
   return (
     [x]: readonly Float64Array[],
     [s]: readonly Spec[],
@@ -55,7 +58,7 @@ export function fold(start: (dtype: DType) => number, step: (acc: number, x: num
       for (let d = 0; d < s.shape.length; d++) {
         if (!axes.includes(d)) at += Math.floor(i / unit[d]) % s.shape[d] * out[d];
       }
-      y[at] = step(y[at], x[i]);
+      y[at] = step(y[at], x[i], s.dtype);
     }
     return [wrapped(y, s.dtype)];
   };

@@ -33,7 +33,7 @@ const extremeOp = (name: "max" | "min", nothing: (dtype: DType) => number): Op<R
       return [mul(hit, expand(share, x.shape))];
     },
     batch: reduceEach,
-    reference: fold(nothing, Math[name]),
+    reference: fold(nothing, (a, x) => Math[name](a, x)),
     lowering: { kind: "reduce", join: name },
   });
 const maxOp = extremeOp("max", leastOf);

@@ -182,6 +182,18 @@ test("a shift has the sign of the tensor that is shifted, not that of a number b
   await is(m.rightShift(i32([-5, 5]), 1), "i32", [2], [-3, 2]);
 });
 
+test("products of whole numbers wrap around at 32 bits, however many there are", async () => {
+  const odd = [2147483647, 1000003, 999983, -77777777],
+    ids = m.tensor([[0], [0], [1], [1]], [4, 1], "u32");
+  const running = odd.reduce<number[]>((all, v) => [...all, Math.imul(all.at(-1) ?? 1, v)], []);
+  const pairs = [Math.imul(odd[0], odd[1]), Math.imul(odd[2], odd[3])];
+  const words = m.cast(i32(odd), "u32"), ones = m.ones([2], "u32");
+  await is(m.prod(i32(odd)), "i32", [], [running[3]]);
+  await is(m.prod(words), "u32", [], [running[3] >>> 0]);
+  await is(m.cumprod(words), "u32", [4], running.map((v) => v >>> 0));
+  await is(m.scatter(ones, ids, words, { mode: "mul" }), "u32", [2], pairs.map((v) => v >>> 0));
+});
+
 test("tensors of known numbers", async () => {
   await is(m.arange(5), "i32", [5], [0, 1, 2, 3, 4]);
   await is(m.arange(5, 0, -2), "i32", [3], [5, 3, 1]);

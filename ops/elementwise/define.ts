@@ -46,6 +46,10 @@ const TAKES: Record<string, readonly DType[]> = {
 export const wrapped = (y: Float64Array, dtype: DType): Float64Array =>
   dtype === "u32" ? y.map((v) => v >>> 0) : dtype === "i32" ? y.map((v) => v | 0) : y;
 
+/** A product as it is wrapped: that of large whole numbers is none of float64's. */
+export const times = (a: number, b: number, dtype: DType): number =>
+  isFloat(dtype) ? a * b : Math.imul(a, b);
+
 /** Makes and registers an elementwise op. */
 export const defineMap = <A = undefined>(r: MapRecord<A>): Op<A> => defineOp(mapOp(r));
 

@@ -3,6 +3,7 @@
  * V rows of D elements, R times over with ids of its own. Everything that looks up or scatters is one of these two.
  */
 import { apply, type Tensor } from "../../tensor/tensor.ts";
+import type { DType } from "../../tensor/dtype.ts";
 import { ShapeError, show, sizeOf, type Spec } from "../../tensor/shape.ts";
 import { linear, transposed } from "../../tensor/forward.ts";
 import { defineOp, type Op } from "../../tensor/op.ts";
@@ -11,7 +12,7 @@ import { expand } from "../broadcast.ts";
 import { div, maximum, minimum, mul } from "../elementwise/arithmetic.ts";
 import { cast } from "../elementwise/cast.ts";
 import { equal, less, where } from "../elementwise/compare.ts";
-import { wrapped } from "../elementwise/define.ts";
+import { times, wrapped } from "../elementwise/define.ts";
 import { literal, tensor } from "../leaf.ts";
 import { reshape } from "../movement.ts";
 import { orderOf } from "./argsort.ts";
@@ -63,12 +64,13 @@ const gatherOp: Op<GatherAttrs> = defineOp<GatherAttrs>({
 const inRange = (ids: Tensor, rows: number): Tensor => rows ? minimum(ids, rows - 1) : ids;
 const nothing = (x: Tensor): Tensor => expand(literal(0, x.dtype), x.shape);
 
-const JOIN: Readonly<Record<ScatterMode, (a: number, b: number) => number>> = {
+type Join = (a: number, b: number, dtype: DType) => number;
+const JOIN: Readonly<Record<ScatterMode, Join>> = {
   set: (_, b) => b,
   add: (a, b) => a + b,
-  mul: (a, b) => a * b,
-  max: Math.max,
-  min: Math.min,
+  mul: times,
+  max: (a, b) => Math.max(a, b),
+  min: (a, b) => Math.min(a, b),
 };
 
 const scatterOp: Op<ScatterAttrs> = defineOp<ScatterAttrs>({
@@ -124,7 +126,7 @@ const scatterOp: Op<ScatterAttrs> = defineOp<ScatterAttrs>({
     ids.forEach((id, p) => {
       if (id >= v) return;
       const row = (Math.floor(p / n) * v + id) * d;
-      for (let c = 0; c < d; c++) y[row + c] = JOIN[mode](y[row + c], updates[p * d + c]);
+      for (let c = 0; c < d; c++) y[row + c] = JOIN[mode](y[row + c], updates[p * d + c], dtype);
     });
     return [wrapped(y, dtype)];
   },

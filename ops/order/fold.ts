@@ -23,6 +23,7 @@ import {
 import { abs, div, mul, sqrt, square, sub } from "../elementwise/arithmetic.ts";
 import { cast } from "../elementwise/cast.ts";
 import { equal, notEqual, where } from "../elementwise/compare.ts";
+import { times } from "../elementwise/define.ts";
 import { bitwiseOr } from "../elementwise/logic.ts";
 import { pow } from "../elementwise/power.ts";
 import { along } from "../index/take.ts";
@@ -54,7 +55,7 @@ const prodOp = defineOp<ReduceAttrs>({
     return [cast(mul(expand(given, x.shape), back), x.dtype)];
   },
   batch: reduceEach,
-  reference: fold(() => 1, (a, x) => a * x),
+  reference: fold(() => 1, times),
   lowering: { kind: "reduce", join: "prod" },
 });
 

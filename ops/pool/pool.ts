@@ -43,7 +43,7 @@ const firstMaxOp = defineOp<ReduceAttrs>({
     g && where(firstHit(x, y, axes), expand(g, x.shape), 0),
   ],
   batch: reduceEach,
-  reference: fold(leastOf, Math.max),
+  reference: fold(leastOf, (a, x) => Math.max(a, x)),
   lowering: { kind: "reduce", join: "max" },
 });
 

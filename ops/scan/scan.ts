@@ -13,7 +13,7 @@ import { moreRows } from "../batch/fold.ts";
 import { mul } from "../elementwise/arithmetic.ts";
 import { counted } from "../elementwise/cast.ts";
 import { equal, where } from "../elementwise/compare.ts";
-import { wrapped } from "../elementwise/define.ts";
+import { times, wrapped } from "../elementwise/define.ts";
 import { expand } from "../broadcast.ts";
 import { literal } from "../leaf.ts";
 import { pad, permute, reshape, slice } from "../movement.ts";
@@ -83,7 +83,7 @@ const scanOp: Op<ScanAttrs> = defineOp<ScanAttrs>({
         const at = (Math.floor(row / d) * n + place) * d + row % d;
         const next = STEP[mode](acc, x[at], a?.[at] ?? 0);
         y[at] = exclusive ? acc : next;
-        acc = mode === "mul" && !isFloat(dtype) ? Math.imul(acc, x[at]) : next;
+        acc = mode === "mul" ? times(acc, x[at], dtype) : next;
         if (!isFloat(dtype)) [acc] = wrapped(Float64Array.of(acc), dtype);
         if (!exclusive) y[at] = acc;
       }
