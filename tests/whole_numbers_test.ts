@@ -213,6 +213,11 @@ test("tensors of known numbers", async () => {
   assertThrows(() => m.arange(-1, 2, 1, "u32"), RangeError, "arange: value 0, -1, does not lie");
   assertThrows(() => m.full([2], 0.5, "i32"), RangeError, "full: 0.5 is no i32");
   assertThrows(() => m.arange(0, 1, 0), m.ShapeError, "has no end");
+  assertThrows(() => m.arange(2 ** 40), m.ShapeError, "arange: [1099511627776] has");
+  const logs = m.zeros([2, 3]), labels = m.tensor(Uint32Array.of(0, 1));
+  for (const [name, f] of Object.entries({ crossEntropy: m.crossEntropy, nllLoss: m.nllLoss })) {
+    assertThrows(() => f(logs, labels, { ignore: -100 }), RangeError, `${name}: -100 is no u32`);
+  }
 });
 
 test("indexing is Python's", async () => {
@@ -233,6 +238,22 @@ test("where in the image each maximum stood", async () => {
   const [values, places] = m.maxPoolWithPlaces(image, { window: 2, channelsFirst: true });
   await is(values, "f32", [1, 1, 2, 2], [5, 9, 3, 3]);
   await is(places, "u32", [1, 1, 2, 2], [0, 6, 13, 14]);
+  // Of the least number that there is, which padding has as well, it is one of the image all the same.
+  const least = { f32: -Infinity, f16: -Infinity, i32: -2147483648, u32: 0, bool: 0 } as const;
+  for (const [dtype, value] of Object.entries(least)) {
+    const flat = m.full([1, 2, 2, 1], value, dtype as m.DType);
+    for (const padding of [1, [1, [1, 3]]] as const) {
+      const [y, at] = m.maxPoolWithPlaces(flat, { window: 2, padding, ceilMode: true });
+      const columns = y.shape[2];
+      await is(y, dtype, [1, 2, columns, 1], Array(2 * columns).fill(value));
+      await is(
+        m.slice(at, 2, 0, 2),
+        "u32",
+        [1, 2, 2, 1],
+        [0, 1, 2, 3],
+      );
+    }
+  }
 });
 
 test("the nearest pixels, and means of parts that overlap", async () => {

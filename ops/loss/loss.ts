@@ -2,6 +2,7 @@
  * Losses: what a model's answer is worth. All take what they compare in f32 or f16, are computed in f32, and are a mean over
  * their elements unless asked for a sum or for each.
  */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectOptions, expectTensors, type OptionKind } from "../../tensor/arguments.ts";
 import { isFloat, storedAs } from "../../tensor/dtype.ts";
@@ -193,7 +194,7 @@ function ofLabels(
   // Labels that are no class count nothing, as the one that is left out.
   const counts = w ? sum(where(hit, w, 0), [-1]) : sum(cast(hit, "f32"), [-1]);
   if (ignore === undefined) return [mixed, counts];
-  const counted = notEqual(labels, ignore);
+  const counted = calledAs(op, () => notEqual(labels, ignore));
   return [where(counted, mixed, 0), where(counted, counts, 0)];
 }
 

@@ -13,7 +13,7 @@ import { expand, fold, type ReduceAttrs, reducedShape, reduceEach, sum } from ".
 import { div } from "../elementwise/arithmetic.ts";
 import { cast } from "../elementwise/cast.ts";
 import { equal, notEqual, where } from "../elementwise/compare.ts";
-import { bitwiseOr } from "../elementwise/logic.ts";
+import { bitwiseOr, logicalAnd } from "../elementwise/logic.ts";
 import { putAlongAxis } from "../index/scatter.ts";
 import { literal, tensor } from "../leaf.ts";
 import { reshape, slice, toFirst, toLast } from "../movement.ts";
@@ -22,10 +22,15 @@ import { mean, min } from "../reduce.ts";
 import { padWith } from "../shape/pad.ts";
 import { perAxis, sides, windows } from "../shape/windows.ts";
 
-/** The first place of each fold that attains the maximum, NaN before all: 1 there, 0 elsewhere. */
-function firstHit(x: Tensor, y: Tensor, axes: readonly number[]): Tensor {
+/**
+ * The first place of each fold that attains the maximum, NaN before all: true there.
+ *
+ * @param inside what is not 0 where places are none of padding, which is the least number that there is, and may be attained by others
+ */
+function firstHit(x: Tensor, y: Tensor, axes: readonly number[], inside?: Tensor): Tensor {
   const attained = equal(x, expand(y, x.shape));
-  const hit = isFloat(x.dtype) ? bitwiseOr(attained, notEqual(x, x)) : attained;
+  const any = isFloat(x.dtype) ? bitwiseOr(attained, notEqual(x, x)) : attained;
+  const hit = inside ? logicalAnd(any, inside) : any;
   const extents = x.shape.map((d, i) => axes.includes(i) ? d : 1);
   const count = extents.reduce((n, d) => n * d, 1);
   const places = expand(
@@ -174,7 +179,7 @@ export function maxPoolWithPlaces(
     options.channelsFirst ? [1, 1, ...extents] : [1, ...extents, 1],
   );
   const own = p.of(numbers, 0);
-  const hit = firstHit(all, y, p.places);
+  const hit = firstHit(all, y, p.places, p.count(false));
   const places = sum(where(hit, expand(own, all.shape), 0), [...Array(n).keys()], { keep: true });
   return [p.back(y), p.back(places)];
 }
