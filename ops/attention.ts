@@ -12,7 +12,7 @@ import { cast } from "./elementwise/cast.ts";
 import { expand, sum } from "./broadcast.ts";
 import { literal } from "./leaf.ts";
 import { pad, reshape, slice } from "./movement.ts";
-import { ShapeError, show } from "../tensor/shape.ts";
+import { isExtent, ShapeError, show } from "../tensor/shape.ts";
 import {
   type AttentionAttrs,
   type AttentionGradAttrs,
@@ -134,7 +134,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     mask: "any",
     bias: "any",
     window: "any",
-    softCap: "number",
+    softCap: "a number of f32",
     offset: "number",
     keyValueLengths: "any",
     scoreMod: "function",
@@ -151,8 +151,12 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     if (mask) expectTensors("attention", { q, k, v, "options.mask": mask });
     if (bias) expectTensors("attention", { q, k, v, "options.bias": bias });
     const sides = typeof window === "number" ? [window, window] as const : window;
-    if (sides && (sides.length !== 2 || !sides.every((n) => n >= 0))) {
-      throw new ShapeError("attention", `a window of [${sides}] is no two numbers of at least 0`);
+    const fits = (n: number) => n === Infinity || isExtent(n) && n < 2 ** 31;
+    if (sides && (sides.length !== 2 || !sides.every(fits))) {
+      throw new ShapeError(
+        "attention",
+        `a window of [${sides}] is no two whole numbers of at least 0, or Infinity`,
+      );
     }
     const more = { window: sides, softCap, offset, lengths, scoreMod, weightMod };
     return maskedAttention(q, k, v, { causal, scale, mask, bias, ...more });

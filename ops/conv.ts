@@ -5,7 +5,7 @@
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import { reverse } from "../tensor/reverse.ts";
-import { expectOptions, expectTensors } from "../tensor/arguments.ts";
+import { expectChoice, expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
 import { wholeNumber } from "../tensor/element.ts";
 import { type Shape, ShapeError, show } from "../tensor/shape.ts";
@@ -327,11 +327,9 @@ export function conv(x: Tensor, w: Tensor, options: ConvAnyOptions = {}): Tensor
   expectOptions("conv", 2, options, { ...KINDS, channelsFirst: "true or false" });
   const { n, image, weight, back, fail, ...g } = prepared("conv", x, w, options);
   const { padding } = options;
-  if (typeof padding === "string" && padding !== "same" && padding !== "valid") {
-    throw new TypeError(
-      `conv: options.padding is ${JSON.stringify(padding)}, not "same" or "valid"`,
-    );
-  }
+  if (typeof padding === "string") {
+    expectChoice("conv", "options.padding", padding, ["same", "valid"]);
+  } else expectOptions("conv", 2, { padding }, { padding: "a number or a list" });
   const pads = padding === "same"
     ? g.stride.map((s, i) => {
       const extent = image.shape[1 + i];

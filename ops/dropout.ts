@@ -1,4 +1,5 @@
 /** Dropout: a mask that a key draws, so that it can be drawn again. */
+import { calledAs } from "../tensor/called.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { expectNumber, expectOptions, expectTensors } from "../tensor/arguments.ts";
 import { expectType, FLOATS } from "../tensor/element.ts";
@@ -23,5 +24,6 @@ export function dropout(x: Tensor, key: Tensor, rate: number, options: DrawOptio
   expectType("dropout", x.spec, FLOATS);
   expectKey("dropout", key);
   if (rate === 1) return mul(where(less(x, x), x, 0), 1);
-  return where(less(randomUniform(key, x.shape, options), rate), 0, mul(x, 1 / (1 - rate)));
+  const drawn = calledAs("dropout", () => randomUniform(key, x.shape, options));
+  return where(less(drawn, rate), 0, mul(x, 1 / (1 - rate)));
 }

@@ -3,7 +3,7 @@
  * its own first, so that what is wrong is named by the function that was called, and not by what failed later inside.
  */
 import { expectTensor, type Tensor } from "./tensor.ts";
-import { expectType, FLOATS } from "./element.ts";
+import { elementOf, expectType, FLOATS } from "./element.ts";
 import { BYTES } from "./dtype.ts";
 import { axisOf, ShapeError } from "./shape.ts";
 import { what } from "./what.ts";
@@ -129,9 +129,10 @@ export function expectChoice(
   throw new TypeError(`${op}: ${name} is ${what(given)}, not one of ${all.join(", ")}`);
 }
 
-/** What an option is; `any` where the function that has it looks for itself. */
+/** What an option is, of f32 where it is computed with; `any` where the function that has it looks for itself. */
 export type OptionKind =
   | "number"
+  | "a number of f32"
   | "a number or a list"
   | "true or false"
   | "f32 or f16"
@@ -140,6 +141,7 @@ export type OptionKind =
 
 const FITS: Readonly<Record<OptionKind, (x: unknown) => boolean>> = {
   "number": (x) => typeof x === "number",
+  "a number of f32": (x) => typeof x === "number",
   "a number or a list": (x) =>
     typeof x === "number" || (Array.isArray(x) && x.flat().every((v) => typeof v === "number")),
   "true or false": (x) => typeof x === "boolean",
@@ -154,7 +156,7 @@ const FITS: Readonly<Record<OptionKind, (x: unknown) => boolean>> = {
  *
  * @param at the argument's position, from 0
  * @param known the options and what they are
- * @throws TypeError
+ * @throws TypeError; RangeError for a number that f32 can't hold
  */
 export function expectOptions(
   op: string,
@@ -174,8 +176,13 @@ export function expectOptions(
     if (!Object.hasOwn(known, key)) {
       throw new TypeError(`${op}: there is no option "${key}"; it takes ${example}`);
     }
-    if (value === undefined || FITS[known[key]](value)) continue;
-    const kind = /^(number|function)$/.test(known[key]) ? `a ${known[key]}` : known[key];
-    throw new TypeError(`${op}: options.${key} is ${what(value)}, not ${kind}`);
+    if (value === undefined) continue;
+    if (!FITS[known[key]](value)) {
+      const kind = /^(number|function)$/.test(known[key]) ? `a ${known[key]}` : known[key];
+      throw new TypeError(`${op}: options.${key} is ${what(value)}, not ${kind}`);
+    }
+    if (known[key] === "a number of f32") {
+      elementOf(`${op}: options.${key}`, value as number, "f32");
+    }
   }
 }

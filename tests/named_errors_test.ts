@@ -36,6 +36,7 @@ const LEFT_OUT = ["serveExamples"];
 class Sweep {
   readonly odd: string[] = [];
   thrown = 0;
+  options = 0;
   async call(name: string, about: string, f: () => unknown, alias = name): Promise<void> {
     try {
       await f();
@@ -55,7 +56,31 @@ class Sweep {
   }
 }
 
-/** A function with nothing, with one to four times the same, and with one argument of a right call replaced. */
+/** Right calls with one option of every function replaced by something, found by what refuses one that there is not. */
+function* withOption(
+  f: (...args: unknown[]) => unknown,
+  args: readonly unknown[],
+): Generator<[option: string, call: (wrong: unknown) => readonly unknown[]]> {
+  for (let at = 1; at <= args.length; at++) {
+    let message = "";
+    try {
+      f(...args.slice(0, at), { "no option": 1 }, ...args.slice(at + 1));
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    for (
+      const option of /"no option"; it takes \{ ([^}]*) \}/.exec(message)?.[1].split(", ") ?? []
+    ) {
+      yield [option, (wrong) => [
+        ...args.slice(0, at),
+        { ...args[at] as object, [option]: wrong },
+        ...args.slice(at + 1),
+      ]];
+    }
+  }
+}
+
+/** A function with nothing, with one to four times the same, and with one argument, or one option, of a right call replaced. */
 async function sweep(api: Record<string, unknown>, right: typeof CALLS = {}): Promise<Sweep> {
   const all = new Sweep();
   for (const [name, f] of Object.entries(api) as [string, Any][]) {
@@ -71,6 +96,12 @@ async function sweep(api: Record<string, unknown>, right: typeof CALLS = {}): Pr
         await call(`${kind} at ${i}`, right[name].with(i, wrong));
       }
     }
+    for (const [option, args] of withOption(f, right[name] ?? [])) {
+      all.options++;
+      for (const [kind, wrong] of Object.entries(NONSENSE)) {
+        await call(`${option}: ${kind}`, args(wrong));
+      }
+    }
   }
   return all;
 }
@@ -79,9 +110,9 @@ Deno.test("whatever a public function is given, its errors begin with its name",
   const before = Deno.cwd(), folder = await Deno.makeTempDir();
   try {
     Deno.chdir(folder);
-    const { odd, thrown } = await sweep(library as Any, CALLS);
+    const { odd, thrown, options } = await sweep(library as Any, CALLS);
     assertEquals(odd, []);
-    assert(thrown > 10_000, `${thrown}`);
+    assert(thrown > 10_000 && options > 200, `${thrown} ${options}`);
   } finally {
     Deno.chdir(before);
     await Deno.remove(folder, { recursive: true });

@@ -1,4 +1,5 @@
 /** Rotary position embedding: pairs of features turned by angles that grow with the place (Su et al., 2021). */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
@@ -38,7 +39,9 @@ export function rotaryEmbedding(
   const { positions, interleaved } = options;
   if (positions) expectTensors(op, { x, cos, sin, "options.positions": positions });
   const [b, t, , d] = x.shape;
-  const tables = [cos, sin].map((table) => positions ? take(table, positions) : table);
+  const tables = [cos, sin].map((table) =>
+    positions ? calledAs(op, () => take(table, positions)) : table
+  );
   const half = cos.shape.at(-1) ?? 0;
   const rows = [[t, half], [b, t, half]].map((s) => s.join());
   if (

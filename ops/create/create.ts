@@ -209,6 +209,8 @@ export function oneHot(
   expectNumber("oneHot", 1, "depth", depth);
   expectOptions("oneHot", 2, options, { axis: "number", dtype: "any" });
   wholeNumber("oneHot", "the depth", depth);
+  const { dtype = "f32" } = options;
+  expectDType("oneHot", dtype);
   if (isFloat(ids.dtype)) {
     throw new ShapeError("oneHot", `ids are integers, not ${ids.dtype}[${ids.shape}]`);
   }
@@ -217,5 +219,5 @@ export function oneHot(
   const shape = ids.shape.toSpliced(a, 0, depth);
   const places = reshape(iota(depth, storedAs(ids.dtype)), shape.map((d, i) => i === a ? d : 1));
   const hit = equal(expand(reshape(ids, shape.with(a, 1)), shape), expand(places, shape));
-  return cast(hit, options.dtype ?? "f32");
+  return cast(hit, dtype);
 }

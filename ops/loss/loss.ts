@@ -112,7 +112,7 @@ export function huberLoss(
   target: Tensor,
   options: LossOptions & { readonly delta?: number } = {},
 ): Tensor {
-  const [p, t] = pair("huberLoss", { prediction, target }, options, { delta: "number" });
+  const [p, t] = pair("huberLoss", { prediction, target }, options, { delta: "a number of f32" });
   const { delta = 1 } = options;
   if (!(delta > 0)) throw new RangeError(`huberLoss: options.delta is ${delta}, not above 0`);
   const e = sub(p, t);
@@ -142,7 +142,10 @@ export function bceWithLogits(logits: Tensor, target: Tensor, options: BinaryOpt
   const [x, y] = pair(op, { logits, target }, options, { positiveWeight: "any" });
   const { positiveWeight } = options;
   if (positiveWeight === undefined) return reduced(op, sub(softplus(x), mul(x, y)), options);
-  const yes = mul(mul(y, positiveWeight), softplus(neg(x)));
+  const weighed = calledAs(op, () => mul(y, positiveWeight), {
+    "argument 2": "options.positiveWeight",
+  });
+  const yes = mul(weighed, softplus(neg(x)));
   return reduced(op, add(yes, mul(sub(1, y), softplus(x))), options);
 }
 
@@ -236,7 +239,7 @@ export function crossEntropy(
 ): Tensor {
   const op = "crossEntropy";
   expectTensors(op, { logits, target });
-  expectOptions(op, 2, options, { ...CLASSES, smoothing: "number" });
+  expectOptions(op, 2, options, { ...CLASSES, smoothing: "a number of f32" });
   const x = logSoftmax(classes(op, logits, options));
   if (!isFloat(target.dtype)) {
     const [each, counts] = ofLabels(op, x, target, options);
@@ -293,13 +296,14 @@ export function cosineSimilarity(
   if (typeof axis !== "number") {
     throw new TypeError(`${op}: argument 3 (axis) is ${what(axis)}, not a number`);
   }
-  expectOptions(op, 3, options, { eps: "number" });
+  expectOptions(op, 3, options, { eps: "a number of f32" });
   if (!isFloat(a.dtype) || !isFloat(b.dtype) || a.shape.length !== b.shape.length) {
     throw new ShapeError(op, `${show(a.spec)} and ${show(b.spec)} are no floats of as many axes`);
   }
   const [x, y] = [cast(a, "f32"), cast(b, "f32")];
   const along = [axisOf(op, axis, a.shape.length)];
   const { eps = 1e-8 } = options;
-  const sizes = maximum(mul(sum(square(x), along), sum(square(y), along)), eps * eps);
+  const both = mul(sum(square(x), along), sum(square(y), along));
+  const sizes = calledAs(op, () => maximum(both, eps * eps));
   return div(sum(mul(x, y), along), sqrt(sizes));
 }

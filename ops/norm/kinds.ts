@@ -67,7 +67,7 @@ export function standardize(
 ): Tensor {
   expectTensors("standardize", { x });
   const list = axesOf("standardize", 1, axes, x.shape.length);
-  expectOptions("standardize", 2, options, { eps: "number" });
+  expectOptions("standardize", 2, options, { eps: "a number of f32" });
   floats("standardize", x);
   const [mu, v] = moments(x, list);
   return cast(mul(sub(cast(x, "f32"), mu), rsqrt(add(v, options.eps ?? 1e-5))), x.dtype);
@@ -102,7 +102,12 @@ export function batchNorm(
 ): Tensor {
   const op = "batchNorm";
   expectTensors(op, { x, gamma, beta });
-  expectOptions(op, 3, options, { mean: "any", variance: "any", axis: "number", eps: "number" });
+  expectOptions(op, 3, options, {
+    mean: "any",
+    variance: "any",
+    axis: "number",
+    eps: "a number of f32",
+  });
   floats(op, x);
   const a = axisOf(op, options.axis ?? -1, x.shape.length);
   const { eps = 1e-5 } = options;
@@ -139,7 +144,10 @@ export function instanceNorm(
   options: { readonly eps?: number; readonly channelsFirst?: boolean } = {},
 ): Tensor {
   expectFloats("instanceNorm", { x, gamma, beta });
-  expectOptions("instanceNorm", 3, options, { eps: "number", channelsFirst: "true or false" });
+  expectOptions("instanceNorm", 3, options, {
+    eps: "a number of f32",
+    channelsFirst: "true or false",
+  });
   const rank = x.shape.length;
   if (rank < 3) throw new ShapeError("instanceNorm", `${show(x.spec)} is no image of [B, …, C]`);
   const { eps, channelsFirst } = options;
@@ -159,7 +167,7 @@ export function instanceNorm(
  */
 export function rmsNorm(x: Tensor, gamma: Tensor, options: { readonly eps?: number } = {}): Tensor {
   expectTensors("rmsNorm", { x, gamma });
-  expectOptions("rmsNorm", 2, options, { eps: "number" });
+  expectOptions("rmsNorm", 2, options, { eps: "a number of f32" });
   floats("rmsNorm", x);
   const n = gamma.shape.length;
   if (!n || !sameShape(gamma.shape, x.shape.slice(-n))) {
@@ -185,13 +193,14 @@ export function normalize(
   options: { readonly ord?: 1 | 2; readonly eps?: number } = {},
 ): Tensor {
   expectTensors("normalize", { x });
-  expectOptions("normalize", 2, options, { ord: "number", eps: "number" });
+  expectOptions("normalize", 2, options, { ord: "number", eps: "a number of f32" });
   floats("normalize", x);
   const list = axesOf("normalize", 1, axes, x.shape.length);
   const { ord = 2, eps = 1e-12 } = options;
   const f = cast(x, "f32");
   if (ord === 1) return cast(div(f, maximum(sum(abs(f), list, { keep: true }), eps)), x.dtype);
-  return cast(mul(f, rsqrt(maximum(sum(square(f), list, { keep: true }), eps * eps))), x.dtype);
+  const squares = sum(square(f), list, { keep: true });
+  return cast(mul(f, calledAs("normalize", () => rsqrt(maximum(squares, eps * eps)))), x.dtype);
 }
 
 /** Options of {@linkcode localResponseNorm}. */
@@ -233,5 +242,6 @@ export function localResponseNorm(
     x.shape.map((_, i) => i === a ? [before, size - 1 - before] : [0, 0]),
   );
   const near = sum(windows(wide, { axes: [a], size: [size], stride: [1], dilation: [1] }), [0]);
-  return cast(div(f, pow(add(mul(near, alpha / size), k), beta)), x.dtype);
+  const scale = calledAs(op, () => pow(add(mul(near, alpha / size), k), beta));
+  return cast(div(f, scale), x.dtype);
 }

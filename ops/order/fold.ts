@@ -1,4 +1,5 @@
 /** Folds that need more than one walk: products, whose derivative is all the others', places of extremes, spreads, norms. */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import {
   type AxisList,
@@ -141,7 +142,7 @@ function spread(
   options: SpreadOptions,
 ): Tensor {
   expectTensors(op, { x });
-  expectOptions(op, 2, options, { keep: "true or false", ddof: "number" });
+  expectOptions(op, 2, options, { keep: "true or false", ddof: "a number of f32" });
   const { keep, ddof = 0 } = options;
   const axes = expectReduction(op, x, given, {});
   if (!isFloat(x.dtype)) {
@@ -201,7 +202,9 @@ export function norm(x: Tensor, axes?: AxisList, options: NormOptions = {}): Ten
   if (ord === -Infinity) return min(sizes, axes, { keep });
   if (ord === 0) return sum(cast(notEqual(x, 0), "f32"), axes, { keep });
   if (ord === 1) return sum(sizes, axes, { keep });
-  if (ord !== 2) return pow(sum(pow(sizes, ord), axes, { keep }), 1 / ord);
+  if (ord !== 2) {
+    return calledAs("norm", () => pow(sum(pow(sizes, ord), axes, { keep }), 1 / ord));
+  }
   const total = sum(square(cast(x, "f32")), axes, { keep });
   const none = equal(total, 0);
   // The root has no slope at 0: there the sum is left out of it.

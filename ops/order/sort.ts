@@ -1,6 +1,11 @@
 /** Sorting and what is made of it: the largest few, places in sorted numbers, and what is there without its repetitions. */
 import type { Tensor } from "../../tensor/tensor.ts";
-import { expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
+import {
+  expectChoice,
+  expectNumber,
+  expectOptions,
+  expectTensors,
+} from "../../tensor/arguments.ts";
 import { elementOf, wholeNumber } from "../../tensor/element.ts";
 import { axisOf, sameShape, ShapeError, show } from "../../tensor/shape.ts";
 import { expand, sum } from "../broadcast.ts";
@@ -101,11 +106,7 @@ export function searchsorted(
   expectTensors("searchsorted", { sorted, values });
   expectOptions("searchsorted", 2, options, { side: "any" });
   const { side = "left" } = options;
-  if (side !== "left" && side !== "right") {
-    throw new TypeError(
-      `searchsorted: options.side is ${JSON.stringify(side)}, not "left" or "right"`,
-    );
-  }
+  expectChoice("searchsorted", "options.side", side, ["left", "right"]);
   if (sorted.shape.length !== 1 || sorted.dtype !== values.dtype) {
     throw new ShapeError(
       "searchsorted",

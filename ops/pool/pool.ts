@@ -2,6 +2,7 @@
  * Pooling in any number of dimensions, from windows that slide: a fold over the places of a window, read through a view.
  * Of a maximum that several places attain, the gradient goes to the first, as in PyTorch.
  */
+import { calledAs } from "../../tensor/called.ts";
 import { apply, type Tensor } from "../../tensor/tensor.ts";
 import { expectFloats, expectList, expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
@@ -221,7 +222,8 @@ export function lpPool(
   const { ord = 2, ...rest } = options;
   if (!(ord > 0)) throw new RangeError(`lpPool: ord ${ord} is not above 0`);
   const p = pooled("lpPool", x, rest);
-  return p.back(cast(norm(p.of(x, 0), p.places, { ord, keep: true }), x.dtype));
+  const y = calledAs("lpPool", () => norm(p.of(x, 0), p.places, { ord, keep: true }));
+  return p.back(cast(y, x.dtype));
 }
 
 /**

@@ -3,7 +3,7 @@
  * every device, and of comparisons, so they choose the same everywhere.
  */
 import { calledAs } from "../../tensor/called.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { expectNumber, expectOptions, expectTensors } from "../../tensor/arguments.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { wholeNumber } from "../../tensor/element.ts";
@@ -105,7 +105,8 @@ export function randomCategorical(
   if (!logits.shape[axis]) throw new ShapeError(name, `no class in ${show(logits.spec)}`);
   const all = [...shape.slice(0, more), ...logits.shape];
   const { stream } = options;
-  return argmax(add(randomGumbel(key, all, { stream }), cast(logits, "f32")), more + axis);
+  const drawn = calledAs(name, () => randomGumbel(key, all, { stream }));
+  return argmax(add(drawn, cast(logits, "f32")), more + axis);
 }
 
 /** So many sorts make an order of n in which chance ties no longer show, as in JAX: ties keep their places. */
@@ -200,7 +201,7 @@ export function randomChoice(
 }
 
 function weightsOf(name: string, p: ArrayLike<number>, n: number): Float64Array {
-  const weights = typeof p === "object" && p !== null && Array.from(p);
+  const weights = typeof p === "object" && p !== null && !(p instanceof Tensor) && Array.from(p);
   if (!weights || !weights.every((w) => typeof w === "number")) {
     throw new TypeError(`${name}: options.p is ${what(p)}, not a list of numbers`);
   }

@@ -54,7 +54,7 @@ export function roiAlign(
   expectTensors(op, { x, boxes, images });
   expectList(op, 3, "size", size, "[7, 7]");
   expectOptions(op, 4, options, {
-    scale: "number",
+    scale: "a number of f32",
     samples: "number",
     aligned: "true or false",
     channelsFirst: "true or false",

@@ -1,4 +1,5 @@
 /** Convolutions along time that see nothing of what is to come, whole or a few steps at a time. */
+import { calledAs } from "../../tensor/called.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { expectFloats, expectOptions } from "../../tensor/arguments.ts";
 import { wholeNumber } from "../../tensor/element.ts";
@@ -63,7 +64,7 @@ export function causalConv1d(
     ? pad(concat([cast(state, x.dtype), x], time), widths(0, none))
     : pad(x, widths(before, none));
   const groups = options.groups ?? Math.max(1, Math.floor(x.shape[channels] / w.shape[1]));
-  const y = conv(seen, w, { dilation, groups, channelsFirst });
+  const y = calledAs(op, () => conv(seen, w, { dilation, groups, channelsFirst }));
   const steps = x.shape[time];
   return [none ? slice(y, time, 0, 0) : y, slice(seen, time, steps, steps + before)];
 }
