@@ -54,9 +54,11 @@ export function stack(parts: readonly Tensor[], axis = 0): Tensor {
   const a = axisOf("stack", axis, parts[0].shape.length + 1);
   for (const p of parts) {
     const alike = storedAs(p.dtype) === storedAs(parts[0].dtype);
-    if (!alike || p.shape.join() !== parts[0].shape.join()) {
-      throw new ShapeError("stack", `${show(p.spec)} beside ${show(parts[0].spec)}`);
-    }
+    if (alike && p.shape.join() === parts[0].shape.join()) continue;
+    throw new ShapeError(
+      "stack",
+      `${show(p.spec)} beside ${show(parts[0].spec)}${alike ? "" : "; cast one of them first"}`,
+    );
   }
   return concat(parts.map((p) => reshape(p, p.shape.toSpliced(a, 0, 1))), a);
 }
