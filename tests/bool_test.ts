@@ -289,6 +289,18 @@ test("an op of one's own sees words, and gives 0 and 1 for truth values", async 
   const report = await m.debugRun(program, [tensor([1, 2, 3])]);
   assertEquals(report.problem, undefined);
   program.free();
+  // What is neither 0 nor 1 is found, also where nothing says what it should be.
+  const seven = m.defineOp({
+    name: "seven",
+    inputs: ["x"],
+    shape: ([x]) => ({ ...x, dtype: "bool" }),
+    element: () => "return select(1u, 7u, x[i] > 1.0);",
+  });
+  const wrong = compile(device, (x: Tensor) => seven(x));
+  const { problem } = await m.debugRun(wrong, [tensor([1, 2, 3])]);
+  assertEquals([problem?.kind, problem?.index, problem?.actual], ["no truth value", 1, 7]);
+  assertEquals(problem!.message.includes("bool[3] is 7 at index 1"), true, problem!.message);
+  wrong.free();
 });
 
 test("truth values lie in files as bytes, and come back", async (device) => {

@@ -20,8 +20,8 @@ import { figures } from "../../numerics/quantities.ts";
 
 /** What is wrong with a dispatch. */
 export interface Problem {
-  /** The GPU refused it, it gave NaN or infinity, or it differs from the reference. */
-  readonly kind: "refused" | "not finite" | "differs";
+  /** The GPU refused it, it gave NaN or infinity, a bool that is neither 0 nor 1, or it differs from the reference. */
+  readonly kind: "refused" | "not finite" | "no truth value" | "differs";
   /** Position of the dispatch in the program. */
   readonly dispatch: number;
   /** What the dispatch is called. */
@@ -180,17 +180,20 @@ async function runAlone(program: Program, r: Recorded): Promise<string | undefin
 }
 
 /**
- * The first value that is not finite, else the worst one and whether it is too far off: the error is relative to the largest
- * magnitude that is expected.
+ * The first value that is not finite, or of bool neither 0 nor 1, else the worst one and whether it is too far off: the error is
+ * relative to the largest magnitude that is expected.
  */
 export function judge(
   t: Pick<Tensor, "dtype">,
   actual: Float64Array,
   expected: Float64Array | undefined,
   tolerance = t.dtype === "f16" ? 1e-2 : 1e-3,
-): { kind?: "not finite" | "differs"; index: number; error: number } {
-  const broken = actual.findIndex((x) => !Number.isFinite(x));
-  if (broken >= 0) return { kind: "not finite", index: broken, error: Infinity };
+): { kind?: Exclude<Problem["kind"], "refused">; index: number; error: number } {
+  const broken = actual.findIndex((x) => t.dtype === "bool" ? x > 1 : !Number.isFinite(x));
+  if (broken >= 0) {
+    const kind = t.dtype === "bool" ? "no truth value" : "not finite";
+    return { kind, index: broken, error: Infinity };
+  }
   if (!expected) return { index: 0, error: 0 };
   let size = 0;
   let index = 0;
