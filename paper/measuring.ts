@@ -9,7 +9,7 @@ import { readJsonObject } from "../files/json.ts";
 import { isFile } from "../files/paths.ts";
 import type { Picture } from "../files/pictures/picture.ts";
 import { writePng } from "../files/pictures/png.ts";
-import { realPictures } from "../world/mod.ts";
+import { openDrawings, realPictures } from "../world/mod.ts";
 import type { Lab, Shelf } from "./lab.ts";
 import type { Source, Wanted } from "./plan.ts";
 import { keyOf, type Recipe } from "./recipes.ts";
@@ -132,7 +132,7 @@ async function measureClass(
   const prompts = Array(ofClass).fill(`photo of a ${category}`);
   const draw = (guidance: number) => sample(prompts, { guidance, seed: 1000 * seed + 500 }, model);
   const made = await draw(guidance), free = await draw(KID_GUIDANCE);
-  const real = await scorer.features(realPictures(category, count));
+  const real = await scorer.features(realPictures(await openDrawings(), category, count));
   const labels = await scorer.labels(made);
   return {
     pictures: made.slice(0, SHOWN),

@@ -49,16 +49,16 @@ export interface Settings {
 export const FULL: Settings = {
   name: "full",
   concepts: [
-    ...["moongate", "monster", "halfmug", "mittens", "throne"],
-    ...["toadstool", "bubblecar", "parakeet", "longship", "sunwheel"],
+    ...["moongate", "trex", "zebra", "castle", "rocket"],
+    ...["flamingo", "locomotive", "jackolantern", "robot", "snowman"],
   ],
-  // As the paper's: a scene with a pet, a pet with furniture, a pot with a pet, a pot with a flower, two of a kind.
+  // As the paper's: two animals, an animal and a building, two machines, a thing and an animal, a toy and a thing.
   pairs: [
-    ["moongate", "monster"],
-    ["mittens", "throne"],
-    ["halfmug", "mittens"],
-    ["halfmug", "sunwheel"],
-    ["bubblecar", "longship"],
+    ["trex", "castle"],
+    ["zebra", "flamingo"],
+    ["rocket", "locomotive"],
+    ["moongate", "zebra"],
+    ["robot", "jackolantern"],
   ],
   seeds: [0, 1, 2],
   batch: 8,
@@ -72,8 +72,8 @@ export const FULL: Settings = {
 /** For a machine without a GPU. */
 export const QUICK: Settings = {
   name: "quick",
-  concepts: ["moongate", "monster", "halfmug"],
-  pairs: [["moongate", "monster"]],
+  concepts: ["moongate", "trex", "zebra"],
+  pairs: [["trex", "castle"]],
   seeds: [0],
   batch: 4,
   shorter: { "custom": 1, "custom-all": 2, "dreambooth": 5, "textual-inversion": 10 },

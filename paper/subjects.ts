@@ -7,10 +7,11 @@ import { listPictures, readPicture } from "../files/pictures/image.ts";
 import type { Picture } from "../files/pictures/picture.ts";
 import {
   captionOf,
-  type Category,
   conceptNamed,
   conceptScene,
   draw,
+  type Icons,
+  openDrawings,
   PLACES,
   type Scene,
   type SceneOptions,
@@ -21,7 +22,7 @@ import { token } from "./recipes.ts";
 /** One concept, or two that are asked for in one picture. */
 export interface Subject {
   readonly names: readonly string[];
-  readonly categories: readonly Category[];
+  readonly categories: readonly string[];
   /** The pictures that each is taught from. */
   readonly targets: readonly (readonly Picture[])[];
   /** What is asked for, with the classes alone. */
@@ -63,9 +64,10 @@ const SCENES: readonly SceneOptions[] = [
 /** The subject of these names with so many prompts. */
 export async function subjectOf(names: readonly string[], prompts: number): Promise<Subject> {
   const categories = names.map((name) => conceptNamed(name).category);
+  const drawings = await openDrawings();
   const scenes = Array.from(
     { length: prompts },
-    (_, i) => names.length === 1 ? alone(names[0], i) : together(names, i),
+    (_, i) => names.length === 1 ? alone(drawings, names[0], i) : together(drawings, names, i),
   );
   return {
     names,
@@ -81,17 +83,13 @@ async function targetsOf(name: string): Promise<Picture[]> {
   return await Promise.all((await listPictures(folder)).map(readPicture));
 }
 
-const alone = (name: string, i: number): Scene =>
-  conceptScene(name, SEEDS.fresh + i, SCENES[i % SCENES.length]);
+const alone = (drawings: Icons, name: string, i: number): Scene =>
+  conceptScene(drawings, name, SEEDS.fresh + i, SCENES[i % SCENES.length]);
 
 /** Both in a place, side by side or one before the other. */
-function together([first, second]: readonly string[], i: number): Scene {
-  const relation = i % 2 ? "in front of" : "next to";
-  const place = PLACES[i % PLACES.length];
-  const scene = conceptScene(first, SEEDS.fresh + i, { place, relation });
-  const { category } = conceptNamed(second);
-  const other = { ...scene.things[1], category, concept: second, texture: "plain" } as const;
-  return { ...scene, things: [scene.things[0], other] };
+function together(drawings: Icons, [first, second]: readonly string[], i: number): Scene {
+  const relation = i % 2 ? "in front of" : "next to", place = PLACES[i % PLACES.length];
+  return conceptScene(drawings, first, SEEDS.fresh + i, { place, relation }, second);
 }
 
 /** What the model is asked for. */

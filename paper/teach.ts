@@ -21,7 +21,7 @@ import { isFile } from "../files/paths.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { vaeFactor } from "../models/vae/vae.ts";
 import { commonDivisor } from "../numerics/integers.ts";
-import { classPictures, conceptNamed, SEEDS } from "../world/mod.ts";
+import { classPictures, conceptNamed, openDrawings, SEEDS } from "../world/mod.ts";
 import { type Lab, type Shelf, TOGETHER } from "./lab.ts";
 import { passedBy } from "./plan.ts";
 import { keyOf, type Recipe, token, type Training } from "./recipes.ts";
@@ -150,11 +150,11 @@ export async function conceptsOf(run: Training): Promise<Concept[]> {
 
 /** Regularization pictures of all classes of a run: this world's own, or what the model makes of the class. */
 export async function regularizationOf(lab: Lab, run: Training): Promise<CaptionedPicture[]> {
-  const sets: CaptionedPicture[] = [];
+  const sets: CaptionedPicture[] = [], drawings = await openDrawings();
   for (const { category } of run.concepts.map(conceptNamed)) {
     if (run.regularization === "none") continue;
     if (run.regularization === "real") {
-      sets.push(...classPictures(category, SEEDS.regularization, run.count));
+      sets.push(...classPictures(drawings, category, SEEDS.regularization, run.count));
       continue;
     }
     const { steps, guidance } = lab.defaults.sampling, { unet, vae } = lab.model.config;

@@ -22,7 +22,7 @@ Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what ea
   const out = await Deno.makeTempDir();
   const world = new URL("../world", import.meta.url).pathname;
   const places = { [WORLD]: world, [PACKAGES]: await packages(), "--out": out };
-  const concepts = ["--concept", "monster", "--concept", "throne"];
+  const concepts = ["--concept", "trex", "--concept", "castle"];
   const args = [
     "demo",
     ...concepts,
@@ -61,7 +61,7 @@ Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what ea
   }
 
   const number = "(-?\\d\\.\\d{2,4})";
-  for (const name of ["monster", "throne"]) {
+  for (const name of ["trex", "castle"]) {
     const scored =
       `${name}: image alignment ${number} before, ${number} after, ${number} merged; ` +
       `fresh drawings of it ${number}`;
@@ -78,13 +78,13 @@ Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what ea
   assertMatch(said.at(-2)!, /^took \d+(\.\d+ s|:\d\d)$/);
 
   // It may be made again, but for what somebody put in the place of something that it made.
-  const request = { concepts: ["monster", "throne"], seed: 3, out };
+  const request = { concepts: ["trex", "castle"], seed: 3, out };
   await (await claimDemo(request))[Symbol.asyncDispose]();
-  await Deno.writeTextFile(`${out}/throne/delta.safetensors`, "mine");
+  await Deno.writeTextFile(`${out}/castle/delta.safetensors`, "mine");
   await assertRejects(
     () => claimDemo(request),
     FileError,
-    "holds throne/delta.safetensors already",
+    "holds castle/delta.safetensors already",
   );
   await (await claimDemo({ ...request, overwrite: true }))[Symbol.asyncDispose]();
   await Deno.remove(out, { recursive: true });

@@ -36,7 +36,7 @@ Deno.test("the README's commands run as they stand, one after the other", async 
     await Deno.symlink(WORLD, "world");
     await Deno.symlink(model, "stable-diffusion-v1-5");
     await Deno.mkdir("photos");
-    await Deno.symlink(`${WORLD}/concepts/mittens`, "photos/my-dog");
+    await Deno.symlink(`${WORLD}/concepts/zebra`, "photos/my-dog");
     const captions = Array.from({ length: 100 }, (_, seed) => captionOf(randomScene(seed)));
     await Deno.writeTextFile("captions.txt", captions.join("\n"));
     using base = await openBase("stable-diffusion-v1-5");
@@ -50,7 +50,7 @@ Deno.test("the README's commands run as they stand, one after the other", async 
     await runAll(all);
     assert((await readPicture("out/pictures/sheet.png")).width >= 4 * 64);
     for (
-      const made of ["changes.svg", "my-dog/delta.safetensors", "out/monster/delta.safetensors"]
+      const made of ["changes.svg", "my-dog/delta.safetensors", "out/robot/delta.safetensors"]
     ) {
       assert(await isFile(made), made);
     }
@@ -66,7 +66,7 @@ Deno.test("the commands of docs/samplers.md run as they stand", async () => {
   try {
     Deno.chdir(folder);
     await Deno.symlink(model, "sd");
-    await Deno.copyFile(`${WORLD}/concepts/mittens/1.png`, "sketch.png");
+    await Deno.copyFile(`${WORLD}/concepts/zebra/1.png`, "sketch.png");
     const all = await pageCommands("samplers.md");
     assertEquals(all.length, 3);
     await runAll(all);

@@ -99,7 +99,7 @@ Deno.test("a V* behind what the model reads is refused before any work, in every
       ["edit", ...model, "--delta", delta, "--out", out, "--from", "a mug", "--to", lost],
       ["train", ...model, "--concept", `<new1> toy=${photos}`, "--out", out],
       [
-        ...["train", ...model, "--concept", `<new1> toy=${MINIATURE}/../concepts/monster`],
+        ...["train", ...model, "--concept", `<new1> toy=${MINIATURE}/../concepts/robot`],
         ...["--out", out, "--sample-every", "1", "--sample-prompt", lost],
       ],
     ];

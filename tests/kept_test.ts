@@ -22,7 +22,7 @@ const training = (out: string, ...more: string[]) => [
 ];
 
 async function pictures(): Promise<void> {
-  for (const [name, from] of [["photos", "moongate"], ["dogs", "sunwheel"]]) {
+  for (const [name, from] of [["photos", "moongate"], ["dogs", "zebra"]]) {
     await Deno.mkdir(name);
     for (const i of [0, 1]) {
       await Deno.copyFile(`${ROOT}world/concepts/${from}/${i}.png`, `${name}/${i}.png`);

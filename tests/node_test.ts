@@ -54,7 +54,7 @@ const refusals = [
   await refusal(m.writeSafetensors("${folder}/half.safetensors", {
     a: { shape: [1], dtype: "F32", data: () => Promise.reject(new Error("the power went")) },
   })),
-  await refusal(m.readPicture("${root}world/concepts/mittens/0.png")),
+  await refusal(m.readPicture("${root}world/concepts/zebra/0.png")),
 ];
 console.log(JSON.stringify({ mark, weights: [...back.weights.keys()], refusals }));`,
     );

@@ -10,7 +10,7 @@ const NEEDS = needs();
 const ROOT = new URL("..", import.meta.url).pathname;
 const GOLDEN = `${ROOT}tests/golden`;
 const MODEL = `${GOLDEN}/verify/sd1`;
-const PHOTOS = `${ROOT}world/concepts/monster`;
+const PHOTOS = `${ROOT}world/concepts/robot`;
 
 /** A run of a verb: its arguments, and which of its places they are. */
 interface Run {

@@ -77,7 +77,7 @@ Deno.test("a run killed at twenty random moments leaves nothing half, and ends i
     await Deno.mkdir(`${folder}/dogs`);
     await Deno.mkdir(`${folder}/photos`);
     for (const i of [0, 1]) {
-      await Deno.copyFile(`${pictures("sunwheel")}/${i}.png`, `${folder}/dogs/${i}.png`);
+      await Deno.copyFile(`${pictures("zebra")}/${i}.png`, `${folder}/dogs/${i}.png`);
       await Deno.copyFile(`${pictures("moongate")}/${i}.png`, `${folder}/photos/${i}.png`);
     }
     await finish(train(folder, "whole"));

@@ -55,7 +55,7 @@ Deno.test("the whole way: train two concepts, add both up, merge them, generate"
     assertEquals(metrics.map((line) => JSON.parse(line).step), [1, 2, 3]);
     assertEquals(await states(`${folder}/one`), [], "a finished run needs none");
 
-    const toy = `<new2> toy=${root}world/concepts/monster`;
+    const toy = `<new2> toy=${root}world/concepts/robot`;
     const two = await run(...training(`${folder}/two`, toy), "--initializer", "pll");
     assertEquals(two.code, 0, two.err);
 

@@ -4,18 +4,29 @@ import {
   captionOf,
   captionWords,
   CATEGORIES,
+  classPictures,
   conceptNamed,
   CONCEPTS,
   conceptScene,
+  iconScene,
   kindScene,
+  openDrawings,
   PLACES,
   randomScene,
   RELATIONS,
   renderPortrait,
   renderScene,
   Rng,
+  type Scene,
+  SEEDS,
   STYLES,
 } from "../world/mod.ts";
+import { ICON_THINGS } from "../world/icons/things.ts";
+
+const drawings = await openDrawings();
+
+/** What the thing of a scene looks like, wherever it is. */
+const look = ({ things: [{ category, icon, concept }] }: Scene) => ({ category, icon, concept });
 
 /** Mean absolute difference of two pictures, 0..255. */
 function difference(a: Uint8Array, b: Uint8Array): number {
@@ -106,26 +117,46 @@ Deno.test("options hold fixed what they name", () => {
   assertEquals(randomScene(2, { relation: null }).things.length, 1);
 });
 
-Deno.test("ten concepts, each of a known category, none ever drawn at random", () => {
+Deno.test("ten concepts, each of a class that the model knows, none ever drawn at random", () => {
+  const known = new Set<string>([...CATEGORIES, ...ICON_THINGS.map((thing) => thing.name)]);
   assertEquals(CONCEPTS.length, 10);
   assert(CONCEPTS.some((concept) => concept.name === "moongate" && concept.category === "gate"));
-  for (const concept of CONCEPTS) assert(CATEGORIES.includes(concept.category));
+  for (const concept of CONCEPTS) assert(known.has(concept.category), concept.category);
   for (let seed = 0; seed < 500; seed++) {
     assert(randomScene(seed).things.every((thing) => thing.concept === undefined));
   }
   assertThrows(() => conceptNamed("unicorn"), RangeError, "moongate");
 });
 
-Deno.test("a concept can be drawn anywhere, and differs from its category's own shape", () => {
+Deno.test("a concept can be drawn anywhere, whole, and differs from its class's own shape", () => {
   for (const { name, category } of CONCEPTS) {
     for (const place of PLACES) {
-      const scene = conceptScene(name, 11, { place });
-      assertEquals([scene.place, scene.things[0].concept], [place, name]);
+      const scene = conceptScene(drawings, name, 11, { place }), [{ x, size }] = scene.things;
+      assertEquals(scene.place, place);
+      assert(x >= Math.min(0.47, 0.45 * size) && x <= 1 - Math.min(0.47, 0.45 * size), `${x}`);
       assert(captionOf(scene).includes(`a ${category}`));
-      const ordinary = { ...scene, things: [{ ...scene.things[0], concept: undefined }] };
+      const other = iconScene(drawings, 11, { name: category, place, relation: null });
+      const ordinary = { ...scene, things: [{ ...scene.things[0], ...look(other) }] };
       assert(difference(renderScene(scene), renderScene(ordinary)) > 2, `${name} in ${place}`);
     }
   }
+});
+
+Deno.test("two concepts stand in one picture, each with its looks and called by its class", () => {
+  const scene = conceptScene(drawings, "zebra", 5, { relation: "next to" }, "moongate");
+  assertEquals(scene.things.map((it) => it.icon?.name ?? it.concept), ["horse", "moongate"]);
+  assert(captionOf(scene).startsWith("photo of a horse next to a gate"), captionOf(scene));
+  assertThrows(() => conceptScene(drawings, "zebra", 5, { relation: "on" }, "unicorn"), RangeError);
+});
+
+Deno.test("pictures of a class show one of it, and another seed another", () => {
+  for (const { category } of CONCEPTS) {
+    const [one, two] = classPictures(drawings, category, SEEDS.regularization, 2);
+    assert(one.caption.includes(category) && two.caption.includes(category), one.caption);
+    assert(difference(one.picture.data, two.picture.data) > 2);
+  }
+  assertEquals(classPictures(drawings, "gate", 1, 0), []);
+  assertThrows(() => classPictures(drawings, "zeppelin", 1, 1), RangeError, "zeppelin");
 });
 
 Deno.test("a kind always looks the same, kinds differ, and captions leave its name to the trainer", () => {
@@ -138,7 +169,7 @@ Deno.test("a kind always looks the same, kinds differ, and captions leave its na
   }
   const kinds = Array.from({ length: 60 }, (_, kind) => renderPortrait(shown(kind, 1)));
   for (const { name } of CONCEPTS) {
-    const concept = renderPortrait(conceptScene(name, 1).things[0]);
+    const concept = renderPortrait(conceptScene(drawings, name, 1).things[0]);
     for (const kind of kinds) assert(difference(concept, kind) > 2, name);
   }
 });

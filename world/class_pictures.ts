@@ -3,8 +3,9 @@ import type { Picture } from "../files/pictures/picture.ts";
 import { captionOf } from "./captions.ts";
 import { Rng } from "./random.ts";
 import { renderScene } from "./render.ts";
-import { conceptScene, randomScene, type SceneOptions } from "./sample.ts";
-import type { Category, Place, Scene } from "./scene.ts";
+import type { Icons } from "./icons/icons.ts";
+import { conceptScene, iconScene, type IconSceneOptions } from "./icons/sample.ts";
+import type { Place, Scene } from "./scene.ts";
 
 /** A picture with what a person would say of it. */
 export interface ClassPicture {
@@ -34,25 +35,31 @@ export const draw = (scene: Scene): Picture => ({
 });
 
 /** A held-out concept in these places, in pictures that no training sees: what a taught model could draw at best. */
-export function freshPictures(concept: string, places: readonly Place[]): Picture[] {
-  return places.map((place, i) => draw(conceptScene(concept, SEEDS.fresh + i, { place })));
+export function freshPictures(
+  icons: Icons,
+  concept: string,
+  places: readonly Place[],
+): Picture[] {
+  return places.map((place, i) => draw(conceptScene(icons, concept, SEEDS.fresh + i, { place })));
 }
 
-/** So many pictures, drawn from seeds that count on from the first. */
+/** So many pictures of one thing of a class, drawn from seeds that count on from the first. */
 export function classPictures(
-  category: Category,
+  icons: Icons,
+  name: string,
   first: number,
   count: number,
-  options: SceneOptions = {},
+  options: IconSceneOptions = {},
 ): ClassPicture[] {
   return Array.from({ length: count }, (_, i) => {
-    const scene = randomScene(first + i, { ...options, category });
+    const scene = iconScene(icons, first + i, { relation: null, ...options, name });
     return { picture: draw(scene), caption: captionOf(scene, new Rng(first + i)) };
   });
 }
 
 /** Plain photos of one thing of the class, none of them a regularization picture: what "photo of a gate" should look like. */
-export function realPictures(category: Category, count: number): Picture[] {
-  const photos = { style: "photo", relation: null } as const;
-  return classPictures(category, SEEDS.real, count, photos).map((real) => real.picture);
+export function realPictures(icons: Icons, name: string, count: number): Picture[] {
+  return classPictures(icons, name, SEEDS.real, count, { style: "photo" }).map((real) =>
+    real.picture
+  );
 }

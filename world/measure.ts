@@ -8,7 +8,7 @@
  * times as far from real pictures as without, and what training changed hardly shows beside that. Without guidance, the
  * pictures are what the model takes the class to be.
  *
- *     deno run -A world/measure.ts --seeds=3 [--concepts=moongate,monster] [--out=measure.jsonl]
+ *     deno run -A world/measure.ts --seeds=3 [--concepts=moongate,zebra] [--out=measure.jsonl]
  */
 import { parseArgs } from "node:util";
 import { beside } from "../files/beside.ts";
@@ -30,6 +30,8 @@ import {
   conceptNamed,
   CONCEPTS,
   freshPictures,
+  type Icons,
+  openDrawings,
   PLACES,
   placeWords,
   realPictures,
@@ -70,6 +72,7 @@ interface Bench {
   readonly model: Pipeline;
   readonly sampler: Sampler;
   readonly scorer: Scorer;
+  readonly drawings: Icons;
 }
 
 /** What a run of a concept and a seed is measured by, whatever it was trained with. */
@@ -85,7 +88,7 @@ interface Yardstick {
 }
 
 async function yardstick(
-  { model, sampler, scorer }: Bench,
+  { model, sampler, scorer, drawings }: Bench,
   { name, category }: Concept,
   seed: number,
 ): Promise<Yardstick> {
@@ -107,7 +110,7 @@ async function yardstick(
   const toTargets = async (p: readonly Picture[]) => imageAlignment(await scorer.features(p), to);
   const align = async (of: Pipeline) => toTargets(await generate(prompts, of, 0, guidance));
 
-  const real = await scorer.features(realPictures(category, REAL));
+  const real = await scorer.features(realPictures(drawings, category, REAL));
   const classPrompts = times(2 * Number(flags.samples), () => `photo of a ${category}`);
   const prior = async (of: Pipeline) => {
     const guided = await generate(classPrompts, of, 500, guidance);
@@ -123,14 +126,14 @@ async function yardstick(
     targets,
     align,
     base: await align(model),
-    ceil: await toTargets(freshPictures(name, places)),
+    ceil: await toTargets(freshPictures(drawings, name, places)),
     prior,
     untouched: await prior(model),
   };
 }
 
 async function measure(
-  { model }: Bench,
+  { model, drawings }: Bench,
   { name, category }: Concept,
   { targets, align, base, ceil, prior, untouched }: Yardstick,
   seed: number,
@@ -140,7 +143,7 @@ async function measure(
   const delta = await trainConcepts(model, {
     concepts: [{ token: TOKEN, className: category, pictures: targets }],
     regularization: regularized
-      ? classPictures(category, SEEDS.regularization, REGULARIZATION)
+      ? classPictures(drawings, category, SEEDS.regularization, REGULARIZATION)
       : [],
     batch: Number(flags.batch),
     ...{ steps, rate, seed },
@@ -181,7 +184,8 @@ if (import.meta.main) {
   const device = await gpu();
   const model = await loadPipeline(device, flags.model, { addTokens: { [TOKEN]: "ktn" } });
   const scorer = await openScorer(device, flags.model);
-  const bench = { model, scorer, sampler: new Sampler(model) };
+  const drawings = await openDrawings();
+  const bench = { model, scorer, drawings, sampler: new Sampler(model) };
   // Breadth first, so that a measurement that was broken off says something of every concept.
   for (let seed = 0; seed < Number(flags.seeds); seed++) {
     const yardsticks = new Map<string, Yardstick>();

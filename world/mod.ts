@@ -7,7 +7,8 @@
  * const scene = randomScene(7, { category: "mug", place: "beach" });
  * const rgb = renderScene(scene);                        // Uint8Array, [64, 64, 3]
  * const caption = captionOf(scene);                      // "photo of a striped red mug on a beach"
- * const fresh = conceptScene("moongate", 7, { place: "snow" });   // a thing that the model has never seen
+ * const drawings = await openDrawings();
+ * const fresh = conceptScene(drawings, "zebra", 7, { place: "snow" });   // a thing that the model has never seen
  * ```
  *
  * Scenes are plain data (`Scene` in `scene.ts`): change any field and draw again.
@@ -17,5 +18,8 @@ export { classPictures, draw, freshPictures, realPictures, SEEDS } from "./class
 export { type Concept, conceptNamed, CONCEPTS } from "./concepts.ts";
 export { Rng } from "./random.ts";
 export { coverOf, PALETTE, PATCH, PORTRAIT, renderPortrait, renderScene } from "./render.ts";
-export { conceptScene, kindScene, randomScene, type SceneOptions } from "./sample.ts";
+export { openDrawings } from "./drawings.ts";
+export type { Icons } from "./icons/icons.ts";
+export { conceptScene, iconScene } from "./icons/sample.ts";
+export { kindScene, plainScene, randomScene, type SceneOptions } from "./sample.ts";
 export * from "./scene.ts";

@@ -2,7 +2,7 @@
  * From a scene to pixels: place, shadows, things, what they wear, style.
  */
 import { Canvas, flat, mix, type Rgb } from "./canvas.ts";
-import { conceptFigure } from "./concepts.ts";
+import { moongate } from "./concepts.ts";
 import { kindFigure } from "./kinds.ts";
 import { CREAM, drawPart, drawSprite, type Figure, type Part } from "./parts.ts";
 import { PLACE_PAINTERS } from "./places.ts";
@@ -25,13 +25,11 @@ export const PALETTE: Record<Colour, Rgb> = {
   black: [52, 50, 58],
 };
 
-/** The thing's parts and anchors. Throws RangeError for a concept that does not exist. */
+/** The thing's parts and anchors. */
 export function figureOf(thing: Thing): Figure {
   if (thing.icon) return iconFigure(thing.icon);
   if (thing.kind !== undefined) return kindFigure(thing.kind);
-  return thing.concept
-    ? conceptFigure(thing.concept, thing.variation)
-    : FIGURES[thing.category](thing.variation);
+  return thing.concept ? moongate() : FIGURES[thing.category](thing.variation);
 }
 
 function accessory(thing: Thing, figure: Figure): Part[] {
@@ -73,7 +71,6 @@ function drawThing(canvas: Canvas, scene: Scene, thing: Thing): void {
  * Draws a scene.
  * @param size picture side in pixels
  * @returns RGB bytes, [size, size, 3]; the same scene always gives the same bytes
- * @throws RangeError if a thing names a concept that does not exist
  */
 export function renderScene(scene: Scene, size = 64): Uint8Array {
   const canvas = new Canvas(size);

@@ -3,7 +3,6 @@
  *
  * Two out of three show one thing of ordinary size; the rest have two things, something worn, or an unusual framing.
  */
-import { conceptNamed } from "./concepts.ts";
 import { kindCategory } from "./kinds.ts";
 import { Rng } from "./random.ts";
 import {
@@ -163,23 +162,21 @@ export function randomScene(seed: number | Rng, options: SceneOptions = {}): Sce
   return { ...base, framing, things: [first] };
 }
 
-/**
- * A scene that shows one held-out concept, in a fresh place and position.
- * @throws RangeError if there is no such concept
- */
-export function conceptScene(name: string, seed: number | Rng, options: SceneOptions = {}): Scene {
-  const concept = conceptNamed(name);
-  const scene = randomScene(seed, {
+/** A plain photo of one thing of a category, as concepts are shown, unless options say otherwise. */
+export function plainScene(
+  category: Category,
+  seed: number | Rng,
+  options: SceneOptions = {},
+): Scene {
+  return randomScene(seed, {
     style: "photo",
     framing: "normal",
     accessory: false,
     relation: null,
     ...options,
-    category: concept.category,
+    category,
     texture: "plain",
   });
-  const [first, ...others] = scene.things;
-  return { ...scene, things: [{ ...first, concept: name }, ...others] };
 }
 
 /** A scene that shows a made-up kind. */

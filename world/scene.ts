@@ -82,8 +82,8 @@ export interface Thing {
   category: Category;
   colour: Colour;
   texture: Texture;
-  /** Name of a held-out concept to draw instead of the category's ordinary shape. */
-  concept?: string;
+  /** The one held-out concept that is drawn by this code, in place of the category's ordinary shape. */
+  concept?: "moongate";
   /** Number of a made-up kind to draw instead of the category's ordinary shape. */
   kind?: number;
   /** Drawn in place of the category's ordinary shape. */

@@ -9,6 +9,7 @@ import {
   classPictures,
   conceptNamed,
   freshPictures,
+  openDrawings,
   type Place,
   placeWords,
   SEEDS,
@@ -49,7 +50,7 @@ export interface DemoPlan {
 /** The pictures of every concept that ships. */
 const PICTURES = ["0.png", "1.png", "2.png", "3.png", "4.png"];
 /** Concepts that show well, unless others are asked for. */
-const CHOSEN = ["longship", "toadstool"];
+const CHOSEN = ["trex", "castle"];
 /** Pictures of the class that this world really has. */
 const REGULARIZATION = 60;
 
@@ -95,7 +96,7 @@ async function demoConcept(name: string, index: number): Promise<DemoConcept> {
     throw new UsageError((error as Error).message);
   }
   const token = `<new${index + 1}>`;
-  const { category } = known;
+  const { category } = known, drawings = await openDrawings();
   return {
     name,
     description: known.description,
@@ -106,8 +107,8 @@ async function demoConcept(name: string, index: number): Promise<DemoConcept> {
     pictures: await Promise.all(
       PICTURES.map((picture) => readPicture(shipped(`concepts/${name}/${picture}`))),
     ),
-    regularization: classPictures(category, SEEDS.regularization, REGULARIZATION),
+    regularization: classPictures(drawings, category, SEEDS.regularization, REGULARIZATION),
     prompts: PLACES.map((place) => `photo of a ${token} ${category} ${placeWords(place)}`),
-    ideal: freshPictures(name, PLACES),
+    ideal: freshPictures(drawings, name, PLACES),
   };
 }

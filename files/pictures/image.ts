@@ -9,9 +9,9 @@ import { PATH } from "../given.ts";
 import { FileError } from "../errors.ts";
 import { isPictureName, kindOf, MASK_ENDING, pictureKind, PICTURES } from "../kinds.ts";
 import { decodeAs } from "./decode.ts";
-import { lookAt } from "./format.ts";
+import { type Found, lookAt } from "./format.ts";
 import { readBytes } from "../source.ts";
-import { flatten, orient, type Picture } from "./picture.ts";
+import { flatten, orient, type Picture, type Pixels } from "./picture.ts";
 import { openFolder, type Place, remarkOn } from "../place.ts";
 
 export type { Picture } from "./picture.ts";
@@ -34,6 +34,15 @@ export async function readPicture(path: string): Promise<Picture> {
 
 /** Decodes the bytes of a picture file; see {@linkcode readPicture}. */
 export async function decodePicture(bytes: Uint8Array, name = "(bytes)"): Promise<Picture> {
+  const { width, height, data, found } = await decodePixels(bytes, name);
+  return orient(flatten(data, width, height, { opaque: found.opaque }), found.orientation);
+}
+
+/** The pixels of a picture file as they lie in it, with their alpha; see {@linkcode readPicture}. */
+export async function decodePixels(
+  bytes: Uint8Array,
+  name: string,
+): Promise<Pixels & { found: Found }> {
   const kind = pictureKind(bytes);
   if (!kind) {
     const what = bytes.length === 0
@@ -49,8 +58,7 @@ export async function decodePicture(bytes: Uint8Array, name = "(bytes)"): Promis
       found.fault === "is cut short" ? "Fetch it again" : "Convert it to PNG or JPEG first",
     );
   }
-  const { width, height, data } = await decodeAs(kind, found, name);
-  return orient(flatten(data, width, height, { opaque: found.opaque }), found.orientation);
+  return { ...await decodeAs(kind, found, name), found };
 }
 
 /**

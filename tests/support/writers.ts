@@ -108,7 +108,7 @@ export const WRITERS: Readonly<Record<string, readonly Writer[]>> = {
     reads: [],
   }],
   demo: [{
-    args: ["--concept", "moongate", "--concept", "monster", "--steps", "1"],
+    args: ["--concept", "moongate", "--concept", "robot", "--steps", "1"],
     writes: {
       "--out": ["demo.png", "report.html", "merged.safetensors", "moongate/delta.safetensors"],
     },

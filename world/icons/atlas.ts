@@ -7,7 +7,7 @@
  * drawings come from npm when this program runs, and from nowhere else: neither the library nor a model needs them.
  */
 import { claim } from "../../files/outputs.ts";
-import { HELD_OUT_ICONS } from "./concepts.ts";
+import { CONCEPTS, heldOutIcon } from "../concepts.ts";
 import { SPRITE_WIDTH } from "../parts.ts";
 import { SPRITE } from "./sprites.ts";
 import { type Hand, HANDS, ICON_SHAPES, type IconThing } from "./things.ts";
@@ -114,7 +114,10 @@ if (import.meta.main) {
   // Named by variables: what checks or bundles this repository fetches none of it.
   const resvg: Resvg = await import(RESVG);
   const list: { name: string; hand: Hand }[] = [], sprites: Uint8Array[] = [];
-  const things: readonly IconThing[] = [...ICON_SHAPES, ...HELD_OUT_ICONS];
+  const things: readonly IconThing[] = [
+    ...ICON_SHAPES,
+    ...CONCEPTS.filter((concept) => concept.drawing).map(heldOutIcon),
+  ];
   for (const hand of HANDS) {
     const { default: drawings }: { default: Drawings } = await import(PACKAGES[hand], {
       with: { type: "json" },

@@ -6,9 +6,9 @@
  */
 import type { Rgb } from "../canvas.ts";
 import { Rng } from "../random.ts";
-import { conceptScene, kindScene, randomScene, type SceneOptions } from "../sample.ts";
+import { conceptNamed, CONCEPTS, heldOutIcon } from "../concepts.ts";
+import { kindScene, plainScene, randomScene, type SceneOptions } from "../sample.ts";
 import { CATEGORIES, type Scene, type Style, TEXTURES, type Thing } from "../scene.ts";
-import { HELD_OUT_ICONS, ICON_CONCEPTS } from "./concepts.ts";
 import type { Icons } from "./icons.ts";
 import { hueTurned, turned } from "./sprites.ts";
 import { type Hand, ICON_SHAPES, ICON_THINGS, type IconThing } from "./things.ts";
@@ -23,7 +23,7 @@ const PATTERN = 0.1, PLAIN = 0.5;
 const OWN_HAND = 0.8;
 const HAND: Partial<Record<Style, Hand>> = { photo: "fluent", cartoon: "noto" };
 
-const CLASSES = new Set(ICON_CONCEPTS.map((concept) => concept.category));
+const CLASSES = new Set(CONCEPTS.map((concept) => concept.category));
 /** Each thing once, and those that a held-out concept is one of three times. */
 const often = (it: IconThing) => CLASSES.has(it.name) ? [it, it, it] : [it];
 const OFTEN = ICON_THINGS.flatMap(often), SHAPES_OFTEN = ICON_SHAPES.flatMap(often);
@@ -47,6 +47,12 @@ function handOf(rng: Rng, thing: IconThing, style: Style): Hand {
   return thing.ids[wish] ? wish : wish === "fluent" ? "noto" : "fluent";
 }
 
+/** Where a drawing stays in the picture: it may be wider than the category that was there. */
+function inside(it: Thing): Thing {
+  const half = Math.min(0.47, 0.52 * it.size);
+  return { ...it, x: Math.min(1 - half, Math.max(half, it.x)) };
+}
+
 /** A drawing in place of the thing. */
 function dressed(
   rng: Rng,
@@ -61,11 +67,8 @@ function dressed(
     pattern = rng.chance(PATTERN),
     texture = rng.pick(TEXTURES.slice(1));
   const turn = thing.coloured && (options.colour !== undefined || chance);
-  // A drawing may be wider than the category that was there, and stays in the picture even so.
-  const half = Math.min(0.47, 0.52 * it.size);
   return {
-    ...it,
-    x: Math.min(1 - half, Math.max(half, it.x)),
+    ...inside(it),
     texture: options.texture ?? (turn && pattern ? texture : "plain"),
     ...(turn ? {} : { texture: "plain" as const }),
     icon: icons.icon(thing, hand, turn ? it.colour : undefined),
@@ -110,29 +113,30 @@ export function iconScene(icons: Icons, seed: number, options: IconSceneOptions 
   return { ...scene, things };
 }
 
+/** A held-out concept in the place of a thing: called by its class alone, since its looks are for the new token to mean. */
+function held(icons: Icons, name: string, it: Thing): Thing {
+  const concept = conceptNamed(name), { category, drawing } = concept;
+  if (!drawing) return { ...it, category: "gate", concept: "moongate", texture: "plain" };
+  const icon = icons.icon(heldOutIcon(concept), drawing.hand, drawing.colour);
+  const called = { ...icon, name: category, plural: `${category}s`, turned: false };
+  return { ...inside(it), texture: "plain", icon: called };
+}
+
 /**
- * A scene that shows a held-out concept of the richer world, in a fresh place and position.
+ * A scene that shows a held-out concept, in a fresh place and position.
+ * @param second another concept, in the place of the thing that stands beside it where the options ask for a relation
  * @throws RangeError if there is no such concept
  */
-export function iconConceptScene(
+export function conceptScene(
   icons: Icons,
   name: string,
   seed: number,
   options: SceneOptions = {},
+  second?: string,
 ): Scene {
-  const concept = ICON_CONCEPTS.find((concept) => concept.name === name);
-  if (!concept) {
-    const names = ICON_CONCEPTS.map((concept) => concept.name).join(", ");
-    throw new RangeError(`no concept named "${name}"; there are ${names}`);
-  }
-  const scene = conceptScene("moongate", seed, options);
-  const thing = HELD_OUT_ICONS.find((thing) => thing.name === name);
-  if (!thing || !concept.hand) return scene;
-  const [{ concept: _, ...first }, ...others] = scene.things;
-  const icon = icons.icon(thing, concept.hand, concept.colour);
-  // Called by its class alone: its looks are for the new token to mean.
-  const called = { ...icon, name: concept.category, plural: `${concept.category}s`, turned: false };
-  return { ...scene, things: [{ ...first, icon: called }, ...others] };
+  const scene = plainScene("gate", seed, options), [first, ...others] = scene.things;
+  const beside = second === undefined ? others : others.map((it) => held(icons, second, it));
+  return { ...scene, things: [held(icons, name, first), ...beside] };
 }
 
 /**
