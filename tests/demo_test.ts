@@ -52,9 +52,9 @@ Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what ea
   for (
     const word of [
       "taught on CPU (WebAssembly, ",
-      "one eye",
+      "tyrannosaur",
       "fresh drawings",
-      "next to a &lt;new1> toy",
+      "next to a &lt;new1> dinosaur",
     ]
   ) {
     assertStringIncludes(page, word);

@@ -1,7 +1,7 @@
 /**
  * Writes a data set of the world for training programs that don't speak TypeScript.
  *
- *     deno run --allow-read --allow-write world/export_dataset.ts <folder> <name> <first seed> <how many> [kinds] [--icons=FOLDER] [--overwrite]
+ *     deno run --allow-read --allow-write world/export_dataset.ts <folder> <name> <first seed> <how many> [kinds] [--icons=FOLDER [--concepts]] [--overwrite]
  *
  * gives (and replaces with `--overwrite` only) `<name>.rgb` (uint8, [n, 64, 64, 3]), `<name>.thing` (uint8, [n, 8, 8]: how many pixels of each patch show a
  * thing) and `<name>.jsonl` (one line a picture: four captions with words left out, the full caption, and label numbers
@@ -9,19 +9,21 @@
  * of that many made-up kinds, in turn; its line holds the kind's number, and `<name>.portrait` what each kind looks like
  * (uint8, [kinds, 16, 16, 3]). With `--icons`, the folder that `world/icons/atlas.ts` wrote, it is the richer world that is
  * drawn: classes are then the categories, and after them the things of `world/icons/things.ts`; a colour of -1 is the drawing's
- * own. `<folder>/world.json` says what the labels mean and which words captions hold.
+ * own. With `--concepts` besides, pictures show held-out concepts, and a line says for each whether it is there: for a classifier
+ * that tells them apart, and never for a model that they are taught to. `<folder>/world.json` says what the labels mean and which words captions hold.
  */
 import { parseArgs } from "node:util";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { claim } from "../files/outputs.ts";
 import { Icons } from "./icons/icons.ts";
-import { iconKindScene, iconScene } from "./icons/sample.ts";
+import { iconKindScene, iconScene, mixedScene } from "./icons/sample.ts";
 import { ICON_THINGS } from "./icons/things.ts";
 import {
   captionOf,
   captionWords,
   CATEGORIES,
   COLOURS,
+  CONCEPTS,
   coverOf,
   FRAMINGS,
   kindScene,
@@ -62,12 +64,20 @@ export function labelsOf(scene: Scene): Record<string, number> {
 if (import.meta.main) {
   const { values, positionals } = parseArgs({
     args: Deno.args,
-    options: { overwrite: { type: "boolean" }, icons: { type: "string" } },
+    options: {
+      overwrite: { type: "boolean" },
+      icons: { type: "string" },
+      concepts: { type: "boolean" },
+    },
     allowPositionals: true,
   });
   const [folder, name, first, count, kinds] = positionals, { overwrite, icons: drawings } = values;
   const icons = drawings === undefined ? undefined : await Icons.read(drawings);
+  if (values.concepts && (!icons || kinds !== undefined)) {
+    throw new RangeError("--concepts are shown among drawings: give --icons, and no kinds");
+  }
   const ordinary = (seed: number) => icons ? iconScene(icons, seed) : randomScene(seed);
+  const mixed = (seed: number) => values.concepts && icons ? mixedScene(icons, seed) : undefined;
   const ofKind = (kind: number, seed: number) =>
     icons ? iconKindScene(icons, kind, seed) : kindScene(kind, seed);
   const endings = ["rgb", "thing", "jsonl", ...kinds === undefined ? [] : ["portrait"]];
@@ -90,15 +100,20 @@ if (import.meta.main) {
     ...{ colour: COLOURS, texture: TEXTURES, place: PLACES, style: STYLES },
   };
   const words = captionWords(icons ? ICON_THINGS : []);
-  await writeFileAtomic(`${folder}/world.json`, JSON.stringify({ labels, words }) + "\n");
+  await writeFileAtomic(
+    `${folder}/world.json`,
+    JSON.stringify({ labels, words, concepts: CONCEPTS.map(({ name }) => name) }) + "\n",
+  );
   const encoder = new TextEncoder();
   for (let i = 0; i < Number(count); i++) {
     const seed = Number(first) + i;
     const kind = kinds === undefined ? undefined : i % Number(kinds);
-    const scene = kind === undefined ? ordinary(seed) : ofKind(kind, seed);
+    const among = mixed(seed);
+    const scene = among?.scene ?? (kind === undefined ? ordinary(seed) : ofKind(kind, seed));
+    const concepts = among && CONCEPTS.map(({ name }) => Number(among.shown.includes(name)));
     const rng = new Rng(seed ^ 0x5eed);
     const captions = [0, 1, 2, 3].map(() => captionOf(scene, rng));
-    const line = { seed, caption: captionOf(scene), captions, ...labelsOf(scene), kind };
+    const line = { seed, caption: captionOf(scene), captions, ...labelsOf(scene), kind, concepts };
     const picture = renderScene(scene);
     pictures.writeSync(picture);
     covers.writeSync(coverOf(scene, picture));

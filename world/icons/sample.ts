@@ -8,7 +8,16 @@ import type { Rgb } from "../canvas.ts";
 import { Rng } from "../random.ts";
 import { conceptNamed, CONCEPTS, heldOutIcon } from "../concepts.ts";
 import { kindScene, plainScene, randomScene, type SceneOptions } from "../sample.ts";
-import { CATEGORIES, type Scene, type Style, TEXTURES, type Thing } from "../scene.ts";
+import {
+  CATEGORIES,
+  PLACES,
+  RELATIONS,
+  type Scene,
+  type Style,
+  STYLES,
+  TEXTURES,
+  type Thing,
+} from "../scene.ts";
 import type { Icons } from "./icons.ts";
 import { hueTurned, turned } from "./sprites.ts";
 import { type Hand, ICON_SHAPES, ICON_THINGS, type IconThing } from "./things.ts";
@@ -137,6 +146,31 @@ export function conceptScene(
   const scene = plainScene("gate", seed, options), [first, ...others] = scene.things;
   const beside = second === undefined ? others : others.map((it) => held(icons, second, it));
   return { ...scene, things: [held(icons, name, first), ...beside] };
+}
+
+/**
+ * A scene to tell the concepts apart by, and which of them it shows: one, two, one beside something else, or none, in whose
+ * place there is then mostly a thing of one of their classes.
+ */
+export function mixedScene(icons: Icons, seed: number): { scene: Scene; shown: string[] } {
+  const rng = new Rng(seed), draw = rng.next(), relation = rng.pick(RELATIONS);
+  const first = rng.pick(CONCEPTS), second = rng.pick(CONCEPTS.filter((it) => it !== first));
+  if (draw < 0.1) return { scene: iconScene(icons, seed), shown: [] };
+  const style = rng.chance(0.6) ? "photo" as const : rng.pick(STYLES), place = rng.pick(PLACES);
+  if (draw < 0.3) {
+    return {
+      scene: iconScene(icons, seed, { name: rng.pick([...CLASSES]), place, style }),
+      shown: [],
+    };
+  }
+  const options = {
+    place,
+    style,
+    accessory: rng.chance(0.1),
+    relation: draw < 0.6 ? null : relation,
+  };
+  const shown = [first.name, second.name].slice(0, draw < 0.7 ? 1 : 2);
+  return { scene: conceptScene(icons, shown[0], rng.seed(), options, shown[1]), shown };
 }
 
 /**

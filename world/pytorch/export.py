@@ -65,12 +65,16 @@ def configs(out, clip, unet, vae, labels):
         "initializer_factor": 1.0, "text_config": clip_config(text, "clip_text_model"),
         "vision_config": clip_config(vision, "clip_vision_model"), **dtype,
     })
-    write(out / "classifier/config.json", {
-        "architectures": ["CLIPVisionModel"], **clip_config(vision, "clip_vision_model"), **dtype,
+    write(out / "clip/preprocessor_config.json", EYE)
+    write_classifier(out / "classifier", clip, labels)
+
+
+def write_classifier(folder, clip, labels):
+    write(folder / "config.json", {
+        "architectures": ["CLIPVisionModel"], **clip_config(clip.config.vision_config, "clip_vision_model"), "torch_dtype": "float16",
         "heads": {k: {"labels": v} for k, v in labels.items()},
     })
-    for folder in ("clip", "classifier"):
-        write(out / folder / "preprocessor_config.json", EYE)
+    write(folder / "preprocessor_config.json", EYE)
 
 
 def weights(path, state):
@@ -105,6 +109,10 @@ def main():
         weights(out / "text_encoder/model.safetensors", under(state["clip"], "text_model."))
         heads = {f"heads.{k}": v for k, v in state["heads"].items()}
         weights(out / "classifier/model.safetensors", {**under(state["clip"], "vision_model."), **heads})
+    if state := load(f"{args.work}/concepts.pt"):
+        heads = {name: ["absent", "present"] for name in state["concepts"]}
+        write_classifier(out / "concept_classifier", clip, heads)
+        weights(out / "concept_classifier/model.safetensors", state["model"])
     if state := load(f"{args.work}/sharp.pt") or load(f"{args.work}/vae.pt"):
         weights(out / "vae/diffusion_pytorch_model.safetensors", state["model"])
     if state := load(f"{args.work}/unet.pt"):
