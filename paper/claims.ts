@@ -146,6 +146,13 @@ export const CLAIMS: readonly Claim[] = [
   ),
   says(
     "pairs",
+    "Joint training shows both in one picture more often than merging",
+    "seen",
+    ["joint", "merged"],
+    "not measured; Figures 6 and 22 show it",
+  ),
+  says(
+    "pairs",
     "Sequential training forgets the first concept",
     "image",
     ["joint", "sequential"],

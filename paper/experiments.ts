@@ -3,7 +3,7 @@ import type { CompressTarget } from "../concepts/deltas/compress.ts";
 import { OURS, PRETRAINED } from "./variants.ts";
 
 /** What is measured of pictures. */
-export type ScoreName = "text" | "image" | "learnt" | "said" | "tradeoff" | "kid" | "kept";
+export type ScoreName = "text" | "image" | "learnt" | "said" | "tradeoff" | "seen" | "kid" | "kept";
 
 /** A row of the paper: text- and image-alignment, and KID × 10³ where it says one. */
 export type PaperRow = readonly [text: number, image: number, kid?: number];
@@ -21,7 +21,7 @@ export interface Table {
   readonly paper: Readonly<Record<string, PaperRow>>;
 }
 
-const SINGLE_SCORES = ["text", "image", "tradeoff", "kid", "kept"] as const;
+const SINGLE_SCORES = ["text", "image", "tradeoff", "seen", "kid", "kept"] as const;
 
 /** Tables 1, 3 and 4. Table 2 asks people. */
 export const TABLES: readonly Table[] = [
@@ -48,7 +48,7 @@ export const TABLES: readonly Table[] = [
       ...[PRETRAINED, "textual-inversion", "dreambooth", "custom-all"],
       ...["sequential", "merged", "joint"],
     ],
-    scores: ["text", "image", "tradeoff"],
+    scores: ["text", "image", "tradeoff", "seen"],
     paper: {
       "textual-inversion": [0.544, 0.630],
       "dreambooth": [0.783, 0.695],

@@ -10,6 +10,7 @@ import { openScorer, type Scorer } from "../evaluate/scorer.ts";
 import { fingerprint } from "../files/models/fingerprint.ts";
 import { openModelFolder } from "../files/models/folder.ts";
 import type { Picture } from "../files/pictures/picture.ts";
+import { CONCEPT_CLASSIFIER, type Judge, openJudge } from "../world/judge.ts";
 import { token, type Training } from "./recipes.ts";
 
 /** The folder, and what decides what is in it. */
@@ -28,6 +29,7 @@ export interface Shelf {
 export interface Lab extends Shelf {
   readonly model: Pipeline;
   readonly scorer: Scorer;
+  readonly judge: Judge;
   readonly progress: Progress;
   /** All runs that are planned: a long one leaves the shorter ones on its way. */
   readonly trainings: readonly Training[];
@@ -45,7 +47,7 @@ export interface Lab extends Shelf {
 }
 
 /** Components whose weights decide a measurement. */
-const WEIGHTS = ["unet", "vae", "text_encoder", "clip", "classifier"];
+const WEIGHTS = ["unet", "vae", "text_encoder", "clip", "classifier", CONCEPT_CLASSIFIER];
 
 /** Looks at a model folder and makes the output folder. */
 export async function openShelf(folder: string, out: string): Promise<Shelf> {
@@ -87,10 +89,11 @@ export async function openLab(
     ]),
   });
   const scorer = await openScorer(device, shelf.folder);
+  const judge = await openJudge(device, shelf.folder, scorer);
   const { steps, guidance, eta, sampler } = shelf.defaults.sampling;
   return {
     ...shelf,
-    ...{ model, scorer, progress, trainings, startToken, saveEvery },
+    ...{ model, scorer, judge, progress, trainings, startToken, saveEvery },
     async sample(prompts, options, { params }) {
       // A whole number of batches, so that programs are compiled for one shape.
       const all = [
@@ -102,6 +105,7 @@ export async function openLab(
       return made.slice(0, prompts.length);
     },
     free() {
+      judge.free();
       scorer.free();
       model.free();
       if (!given) device[Symbol.dispose]();

@@ -22,6 +22,8 @@ export interface Measured {
   readonly text: readonly number[];
   /** For each concept, and each picture, the mean cosine with the concept's own pictures. */
   readonly image: readonly (readonly number[])[];
+  /** For each picture 1 if the classifier of concepts sees all that were asked for, and 0 if not. */
+  readonly seen: readonly number[];
   /** Of pictures of the class that were sampled without guidance, against real ones. */
   readonly kid?: Estimate;
   /** For each picture of the class 1 if the classifier sees the class, and 0 if not. */
@@ -104,11 +106,13 @@ export async function measure(lab: Lab, row: Wanted, real: number): Promise<void
     for (const targets of subject.targets) {
       image.push([...targetCosines(features, await scorer.features(targets))]);
     }
+    const shown = await lab.judge.shown(made);
     const ofClass = row.ofClass ? await measureClass(lab, row, subject, model, real) : undefined;
     progress.update(all);
     const measured: Measured = {
       text: [...clipScores(features, words)],
       image,
+      seen: shown.map((them) => Number(row.subject.every((name) => them.has(name)))),
       ...ofClass?.scores,
       pictures: await keep(lab, stem, "", made.slice(0, Math.min(SHOWN, row.prompts))),
       prompts: prompts.slice(0, Math.min(SHOWN, row.prompts)),

@@ -37,6 +37,7 @@ export const SCORES: Readonly<Record<ScoreName, ScoreInfo>> = {
   learnt: { title: "learnt", digits: 2 },
   said: { title: "follows the prompt", digits: 2 },
   tradeoff: { title: "trade-off", digits: 3 },
+  seen: { title: "seen", digits: 2 },
   kid: { title: "KID", digits: 2 },
   kept: { title: "class kept", digits: 2 },
 };
@@ -88,6 +89,8 @@ export function scoreOf(run: Run, score: ScoreName, weights?: Weights, at?: numb
       return Math.sqrt(
         within(scoreOf(run, "learnt", weights)) * within(scoreOf(run, "said", weights)),
       );
+    case "seen":
+      return mean(row.seen, weights);
     case "kid":
       return row.kid?.value ?? NaN;
     case "kept":

@@ -2,8 +2,6 @@
  * What is taught and asked for: a concept's pictures, prompts that put it where it never was, and, since this world is
  * drawn, the very pictures that those prompts ask for.
  */
-import { beside } from "../files/beside.ts";
-import { listPictures, readPicture } from "../files/pictures/image.ts";
 import type { Picture } from "../files/pictures/picture.ts";
 import {
   captionOf,
@@ -17,6 +15,7 @@ import {
   type SceneOptions,
   SEEDS,
 } from "../world/mod.ts";
+import { targetsOf } from "../world/judge.ts";
 import { token } from "./recipes.ts";
 
 /** One concept, or two that are asked for in one picture. */
@@ -76,11 +75,6 @@ export async function subjectOf(names: readonly string[], prompts: number): Prom
     captions: scenes.map((scene) => captionOf(scene)),
     ideal: scenes.map(draw),
   };
-}
-
-async function targetsOf(name: string): Promise<Picture[]> {
-  const folder = beside(`../world/concepts/${name}`, import.meta.url);
-  return await Promise.all((await listPictures(folder)).map(readPicture));
 }
 
 const alone = (drawings: Icons, name: string, i: number): Scene =>

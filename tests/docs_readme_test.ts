@@ -50,7 +50,7 @@ Deno.test("the README's commands run as they stand, one after the other", async 
     await runAll(all);
     assert((await readPicture("out/pictures/sheet.png")).width >= 4 * 64);
     for (
-      const made of ["changes.svg", "my-dog/delta.safetensors", "out/robot/delta.safetensors"]
+      const made of ["changes.svg", "my-dog/delta.safetensors", "out/trex/delta.safetensors"]
     ) {
       assert(await isFile(made), made);
     }

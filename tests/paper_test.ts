@@ -169,7 +169,15 @@ Deno.test("a training run that was killed goes on from its checkpoint, and ends 
 });
 
 const measured = (text: number[], image: number[], more: Partial<Measured> = {}): Measured => ({
-  ...{ text, image: [image], pictures: [], prompts: [], classPictures: [], device: "" },
+  ...{
+    text,
+    image: [image],
+    seen: text.map(() => 1),
+    pictures: [],
+    prompts: [],
+    classPictures: [],
+    device: "",
+  },
   ...more,
 });
 const anchors = { idealText: 1, idealImage: [0.6], targetText: 0.2 };

@@ -19,7 +19,6 @@ import { withDelta } from "../concepts/deltas/apply.ts";
 import { imageAlignment, learntFraction } from "../evaluate/alignment.ts";
 import { kid } from "../evaluate/kid.ts";
 import { openScorer, type Scorer } from "../evaluate/scorer.ts";
-import { listPictures, readPicture } from "../files/pictures/image.ts";
 import { claim } from "../files/outputs.ts";
 import type { Picture } from "../files/pictures/picture.ts";
 import { Sampler } from "../diffusion/sample.ts";
@@ -37,9 +36,9 @@ import {
   realPictures,
   SEEDS,
 } from "./mod.ts";
-import { type Prior, type Row, summary } from "./measure_summary.ts";
+import { type Judge, openJudge, targetsOf } from "./judge.ts";
+import { type Learnt, type Prior, type Row, summary } from "./measure_summary.ts";
 
-const TARGETS = beside("./concepts/", import.meta.url);
 const TOKEN = "<new1>";
 const REGULARIZATION = 100;
 /** Real pictures of a class that KID compares with. */
@@ -73,14 +72,15 @@ interface Bench {
   readonly sampler: Sampler;
   readonly scorer: Scorer;
   readonly drawings: Icons;
+  readonly judge: Judge;
 }
 
 /** What a run of a concept and a seed is measured by, whatever it was trained with. */
 interface Yardstick {
   readonly targets: readonly Picture[];
-  /** Mean cosine of pictures of the concept in new places to the targets. */
-  align(model: Pipeline): Promise<number>;
-  readonly base: number;
+  /** What pictures of the concept in new places are like. */
+  learnt(model: Pipeline): Promise<Learnt>;
+  readonly before: Learnt;
   readonly ceil: number;
   /** What a model makes of the class. */
   prior(model: Pipeline): Promise<Prior>;
@@ -88,7 +88,7 @@ interface Yardstick {
 }
 
 async function yardstick(
-  { model, sampler, scorer, drawings }: Bench,
+  { model, sampler, scorer, drawings, judge }: Bench,
   { name, category }: Concept,
   seed: number,
 ): Promise<Yardstick> {
@@ -103,12 +103,20 @@ async function yardstick(
       { ...sampling, batch: 8, seed: 1000 * seed + draw, guidance },
       params,
     );
-  const targets = await Promise.all((await listPictures(`${TARGETS}${name}`)).map(readPicture));
+  const targets = await targetsOf(name);
   const places = times(Number(flags.samples), (i) => PLACES[i % PLACES.length]);
   const prompts = places.map((place) => `photo of a ${TOKEN} ${category} ${placeWords(place)}`);
   const to = await scorer.features(targets);
   const toTargets = async (p: readonly Picture[]) => imageAlignment(await scorer.features(p), to);
-  const align = async (of: Pipeline) => toTargets(await generate(prompts, of, 0, guidance));
+  const learnt = async (of: Pipeline): Promise<Learnt> => {
+    const made = await generate(prompts, of, 0, guidance);
+    const shown = await judge.shown(made), nearest = await judge.nearest(made);
+    return {
+      align: await toTargets(made),
+      seen: shown.filter((concepts) => concepts.has(name)).length / made.length,
+      nearest: nearest.filter((concept) => concept === name).length / made.length,
+    };
+  };
 
   const real = await scorer.features(realPictures(drawings, category, REAL));
   const classPrompts = times(2 * Number(flags.samples), () => `photo of a ${category}`);
@@ -124,8 +132,8 @@ async function yardstick(
   };
   return {
     targets,
-    align,
-    base: await align(model),
+    learnt,
+    before: await learnt(model),
     ceil: await toTargets(freshPictures(drawings, name, places)),
     prior,
     untouched: await prior(model),
@@ -135,7 +143,7 @@ async function yardstick(
 async function measure(
   { model, drawings }: Bench,
   { name, category }: Concept,
-  { targets, align, base, ceil, prior, untouched }: Yardstick,
+  { targets, learnt, before, ceil, prior, untouched }: Yardstick,
   seed: number,
   regularized: boolean,
 ): Promise<Row> {
@@ -149,7 +157,7 @@ async function measure(
     ...{ steps, rate, seed },
   });
   const tuned = withDelta(model, delta);
-  const made = await align(tuned);
+  const made = await learnt(tuned);
   const kept = await prior(tuned);
   tuned.free();
   return {
@@ -157,9 +165,9 @@ async function measure(
     seed,
     regularized,
     steps,
-    frac: learntFraction(made, base, ceil),
-    align: made,
-    base,
+    frac: learntFraction(made.align, before.align, ceil),
+    ...made,
+    base: before.align,
     ceil,
     ...kept,
     untouched,
@@ -185,7 +193,8 @@ if (import.meta.main) {
   const model = await loadPipeline(device, flags.model, { addTokens: { [TOKEN]: "ktn" } });
   const scorer = await openScorer(device, flags.model);
   const drawings = await openDrawings();
-  const bench = { model, scorer, drawings, sampler: new Sampler(model) };
+  const judge = await openJudge(device, flags.model, scorer);
+  const bench = { model, scorer, drawings, judge, sampler: new Sampler(model) };
   // Breadth first, so that a measurement that was broken off says something of every concept.
   for (let seed = 0; seed < Number(flags.seeds); seed++) {
     const yardsticks = new Map<string, Yardstick>();

@@ -11,8 +11,18 @@ export interface Prior {
   readonly classKept: number;
 }
 
+/** What pictures of a concept in new places are like. */
+export interface Learnt {
+  /** Mean cosine to the concept's own pictures. */
+  readonly align: number;
+  /** Share in which the classifier of concepts sees it. */
+  readonly seen: number;
+  /** Share that is nearer to its own pictures than to those of any other concept, by CLIP. */
+  readonly nearest: number;
+}
+
 /** What one run gave. */
-export interface Row extends Prior {
+export interface Row extends Prior, Learnt {
   readonly concept: string;
   readonly seed: number;
   /** With the regularization set, or without. */
@@ -21,7 +31,6 @@ export interface Row extends Prior {
   readonly steps: number;
   /** How far the concept was learnt: 0 as the untouched model, 1 as fresh pictures of it. */
   readonly frac: number;
-  readonly align: number;
   readonly base: number;
   readonly ceil: number;
   /** The same of the model before. */
@@ -41,6 +50,8 @@ type Column = readonly [title: string, regularized: boolean, of: (r: Row) => num
 const LEARNT: readonly Column[] = [
   ["frac", true, (r) => r.frac],
   ["frac, no reg.", false, (r) => r.frac],
+  ["concept seen", true, (r) => r.seen],
+  ["nearest to its own", true, (r) => r.nearest],
   ["class seen, before", true, (r) => r.untouched.classKept],
   ["class seen", true, (r) => r.classKept],
   ["class seen, no reg.", false, (r) => r.classKept],

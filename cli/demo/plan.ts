@@ -3,7 +3,6 @@ import { beside } from "../../files/beside.ts";
 import type { CaptionedPicture, Concept } from "../../concepts/data/batches.ts";
 import { modelDefaults, type SamplingDefaults } from "../../concepts/training/model_settings.ts";
 import { INITIALIZERS } from "../../concepts/defaults.ts";
-import { readPicture } from "../../files/pictures/image.ts";
 import type { Picture } from "../../files/pictures/picture.ts";
 import {
   classPictures,
@@ -14,6 +13,7 @@ import {
   placeWords,
   SEEDS,
 } from "../../world/mod.ts";
+import { targetsOf } from "../../world/judge.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import type { DemoRequest } from "./request.ts";
 
@@ -47,8 +47,6 @@ export interface DemoPlan {
   readonly ridge: number;
 }
 
-/** The pictures of every concept that ships. */
-const PICTURES = ["0.png", "1.png", "2.png", "3.png", "4.png"];
 /** Concepts that show well, unless others are asked for. */
 const CHOSEN = ["trex", "castle"];
 /** Pictures of the class that this world really has. */
@@ -68,7 +66,7 @@ export function demoConcepts({ concepts = CHOSEN }: DemoRequest): string[] {
 /** Plans the demo. Throws UsageError for concepts that do not ship. */
 export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
   const names = demoConcepts(request);
-  const model = shipped("miniature");
+  const model = beside("../../world/miniature", import.meta.url);
   const concepts = await Promise.all(names.map(demoConcept));
   const { training, sampling, merging } = await modelDefaults(model);
   const words = concepts.map((c) => `${c.token} ${c.className}`);
@@ -85,9 +83,6 @@ export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
   };
 }
 
-/** Where something of `world/` lies. */
-const shipped = (path: string): string => beside(`../../world/${path}`, import.meta.url);
-
 async function demoConcept(name: string, index: number): Promise<DemoConcept> {
   let known;
   try {
@@ -103,10 +98,7 @@ async function demoConcept(name: string, index: number): Promise<DemoConcept> {
     token,
     className: category,
     initializer: INITIALIZERS[index],
-    // By their names: servers have no lists.
-    pictures: await Promise.all(
-      PICTURES.map((picture) => readPicture(shipped(`concepts/${name}/${picture}`))),
-    ),
+    pictures: await targetsOf(name),
     regularization: classPictures(drawings, category, SEEDS.regularization, REGULARIZATION),
     prompts: PLACES.map((place) => `photo of a ${token} ${category} ${placeWords(place)}`),
     ideal: freshPictures(drawings, name, PLACES),
