@@ -149,7 +149,7 @@ export const CLAIMS: readonly Claim[] = [
     "Joint training shows both in one picture more often than merging",
     "seen",
     ["joint", "merged"],
-    "not measured; Figures 6 and 22 show it",
+    "not measured; Figure 7 shows it",
   ),
   says(
     "pairs",

@@ -40,6 +40,9 @@ const PLACE_WORDS: Record<Place, readonly string[]> = {
 /** The first way to say where: "on a beach". */
 export const placeWords = (place: Place): string => PLACE_WORDS[place][0];
 
+/** The first way to say how it is drawn: "a pencil drawing of". */
+export const styleWords = (style: Style): string => STYLE_WORDS[style][0];
+
 const FRAMING_WORDS: Record<Framing, readonly string[]> = {
   normal: [""],
   far: ["very small", "a far away"],

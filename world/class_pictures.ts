@@ -5,7 +5,8 @@ import { Rng } from "./random.ts";
 import { renderScene } from "./render.ts";
 import type { Icons } from "./icons/icons.ts";
 import { conceptScene, iconScene, type IconSceneOptions } from "./icons/sample.ts";
-import type { Place, Scene } from "./scene.ts";
+import type { SceneOptions } from "./sample.ts";
+import type { Scene } from "./scene.ts";
 
 /** A picture with what a person would say of it. */
 export interface ClassPicture {
@@ -34,13 +35,13 @@ export const draw = (scene: Scene): Picture => ({
   data: renderScene(scene),
 });
 
-/** A held-out concept in these places, in pictures that no training sees: what a taught model could draw at best. */
+/** A held-out concept in these scenes, in pictures that no training sees: what a taught model could draw at best. */
 export function freshPictures(
   icons: Icons,
   concept: string,
-  places: readonly Place[],
+  scenes: readonly SceneOptions[],
 ): Picture[] {
-  return places.map((place, i) => draw(conceptScene(icons, concept, SEEDS.fresh + i, { place })));
+  return scenes.map((scene, i) => draw(conceptScene(icons, concept, SEEDS.fresh + i, scene)));
 }
 
 /** So many pictures of one thing of a class, drawn from seeds that count on from the first. */

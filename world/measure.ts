@@ -134,7 +134,7 @@ async function yardstick(
     targets,
     learnt,
     before: await learnt(model),
-    ceil: await toTargets(freshPictures(drawings, name, places)),
+    ceil: await toTargets(freshPictures(drawings, name, places.map((place) => ({ place })))),
     prior,
     untouched: await prior(model),
   };

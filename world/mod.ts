@@ -13,7 +13,7 @@
  *
  * Scenes are plain data (`Scene` in `scene.ts`): change any field and draw again.
  */
-export { captionOf, captionWords, placeWords } from "./captions.ts";
+export { captionOf, captionWords, placeWords, styleWords } from "./captions.ts";
 export { classPictures, draw, freshPictures, realPictures, SEEDS } from "./class_pictures.ts";
 export { type Concept, conceptNamed, CONCEPTS } from "./concepts.ts";
 export { Rng } from "./random.ts";

@@ -9,9 +9,9 @@ import {
   conceptNamed,
   freshPictures,
   openDrawings,
-  type Place,
   placeWords,
   SEEDS,
+  styleWords,
 } from "../../world/mod.ts";
 import { targetsOf } from "../../world/judge.ts";
 import { UsageError } from "../../terminal/errors.ts";
@@ -52,8 +52,18 @@ const CHOSEN = ["trex", "castle"];
 /** Pictures of the class that this world really has. */
 const REGULARIZATION = 60;
 
-/** Places for the new pictures. */
-const PLACES: readonly Place[] = ["beach", "snow", "night", "meadow", "forest"];
+/** Where and how the new pictures show them. The pictures that they are taught from are photos on a beach, in a meadow and so on. */
+const SCENES = [
+  { style: "photo", place: "beach" },
+  { style: "photo", place: "street" },
+  { style: "watercolour", place: "forest" },
+  { style: "cartoon", place: "snow" },
+  { style: "pencil", place: "meadow" },
+] as const;
+
+/** Prompts for something in each of the scenes. */
+const prompts = (what: string): string[] =>
+  SCENES.map(({ style, place }) => `${styleWords(style)} ${what} ${placeWords(place)}`);
 
 /** Names of the concepts to teach. Throws UsageError unless they are two. */
 export function demoConcepts({ concepts = CHOSEN }: DemoRequest): string[] {
@@ -73,9 +83,7 @@ export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
   return {
     model,
     concepts,
-    pairPrompts: PLACES.map((place) =>
-      `photo of a ${words[1]} next to a ${words[0]} ${placeWords(place)}`
-    ),
+    pairPrompts: prompts(`a ${words[0]} next to a ${words[1]}`),
     steps: request.steps ?? training.steps,
     rate: training.rate,
     sampling,
@@ -100,7 +108,7 @@ async function demoConcept(name: string, index: number): Promise<DemoConcept> {
     initializer: INITIALIZERS[index],
     pictures: await targetsOf(name),
     regularization: classPictures(drawings, category, SEEDS.regularization, REGULARIZATION),
-    prompts: PLACES.map((place) => `photo of a ${token} ${category} ${placeWords(place)}`),
-    ideal: freshPictures(drawings, name, PLACES),
+    prompts: prompts(`a ${token} ${category}`),
+    ideal: freshPictures(drawings, name, SCENES),
   };
 }
