@@ -10,7 +10,7 @@ import { openScorer, type Scorer } from "../evaluate/scorer.ts";
 import { fingerprint } from "../files/models/fingerprint.ts";
 import { openModelFolder } from "../files/models/folder.ts";
 import type { Picture } from "../files/pictures/picture.ts";
-import { CONCEPT_CLASSIFIER, type Judge, openJudge } from "../world/judge.ts";
+import { CONCEPT_CLASSIFIER, type Judge, openJudge } from "../world/measure/judge.ts";
 import { token, type Training } from "./recipes.ts";
 
 /** The folder, and what decides what is in it. */

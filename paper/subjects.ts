@@ -14,8 +14,8 @@ import {
   type Scene,
   type SceneOptions,
   SEEDS,
+  targetPictures,
 } from "../world/mod.ts";
-import { targetsOf } from "../world/judge.ts";
 import { token } from "./recipes.ts";
 
 /** One concept, or two that are asked for in one picture. */
@@ -71,7 +71,7 @@ export async function subjectOf(names: readonly string[], prompts: number): Prom
   return {
     names,
     categories,
-    targets: await Promise.all(names.map(targetsOf)),
+    targets: await Promise.all(names.map(targetPictures)),
     captions: scenes.map((scene) => captionOf(scene)),
     ideal: scenes.map(draw),
   };

@@ -92,7 +92,7 @@ Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what ea
 
 Deno.test("demo: stopped by Ctrl-C, it says what was finished, and of nothing that nothing was written", async () => {
   for (
-    const [at, written] of [["monster: before", []], ["throne: before", ["monster"]]] as const
+    const [at, written] of [["trex: before", []], ["castle: before", ["trex"]]] as const
   ) {
     const out = await Deno.makeTempDir(), stop = new AbortController(), said: string[] = [];
     const ui: Ui = {
@@ -115,7 +115,7 @@ Deno.test("demo: stopped by Ctrl-C, it says what was finished, and of nothing th
       typed: "moongate demo",
     };
     const request = {
-      concepts: ["monster", "throne"],
+      concepts: ["trex", "castle"],
       steps: 1,
       seed: 3,
       out,

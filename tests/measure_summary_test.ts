@@ -1,9 +1,10 @@
 import { assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { interval } from "../evaluate/interval.ts";
-import { type Row, summary } from "../world/measure_summary.ts";
+import { type Row, summary } from "../world/measure/summary.ts";
 
 const row = (concept: string, seed: number, regularized: boolean, frac: number): Row => ({
   ...{ concept, seed, regularized, steps: 1, frac, align: 0, base: 0, ceil: 1 },
+  ...{ seen: 0.25, nearest: 0.875 },
   ...{ kid: regularized ? 1 : 4, kidGuided: regularized ? 2 : 3, classKept: 0.5, seconds: 1 },
   untouched: { kid: 0.5, kidGuided: 1.5, classKept: 0.75 },
 });
@@ -24,11 +25,14 @@ Deno.test("the summary averages concepts within a seed, and leaves out seeds tha
   ];
   const [learnt, drift, ratio] = summary(rows).split("\n\n").map((part) => part.split("\n"));
   assertStringIncludes(learnt[2], "| a | 0.43 ±");
-  assertStringIncludes(learnt[3], "| b | 0.60 ± 0.00 | 0.50 ± 0.00 | 0.75 ± 0.00 | 0.50 ± 0.00 |");
+  assertStringIncludes(
+    learnt[3],
+    "| b | 0.60 ± 0.00 | 0.50 ± 0.00 | 0.25 ± 0.00 | 0.88 ± 0.00 | 0.75 ± 0.00 | 0.50 ± 0.00 |",
+  );
   assertStringIncludes(learnt.at(-1)!, "| **all** | 0.40 ± 0.00 | 0.50 ± 0.00 |");
   assertStringIncludes(drift.at(-1)!, "| 0.50 ± 0.00 | 1.00 ± 0.00 | 4.00 ± 0.00 | 1.50 ± 0.00 |");
   assertStringIncludes(ratio[0], "4.00 ± 0.00; guided 1.50 ± 0.00");
   const once = summary([row("a", 0, true, 0.5)]).split("\n\n");
-  assertStringIncludes(once[0], "| a | 0.50 | – | 0.75 |");
+  assertStringIncludes(once[0], "| a | 0.50 | – | 0.25 | 0.88 | 0.75 |");
   assertStringIncludes(once[2], "with it: –; guided –");
 });

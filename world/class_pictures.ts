@@ -1,4 +1,6 @@
-/** Pictures as this world really has them: regularization sets, and what generated ones are compared with. */
+/** Pictures as this world really has them: what is taught, regularization sets, and what generated ones are compared with. */
+import { beside } from "../files/beside.ts";
+import { readPicture } from "../files/pictures/image.ts";
 import type { Picture } from "../files/pictures/picture.ts";
 import { captionOf } from "./captions.ts";
 import { Rng } from "./random.ts";
@@ -34,6 +36,20 @@ export const draw = (scene: Scene): Picture => ({
   height: SIDE,
   data: renderScene(scene),
 });
+
+/** How many pictures each concept is taught from. */
+const TARGETS = 5;
+
+/** The pictures that a concept is taught from. Throws FileError if they are missing. */
+export function targetPictures(concept: string): Promise<Picture[]> {
+  // By their names: servers have no lists.
+  return Promise.all(
+    Array.from(
+      { length: TARGETS },
+      (_, i) => readPicture(beside(`./concepts/${concept}/${i}.png`, import.meta.url)),
+    ),
+  );
+}
 
 /** A held-out concept in these scenes, in pictures that no training sees: what a taught model could draw at best. */
 export function freshPictures(

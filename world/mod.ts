@@ -14,7 +14,14 @@
  * Scenes are plain data (`Scene` in `scene.ts`): change any field and draw again.
  */
 export { captionOf, captionWords, placeWords, styleWords } from "./captions.ts";
-export { classPictures, draw, freshPictures, realPictures, SEEDS } from "./class_pictures.ts";
+export {
+  classPictures,
+  draw,
+  freshPictures,
+  realPictures,
+  SEEDS,
+  targetPictures,
+} from "./class_pictures.ts";
 export { type Concept, conceptNamed, CONCEPTS } from "./concepts.ts";
 export { Rng } from "./random.ts";
 export { coverOf, PALETTE, PATCH, PORTRAIT, renderPortrait, renderScene } from "./render.ts";

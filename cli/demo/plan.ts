@@ -12,8 +12,8 @@ import {
   placeWords,
   SEEDS,
   styleWords,
+  targetPictures,
 } from "../../world/mod.ts";
-import { targetsOf } from "../../world/judge.ts";
 import { UsageError } from "../../terminal/errors.ts";
 import type { DemoRequest } from "./request.ts";
 
@@ -106,7 +106,7 @@ async function demoConcept(name: string, index: number): Promise<DemoConcept> {
     token,
     className: category,
     initializer: INITIALIZERS[index],
-    pictures: await targetsOf(name),
+    pictures: await targetPictures(name),
     regularization: classPictures(drawings, category, SEEDS.regularization, REGULARIZATION),
     prompts: prompts(`a ${token} ${category}`),
     ideal: freshPictures(drawings, name, SCENES),

@@ -1,5 +1,5 @@
-/** What many runs of `measure.ts` say together: tables with a line for each concept, and intervals over the seeds. */
-import { interval, mean } from "../evaluate/interval.ts";
+/** What many runs of `main.ts` say together: tables with a line for each concept, and intervals over the seeds. */
+import { interval, mean } from "../../evaluate/interval.ts";
 
 /** What a model makes of "photo of a <class>". */
 export interface Prior {

@@ -2,32 +2,17 @@
  * Which of the held-out concepts a picture shows, whatever it was meant to: by a classifier that was trained on drawings of
  * them, and by which concept's own pictures it looks most like to the CLIP.
  */
-import type { Device } from "../device/device.ts";
-import { openClassifier } from "../evaluate/classifier.ts";
-import { targetCosines } from "../evaluate/alignment.ts";
-import type { Features } from "../evaluate/features.ts";
-import type { Scorer } from "../evaluate/scorer.ts";
-import { beside } from "../files/beside.ts";
-import { readPicture } from "../files/pictures/image.ts";
-import type { Picture } from "../files/pictures/picture.ts";
-import { CONCEPTS } from "./concepts.ts";
+import type { Device } from "../../device/device.ts";
+import { openClassifier } from "../../evaluate/classifier.ts";
+import { targetCosines } from "../../evaluate/alignment.ts";
+import type { Features } from "../../evaluate/features.ts";
+import type { Scorer } from "../../evaluate/scorer.ts";
+import type { Picture } from "../../files/pictures/picture.ts";
+import { targetPictures } from "../class_pictures.ts";
+import { CONCEPTS } from "../concepts.ts";
 
 /** Its folder in a model's. */
 export const CONCEPT_CLASSIFIER = "concept_classifier";
-
-/** How many pictures each concept is taught from. */
-const TARGETS = 5;
-
-/** The pictures that a concept is taught from. Throws FileError if they are missing. */
-export function targetsOf(concept: string): Promise<Picture[]> {
-  // By their names: servers have no lists.
-  return Promise.all(
-    Array.from(
-      { length: TARGETS },
-      (_, i) => readPicture(beside(`./concepts/${concept}/${i}.png`, import.meta.url)),
-    ),
-  );
-}
 
 /** Judges pictures. Holds device memory until `free`. */
 export interface Judge {
@@ -51,7 +36,7 @@ export async function openJudge(device: Device, model: string, scorer: Scorer): 
     own ??= Promise.all(
       CONCEPTS.map(async ({ name }) => ({
         name,
-        features: await scorer.features(await targetsOf(name)),
+        features: await scorer.features(await targetPictures(name)),
       })),
     );
   return {

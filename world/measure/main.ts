@@ -8,21 +8,21 @@
  * times as far from real pictures as without, and what training changed hardly shows beside that. Without guidance, the
  * pictures are what the model takes the class to be.
  *
- *     deno run -A world/measure.ts --seeds=3 [--concepts=moongate,zebra] [--out=measure.jsonl]
+ *     deno run -A world/measure/main.ts --seeds=3 [--concepts=moongate,zebra] [--out=measure.jsonl]
  */
 import { parseArgs } from "node:util";
-import { beside } from "../files/beside.ts";
-import { gpu } from "../device/adapter.ts";
-import { trainConcepts } from "../concepts/training/train.ts";
-import { modelDefaults } from "../concepts/training/model_settings.ts";
-import { withDelta } from "../concepts/deltas/apply.ts";
-import { imageAlignment, learntFraction } from "../evaluate/alignment.ts";
-import { kid } from "../evaluate/kid.ts";
-import { openScorer, type Scorer } from "../evaluate/scorer.ts";
-import { claim } from "../files/outputs.ts";
-import type { Picture } from "../files/pictures/picture.ts";
-import { Sampler } from "../diffusion/sample.ts";
-import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
+import { beside } from "../../files/beside.ts";
+import { gpu } from "../../device/adapter.ts";
+import { trainConcepts } from "../../concepts/training/train.ts";
+import { modelDefaults } from "../../concepts/training/model_settings.ts";
+import { withDelta } from "../../concepts/deltas/apply.ts";
+import { imageAlignment, learntFraction } from "../../evaluate/alignment.ts";
+import { kid } from "../../evaluate/kid.ts";
+import { openScorer, type Scorer } from "../../evaluate/scorer.ts";
+import { claim } from "../../files/outputs.ts";
+import type { Picture } from "../../files/pictures/picture.ts";
+import { Sampler } from "../../diffusion/sample.ts";
+import { loadPipeline, type Pipeline } from "../../diffusion/pipeline.ts";
 import {
   classPictures,
   type Concept,
@@ -35,9 +35,10 @@ import {
   placeWords,
   realPictures,
   SEEDS,
-} from "./mod.ts";
-import { type Judge, openJudge, targetsOf } from "./judge.ts";
-import { type Learnt, type Prior, type Row, summary } from "./measure_summary.ts";
+  targetPictures,
+} from "../mod.ts";
+import { type Judge, openJudge } from "./judge.ts";
+import { type Learnt, type Prior, type Row, summary } from "./summary.ts";
 
 const TOKEN = "<new1>";
 const REGULARIZATION = 100;
@@ -49,7 +50,7 @@ const { values: flags } = parseArgs({
   options: {
     seeds: { type: "string", default: "3" },
     concepts: { type: "string", default: CONCEPTS.map((c) => c.name).join() },
-    model: { type: "string", default: beside("./miniature", import.meta.url) },
+    model: { type: "string", default: beside("../miniature", import.meta.url) },
     out: { type: "string", default: "measure.jsonl" },
     steps: { type: "string" },
     rate: { type: "string" },
@@ -103,7 +104,7 @@ async function yardstick(
       { ...sampling, batch: 8, seed: 1000 * seed + draw, guidance },
       params,
     );
-  const targets = await targetsOf(name);
+  const targets = await targetPictures(name);
   const places = times(Number(flags.samples), (i) => PLACES[i % PLACES.length]);
   const prompts = places.map((place) => `photo of a ${TOKEN} ${category} ${placeWords(place)}`);
   const to = await scorer.features(targets);
