@@ -5,7 +5,7 @@ import { CONCEPTS, heldOutIcon } from "../world/concepts.ts";
 import { iconFigure } from "../world/icons/figure.ts";
 import { Icons } from "../world/icons/icons.ts";
 import { toLab } from "../world/icons/oklab.ts";
-import { conceptScene, iconKindScene, iconScene } from "../world/icons/sample.ts";
+import { conceptScene, iconKindScene, iconScene, someRelation } from "../world/icons/sample.ts";
 import { mainColour, SPRITE, turned } from "../world/icons/sprites.ts";
 import { HANDS, ICON_SHAPES, ICON_THINGS } from "../world/icons/things.ts";
 import {
@@ -15,6 +15,7 @@ import {
   COLOURS,
   PALETTE,
   PLACES,
+  RELATIONS,
   renderPortrait,
   renderScene,
   Rng,
@@ -164,6 +165,29 @@ Deno.test("kinds of the richer world look the same each time and leave their nam
     assertNotEquals(portrait(1), renderPortrait(iconKindScene(icons, kind + 2, 1).things[0]));
     assert(captionOf(iconKindScene(icons, kind, 1)).includes("<kind> "));
   }
+});
+
+Deno.test("what is named first stands on the left, and a kind looks the same beside something else", () => {
+  for (let seed = 0; seed < 40; seed++) {
+    const [one, other] = iconScene(icons, seed, { relation: "next to" }).things;
+    assert(one.x < other.x, `scene ${seed}`);
+  }
+  for (const kind of [2, 3, 17, 40]) {
+    const looks = renderPortrait(iconKindScene(icons, kind, 5).things[0]);
+    const places = new Set<number>();
+    for (let seed = 0; seed < 24; seed++) {
+      const relation = someRelation(seed), scene = iconKindScene(icons, kind, seed, relation);
+      const at = scene.things.findIndex((it) => it.kind !== undefined);
+      const caption = captionOf(scene), middle = caption.indexOf(` ${relation} `);
+      assertEquals(caption.split("<kind> ").length, 2, caption);
+      assertEquals(caption.indexOf("<kind> ") < middle, at === 0, caption);
+      assertEquals(renderPortrait(scene.things[at]), looks, caption);
+      places.add(at);
+    }
+    assertEquals(places.size, 2, "named first and second");
+  }
+  const relations = new Set(Array.from({ length: 50 }, (_, seed) => someRelation(seed)));
+  assertEquals(relations.size, RELATIONS.length);
 });
 
 Deno.test("drawings that are not what their list says are refused", async () => {

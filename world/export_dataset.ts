@@ -1,7 +1,7 @@
 /**
  * Writes a data set of the world for training programs that don't speak TypeScript.
  *
- *     deno run --allow-read --allow-write world/export_dataset.ts <folder> <name> <first seed> <how many> [kinds] [--icons=FOLDER [--concepts]] [--overwrite]
+ *     deno run --allow-read --allow-write world/export_dataset.ts <folder> <name> <first seed> <how many> [kinds] [--icons=FOLDER [--concepts | --pairs]] [--overwrite]
  *
  * gives (and replaces with `--overwrite` only) `<name>.rgb` (uint8, [n, 64, 64, 3]), `<name>.thing` (uint8, [n, 8, 8]: how many pixels of each patch show a
  * thing) and `<name>.jsonl` (one line a picture: four captions with words left out, the full caption, and label numbers
@@ -10,13 +10,14 @@
  * (uint8, [kinds, 16, 16, 3]). With `--icons`, the folder that `world/icons/atlas.ts` wrote, it is the richer world that is
  * drawn: classes are then the categories, and after them the things of `world/icons/things.ts`; a colour of -1 is the drawing's
  * own. With `--concepts` besides, pictures show held-out concepts, and a line says for each whether it is there: for a classifier
- * that tells them apart, and never for a model that they are taught to. `<folder>/world.json` says what the labels mean and which words captions hold.
+ * that tells them apart, and never for a model that they are taught to. With `--pairs` every picture shows two things, which
+ * few do otherwise. `<folder>/world.json` says what the labels mean and which words captions hold.
  */
 import { parseArgs } from "node:util";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { claim } from "../files/outputs.ts";
 import { Icons } from "./icons/icons.ts";
-import { iconKindScene, iconScene, mixedScene } from "./icons/sample.ts";
+import { iconKindScene, iconScene, mixedScene, someRelation } from "./icons/sample.ts";
 import { ICON_THINGS } from "./icons/things.ts";
 import {
   captionOf,
@@ -29,6 +30,7 @@ import {
   kindScene,
   PLACES,
   randomScene,
+  type Relation,
   RELATIONS,
   renderPortrait,
   renderScene,
@@ -68,6 +70,7 @@ if (import.meta.main) {
       overwrite: { type: "boolean" },
       icons: { type: "string" },
       concepts: { type: "boolean" },
+      pairs: { type: "boolean" },
     },
     allowPositionals: true,
   });
@@ -76,10 +79,15 @@ if (import.meta.main) {
   if (values.concepts && (!icons || kinds !== undefined)) {
     throw new RangeError("--concepts are shown among drawings: give --icons, and no kinds");
   }
-  const ordinary = (seed: number) => icons ? iconScene(icons, seed) : randomScene(seed);
+  if (values.pairs && (!icons || values.concepts)) {
+    throw new RangeError("--pairs are of drawings: give --icons, and no --concepts");
+  }
+  const relation = (seed: number) => values.pairs ? someRelation(seed) : undefined;
+  const ordinary = (seed: number) =>
+    icons ? iconScene(icons, seed, { relation: relation(seed) }) : randomScene(seed);
   const mixed = (seed: number) => values.concepts && icons ? mixedScene(icons, seed) : undefined;
-  const ofKind = (kind: number, seed: number) =>
-    icons ? iconKindScene(icons, kind, seed) : kindScene(kind, seed);
+  const ofKind = (kind: number, seed: number, relation?: Relation) =>
+    icons ? iconKindScene(icons, kind, seed, relation) : kindScene(kind, seed);
   const endings = ["rgb", "thing", "jsonl", ...kinds === undefined ? [] : ["portrait"]];
   const outputs = endings.map((ending) => ({
     path: `${folder}/${name}.${ending}`,
@@ -109,7 +117,8 @@ if (import.meta.main) {
     const seed = Number(first) + i;
     const kind = kinds === undefined ? undefined : i % Number(kinds);
     const among = mixed(seed);
-    const scene = among?.scene ?? (kind === undefined ? ordinary(seed) : ofKind(kind, seed));
+    const scene = among?.scene ??
+      (kind === undefined ? ordinary(seed) : ofKind(kind, seed, relation(seed)));
     const concepts = among && CONCEPTS.map(({ name }) => Number(among.shown.includes(name)));
     const rng = new Rng(seed ^ 0x5eed);
     const captions = [0, 1, 2, 3].map(() => captionOf(scene, rng));

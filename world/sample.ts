@@ -88,7 +88,8 @@ function pair(rng: Rng, a: Thing, b: Thing, relation: Relation | "two"): Thing[]
   if (relation === "next to" || relation === "two") {
     const size = rng.uniform(0.38, 0.45), y = rng.uniform(0.82, 0.92);
     const x = rng.uniform(0.245, 0.275);
-    const left = rng.chance(0.5);
+    // What is named first stands on the left, as one reads: a picture then leaves nothing open that its caption doesn't.
+    const left = relation === "next to" || rng.chance(0.5);
     return [
       { ...a, x: left ? x : 1 - x, y, size, tilt: a.tilt / 2 },
       {
@@ -179,15 +180,19 @@ export function plainScene(
   });
 }
 
-/** A scene that shows a made-up kind. */
-export function kindScene(kind: number, seed: number | Rng): Scene {
+/** A scene that shows a made-up kind, alone or beside something else. */
+export function kindScene(
+  kind: number,
+  seed: number | Rng,
+  relation: Relation | null = null,
+): Scene {
   const scene = randomScene(seed, {
     accessory: false,
-    relation: null,
+    relation,
     category: kindCategory(kind),
     colour: COLOURS[kind % COLOURS.length],
     texture: "plain",
   });
-  const [first] = scene.things;
-  return { ...scene, things: [{ ...first, kind }] };
+  const [first, ...others] = scene.things;
+  return { ...scene, things: [{ ...first, kind }, ...others] };
 }

@@ -11,6 +11,7 @@ import { kindScene, plainScene, randomScene, type SceneOptions } from "../sample
 import {
   CATEGORIES,
   PLACES,
+  type Relation,
   RELATIONS,
   type Scene,
   type Style,
@@ -173,25 +174,47 @@ export function mixedScene(icons: Icons, seed: number): { scene: Scene; shown: s
   return { scene: conceptScene(icons, shown[0], rng.seed(), options, shown[1]), shown };
 }
 
+/** The relation of a scene that shows two things, whatever else it shows: every other one has them next to each other. */
+export function someRelation(seed: number): Relation {
+  const rng = new Rng(seed ^ 0x2e1a);
+  return rng.chance(0.5) ? "next to" : rng.pick(RELATIONS);
+}
+
+/** Two things in each other's place. */
+function exchanged([a, b]: readonly Thing[]): Thing[] {
+  const at = ({ x, y, size }: Thing) => ({ x, y, size });
+  return [inside({ ...b, ...at(a) }), inside({ ...a, ...at(b) })];
+}
+
 /**
  * A scene that shows a made-up kind of the richer world. Even numbers are kinds as in `world/kinds.ts`; odd ones are drawings
  * in colours of their own, under their own names where they have one or, as often, under that of a class that concepts will be
- * taught for. The same number gives the same looks.
+ * taught for. The same number gives the same looks. With a relation, there is one of the world's things beside it; either is
+ * named first.
  */
-export function iconKindScene(icons: Icons, kind: number, seed: number): Scene {
-  const scene = kindScene(kind >> 1, seed);
-  if (kind % 2 === 0) return scene;
+export function iconKindScene(
+  icons: Icons,
+  kind: number,
+  seed: number,
+  relation: Relation | null = null,
+): Scene {
+  const scene = kindScene(kind >> 1, seed, relation), [first, second] = scene.things;
+  const it = kind % 2 === 0 ? first : drawnKind(icons, kind, first);
+  if (!second) return { ...scene, things: [it] };
+  const rng = new Rng(seed ^ 0x0b1de), thing = rng.pick(OFTEN);
+  const flat = relation === "on" || !rng.chance(DRAWN);
+  const both = [it, flat ? second : dressed(rng, icons, second, thing, scene.style, {})];
+  const either = relation === "next to" || relation === "in front of";
+  return { ...scene, things: either && rng.chance(0.5) ? exchanged(both) : both };
+}
+
+/** The thing as the drawing that an odd kind is. */
+function drawnKind(icons: Icons, kind: number, it: Thing): Thing {
   const rng = new Rng(0x1c040000 + kind), thing = SHAPES_OFTEN[(kind >> 1) % SHAPES_OFTEN.length];
   const hand: Hand = thing.ids.noto && rng.chance(0.5) ? "noto" : "fluent";
   let sprite = hueTurned(icons.sprite(thing.name, hand), rng.uniform(0.5, 5.8));
   const channel = () => rng.uniform(20, 250), paint: Rgb = [channel(), channel(), channel()];
   if (rng.chance(0.6)) sprite = turned(sprite, paint);
   const name = rng.chance(0.5) && thing.named ? thing.name : rng.pick([...CLASSES]);
-  return {
-    ...scene,
-    things: scene.things.map((it) => ({
-      ...it,
-      icon: { name, turned: false, sprite, plural: `${name}s` },
-    })),
-  };
+  return { ...it, icon: { name, turned: false, sprite, plural: `${name}s` } };
 }

@@ -2,8 +2,9 @@
 
     python concepts.py DATA WORK --names concepts0,concepts1 --test concepts_test
 
-DATA holds pictures that `export_dataset.ts --concepts` wrote. It starts from the CLIP's vision tower, and has a head of two
-labels, absent and present, for each concept: a picture may show two. No model that concepts are taught to sees these pictures.
+DATA holds pictures that `export_dataset.ts --concepts` wrote. It starts from the first layers of the CLIP's vision tower, and has
+a head of two labels, absent and present, for each concept: a picture may show two. No model that concepts are taught to sees these
+pictures.
 """
 import json
 import time
@@ -15,11 +16,14 @@ import torch.nn.functional as F
 from data import DEVICE, Due, Log, Team, World, arguments, augmented, cosine, load, products, save
 from models import Classifier, Design
 
-args = arguments(__doc__, "concepts", names="concepts0,concepts1", test="concepts_test", steps=1500, batch=128, lr=6e-4, rank=0, ranks=1)
+args = arguments(
+    __doc__, "concepts", names="concepts0,concepts1", test="concepts_test", steps=1500, batch=128, lr=6e-4, layers=3, rank=0, ranks=1,
+)
 team, share = Team(args.rank, args.ranks, 29520), args.batch // args.ranks
 torch.manual_seed(0)
 CONCEPTS = json.load(open(f"{args.data}/world.json"))["concepts"]
 design = Design.read(args.config, args.data)
+design.vision_layers = args.layers
 design.labels = {name: ["absent", "present"] for name in CONCEPTS}
 world, test = World(args.data, args.names.split(",")), World(args.data, [args.test])
 model = Classifier(design).to(DEVICE)
@@ -68,4 +72,4 @@ while step < args.steps:
         log(step, loss=mean_loss, **evaluate(), rate=100 * args.batch / (time.time() - clock))
         clock = time.time()
     if args.rank == 0 and (due() or step == args.steps):
-        save(checkpoint, model=model.state_dict(), optimizer=optimizer.state_dict(), step=step, concepts=CONCEPTS)
+        save(checkpoint, model=model.state_dict(), optimizer=optimizer.state_dict(), step=step, concepts=CONCEPTS, layers=args.layers)

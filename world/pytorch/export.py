@@ -69,9 +69,9 @@ def configs(out, clip, unet, vae, labels):
     write_classifier(out / "classifier", clip, labels)
 
 
-def write_classifier(folder, clip, labels):
+def write_classifier(folder, clip, labels, **own):
     write(folder / "config.json", {
-        "architectures": ["CLIPVisionModel"], **clip_config(clip.config.vision_config, "clip_vision_model"), "torch_dtype": "float16",
+        "architectures": ["CLIPVisionModel"], **clip_config(clip.config.vision_config, "clip_vision_model"), **own, "torch_dtype": "float16",
         "heads": {k: {"labels": v} for k, v in labels.items()},
     })
     write(folder / "preprocessor_config.json", EYE)
@@ -111,7 +111,7 @@ def main():
         weights(out / "classifier/model.safetensors", {**under(state["clip"], "vision_model."), **heads})
     if state := load(f"{args.work}/concepts.pt"):
         heads = {name: ["absent", "present"] for name in state["concepts"]}
-        write_classifier(out / "concept_classifier", clip, heads)
+        write_classifier(out / "concept_classifier", clip, heads, num_hidden_layers=state["layers"])
         weights(out / "concept_classifier/model.safetensors", state["model"])
     if state := load(f"{args.work}/sharp.pt") or load(f"{args.work}/vae.pt"):
         weights(out / "vae/diffusion_pytorch_model.safetensors", state["model"])
