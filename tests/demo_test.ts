@@ -54,7 +54,7 @@ Deno.test("demo: two deltas, their merge, a contact sheet, a report, and what ea
       "taught on CPU (WebAssembly, ",
       "tyrannosaur",
       "fresh drawings",
-      "next to a &lt;new1> dinosaur",
+      "next to a &lt;new2> house",
     ]
   ) {
     assertStringIncludes(page, word);

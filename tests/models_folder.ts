@@ -1,4 +1,5 @@
 /** A model folder for tests: the miniature's configs and tokenizer with random weights, so that no test waits for those that ship. */
+import { CONCEPT_CLASSIFIER } from "../world/measure/judge.ts";
 import { type TensorToWrite, writeSafetensors } from "../files/safetensors/write.ts";
 import { clipTextConfig } from "../models/clip/text.ts";
 import { clipConfig, clipVisionConfig } from "../models/clip/vision.ts";
@@ -33,6 +34,7 @@ const READ = {
   text_encoder: clipTextConfig,
   clip: clipConfig,
   classifier: clipVisionConfig,
+  [CONCEPT_CLASSIFIER]: clipVisionConfig,
 };
 
 /** Writes random weights beside the configs of a folder, scaled so that activations stay near 1. */

@@ -20,6 +20,8 @@ import { difference, overRuns, type Run, scored, scoreOf } from "../paper/scores
 import { FULL, QUICK, type Settings } from "../paper/settings.ts";
 import { promptsOf, subjectOf } from "../paper/subjects.ts";
 import { written } from "../paper/tables.ts";
+import { CONCEPTS } from "../world/mod.ts";
+import { CONCEPT_CLASSIFIER } from "../world/measure/judge.ts";
 import { MINIATURE, randomWeights } from "./models_folder.ts";
 import { testDevice } from "./support/check.ts";
 import { tinyTemplate } from "./world_train_folder.ts";
@@ -33,8 +35,17 @@ async function tinyModel(): Promise<string> {
   }
   const captions = (await Deno.readTextFile(`${MINIATURE}/captions.txt`)).split("\n").slice(0, 20);
   await Deno.writeTextFile(`${folder}/captions.txt`, captions.join("\n"));
-  await randomWeights(folder, ["unet", "vae", "text_encoder", "clip", "classifier"]);
-  for (const part of ["clip", "classifier"]) {
+  await Deno.mkdir(`${folder}/${CONCEPT_CLASSIFIER}`);
+  for (const file of ["config.json", "preprocessor_config.json"]) {
+    const config = JSON.parse(await Deno.readTextFile(`${folder}/classifier/${file}`));
+    const labels = ["absent", "present"];
+    const heads = Object.fromEntries(CONCEPTS.map(({ name }) => [name, { labels }]));
+    const own = { ...config, ...(config.heads && { heads }) };
+    await Deno.writeTextFile(`${folder}/${CONCEPT_CLASSIFIER}/${file}`, JSON.stringify(own));
+  }
+  const parts = ["clip", "classifier", CONCEPT_CLASSIFIER] as const;
+  await randomWeights(folder, ["unet", "vae", "text_encoder", ...parts]);
+  for (const part of parts) {
     const file = `${folder}/${part}/preprocessor_config.json`;
     const config = JSON.parse(await Deno.readTextFile(file));
     const sized = { ...config, size: 16, crop_size: 16 };
@@ -239,7 +250,9 @@ Deno.test("prompts ask for what is drawn beside them, by class, by V* and class,
   }
   const two = await subjectOf(["robot", "jackolantern"], 8);
   const prompts = promptsOf(two, "both");
-  for (const text of prompts) assertMatch(text, /<new1> mug (next to|in front of) a <new2> flower/);
+  for (const text of prompts) {
+    assertMatch(text, /<new1> toy (next to|in front of) a <new2> lantern/);
+  }
   assertEquals(new Set(prompts).size, 8);
 });
 

@@ -82,7 +82,7 @@ interface Extents {
 }
 
 const EXTENTS: Readonly<Record<ModelName, Extents>> = {
-  miniature: { side: 64, cells: 8, channels: 12, tokens: 32, width: 96, words: 800, row: 7 },
+  miniature: { side: 64, cells: 8, channels: 16, tokens: 32, width: 112, words: 800, row: 7 },
   sd15: {
     ...{ side: 512, cells: 64, channels: 4, tokens: 77, width: 768 },
     ...{ words: NEW_TOKEN, row: NEW_TOKEN },
