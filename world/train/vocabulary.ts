@@ -4,6 +4,7 @@
  */
 import { writeFileAtomic } from "../../files/atomic.ts";
 import { captionWords } from "../captions.ts";
+import { ICON_THINGS } from "../icons/things.ts";
 
 /** A vocabulary and its merges. */
 export interface Vocabulary {
@@ -26,9 +27,9 @@ fish teddy bear cup boat plushy stone circular round glowing light dark bright c
 brown gold silver teal monster throne ship i like it is this that one from by for with at to sculpture lego close very
 far away zoomed up small rendition cropped good bad clean dirty nice weird cool rainy`;
 
-/** The vocabulary of the world's words. */
+/** The vocabulary of the world's words, those of drawn things too: what ships is one for all. */
 export function worldVocabulary(): Vocabulary {
-  const words = [...new Set([...captionWords(), ...EVERYDAY.split(/\s+/)])].sort();
+  const words = [...new Set([...captionWords(ICON_THINGS), ...EVERYDAY.split(/\s+/)])].sort();
   const merges = trainMerges(words);
   const merged = new Set(merges.map(([a, b]) => a + b));
   for (const rare of RARE) {
