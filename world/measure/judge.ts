@@ -32,13 +32,14 @@ export interface Judge {
 export async function openJudge(device: Device, model: string, scorer: Scorer): Promise<Judge> {
   const heads = await openClassifier(device, model, CONCEPT_CLASSIFIER);
   let own: Promise<{ name: string; features: Features }[]> | undefined;
-  const examples = () =>
-    own ??= Promise.all(
-      CONCEPTS.map(async ({ name }) => ({
-        name,
-        features: await scorer.features(await targetPictures(name)),
-      })),
-    );
+  // One after the other: a scorer's results hold until it is asked again.
+  const examples = async () => {
+    const found = [];
+    for (const { name } of CONCEPTS) {
+      found.push({ name, features: await scorer.features(await targetPictures(name)) });
+    }
+    return found;
+  };
   return {
     async shown(pictures) {
       const labels = await heads.labels(pictures);
@@ -48,7 +49,7 @@ export async function openJudge(device: Device, model: string, scorer: Scorer): 
     },
     async nearest(pictures) {
       const features = await scorer.features(pictures);
-      const scores = (await examples()).map(({ name, features: to }) => ({
+      const scores = (await (own ??= examples())).map(({ name, features: to }) => ({
         name,
         cosines: targetCosines(features, to),
       }));

@@ -1,6 +1,6 @@
 """Trains the classifier that sees which of the held-out concepts a picture shows: what taught models are judged by.
 
-    python concepts.py DATA WORK --names concepts0,concepts1 --test concepts_test
+    python concepts.py DATA WORK --pictures concepts0,concepts1 --test concepts_test
 
 DATA holds pictures that `export_dataset.ts --concepts` wrote. It starts from the first layers of the CLIP's vision tower, and has
 a head of two labels, absent and present, for each concept: a picture may show two. No model that concepts are taught to sees these
@@ -17,7 +17,7 @@ from data import DEVICE, Due, Log, Team, World, arguments, augmented, cosine, lo
 from models import Classifier, Design
 
 args = arguments(
-    __doc__, "concepts", names="concepts0,concepts1", test="concepts_test", steps=1500, batch=128, lr=6e-4, layers=3, rank=0, ranks=1,
+    __doc__, "concepts", pictures="concepts0,concepts1", test="concepts_test", steps=1500, batch=128, lr=6e-4, layers=3, rank=0, ranks=1,
 )
 team, share = Team(args.rank, args.ranks, 29520), args.batch // args.ranks
 torch.manual_seed(0)
@@ -25,7 +25,7 @@ CONCEPTS = json.load(open(f"{args.data}/world.json"))["concepts"]
 design = Design.read(args.config, args.data)
 design.vision_layers = args.layers
 design.labels = {name: ["absent", "present"] for name in CONCEPTS}
-world, test = World(args.data, args.names.split(",")), World(args.data, [args.test])
+world, test = World(args.data, args.pictures.split(",")), World(args.data, [args.test])
 model = Classifier(design).to(DEVICE)
 there = lambda split: torch.tensor([row["concepts"] for row in split.rows], device=DEVICE)
 train_truth, test_truth = there(world), there(test)
