@@ -51,13 +51,13 @@ async function checkWhole(record: MeasuredRecord, kept: readonly MeasuredRecord[
   assertEquals(t.memory.planned, t.memory.weights + t.memory.trained + t.memory.program.total);
   assert(t.start.kernels > 20 && t.start.compiled > 20 && t.start.compiled <= t.start.kernels);
   assert(t.secondsPerStep > 0 && t.medianSeconds >= t.secondsPerStep);
-  for (const  of of[t.kinds, sampling!.kinds!]) {
-    const names = of.map(({ kind }) => kind);
+  for (const kinds of [t.kinds, sampling!.kinds!]) {
+    const names = kinds.map(({ kind }) => kind);
     assertEquals(new Set(names).size, names.length);
     for (const kind of ["conv2d", "matmul", "groupNorm", "elementwise"]) {
       assert(names.includes(kind));
     }
-    assert(of.every(({ milliseconds, dispatches }) => milliseconds >= 0 && dispatches > 0));
+    assert(kinds.every(({ milliseconds, dispatches }) => milliseconds >= 0 && dispatches > 0));
   }
   assert(t.kinds.some(({ kind }) => kind === "conv2dInputGrad"));
 
