@@ -137,7 +137,7 @@ Deno.test("what no adapter that is read has is no part of one", () => {
   assertEquals(partOf("x.lora_B.bias")?.part, "upBias");
 });
 
-/** Files of strangers for the miniature, and ‖ΔW‖ of all that they change. */
+/** Files of strangers for a small model, of which `base` has what they change; and ‖ΔW‖ of all that. */
 const CASES: [file: string, weights: number, change: number][] = [
   ["by_diffusers", 1, 15.2374],
   ["by_diffusers_dora", 1, 8.6445],
@@ -152,7 +152,7 @@ const CASES: [file: string, weights: number, change: number][] = [
 for (const [file, weights, change] of CASES) {
   Deno.test(`inspect ${file}: all of it is read, and as strong as it says`, async () => {
     const path = new URL(`./golden/cases/${file}.safetensors`, import.meta.url).pathname;
-    const model = new URL("../world/miniature", import.meta.url).pathname, out: string[] = [];
+    const model = new URL("./golden/cases/base", import.meta.url).pathname, out: string[] = [];
     const code = await main(["inspect", path, "--model", model, "--json"], {
       out: (line) => out.push(line),
       err: (line) => out.push(line),

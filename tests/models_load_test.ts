@@ -184,6 +184,7 @@ Deno.test("a folder is loaded whole, with rows for new tokens copied from their 
   const folder = await randomFolder();
   const before = device.buffers.allocated;
   const entries = JSON.parse(await Deno.readTextFile(`${folder}/tokenizer/vocab.json`));
+  const words = Object.keys(entries).length;
   const [one, two] = Object.keys(entries).filter((e) => /^[a-z]+$/.test(e));
   const seen = new Set<string>();
   const model = await loadPipeline(device, `${folder}/`, {
@@ -191,28 +192,31 @@ Deno.test("a folder is loaded whole, with rows for new tokens copied from their 
     onProgress: (component) => seen.add(component),
   });
   assertEquals([...seen].toSorted(), ["text_encoder", "unet", "vae"]);
-  assertEquals([model.tokenIds("<new1>"), model.tokenIds("<new2>")], [[952], [953]]);
-  assertEquals(model.config.text_encoder.vocabulary, 954);
+  assertEquals([model.tokenIds("<new1>"), model.tokenIds("<new2>")], [[words], [words + 1]]);
+  assertEquals(model.config.text_encoder.vocabulary, words + 2);
   assertEquals(model.schedule.alphaBars.length, 1000);
 
   const table = new Map(flatten<Tensor>(model.params)).get(
     "text_encoder.text_model.embeddings.token_embedding.weight",
   )!;
-  assertEquals(table.shape, [954, 96]);
+  const { hidden_size: width } = JSON.parse(
+    await Deno.readTextFile(`${folder}/text_encoder/config.json`),
+  );
+  assertEquals(table.shape, [words + 2, width]);
   const values = await device.read(table) as Float32Array;
-  const row = (i: number) => values.slice(i * 96, (i + 1) * 96);
-  assertEquals(row(952), row(entries[one]));
-  assertEquals(row(953), row(entries[two]));
+  const row = (i: number) => values.slice(i * width, (i + 1) * width);
+  assertEquals(row(words), row(entries[one]));
+  assertEquals(row(words + 1), row(entries[two]));
   using stored = await openSafetensors(`${folder}/text_encoder/model.safetensors`);
   const base = await stored.readFloat32("text_model.embeddings.token_embedding.weight");
-  assertEquals(values.slice(0, 952 * 96), base);
+  assertEquals(values.slice(0, words * width), base);
 
   const ids = model.tokenize(["photo of a <new1> gate", ""]);
   assertEquals([ids.shape, ids.dtype], [[2, 32], "u32"]);
   const [numbers] = interpret([ids]);
-  assertEquals(numbers[32], 950);
-  assertEquals(numbers[33], 951);
-  assert(numbers.includes(952));
+  assertEquals(numbers[32], words - 2);
+  assertEquals(numbers[33], words - 1);
+  assert(numbers.includes(words));
   model.free();
   assertEquals(device.buffers.allocated, before);
   await Deno.remove(folder, { recursive: true });
