@@ -1,6 +1,6 @@
 /**
  * The library as JavaScript, with types: what a page or a program takes by URL, from any server, and what packages hold. Of
- * TypeScript, plain servers give a type that nobody takes, and the sources are some 240 requests.
+ * TypeScript, plain servers give a type that nobody takes, and the sources are some 340 requests.
  *
  * Every door (`mod.js`, `engine.js` …) shares the files in `parts/` with the others, so that a tensor of one is a tensor of
  * all. What is needed only once a device is open comes then (`later.ts`). Small packages are taken in. The decoder of pictures,
