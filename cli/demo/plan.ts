@@ -47,7 +47,7 @@ export interface DemoPlan {
   readonly ridge: number;
 }
 
-/** Those of the ten that show best, alone and together (`world/miniature/README.md`), unless others are asked for. */
+/** Of the pairs that were measured the one in which both are seen most often (`world/miniature/README.md`), unless others are asked for. */
 const CHOSEN = ["moongate", "jackolantern"];
 /** Pictures of the class that this world really has. */
 const REGULARIZATION = 60;
