@@ -38,7 +38,7 @@ export const draw = (scene: Scene): Picture => ({
 });
 
 /** How many pictures each concept is taught from. */
-const TARGETS = 5;
+export const TARGETS = 5;
 
 /** The pictures that a concept is taught from. Throws FileError if they are missing. */
 export function targetPictures(concept: string): Promise<Picture[]> {

@@ -7,12 +7,12 @@
  * gives `world/concepts/<name>/0.png` … `4.png`, `world/concepts/concepts.json` and `world/icons/drawings.png`.
  */
 import encode from "npm:@jsquash/png@3.1.1/encode.js";
+import { TARGETS } from "./class_pictures.ts";
 import { SHIPPED } from "./drawings.ts";
 import { Icons } from "./icons/icons.ts";
 import { SPRITE } from "./icons/sprites.ts";
 import { CONCEPTS, conceptScene, type Place, renderScene } from "./mod.ts";
 
-const TARGETS = 5;
 /** Five places for the targets; forest, table and street stay fresh for judging. */
 const SHOWN: readonly Place[] = ["beach", "meadow", "snow", "desert", "night"];
 

@@ -9,7 +9,7 @@
  *
  * What it takes. FLOPs are 2×MAC, backward counted as twice forward; the times at 10 TFLOP/s are arithmetic and a lower
  * bound (small kernels are bound by their launch, and one thread of the host makes the batches); nobody has run it on a
- * GPU yet. Measured: seconds a step at batch 8, shipped configs, on a software adapter with two busy cores.
+ * GPU yet. Measured: seconds a step at batch 8, the configs of then, on a software adapter with two busy cores.
  *
  * | stage      | a picture  | default        | in all     | measured | at 10 GFLOP/s | at 10 TFLOP/s |
  * |------------|------------|----------------|------------|----------|---------------|---------------|
@@ -18,9 +18,10 @@
  * | classifier | 342 MFLOP  | 1,500 × 128    | 66 TFLOP   | 0.37 s   | 1.8 h         | 7 s           |
  * | unet       | 658 MFLOP  | 20,000 × 64    | 842 TFLOP  | 0.46 s   | 23 h          | 84 s          |
  *
- * The row of `unet` is older than two things that the stage does now, and says less than it takes: the text encoder
- * learns with the UNet, at half the rate (`clip/` keeps the one to score with), and half of its pictures show 4,000
- * made-up kinds, so 20,000 more pictures are encoded before.
+ * The table is of the earlier miniature, whose UNet had 4.25 million parameters and not 6.6. The row of `unet` is older than
+ * two more things that the stage does now, and says less than it takes: the text encoder learns with the UNet, at half the
+ * rate (`clip/` keeps the one to score with), and half of its pictures show 4,000 made-up kinds, so 20,000 more pictures are
+ * encoded before. The scenes are those without drawings.
  *
  * Drawing the 48,000 pictures, and for `unet` those 20,000, comes on top: 11 to 30 ms each and core.
  */
