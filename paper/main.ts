@@ -3,7 +3,7 @@
  * from here (`docs/paper.md`). What is finished stays in the folder: a run that was killed goes on, and a run of
  * more seeds or concepts does only what is new.
  *
- *     deno task paper --quick                        # what two processor cores do in about an hour
+ *     deno task paper --quick                        # what two processor cores do in half an hour
  *     deno task paper --only=table1,figure8          # parts
  *     deno task paper --quick --plan                 # says what it would do, and how long, and stops
  *     deno task paper --quick --write-docs           # puts what was measured into docs/paper.md
