@@ -21,7 +21,7 @@ import { isFile } from "../files/paths.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { vaeFactor } from "../models/vae/vae.ts";
 import { commonDivisor } from "../numerics/integers.ts";
-import { classPictures, conceptNamed, openDrawings, SEEDS } from "../world/mod.ts";
+import { conceptNamed, openDrawings, regularizationPictures, SEEDS } from "../world/mod.ts";
 import { type Lab, type Shelf, TOGETHER } from "./lab.ts";
 import { passedBy } from "./plan.ts";
 import { keyOf, type Recipe, token, type Training } from "./recipes.ts";
@@ -154,7 +154,7 @@ export async function regularizationOf(lab: Lab, run: Training): Promise<Caption
   for (const { category } of run.concepts.map(conceptNamed)) {
     if (run.regularization === "none") continue;
     if (run.regularization === "real") {
-      sets.push(...classPictures(drawings, category, SEEDS.regularization, run.count));
+      sets.push(...regularizationPictures(drawings, category, run.count));
       continue;
     }
     const { steps, guidance } = lab.defaults.sampling, { unet, vae } = lab.model.config;

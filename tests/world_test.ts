@@ -13,6 +13,7 @@ import {
   openDrawings,
   PLACES,
   randomScene,
+  regularizationPictures,
   RELATIONS,
   renderPortrait,
   renderScene,
@@ -154,7 +155,12 @@ Deno.test("pictures of a class show one of it, and another seed another", () => 
     const [one, two] = classPictures(drawings, category, SEEDS.regularization, 2);
     assert(one.caption.includes(category) && two.caption.includes(category), one.caption);
     assert(difference(one.picture.data, two.picture.data) > 2);
+    const set = regularizationPictures(drawings, category, 40).map(({ caption }) => caption);
+    assert(set.every((caption) => caption.includes(category)), set.join());
+    const beside = set.filter((caption) => / next to | in front of /.test(caption));
+    assert(beside.length >= 7 && beside.length <= 10, beside.join());
   }
+  assertEquals(regularizationPictures(drawings, "gate", 0), []);
   assertEquals(classPictures(drawings, "gate", 1, 0), []);
   assertThrows(() => classPictures(drawings, "zeppelin", 1, 1), RangeError, "zeppelin");
 });

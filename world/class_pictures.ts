@@ -40,6 +40,12 @@ export const draw = (scene: Scene): Picture => ({
 /** How many pictures each concept is taught from. */
 export const TARGETS = 5;
 
+/** How many pictures of its class it is taught beside, as in the paper (§3.1). */
+export const REGULARIZATION = 200;
+
+/** Some of those show something beside the class, as pictures that are found by their captions do. */
+const COMPANY = [null, null, null, "next to", null, null, null, "in front of"] as const;
+
 /** The pictures that a concept is taught from. Throws FileError if they are missing. */
 export function targetPictures(concept: string): Promise<Picture[]> {
   // By their names: servers have no lists.
@@ -71,6 +77,24 @@ export function classPictures(
   return Array.from({ length: count }, (_, i) => {
     const scene = iconScene(icons, first + i, { relation: null, ...options, name });
     return { picture: draw(scene), caption: captionOf(scene, new Rng(first + i)) };
+  });
+}
+
+/**
+ * What training is regularized with: pictures of the class, some beside something else. Without those, what a picture of two
+ * things is like would be forgotten while pictures of one thing are taught.
+ */
+export function regularizationPictures(
+  icons: Icons,
+  name: string,
+  count: number = REGULARIZATION,
+): ClassPicture[] {
+  return Array.from({ length: count }, (_, i) => {
+    const relation = COMPANY[i % COMPANY.length];
+    return classPictures(icons, name, SEEDS.regularization + i, 1, {
+      relation,
+      plainCompany: true,
+    })[0];
   });
 }
 

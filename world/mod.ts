@@ -19,6 +19,7 @@ export {
   draw,
   freshPictures,
   realPictures,
+  regularizationPictures,
   SEEDS,
   targetPictures,
 } from "./class_pictures.ts";

@@ -5,12 +5,11 @@ import { modelDefaults, type SamplingDefaults } from "../../concepts/training/mo
 import { INITIALIZERS } from "../../concepts/defaults.ts";
 import type { Picture } from "../../files/pictures/picture.ts";
 import {
-  classPictures,
   conceptNamed,
   freshPictures,
   openDrawings,
   placeWords,
-  SEEDS,
+  regularizationPictures,
   styleWords,
   targetPictures,
 } from "../../world/mod.ts";
@@ -49,8 +48,6 @@ export interface DemoPlan {
 
 /** Of the pairs that were measured the one in which both are seen most often (`world/miniature/README.md`), unless others are asked for. */
 const CHOSEN = ["moongate", "jackolantern"];
-/** Pictures of the class that this world really has. */
-const REGULARIZATION = 60;
 
 /** Where and how the new pictures show them. The pictures that they are taught from are photos on a beach, in a meadow and so on. */
 const SCENES = [
@@ -107,7 +104,7 @@ async function demoConcept(name: string, index: number): Promise<DemoConcept> {
     className: category,
     initializer: INITIALIZERS[index],
     pictures: await targetPictures(name),
-    regularization: classPictures(drawings, category, SEEDS.regularization, REGULARIZATION),
+    regularization: regularizationPictures(drawings, category),
     prompts: prompts(`a ${token} ${category}`),
     ideal: freshPictures(drawings, name, SCENES),
   };

@@ -43,6 +43,8 @@ const CATEGORIES_OFTEN = CATEGORIES.flatMap((it) => CLASSES.has(it) ? [it, it, i
 /** What to hold fixed; `name` is a category's or a thing's. */
 export interface IconSceneOptions extends Omit<SceneOptions, "category"> {
   name?: string;
+  /** What stands beside it is one of the twelve categories: needs no drawings but its own. */
+  plainCompany?: boolean;
 }
 
 function handOf(rng: Rng, thing: IconThing, style: Style): Hand {
@@ -90,7 +92,7 @@ function dressed(
  * @throws RangeError if no category and no thing has the name that the options ask for
  */
 export function iconScene(icons: Icons, seed: number, options: IconSceneOptions = {}): Scene {
-  const rng = new Rng(seed), { name, ...others } = options;
+  const rng = new Rng(seed), { name, plainCompany = false, ...others } = options;
   const asked = ICON_THINGS.find((thing) => thing.name === name);
   const category = CATEGORIES.find((category) => category === name);
   if (name !== undefined && !asked && !category) {
@@ -109,7 +111,7 @@ export function iconScene(icons: Icons, seed: number, options: IconSceneOptions 
     const draw = rng.chance(DRAWN), picked = rng.pick(OFTEN);
     if (i === 0 && (category || (asked && under === 0))) return it;
     if (i === 0 && asked) return dressed(rng, icons, it, asked, scene.style, others);
-    if (i === under || !draw) return it;
+    if (i === under || !draw || (plainCompany && i > 0)) return it;
     let thing = picked;
     while (thing === first) thing = rng.pick(OFTEN);
     first ??= thing;

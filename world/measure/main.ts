@@ -24,7 +24,6 @@ import type { Picture } from "../../files/pictures/picture.ts";
 import { Sampler } from "../../diffusion/sample.ts";
 import { loadPipeline, type Pipeline } from "../../diffusion/pipeline.ts";
 import {
-  classPictures,
   type Concept,
   conceptNamed,
   CONCEPTS,
@@ -34,14 +33,13 @@ import {
   PLACES,
   placeWords,
   realPictures,
-  SEEDS,
+  regularizationPictures,
   targetPictures,
 } from "../mod.ts";
 import { type Judge, openJudge } from "./judge.ts";
 import { type Learnt, type Prior, type Row, summary } from "./summary.ts";
 
 const TOKEN = "<new1>";
-const REGULARIZATION = 100;
 /** Real pictures of a class that KID compares with. */
 const REAL = 64;
 
@@ -151,9 +149,7 @@ async function measure(
   const started = performance.now();
   const delta = await trainConcepts(model, {
     concepts: [{ token: TOKEN, className: category, pictures: targets }],
-    regularization: regularized
-      ? classPictures(drawings, category, SEEDS.regularization, REGULARIZATION)
-      : [],
+    regularization: regularized ? regularizationPictures(drawings, category) : [],
     batch: Number(flags.batch),
     ...{ steps, rate, seed },
   });

@@ -2,6 +2,7 @@
 
     python clip.py DATA WORK --steps 2000 [--rank 0 --ranks 2]       # each tells apart its own share of a batch
     python clip.py DATA WORK --steps 3000 --freeze-text    # later: goes on without touching the text tower
+    python clip.py DATA WORK --steps 4000 --freeze-text --through sharp    # some pictures as a decoder makes them
 
 A run that was cut off goes on where it stopped.
 
@@ -16,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPTokenizer
 
-from data import DEVICE, Due, Log, Team, World, arguments, augmented, caption_ids, cosine, load, products, save
+from data import DEVICE, Due, Log, Passed, Team, World, arguments, augmented, caption_ids, cosine, load, products, save
 from models import POSITIONS, Design
 
 args = arguments(__doc__, "clip", names="train0,train1,train2,train3", steps=2000, freeze_text=False, batch=128, lr=1.2e-3,
-                 rank=0, ranks=1)
+                 through="", rank=0, ranks=1)
 
 torch.manual_seed(0)
 team, share = Team(args.rank, args.ranks, 29519), args.batch // args.ranks
@@ -66,6 +67,7 @@ def evaluate():
     return result
 
 
+passed = Passed(design, args.work, args.through)
 train_targets, test_targets = targets(world), targets(test)
 train_ids = caption_ids(tokenizer, args.data, args.work, args.names.split(","), POSITIONS).long().to(DEVICE)
 test_ids = caption_ids(tokenizer, args.data, args.work, ["test"], POSITIONS).long().to(DEVICE)
@@ -92,7 +94,7 @@ while step < args.steps:
     index = rng.integers(0, len(world), share)
     ids = train_ids[index, rng.integers(0, 5, share)]
     with products(True):
-        vision, image, text = features(augmented(world.pixels(index), rng), ids)
+        vision, image, text = features(augmented(passed(world.pixels(index)), rng), ids)
     logits = clip.logit_scale.clamp(max=4.6).exp() * image.float() @ text.float().T
     here = torch.arange(share, device=DEVICE)
     contrast = (F.cross_entropy(logits, here) + F.cross_entropy(logits.T, here)) / 2

@@ -4,7 +4,7 @@
 
 DATA holds pictures that `export_dataset.ts --concepts` wrote. It starts from the first layers of the CLIP's vision tower, and has
 a head of two labels, absent and present, for each concept: a picture may show two. No model that concepts are taught to sees these
-pictures.
+pictures. With `--through sharp` some pass the autoencoder of that checkpoint first, as what a model makes has.
 """
 import json
 import time
@@ -13,11 +13,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data import DEVICE, Due, Log, Team, World, arguments, augmented, cosine, load, products, save
+from data import DEVICE, Due, Log, Passed, Team, World, arguments, augmented, cosine, load, products, save
 from models import Classifier, Design
 
 args = arguments(
-    __doc__, "concepts", pictures="concepts0,concepts1", test="concepts_test", steps=1500, batch=128, lr=6e-4, layers=3, rank=0, ranks=1,
+    __doc__, "concepts", pictures="concepts0,concepts1", test="concepts_test", steps=1500, batch=128, lr=6e-4, layers=3, through="", rank=0, ranks=1,
 )
 team, share = Team(args.rank, args.ranks, 29520), args.batch // args.ranks
 torch.manual_seed(0)
@@ -38,6 +38,7 @@ if state := load(checkpoint):
 else:
     clip = load(f"{args.work}/clip.pt")["clip"]
     model.load_state_dict({k: v for k, v in clip.items() if k.startswith("vision_model.")}, strict=False)
+passed = Passed(design, args.work, args.through, share=0.35)
 rng = np.random.default_rng([args.rank, step])
 torch.manual_seed(1000 * step + args.rank)
 
@@ -59,7 +60,7 @@ while step < args.steps:
         group["lr"] = args.lr * cosine(step / args.steps, step, 100)
     index = rng.integers(0, len(world), share)
     with products(True):
-        heads = model(augmented(world.pixels(index), rng))
+        heads = model(augmented(passed(world.pixels(index)), rng))
     truth = train_truth[index]
     loss = sum(F.cross_entropy(heads[name].float(), truth[:, i]) for i, name in enumerate(CONCEPTS))
     optimizer.zero_grad(set_to_none=True)

@@ -200,6 +200,27 @@ def augmented(x, rng):
     return x * (0.9 + 0.2 * torch.rand(n, 1, 1, 1, device=DEVICE)) + 0.1 * (torch.rand(n, 1, 1, 1, device=DEVICE) - 0.5)
 
 
+class Passed:
+    """Sends some of the pictures through the autoencoder, latents disturbed a little: what a model makes has passed its decoder, so
+    what reads such pictures learns on some. Does nothing without a checkpoint's name."""
+
+    def __init__(self, design, work, tag, share=0.25, noise=0.25):
+        self.share, self.noise, self.vae = share, noise, None
+        if tag:
+            self.vae = design.make_vae().to(DEVICE).eval().requires_grad_(False)
+            self.vae.load_state_dict(load(f"{work}/{tag}.pt")["model"])
+
+    @torch.no_grad()
+    def __call__(self, x):
+        n = int(len(x) * self.share)
+        if not self.vae or not n:
+            return x
+        with products(True):
+            z = self.vae.encode(x[:n]).latent_dist.sample().float()
+            z = z + self.noise * torch.rand(n, 1, 1, 1, device=DEVICE) * torch.randn_like(z)
+            return torch.cat([self.vae.decode(z).sample.float().clamp(-1, 1), x[n:]])
+
+
 def cosine(progress, step, warmup):
     """Learning-rate factor: linear warm-up in steps, then a half cosine over progress 0..1."""
     return min(1, (step + 1) / warmup) * (0.01 + 0.495 * (1 + np.cos(np.pi * min(1, progress))))
