@@ -17,7 +17,8 @@ from data import DEVICE, Due, Log, Passed, Team, World, arguments, augmented, co
 from models import Classifier, Design
 
 args = arguments(
-    __doc__, "concepts", pictures="concepts0,concepts1", test="concepts_test", steps=1500, batch=128, lr=6e-4, layers=3, through="", rank=0, ranks=1,
+    __doc__, "concepts", pictures="concepts0,concepts1", test="concepts_test", steps=1500, batch=128, lr=6e-4, layers=3, through="",
+    rank=0, ranks=1,
 )
 team, share = Team(args.rank, args.ranks, 29520), args.batch // args.ranks
 torch.manual_seed(0)

@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-STAGES = ["tokenizer", "pca", "vae", "clip", "sharp", "unet"]
+STAGES = ["tokenizer", "pca", "vae", "clip", "sharp", "unet", "concepts"]
+OPTIONAL = {"sharp", "concepts"}  # Only where the config has them.
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("data", type=Path)
@@ -29,7 +30,9 @@ config = json.loads(args.config.read_text())
 if unknown := set(config) - {"model", "names", "kinds", *STAGES}:
     parser.error(f"{args.config} has unknown parts: {', '.join(sorted(unknown))}")
 names = [name for name in [*config["names"].split(","), *config.get("kinds", "").split(",")] if name]
-missing = [f"{name}.{end}" for name in [*names, "test"] for end in ("rgb", "thing", "jsonl")
+judged = config.get("concepts", {})
+more = ["test", *judged.get("pictures", "").split(","), judged.get("test", "")]
+missing = [f"{name}.{end}" for name in [*names, *filter(None, more)] for end in ("rgb", "thing", "jsonl")
            if not (args.data / f"{name}.{end}").exists()]
 if missing:
     parser.error(f"{args.data} lacks {', '.join(missing)}: see world/export_dataset.ts")
@@ -44,7 +47,7 @@ computed = {"tokenizer": ["tokenizer/vocab.json"], "pca": ["vae.pt", *(f"latents
 for stage in STAGES[: STAGES.index(args.until) + 1]:
     if all((args.work / file).exists() for file in computed.get(stage, ["?"])):
         continue
-    if stage == "sharp" and stage not in config:
+    if stage in OPTIONAL and stage not in config:
         continue
     if stage == "tokenizer":
         command = ["tokenizer.py", args.data / "world.json", args.work / "tokenizer"]
@@ -54,7 +57,7 @@ for stage in STAGES[: STAGES.index(args.until) + 1]:
     else:
         command = [f"{stage}.py", args.data, args.work, "--config", kept]
     command = [sys.executable, HERE / command[0], *command[1:]]
-    if args.processes > 1 and stage in ("vae", "clip", "sharp", "unet"):
+    if args.processes > 1 and stage in ("vae", "clip", "sharp", "unet", "concepts"):
         ranks = [[*command, "--rank", str(rank), "--ranks", str(args.processes)] for rank in range(args.processes)]
         team = [subprocess.Popen(one, env={**os.environ, "OMP_NUM_THREADS": "1"}) for one in ranks]
         code = max(abs(one.wait()) for one in team)

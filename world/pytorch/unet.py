@@ -9,7 +9,7 @@ are principal components of the kinds' portraits.
 
 A run that was cut off goes on where it stopped, and one that is given more steps than it had goes on from its end. What a
 thing covers weighs more at first, by `--emphasis`; the rate is even until `--fall` of the steps are left, and then comes down.
-Kinds of thing that a run draws badly can be shown more often from there on, `--harder fish:3,fir:2`.
+Kinds of thing that a run draws badly can be shown more often from there on, `--harder fish:3,fir` (twice where it does not say).
 """
 import time
 
@@ -54,8 +54,10 @@ alphas = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled
 # What most prompts ask for, one plain thing in a photo, is drawn more often than the world has it.
 single, plain = np.isin(world.labels("relation"), [-1]), world.labels("texture") == 0
 odds = np.array([1, 0.25, 0.25, 0.6])[world.labels("style")] * np.where(plain, 1, 0.4) * np.where(single, 1, 0.8)
-for name, times in (pair.split(":") for pair in args.harder.split(",") if pair):
-    odds[world.labels("class") == design.labels["class"].index(name)] *= float(times)
+for name, _, times in (pair.partition(":") for pair in args.harder.split(",") if pair):
+    if name not in design.labels["class"]:
+        raise SystemExit(f"--harder names {name}: there are {', '.join(design.labels['class'])}")
+    odds[world.labels("class") == design.labels["class"].index(name)] *= float(times or 2)
 made_up = (kind >= 0).cpu().numpy()
 odds[made_up] *= args.share / (1 - args.share) * odds[~made_up].sum() / max(1e-9, odds[made_up].sum())
 odds = torch.from_numpy(odds / odds.sum()).to(DEVICE)
