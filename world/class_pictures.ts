@@ -40,12 +40,6 @@ export const draw = (scene: Scene): Picture => ({
 /** How many pictures each concept is taught from. */
 export const TARGETS = 5;
 
-/** How many pictures of its class it is taught beside, as in the paper (§3.1). */
-export const REGULARIZATION = 200;
-
-/** Some of those show something beside the class, as pictures that are found by their captions do. */
-const COMPANY = [null, null, null, "next to", null, null, null, "in front of"] as const;
-
 /** The pictures that a concept is taught from. Throws FileError if they are missing. */
 export function targetPictures(concept: string): Promise<Picture[]> {
   // By their names: servers have no lists.
@@ -66,6 +60,17 @@ export function freshPictures(
   return scenes.map((scene, i) => draw(conceptScene(icons, concept, SEEDS.fresh + i, scene)));
 }
 
+/** A picture of the class with its caption; beside it stands what the options say. */
+function classPicture(
+  icons: Icons,
+  name: string,
+  seed: number,
+  options: IconSceneOptions,
+): ClassPicture {
+  const scene = iconScene(icons, seed, { ...options, name });
+  return { picture: draw(scene), caption: captionOf(scene, new Rng(seed)) };
+}
+
 /** So many pictures of one thing of a class, drawn from seeds that count on from the first. */
 export function classPictures(
   icons: Icons,
@@ -74,27 +79,24 @@ export function classPictures(
   count: number,
   options: IconSceneOptions = {},
 ): ClassPicture[] {
-  return Array.from({ length: count }, (_, i) => {
-    const scene = iconScene(icons, first + i, { relation: null, ...options, name });
-    return { picture: draw(scene), caption: captionOf(scene, new Rng(first + i)) };
-  });
+  return Array.from(
+    { length: count },
+    (_, i) => classPicture(icons, name, first + i, { relation: null, ...options }),
+  );
 }
 
+/** What regularization pictures show beside the class, in turn. */
+const COMPANY = [null, null, null, "next to", null, null, null, "in front of"] as const;
+
 /**
- * What training is regularized with: pictures of the class, some beside something else. Without those, what a picture of two
- * things is like would be forgotten while pictures of one thing are taught.
+ * What training is regularized with: pictures of the class, one in four beside something else, as pictures that are found by
+ * their captions are. Without those, what a picture of two things is like would be forgotten while pictures of one thing are
+ * taught.
  */
-export function regularizationPictures(
-  icons: Icons,
-  name: string,
-  count: number = REGULARIZATION,
-): ClassPicture[] {
+export function regularizationPictures(icons: Icons, name: string, count: number): ClassPicture[] {
   return Array.from({ length: count }, (_, i) => {
     const relation = COMPANY[i % COMPANY.length];
-    return classPictures(icons, name, SEEDS.regularization + i, 1, {
-      relation,
-      plainCompany: true,
-    })[0];
+    return classPicture(icons, name, SEEDS.regularization + i, { relation, plainCompany: true });
   });
 }
 

@@ -1,6 +1,7 @@
 /** What the demo teaches, in which words, and how long: everything that is decided before a GPU is asked for. */
 import { beside } from "../../files/beside.ts";
 import type { CaptionedPicture, Concept } from "../../concepts/data/batches.ts";
+import { METHODS } from "../../concepts/training/methods.ts";
 import { modelDefaults, type SamplingDefaults } from "../../concepts/training/model_settings.ts";
 import { INITIALIZERS } from "../../concepts/defaults.ts";
 import type { Picture } from "../../files/pictures/picture.ts";
@@ -104,7 +105,7 @@ async function demoConcept(name: string, index: number): Promise<DemoConcept> {
     className: category,
     initializer: INITIALIZERS[index],
     pictures: await targetPictures(name),
-    regularization: regularizationPictures(drawings, category),
+    regularization: regularizationPictures(drawings, category, METHODS.custom.priorImages),
     prompts: prompts(`a ${token} ${category}`),
     ideal: freshPictures(drawings, name, SCENES),
   };

@@ -14,6 +14,7 @@ import { parseArgs } from "node:util";
 import { beside } from "../../files/beside.ts";
 import { gpu } from "../../device/adapter.ts";
 import { trainConcepts } from "../../concepts/training/train.ts";
+import { METHODS } from "../../concepts/training/methods.ts";
 import { modelDefaults } from "../../concepts/training/model_settings.ts";
 import { withDelta } from "../../concepts/deltas/apply.ts";
 import { imageAlignment, learntFraction } from "../../evaluate/alignment.ts";
@@ -149,7 +150,9 @@ async function measure(
   const started = performance.now();
   const delta = await trainConcepts(model, {
     concepts: [{ token: TOKEN, className: category, pictures: targets }],
-    regularization: regularized ? regularizationPictures(drawings, category) : [],
+    regularization: regularized
+      ? regularizationPictures(drawings, category, METHODS.custom.priorImages)
+      : [],
     batch: Number(flags.batch),
     ...{ steps, rate, seed },
   });
