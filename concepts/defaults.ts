@@ -3,12 +3,16 @@
  * `docs/design.md` says why this one was taken). A model folder may override some in `moongate.json`.
  */
 
+import type { RateSchedule } from "./training/rates.ts";
+
 /** Hyper-parameters of training one or several concepts. */
 export interface TrainingDefaults {
   /** Optimizer steps for one concept; joint training of n takes n times as many. */
   readonly steps: number;
   /** AdamW's rate as it is applied: 1e-5 × batch for Stable Diffusion. */
   readonly rate: number;
+  /** How the rate runs over the steps; even where it is left out. */
+  readonly schedule?: RateSchedule;
   /** Pictures a step: half of them targets, half regularization. */
   readonly batch: number;
   /** Decoupled weight decay on the trained parameters. */

@@ -1,7 +1,7 @@
 /** What is to be trained and measured for the experiments that were asked for, before anything is done. */
 import type { ModelDefaults } from "../concepts/training/model_settings.ts";
 import { COMPRESSIONS, MAPS, METHODS_SHOWN, TABLES } from "./experiments.ts";
-import { type Recipe, recipeOf, type Training, trainingsOf } from "./recipes.ts";
+import { endOf, type Recipe, recipeOf, type Training, trainingsOf } from "./recipes.ts";
 import type { Settings } from "./settings.ts";
 import { OURS, PAIRED, PRETRAINED, SINGLE, type Variant, variantsNamed } from "./variants.ts";
 
@@ -130,11 +130,11 @@ function figureRows(
 
 /** The same run, stopped after a share of its steps. */
 function partOf(whole: Training, share: number): Training {
-  return share === 1 ? whole : { ...whole, steps: Math.max(1, Math.round(whole.steps * share)) };
+  return share === 1 ? whole : { ...whole, until: Math.max(1, Math.round(whole.steps * share)) };
 }
 
-/** Runs that a run passes on its way: the same but for fewer steps. */
+/** Runs that a run passes on its way: parts of it. */
 export function passedBy(run: Training, trainings: readonly Training[]): Training[] {
-  const same = ({ steps: _, ...rest }: Training) => JSON.stringify(rest);
-  return trainings.filter((t) => t.steps < run.steps && same(t) === same(run));
+  const same = ({ until: _, ...rest }: Training) => JSON.stringify(rest);
+  return trainings.filter((t) => endOf(t) < endOf(run) && same(t) === same(run));
 }

@@ -5,6 +5,7 @@
 import type { CompressTarget } from "../concepts/deltas/compress.ts";
 import { defaultSteps, INITIALIZERS } from "../concepts/defaults.ts";
 import { METHODS, type Trains } from "../concepts/training/methods.ts";
+import type { RateSchedule } from "../concepts/training/rates.ts";
 import type { ModelDefaults } from "../concepts/training/model_settings.ts";
 import { conceptNamed } from "../world/mod.ts";
 import type { Settings } from "./settings.ts";
@@ -31,6 +32,9 @@ export interface Training {
   readonly count: number;
   readonly steps: number;
   readonly rate: number;
+  readonly schedule?: RateSchedule;
+  /** Ends there, a part of the whole run: all of it where left out. */
+  readonly until?: number;
   readonly batch: number;
   readonly seed: number;
   /** Goes on from the model that this gave. */
@@ -99,6 +103,7 @@ function training(
     count: regularization === "none" ? 0 : count,
     steps: Math.max(1, Math.round(steps)),
     rate: trains === "token" ? numbers.rate : numbers.rate * less,
+    ...(numbers.schedule && { schedule: numbers.schedule }),
     ...(after && { after }),
   };
 }
@@ -115,6 +120,9 @@ export function trainingsOf(recipe: Recipe | undefined): Training[] {
       return recipe.of.flatMap(trainingsOf);
   }
 }
+
+/** The step at which a run ends. */
+export const endOf = ({ until, steps }: Training): number => until ?? steps;
 
 /** A name for files: words for people, and 64 bits of a hash of everything that decides the content. */
 export async function keyOf(words: readonly string[], ...content: unknown[]): Promise<string> {

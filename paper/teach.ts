@@ -24,12 +24,12 @@ import { commonDivisor } from "../numerics/integers.ts";
 import { conceptNamed, openDrawings, regularizationPictures, SEEDS } from "../world/mod.ts";
 import { type Lab, type Shelf, TOGETHER } from "./lab.ts";
 import { passedBy } from "./plan.ts";
-import { keyOf, type Recipe, token, type Training } from "./recipes.ts";
+import { endOf, keyOf, type Recipe, token, type Training } from "./recipes.ts";
 import { subjectOf } from "./subjects.ts";
 
 /** Where a training run's delta lies. */
 export async function deltaPath({ out, base }: Pick<Shelf, "out" | "base">, t: Training) {
-  const key = await keyOf([...t.concepts, t.trains, `s${t.seed}`, `${t.steps}`], base, t);
+  const key = await keyOf([...t.concepts, t.trains, `s${t.seed}`, `${endOf(t)}`], base, t);
   return `${out}/deltas/${key}.safetensors`;
 }
 
@@ -101,27 +101,28 @@ async function train(
   const { model: { device }, progress } = lab;
   const concepts = await conceptsOf(run);
   const regularization = await regularizationOf(lab, run);
-  const marks = new Map(passedBy(run, lab.trainings).map((t) => [t.steps, t]));
+  const end = endOf(run), marks = new Map(passedBy(run, lab.trainings).map((t) => [endOf(t), t]));
   const label = `${run.concepts.join(" + ")}, ${run.trains}, seed ${run.seed}`;
   const checkpoint = path.replace(/\.safetensors$/, ".checkpoint"), name = JSON.stringify(run);
   const resume = await savedIn(checkpoint, name, progress);
-  progress.start(label, run.steps, { done: resume?.step });
+  progress.start(label, end, { done: resume?.step });
   let saved = performance.now();
   const onReport = async ({ step, loss, memory, state, delta }: TrainReport) => {
     progress.update(step, { loss, memory });
     const mark = marks.get(step);
     if (mark) await saveDelta(await deltaPath(lab, mark), whole(await delta()));
-    if (performance.now() - saved < lab.saveEvery || step === run.steps) return;
+    if (step === end) return "stop";
+    if (performance.now() - saved < lab.saveEvery) return;
     await saveCheckpoint(checkpoint, device, step, name, state);
     saved = performance.now();
   };
-  const { steps, rate, batch, seed, augment, trains, freezeTokens, cutStartToken } = run;
+  const { steps, rate, schedule, batch, seed, augment, trains, freezeTokens, cutStartToken } = run;
   const delta = await trainConcepts(start, {
-    ...{ concepts, regularization, steps, rate, batch, seed, augment },
+    ...{ concepts, regularization, steps, rate, schedule, batch, seed, augment },
     ...{ trains, freezeTokens, cutStartToken, resume, onReport },
     decay: lab.defaults.training.decay,
     template: lab.defaults.training.template,
-    reportEvery: [...marks.keys(), 10].reduce(commonDivisor),
+    reportEvery: [...marks.keys(), end, 10].reduce(commonDivisor),
   });
   progress.stop();
   if (await isFile(checkpoint)) await Deno.remove(checkpoint);

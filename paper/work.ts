@@ -7,7 +7,7 @@ import { type Lab, type Shelf, TOGETHER } from "./lab.ts";
 import { makeMaps, readMaps } from "./maps.ts";
 import { anchorsOf, measure, readRow, rowPath } from "./measuring.ts";
 import { passedBy, type Plan, type Wanted, type WantedMaps } from "./plan.ts";
-import type { Training } from "./recipes.ts";
+import { endOf, type Training } from "./recipes.ts";
 import type { Settings } from "./settings.ts";
 import { conceptsOf, deltaPath, obtain, regularizationOf } from "./teach.ts";
 import { duration } from "../numerics/quantities.ts";
@@ -91,7 +91,7 @@ export function estimate(
     const runs = trainings.filter((t) =>
       t.trains === trains && !trainings.some((other) => passedBy(other, trainings).includes(t))
     );
-    const steps = runs.reduce((sum, t) => sum + t.steps, 0);
+    const steps = runs.reduce((sum, t) => sum + endOf(t), 0);
     table.push([`training steps of ${trains}, ${runs.length} runs`, steps, "step", each]);
   }
   const made = rows.reduce((sum, r) => sum + r.prompts * r.samples + 2 * r.ofClass, 0) +

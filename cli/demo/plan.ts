@@ -3,6 +3,7 @@ import { beside } from "../../files/beside.ts";
 import type { CaptionedPicture, Concept } from "../../concepts/data/batches.ts";
 import { METHODS } from "../../concepts/training/methods.ts";
 import { modelDefaults, type SamplingDefaults } from "../../concepts/training/model_settings.ts";
+import type { RateSchedule } from "../../concepts/training/rates.ts";
 import { INITIALIZERS } from "../../concepts/defaults.ts";
 import type { Picture } from "../../files/pictures/picture.ts";
 import {
@@ -42,6 +43,7 @@ export interface DemoPlan {
   readonly pairPrompts: readonly string[];
   readonly steps: number;
   readonly rate: number;
+  readonly schedule?: RateSchedule;
   readonly sampling: SamplingDefaults;
   /** Of the merge. */
   readonly ridge: number;
@@ -84,6 +86,7 @@ export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
     pairPrompts: prompts(`a ${words[0]} next to a ${words[1]}`),
     steps: request.steps ?? training.steps,
     rate: training.rate,
+    schedule: training.schedule,
     sampling,
     ridge: merging.ridge,
   };

@@ -146,6 +146,7 @@ async function teach(
     regularization: concept.regularization,
     steps: plan.steps,
     rate: plan.rate,
+    schedule: plan.schedule,
     seed: request.seed,
     signal: ui.interrupt.signal,
     onPrepare: phases(ui, (what) => `${concept.name}: encode ${what}`),

@@ -105,7 +105,7 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
   const samplePrompts = promptsOf(request, Object.keys(addTokens), template);
   const regularized = classes.length > 0 || method.priorImages === 0;
   const steps = request.steps ?? defaultSteps(training.steps, concepts.length, regularized);
-  const rates = checkRates(request, steps);
+  const rates = checkRates({ ...request, schedule: request.schedule ?? training.schedule }, steps);
   const { accumulate = 1, clip, learningRate, scaleRate = true } = request;
   const seen = { rate: training.rate, batch: training.batch };
   if (learningRate !== undefined) Object.assign(seen, { rate: learningRate, batch: 1 });

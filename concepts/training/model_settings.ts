@@ -16,6 +16,7 @@ import { FileError } from "../../files/errors.ts";
 import { isObject, type JsonObject, readJsonObject } from "../../files/json.ts";
 import { isFile } from "../../files/paths.ts";
 import { type Method, METHOD_NAMES, methodDefaults } from "./methods.ts";
+import { RATE_SCHEDULES } from "./rates.ts";
 import { MERGING, OVERRIDES_FILE, SAMPLING, TRAINING, type TrainingDefaults } from "../defaults.ts";
 
 /** Hyper-parameters of sampling. */
@@ -51,6 +52,7 @@ const RULES: Readonly<Record<string, Readonly<Record<string, (v: unknown) => boo
   training: {
     steps: number((v) => Number.isInteger(v) && v >= 1),
     rate: number((v) => v > 0),
+    schedule: (v) => RATE_SCHEDULES.some((name) => name === v),
     batch: number((v) => Number.isInteger(v) && v >= 1),
     decay: number((v) => v >= 0),
     template: (v) => typeof v === "string" && v.split("{}").length === 2,

@@ -154,7 +154,7 @@ async function measure(
       ? regularizationPictures(drawings, category, METHODS.custom.priorImages)
       : [],
     batch: Number(flags.batch),
-    ...{ steps, rate, seed },
+    ...{ steps, rate, seed, schedule: training.schedule },
   });
   const tuned = withDelta(model, delta);
   const made = await learnt(tuned);
