@@ -11,7 +11,7 @@ export interface TrainingDefaults {
   readonly steps: number;
   /** AdamW's rate as it is applied: 1e-5 × batch for Stable Diffusion. */
   readonly rate: number;
-  /** How the rate runs over the steps; even where it is left out. */
+  /** How the rate runs over the steps: evenly unless it is said. */
   readonly schedule?: RateSchedule;
   /** Pictures a step: half of them targets, half regularization. */
   readonly batch: number;

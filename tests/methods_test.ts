@@ -9,6 +9,7 @@ import { saveDelta } from "../concepts/deltas/formats/save.ts";
 import { mergeDeltas } from "../concepts/merge/deltas.ts";
 import { methodDefaults, METHODS, TRAINS, type Trains } from "../concepts/training/methods.ts";
 import { modelDefaults } from "../concepts/training/model_settings.ts";
+import type { RateSchedule } from "../concepts/training/rates.ts";
 import { trainConcepts } from "../concepts/training/train.ts";
 import { customDiffusionMask } from "../concepts/training/trainable.ts";
 import { loadPipeline, type Pipeline } from "../diffusion/pipeline.ts";
@@ -134,9 +135,11 @@ Deno.test("methods: the paper's numbers, in proportion where a model has its own
       assertEquals(plain[name as "custom"], { ...training, rate, steps }, name);
     }
     const own = await of({
-      training: { rate: 8e-4, steps: 500, decay: 0 },
-      methods: { dreambooth: { rate: 3e-3, batch: 2 } },
+      training: { rate: 8e-4, steps: 500, decay: 0, schedule: "linear" },
+      methods: { dreambooth: { rate: 3e-3, batch: 2, schedule: "constant" } },
     });
+    const schedules: RateSchedule[] = ["linear", "linear", "constant", "linear"];
+    assertEquals(Object.values(own).map(({ schedule }) => schedule), schedules);
     const numbers = Object.values(own).map(({ rate, steps, batch, decay }) => [
       Number(rate.toPrecision(6)),
       ...[steps, batch, decay],
@@ -155,6 +158,8 @@ Deno.test("methods: the paper's numbers, in proportion where a model has its own
         [{ methods: 3 }, /has "methods", which says nothing/],
         [{ methods: { dreambooth: 3 } }, /has "methods\.dreambooth", which says nothing/],
         [{ methods: { dreambooth: { rate: 0 } } }, /sets methods\.dreambooth\.rate to 0/],
+        [{ training: { schedule: "falling" } }, /sets training\.schedule to "falling"/],
+        [{ training: { schedule: "constant_with_warmup" } }, /training\.schedule .*out of range/],
       ] as const
     ) assertMatch((await assertRejects(() => of(json), FileError)).message, message);
   } finally {

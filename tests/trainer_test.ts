@@ -269,6 +269,21 @@ Deno.test("presets, rates and classes of a plan; a checkpoint tells every settin
     await assertRejects(() => plan({ warmUp: 9, steps: 9 }), Error, "leaves nothing of 9 steps");
     await assertRejects(() => plan({ schedule: "constant", warmUp: 1 }), Error, "has no warm-up");
 
+    const own = async (schedule: string, more: Partial<TrainRequest> = {}) => {
+      const path = `${folder}/sd/moongate.json`;
+      await Deno.writeTextFile(path, JSON.stringify({ training: { schedule } }));
+      try {
+        const { settings } = await plan(more);
+        return [settings.schedule, settings.warmUp];
+      } finally {
+        await Deno.remove(path);
+      }
+    };
+    assertEquals(await own("linear"), ["linear", 0]);
+    assertEquals(await own("linear", { method: "dreambooth", warmUp: 2 }), ["linear", 2]);
+    assertEquals(await own("linear", { preset: "face", schedule: "constant" }), ["constant", 0]);
+    assertEquals(await own("constant", { warmUp: 2 }), ["constant_with_warmup", 2]);
+
     const word = { ...concept(`moongate=${folder}`), category: "dog" };
     const { classes, concepts, addTokens } = await plan({ concepts: [word] });
     assertEquals([classes[0].prompt, concepts[0].captions![0]], [

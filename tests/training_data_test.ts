@@ -14,6 +14,7 @@ import type { TrainRequest } from "../cli/train/request.ts";
 import { readPhotos } from "../cli/train/pictures.ts";
 import { planTraining } from "../cli/train/plan.ts";
 import { tokenRows } from "../concepts/deltas/from_parameters.ts";
+import { modelDefaults } from "../concepts/training/model_settings.ts";
 import { loadDelta } from "../concepts/deltas/formats/load.ts";
 import { loadPipeline } from "../diffusion/pipeline.ts";
 import { FileError } from "../files/errors.ts";
@@ -282,11 +283,16 @@ Deno.test("the commands of docs/training.md run as they stand, and say what was 
       training: { steps: 2, batch: 2, rate: 1e-2 },
       sampling: { steps: 1, sampler: "ddim" },
     };
+    const [own, list] = blocks("json");
+    await Deno.writeTextFile("sd/moongate.json", own);
+    const { training, sampling } = await modelDefaults("sd");
+    const shown = [training.steps, training.rate, training.schedule, sampling.guidance];
+    assertEquals(shown, [500, 1e-3, "linear", 4]);
     await Deno.writeTextFile("sd/moongate.json", JSON.stringify(settings));
     await writePng("photos/my-dog/2.mask.png", blank(20, 16, [255, 255, 255]), {});
     await Deno.writeTextFile("my-dog.txt", "{} at night\na <new1> dog\n");
     await Deno.writeTextFile("captions.txt", "a dog\n".repeat(6));
-    await Deno.writeTextFile("concepts_list.json", blocks("json")[0]);
+    await Deno.writeTextFile("concepts_list.json", list);
     await Deno.mkdir("shards");
     await Deno.copyFile(`${ROOT}tests/golden/collection/gnu.tar`, "shards/00000.tar");
     await Deno.mkdir("collection");

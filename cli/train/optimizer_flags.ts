@@ -16,7 +16,7 @@ export const optimizerFlags = (command: Command): Command =>
     .addOption(
       new Option(
         "--schedule <name>",
-        "how the rate runs over the steps, as in diffusers (default: constant)",
+        "how the rate runs over the steps, as in diffusers (default: constant, or the model's)",
       ).choices(RATE_SCHEDULES),
     )
     .option("--warm-up <steps>", "in which the rate rises from 0 (default: 0)", whole(0))

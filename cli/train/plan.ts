@@ -105,7 +105,7 @@ export async function planTraining(request: TrainRequest): Promise<TrainPlan> {
   const samplePrompts = promptsOf(request, Object.keys(addTokens), template);
   const regularized = classes.length > 0 || method.priorImages === 0;
   const steps = request.steps ?? defaultSteps(training.steps, concepts.length, regularized);
-  const rates = checkRates({ ...request, schedule: request.schedule ?? training.schedule }, steps);
+  const rates = checkRates(request, training.schedule, steps);
   const { accumulate = 1, clip, learningRate, scaleRate = true } = request;
   const seen = { rate: training.rate, batch: training.batch };
   if (learningRate !== undefined) Object.assign(seen, { rate: learningRate, batch: 1 });
@@ -147,9 +147,10 @@ function checkPreset({ preset, method }: TrainRequest): void {
   );
 }
 
-/** The schedule of the rate. */
+/** The schedule of the rate: the one asked for, or else the model's own. */
 function checkRates(
-  { schedule, warmUp = 0 }: TrainRequest,
+  { schedule: asked, warmUp = 0 }: TrainRequest,
+  own: RateSchedule | undefined,
   steps: number,
 ): { schedule: RateSchedule; warmUp: number } {
   if (warmUp >= steps && warmUp > 0) {
@@ -157,6 +158,8 @@ function checkRates(
       `--warm-up ${warmUp} leaves nothing of ${steps} steps: give a smaller one`,
     );
   }
+  // An even rate that nobody asked for is no reason to refuse a warm-up.
+  const schedule = asked ?? (own === "constant" ? undefined : own);
   try {
     return { schedule: scheduleOf({ schedule, warmUp }), warmUp };
   } catch (error) {

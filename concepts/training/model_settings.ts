@@ -2,7 +2,7 @@
  * What a model folder says about how it wants to be trained, sampled and merged in: its optional `moongate.json`.
  *
  *     {
- *       "training": { "rate": 1e-3, "steps": 250 },
+ *       "training": { "rate": 1e-3, "steps": 250, "schedule": "linear" },
  *       "sampling": { "steps": 20, "guidance": 3, "eta": 0 },
  *       "methods": { "textual-inversion": { "rate": 5e-3 } },
  *       "merging": { "ridge": 1e-2 }
@@ -52,7 +52,8 @@ const RULES: Readonly<Record<string, Readonly<Record<string, (v: unknown) => boo
   training: {
     steps: number((v) => Number.isInteger(v) && v >= 1),
     rate: number((v) => v > 0),
-    schedule: (v) => RATE_SCHEDULES.some((name) => name === v),
+    // A warm-up is so many steps of one run: no number of a model's.
+    schedule: (v) => v !== "constant_with_warmup" && RATE_SCHEDULES.some((name) => name === v),
     batch: number((v) => Number.isInteger(v) && v >= 1),
     decay: number((v) => v >= 0),
     template: (v) => typeof v === "string" && v.split("{}").length === 2,
