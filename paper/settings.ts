@@ -70,8 +70,8 @@ export const FULL: Settings = {
   batch: 8,
   shorter: SHORTER,
   regularization: METHODS.custom.priorImages,
-  ...{ prompts: 20, samples: 3, figureSamples: 1, pairPrompts: 8, pairSamples: 5 },
-  ...{ ofClass: 40, real: 300 },
+  ...{ prompts: 20, samples: 2, figureSamples: 1, pairPrompts: 8, pairSamples: 5 },
+  ...{ ofClass: 32, real: 300 },
   ...{ detailed: 3, guidances: [2, 6, 8], shares: [0.1, 0.25, 0.5] },
 };
 
