@@ -128,9 +128,10 @@ function figureRows(
   return rows;
 }
 
-/** The same run, stopped after a share of its steps. */
+/** The same run, stopped after a share of its steps; of few steps that may be all of them. */
 function partOf(whole: Training, share: number): Training {
-  return share === 1 ? whole : { ...whole, until: Math.max(1, Math.round(whole.steps * share)) };
+  const until = Math.max(1, Math.round(whole.steps * share));
+  return until < whole.steps ? { ...whole, until } : whole;
 }
 
 /** Runs that a run passes on its way: parts of it. */

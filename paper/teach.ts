@@ -61,6 +61,11 @@ export async function obtain(lab: Lab, recipe: Recipe): Promise<Delta> {
 async function trained(lab: Lab, run: Training): Promise<Delta> {
   const path = await deltaPath(lab, run);
   if (await isFile(path)) return await loadDelta(path);
+  const longer = await missingAround(lab, run);
+  if (longer) {
+    await trained(lab, longer);
+    if (await isFile(path)) return await loadDelta(path);
+  }
   const before = run.after && await trained(lab, run.after);
   const start = await startOf(lab, run, before);
   try {
@@ -70,6 +75,14 @@ async function trained(lab: Lab, run: Training): Promise<Delta> {
     start.free();
   }
   return await loadDelta(path);
+}
+
+/** The longest planned run that passes this one and is still to be done: it leaves this one on its way. */
+async function missingAround(lab: Lab, run: Training): Promise<Training | undefined> {
+  const around = lab.trainings.filter((t) => passedBy(t, [run]).length);
+  for (const t of around.toSorted((a, b) => endOf(b) - endOf(a))) {
+    if (!await isFile(await deltaPath(lab, t))) return t;
+  }
 }
 
 /** The model that a run starts from: the earlier one where there is one, and each V* where the run wants it. */

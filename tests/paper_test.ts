@@ -7,6 +7,7 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
+import { loadDelta } from "../concepts/deltas/formats/load.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { FileError } from "../files/errors.ts";
 import { createProgress } from "../terminal/progress.ts";
@@ -173,6 +174,51 @@ Deno.test("a training run that was killed goes on from its checkpoint, and ends 
     await assertRejects(() => paper(other), FileError, "holds report.html already");
     assertEquals(await Deno.readTextFile(`${out}/c/report.html`), "mine");
     await paper({ ...other, overwrite: true });
+  } finally {
+    await Deno.remove(model, { recursive: true });
+    await Deno.remove(out, { recursive: true });
+  }
+});
+
+Deno.test("a part of a run whose rate falls is that run, stopped: the same bytes on the way and by itself", async () => {
+  const model = await tinyModel(), out = await Deno.makeTempDir(), lines: string[] = [];
+  const progress = createProgress({ terminal: false, write: (line) => lines.push(line) });
+  const settings = {
+    ...TINY,
+    shorter: { ...TINY.shorter, custom: 1 / 6 },
+    ...{ shares: [0.25, 0.26, 0.5], prompts: 1 },
+  };
+  const device = await testDevice();
+  const request = { settings, only: ["figure17"], model, out, progress, device };
+  const deltas = async () => {
+    const found = new Map<string, Uint8Array>();
+    for (const { name } of Deno.readDirSync(`${out}/deltas`)) {
+      found.set(name, await Deno.readFile(`${out}/deltas/${name}`));
+    }
+    return found;
+  };
+  const began = () => lines.filter((line) => /, kv, seed 0 0\//.test(line)).map((l) => l.slice(-4));
+  try {
+    const json = `${model}/moongate.json`, own = JSON.parse(await Deno.readTextFile(json));
+    const falling = { ...own.training, schedule: "linear" };
+    await Deno.writeTextFile(json, JSON.stringify({ ...own, training: falling }));
+    // The whole is there already, as another figure left it: its parts are still one run, the longest.
+    await paper({ ...request, only: ["figure12"] });
+    lines.length = 0;
+    await paper(request);
+    assertEquals(began(), [" 0/6"], "a quarter lies on the way to a half");
+    const all = await deltas(), [three] = [...all.keys()].filter((name) => /kv-s0-3-/.test(name));
+    // Ours at 12, 6 and 3 steps. The others take one: a part that is all of a run is the run itself.
+    const steps = [...all.keys()].map((name) => name.split("-s0-")[1].split("-")[0]);
+    assertEquals(steps.map(Number).sort((a, b) => a - b), [1, 1, 1, 3, 6, 12]);
+    const { notes } = await loadDelta(`${out}/deltas/${three}`);
+    assertEquals([notes.steps, notes.ofSteps, notes.schedule], [3, 12, "linear"]);
+
+    await Deno.remove(`${out}/deltas/${three}`);
+    lines.length = 0;
+    await paper(request);
+    assertEquals(began(), [" 0/3"], "whatever passes it is there");
+    assertEquals(await deltas(), all);
   } finally {
     await Deno.remove(model, { recursive: true });
     await Deno.remove(out, { recursive: true });

@@ -45,7 +45,9 @@ export interface ModelDefaults {
   readonly merging: MergingDefaults;
 }
 
-const number = (fits: (v: number) => boolean) => (v: unknown) => typeof v === "number" && fits(v);
+/** JSON has no infinity, but 1e999 is read as one. */
+const number = (fits: (v: number) => boolean) => (v: unknown) =>
+  typeof v === "number" && Number.isFinite(v) && fits(v);
 
 /** What each value may be; what is not listed is not known. */
 const RULES: Readonly<Record<string, Readonly<Record<string, (v: unknown) => boolean>>>> = {
@@ -64,7 +66,7 @@ const RULES: Readonly<Record<string, Readonly<Record<string, (v: unknown) => boo
     sampler: (v) => SAMPLER_NAMES.some((name) => name === v),
     eta: number((v) => v >= 0 && v <= 1),
   },
-  merging: { ridge: number((v) => v >= 0 && Number.isFinite(v)) },
+  merging: { ridge: number((v) => v >= 0) },
 };
 
 /**

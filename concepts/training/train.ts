@@ -31,7 +31,7 @@ import { deltaOf } from "../deltas/from_parameters.ts";
 import { knownBefore, type Preparing, stepBatches, type TrainingData } from "./precomputed.ts";
 import { fitStep, type StepShape } from "./memory.ts";
 import type { Trains } from "./methods.ts";
-import { rateFactor, type RateSchedule, scheduleOf } from "./rates.ts";
+import { endsInTime, rateFactor, type RateSchedule, scheduleOf } from "./rates.ts";
 import { expectGiven } from "./given.ts";
 import { onTopOf, startingFrom } from "./earlier_delta.ts";
 import { type StepLayout, trainingSteps } from "./step.ts";
@@ -165,6 +165,8 @@ export async function trainConcepts(base: Pipeline, options: TrainOptions): Prom
       ...data.options,
       ...settings,
       steps: done,
+      // Where the rate would have gone on falling: else the note would say that it had come down.
+      ...(done < steps && endsInTime(settings.schedule) && { ofSteps: steps }),
       regularization: length,
     };
     const trained = await deltaOf(pipeline, trainable, state.params, concepts, notes);
