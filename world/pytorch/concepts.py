@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data import DEVICE, Due, Log, Passed, Team, World, arguments, augmented, cosine, load, products, save
+from data import DEVICE, Due, Log, Passed, Team, World, arguments, augmented, cosine, load, needed, products, save
 from models import Classifier, Design
 
 args = arguments(
@@ -37,7 +37,7 @@ if state := load(checkpoint):
     model.load_state_dict(state["model"]), optimizer.load_state_dict(state["optimizer"])
     step = state["step"]
 else:
-    clip = load(f"{args.work}/clip.pt")["clip"]
+    clip = needed(f"{args.work}/clip.pt")["clip"]
     model.load_state_dict({k: v for k, v in clip.items() if k.startswith("vision_model.")}, strict=False)
 passed = Passed(design, args.work, args.through, share=0.35)
 rng = np.random.default_rng([args.rank, step])

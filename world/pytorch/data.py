@@ -26,8 +26,8 @@ def arguments(doc, stage, **defaults):
     parser.add_argument("work")
     parser.add_argument("--config", help="JSON: model, names, and options of each stage")
     for key, value in defaults.items():
-        kind = {"action": "store_true"} if value is False else {"type": type(value), "default": value}
-        parser.add_argument(f"--{key.replace('_', '-')}", **kind)
+        kind = {"action": argparse.BooleanOptionalAction} if value is False else {"type": type(value)}
+        parser.add_argument(f"--{key.replace('_', '-')}", default=value, **kind)
     config = parser.parse_known_args()[0].config
     values = json.loads(Path(config).read_text()) if config else {}
     own = {**{k: values[k] for k in ("names", "kinds") if k in values and k in defaults}, **values.get(stage, {})}
@@ -146,6 +146,13 @@ def load(path):
     return torch.load(path, map_location=DEVICE, weights_only=False) if Path(path).exists() else None
 
 
+def needed(path):
+    """What an earlier stage left; ends the program where it didn't."""
+    if not Path(path).exists():
+        raise SystemExit(f"there is no {path}: it is of an earlier stage, see run.py")
+    return load(path)
+
+
 class Team:
     """One or several single-threaded processes of one machine that share every step: they wait for one another once a step, where
     threads would wait hundreds of times. Gradients pass through memory that all of them have, in turns of two, so that nobody
@@ -208,7 +215,7 @@ class Passed:
         self.share, self.noise, self.vae = share, noise, None
         if tag:
             self.vae = design.make_vae().to(DEVICE).eval().requires_grad_(False)
-            self.vae.load_state_dict(load(f"{work}/{tag}.pt")["model"])
+            self.vae.load_state_dict(needed(f"{work}/{tag}.pt")["model"])
 
     @torch.no_grad()
     def __call__(self, x):

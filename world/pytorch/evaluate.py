@@ -1,6 +1,6 @@
 """Measures the shipped folder (its float16 weights, not the training state) and draws a sheet of samples.
 
-    python evaluate.py DATA MODEL [--samples 200] [--steps 25] [--guidance 3] [--sheet samples.png]
+    python evaluate.py DATA MODEL [--samples 200] [--steps 25] [--guidance 4] [--sheet samples.png]
 
 Prompts are the full captions of test pictures of one thing. Class, colour, place, texture and style of samples are read by the
 classifier; the same numbers on real renders, and on renders sent through the autoencoder, say what the classifier and the

@@ -18,7 +18,7 @@ import torch
 from diffusers import DDIMScheduler
 from transformers import CLIPTokenizer
 
-from data import DEVICE, Due, Log, Team, World, arguments, caption_ids, kind_vectors, load, products, save
+from data import DEVICE, Due, Log, Team, World, arguments, caption_ids, kind_vectors, load, needed, products, save
 from models import POSITIONS, Design
 
 args = arguments(
@@ -39,7 +39,7 @@ empty = encode([""])[0].to(DEVICE)
 latents = torch.from_numpy(np.concatenate([np.load(f"{args.work}/latents-{name}.npy") for name in names])).to(DEVICE)
 covered = torch.from_numpy(world.covered).to(DEVICE)
 clip = design.make_clip(args.tokenizer).to(DEVICE)
-clip.load_state_dict(load(f"{args.work}/clip.pt")["clip"])
+clip.load_state_dict(needed(f"{args.work}/clip.pt")["clip"])
 text = clip.text_model.eval().requires_grad_(args.text)
 words = text.embeddings.token_embedding
 kind = torch.tensor([row.get("kind", -1) for row in world.rows], device=DEVICE)
@@ -63,11 +63,11 @@ odds[made_up] *= args.share / (1 - args.share) * odds[~made_up].sum() / max(1e-9
 odds = torch.from_numpy(odds / odds.sum()).to(DEVICE)
 # Steps with hardly any noise teach little: a time step is drawn as often as min-SNR weighs it.
 often = (5 * (1 - alphas) / alphas).clamp(max=1) + 0.05
-noise = (load(f"{args.work}/vae.pt")["model"]["quant_conv.bias"][unet.config.in_channels:] / 2).exp().view(1, -1, 1, 1)
+noise = (needed(f"{args.work}/vae.pt")["model"]["quant_conv.bias"][unet.config.in_channels:] / 2).exp().view(1, -1, 1, 1)
 checkpoint = f"{args.work}/unet.pt"
 step = 0
 if args.start:
-    start = load(args.start)
+    start = needed(args.start)
     unet.load_state_dict(start["model"])
     if "text" in start:
         text.load_state_dict(start["text"])

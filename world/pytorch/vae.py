@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data import DEVICE, Due, Log, Team, World, arguments, cosine, load, products, save
+from data import DEVICE, Due, Log, Team, World, arguments, cosine, load, needed, products, save
 from models import Design
 
 args = arguments(__doc__, "vae", names="train0,train1,train2,train3", steps=6000, batch=16, lr=1.5e-3, tag="vae", adversary=0.0,
@@ -52,12 +52,12 @@ if args.adversary:
     critic_optimizer = torch.optim.AdamW(critic.parameters(), lr=args.lr, betas=(0.5, 0.9))
 if args.perceptual:
     clip = design.make_clip(args.tokenizer)
-    clip.load_state_dict(load(f"{args.work}/clip.pt")["clip"])
+    clip.load_state_dict(needed(f"{args.work}/clip.pt")["clip"])
     eye = clip.vision_model.to(DEVICE).eval().requires_grad_(False)
 state = load(checkpoint)
 if not state and args.tag != "vae":
     # Another tag begins with the decoder that was learnt, and with a step count and a rate of its own.
-    begun = load(f"{args.work}/vae.pt")
+    begun = needed(f"{args.work}/vae.pt")
     vae.load_state_dict(begun["model"])
     code = begun.get("code")
 if state:
