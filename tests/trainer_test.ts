@@ -135,8 +135,17 @@ Deno.test("schedule, accumulation and clipping resume to the same bytes, and a f
     assertEquals(weightsOf(again.delta), weightsOf(delta));
     const level = await run("constant_with_warmup", { resume });
     assert(weightsOf(level.delta).join() !== weightsOf(delta).join());
-    const { schedule, warmUp, accumulate, clip } = delta.notes;
-    assertEquals([schedule, warmUp, accumulate, clip], ["cosine", 1, 2, 0.5]);
+    const { schedule, warmUp, accumulate, clip, steps, ofSteps } = delta.notes;
+    const noted = [schedule, warmUp, accumulate, clip, steps, ofSteps];
+    assertEquals(noted, ["cosine", 1, 2, 0.5, 4, undefined]);
+    // What was stopped under way has not seen the end of its schedule; an even rate has none.
+    const stop = async (schedule: RateSchedule) => {
+      const onReport = ({ step }: { step: number }) => step === 2 ? "stop" as const : undefined;
+      const { delta: { notes } } = await run(schedule, { onReport });
+      return [notes.steps, notes.ofSteps];
+    };
+    assertEquals(await stop("cosine"), [2, 4]);
+    assertEquals(await stop("constant_with_warmup"), [2, undefined]);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -71,8 +71,9 @@ export function demoPage(
   adapter: string,
   seconds: number,
 ): Promise<string> {
+  const { steps, rate, schedule = "constant" } = plan.training;
   const numbers =
-    `${plan.steps} steps of ${plan.rate}, ${plan.sampling.steps} sampling steps, guidance ${plan.sampling.guidance}`;
+    `${steps} steps, rate ${rate} (${schedule}), ${plan.sampling.steps} sampling steps, guidance ${plan.sampling.guidance}`;
   return reportPage({
     title: "moongate demo",
     lead: `Two things that the model had never seen, taught on ${adapter} in ${

@@ -3,8 +3,7 @@ import { beside } from "../../files/beside.ts";
 import type { CaptionedPicture, Concept } from "../../concepts/data/batches.ts";
 import { METHODS } from "../../concepts/training/methods.ts";
 import { modelDefaults, type SamplingDefaults } from "../../concepts/training/model_settings.ts";
-import type { RateSchedule } from "../../concepts/training/rates.ts";
-import { INITIALIZERS } from "../../concepts/defaults.ts";
+import { INITIALIZERS, type TrainingDefaults } from "../../concepts/defaults.ts";
 import type { Picture } from "../../files/pictures/picture.ts";
 import {
   conceptNamed,
@@ -41,9 +40,8 @@ export interface DemoPlan {
   readonly concepts: readonly DemoConcept[];
   /** Both concepts in one picture. */
   readonly pairPrompts: readonly string[];
-  readonly steps: number;
-  readonly rate: number;
-  readonly schedule?: RateSchedule;
+  /** All of the model's own numbers, but for the steps where others are asked for. */
+  readonly training: TrainingDefaults;
   readonly sampling: SamplingDefaults;
   /** Of the merge. */
   readonly ridge: number;
@@ -78,15 +76,14 @@ export async function demoPlan(request: DemoRequest): Promise<DemoPlan> {
   const names = demoConcepts(request);
   const model = beside("../../world/miniature", import.meta.url);
   const concepts = await Promise.all(names.map(demoConcept));
-  const { training, sampling, merging } = await modelDefaults(model);
+  const { methods, sampling, merging } = await modelDefaults(model);
+  const { steps = methods.custom.steps } = request;
   const words = concepts.map((c) => `${c.token} ${c.className}`);
   return {
     model,
     concepts,
     pairPrompts: prompts(`a ${words[0]} next to a ${words[1]}`),
-    steps: request.steps ?? training.steps,
-    rate: training.rate,
-    schedule: training.schedule,
+    training: { ...methods.custom, steps },
     sampling,
     ridge: merging.ridge,
   };

@@ -144,9 +144,7 @@ async function teach(
   const delta = await trainConcepts(model, {
     concepts: [concept],
     regularization: concept.regularization,
-    steps: plan.steps,
-    rate: plan.rate,
-    schedule: plan.schedule,
+    ...plan.training,
     seed: request.seed,
     signal: ui.interrupt.signal,
     onPrepare: phases(ui, (what) => `${concept.name}: encode ${what}`),
