@@ -36,6 +36,8 @@ export interface Training {
   /** Ends there, a part of the whole run: all of it where left out. */
   readonly until?: number;
   readonly batch: number;
+  readonly decay: number;
+  readonly template: string;
   readonly seed: number;
   /** Goes on from the model that this gave. */
   readonly after?: Training;
@@ -44,7 +46,8 @@ export interface Training {
 /** Deltas of other deltas: in closed form, or simply used together. */
 export type Recipe =
   | Training
-  | { readonly kind: "merged" | "together"; readonly of: readonly Training[] }
+  | { readonly kind: "merged"; readonly of: readonly Training[]; readonly ridge: number }
+  | { readonly kind: "together"; readonly of: readonly Training[] }
   | { readonly kind: "compressed"; readonly of: Training; readonly target: CompressTarget };
 
 /** The n-th V*. */
@@ -65,8 +68,10 @@ export function recipeOf(
     case "sequential":
       return train(concepts.slice(1), 1, train(concepts.slice(0, 1)));
     case "merged":
-    case "together":
-      return { kind: variant.composition, of: concepts.map((name) => train([name])) };
+    case "together": {
+      const { composition: kind } = variant, of = concepts.map((name) => train([name]));
+      return kind === "merged" ? { kind, of, ridge: defaults.merging.ridge } : { kind, of };
+    }
     default:
       return train(concepts);
   }
@@ -104,6 +109,7 @@ function training(
     steps: Math.max(1, Math.round(steps)),
     rate: trains === "token" ? numbers.rate : numbers.rate * less,
     ...(numbers.schedule && { schedule: numbers.schedule }),
+    ...{ decay: numbers.decay, template: numbers.template },
     ...(after && { after }),
   };
 }

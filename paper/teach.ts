@@ -53,7 +53,7 @@ export async function obtain(lab: Lab, recipe: Recipe): Promise<Delta> {
   const text = await readText(`${lab.folder}/${CAPTIONS_FILE}`);
   const { delta } = await mergeDeltas(lab.model, deltas, {
     regularization: text.split(/\r?\n/).filter(Boolean),
-    ridge: lab.defaults.merging.ridge,
+    ridge: recipe.ridge,
   });
   return delta;
 }
@@ -129,12 +129,11 @@ async function train(
     await saveCheckpoint(checkpoint, device, step, name, state);
     saved = performance.now();
   };
-  const { steps, rate, schedule, batch, seed, augment, trains, freezeTokens, cutStartToken } = run;
+  const { steps, rate, schedule, batch, decay, template, seed, augment } = run;
+  const { trains, freezeTokens, cutStartToken } = run;
   const delta = await trainConcepts(start, {
-    ...{ concepts, regularization, steps, rate, schedule, batch, seed, augment },
+    ...{ concepts, regularization, steps, rate, schedule, batch, decay, template, seed, augment },
     ...{ trains, freezeTokens, cutStartToken, resume, onReport },
-    decay: lab.defaults.training.decay,
-    template: lab.defaults.training.template,
     reportEvery: [...marks.keys(), end, 10].reduce(commonDivisor),
   });
   progress.stop();

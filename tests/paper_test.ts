@@ -7,6 +7,7 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
+import { modelDefaults } from "../concepts/training/model_settings.ts";
 import { loadDelta } from "../concepts/deltas/formats/load.ts";
 import { UsageError } from "../terminal/errors.ts";
 import { FileError } from "../files/errors.ts";
@@ -16,6 +17,7 @@ import { EXPERIMENTS, TABLES } from "../paper/experiments.ts";
 import { paper, requestOf } from "../paper/main.ts";
 import { correlation } from "../paper/maps.ts";
 import type { Measured } from "../paper/measuring.ts";
+import { planOf } from "../paper/plan.ts";
 import { pageOf, writePage } from "../paper/page.ts";
 import { difference, overRuns, type Run, scored, scoreOf } from "../paper/scores.ts";
 import { FULL, QUICK, type Settings } from "../paper/settings.ts";
@@ -322,6 +324,27 @@ Deno.test("the plans: every claim has its rows, and the full run differs in coun
   assertThrows(() => requestOf(["--fast"]), UsageError, "There are --quick, --plan");
   assertThrows(() => requestOf(["--seeds=0"]), UsageError, "whole number from 1");
   assertThrows(() => requestOf(["--concepts=dragon"]), UsageError, "dragon");
+});
+
+Deno.test("another number of moongate.json is another plan: what was made by the one is not taken for the other's", async () => {
+  const folder = await Deno.makeTempDir();
+  const plan = async (own: unknown) => {
+    await Deno.writeTextFile(`${folder}/moongate.json`, JSON.stringify(own));
+    const planned = planOf(TINY, await modelDefaults(folder), ["pairs"]).rows.map((r) => r.recipe);
+    return JSON.stringify(planned);
+  };
+  try {
+    const plain = await plan({});
+    const training = { steps: 7, rate: 0.5, schedule: "cosine", decay: 0.5, template: "a {}" };
+    const others = Object.entries(training).map(([name, value]) => ({
+      training: { [name]: value },
+    }));
+    for (const own of [...others, { merging: { ridge: 0.5 } }]) {
+      assert(await plan(own) !== plain, JSON.stringify(own));
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("numbers are written with their intervals, and correlations are Pearson's", () => {
