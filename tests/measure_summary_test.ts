@@ -4,7 +4,7 @@ import { type Row, summary } from "../world/measure/summary.ts";
 
 const row = (concept: string, seed: number, regularized: boolean, frac: number): Row => ({
   ...{ concept, seed, regularized, steps: 1, frac, align: 0, base: 0, ceil: 1 },
-  ...{ seen: 0.25, nearest: 0.875 },
+  ...{ rate: 1e-3, schedule: "linear", seen: 0.25, nearest: 0.875 },
   ...{ kid: regularized ? 1 : 4, kidGuided: regularized ? 2 : 3, classKept: 0.5, seconds: 1 },
   untouched: { kid: 0.5, kidGuided: 1.5, classKept: 0.75 },
 });

@@ -12,6 +12,7 @@ import {
   kindScene,
   openDrawings,
   PLACES,
+  placeWords,
   randomScene,
   regularizationPictures,
   RELATIONS,
@@ -21,7 +22,9 @@ import {
   type Scene,
   SEEDS,
   STYLES,
+  styleWords,
 } from "../world/mod.ts";
+import { COLOURS, TEXTURES } from "../world/scene.ts";
 import { ICON_THINGS } from "../world/icons/things.ts";
 
 const drawings = await openDrawings();
@@ -163,6 +166,19 @@ Deno.test("pictures of a class show one of it, and another seed another", () => 
   assertEquals(regularizationPictures(drawings, "gate", 0), []);
   assertEquals(classPictures(drawings, "gate", 1, 0), []);
   assertThrows(() => classPictures(drawings, "zeppelin", 1, 1), RangeError, "zeppelin");
+});
+
+Deno.test("the model's card lists every word for what is asked for", async () => {
+  const card = await Deno.readTextFile(new URL("../world/miniature/README.md", import.meta.url));
+  const row = (title: string) =>
+    card.split("\n").find((line) => line.startsWith(`| ${title} `))!.split(" | ")[1]
+      .replace(/ \|$/, "").split(/, |; /).map((word) => word.trim());
+  assertEquals(row("things"), [...CATEGORIES, ...ICON_THINGS.map((thing) => thing.name)]);
+  assertEquals(row("colours"), [...COLOURS]);
+  assertEquals(["plain", ...row("surfaces")], [...TEXTURES]);
+  assertEquals(row("styles"), STYLES.map(styleWords));
+  assertEquals(row("places"), PLACES.map(placeWords));
+  assertEquals(row("two things").slice(0, 4).sort(), [...RELATIONS].sort());
 });
 
 Deno.test("a kind always looks the same, kinds differ, and captions leave its name to the trainer", () => {

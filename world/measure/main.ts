@@ -2,7 +2,7 @@
  * Does it work? Teaches held-out concepts to the miniature model, with and without the regularization set, and measures
  * what the paper claims: the concept is learnt (how far the new pictures go from the untouched model's towards fresh
  * pictures of the concept itself), and the class is kept (KID of "photo of a gate" against real ones, and whether the
- * classifier still sees a gate). One JSON line for each run, appended, so that a broken-off measurement goes on.
+ * classifier still sees a gate). One JSON line for each run, so that a measurement that was broken off goes on.
  *
  * KID is measured with and without guidance. Guidance narrows what a model draws: with it, the untouched model is three
  * times as far from real pictures as without, and what training changed hardly shows beside that. Without guidance, the
@@ -20,7 +20,12 @@ import { withDelta } from "../../concepts/deltas/apply.ts";
 import { imageAlignment, learntFraction } from "../../evaluate/alignment.ts";
 import { kid } from "../../evaluate/kid.ts";
 import { openScorer, type Scorer } from "../../evaluate/scorer.ts";
+import { writeFileAtomic } from "../../files/atomic.ts";
+import { FileError } from "../../files/errors.ts";
 import { claim } from "../../files/outputs.ts";
+import { isFile } from "../../files/paths.ts";
+import { parseJson, readLines } from "../../files/text.ts";
+import { UsageError } from "../../terminal/errors.ts";
 import type { Picture } from "../../files/pictures/picture.ts";
 import { Sampler } from "../../diffusion/sample.ts";
 import { loadPipeline, type Pipeline } from "../../diffusion/pipeline.ts";
@@ -54,17 +59,30 @@ const { values: flags } = parseArgs({
     steps: { type: "string" },
     rate: { type: "string" },
     guidance: { type: "string" },
-    batch: { type: "string", default: "8" },
+    batch: { type: "string" },
     samples: { type: "string", default: "16" },
   },
 });
 
 const times = <T>(n: number, f: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => f(i));
 
+const NUMBERS = ["seeds", "steps", "rate", "guidance", "batch", "samples"] as const;
+for (const name of NUMBERS) {
+  if (flags[name] !== undefined && !(Number(flags[name]) > 0)) {
+    throw new UsageError(`--${name} ${flags[name]}: a number over 0`);
+  }
+}
 /** As the model's folder would have it. */
-const { training, sampling } = await modelDefaults(flags.model);
-const steps = Number(flags.steps ?? training.steps), rate = Number(flags.rate ?? training.rate);
+const { training: own, sampling } = await modelDefaults(flags.model);
+const training = {
+  ...own,
+  steps: Number(flags.steps ?? own.steps),
+  rate: Number(flags.rate ?? own.rate),
+  batch: Number(flags.batch ?? own.batch),
+};
+const { steps, rate, schedule = "constant" } = training;
 const guidance = Number(flags.guidance ?? sampling.guidance);
+const concepts = flags.concepts.split(",").map(conceptNamed);
 
 /** The model that is measured, with what measures it. */
 interface Bench {
@@ -153,8 +171,8 @@ async function measure(
     regularization: regularized
       ? regularizationPictures(drawings, category, METHODS.custom.priorImages)
       : [],
-    batch: Number(flags.batch),
-    ...{ steps, rate, seed, schedule: training.schedule },
+    ...training,
+    seed,
   });
   const tuned = withDelta(model, delta);
   const made = await learnt(tuned);
@@ -164,7 +182,7 @@ async function measure(
     concept: name,
     seed,
     regularized,
-    steps,
+    ...{ steps, rate, schedule },
     frac: learntFraction(made.align, before.align, ceil),
     ...made,
     base: before.align,
@@ -175,13 +193,15 @@ async function measure(
   };
 }
 
-/** Rows that were measured before. */
+/** Rows that were measured before. @throws FileError where those are of another recipe */
 async function measured(): Promise<Row[]> {
-  try {
-    return (await Deno.readTextFile(flags.out)).trim().split("\n").map((line) => JSON.parse(line));
-  } catch {
-    return []; // Nothing measured yet.
-  }
+  if (!await isFile(flags.out)) return [];
+  const rows: Row[] = (await readLines(flags.out)).map((line) => parseJson(line, flags.out) as Row);
+  const recipe = (r: Pick<Row, "steps" | "rate" | "schedule">) =>
+    `${r.steps} steps, rate ${r.rate} (${r.schedule})`;
+  const now = recipe({ steps, rate, schedule }), other = rows.find((r) => recipe(r) !== now);
+  if (!other) return rows;
+  throw new FileError(flags.out, `has rows of ${recipe(other)}`, `Name another --out for ${now}`);
 }
 
 if (import.meta.main) {
@@ -199,16 +219,15 @@ if (import.meta.main) {
   for (let seed = 0; seed < Number(flags.seeds); seed++) {
     const yardsticks = new Map<string, Yardstick>();
     for (const regularized of [true, false]) {
-      for (const name of flags.concepts.split(",")) {
-        const same = (r: Row) => r.concept === name && r.seed === seed;
+      for (const concept of concepts) {
+        const { name } = concept, same = (r: Row) => r.concept === name && r.seed === seed;
         if (rows.some((r) => same(r) && r.regularized === regularized)) continue;
-        const concept = conceptNamed(name);
         const by = yardsticks.get(name) ?? await yardstick(bench, concept, seed);
         yardsticks.set(name, by);
         const row = await measure(bench, concept, by, seed, regularized);
         rows.push(row);
         console.log(JSON.stringify(row));
-        await Deno.writeTextFile(flags.out, JSON.stringify(row) + "\n", { append: true });
+        await writeFileAtomic(flags.out, rows.map((r) => JSON.stringify(r) + "\n").join(""));
       }
     }
   }

@@ -29,6 +29,10 @@ export interface Row extends Prior, Learnt {
   readonly regularized: boolean;
   /** Optimizer steps. */
   readonly steps: number;
+  /** As applied, at its highest. */
+  readonly rate: number;
+  /** How the rate runs over the steps. */
+  readonly schedule: string;
   /** How far the concept was learnt: 0 as the untouched model, 1 as fresh pictures of it. */
   readonly frac: number;
   readonly base: number;
