@@ -57,12 +57,13 @@ export async function paper(request: PaperRequest): Promise<Results | undefined>
   const shelf = await openShelf(model, out);
   const plan = planOf(settings, shelf.defaults, only);
   const missing = await missingOf(shelf, plan);
-  const some = missing.rows.length + missing.maps.length + missing.trainings.length;
+  const rows = missing.rows.length + missing.maps.length, runs = missing.trainings.length;
   progress.note(
-    `${plan.rows.length} rows, ${plan.trainings.length} training runs in ${out}; to be done: ` +
-      `${missing.rows.length + missing.maps.length} rows, ${missing.trainings.length} runs`,
+    `${rows} of ${missing.planned.rows} measurements and ${runs} of ${missing.planned.trainings} training runs ` +
+      `are to be done in ${out}`,
   );
-  if (some) {
+  if (rows + runs) {
+    progress.note("timing a few steps of each kind");
     const lab = await openLab(shelf, plan.trainings, request);
     try {
       const { lines } = estimate(missing, await timeSteps(lab, missing));

@@ -74,6 +74,7 @@ async function trained(lab: Lab, run: Training): Promise<Delta> {
   } finally {
     start.free();
   }
+  await Deno.remove(checkpointOf(path)).catch(() => {}); // A short run never had one.
   return await loadDelta(path);
 }
 
@@ -116,7 +117,7 @@ async function train(
   const regularization = await regularizationOf(lab, run);
   const end = endOf(run), marks = new Map(passedBy(run, lab.trainings).map((t) => [endOf(t), t]));
   const label = `${run.concepts.join(" + ")}, ${run.trains}, seed ${run.seed}`;
-  const checkpoint = path.replace(/\.safetensors$/, ".checkpoint"), name = JSON.stringify(run);
+  const checkpoint = checkpointOf(path), name = JSON.stringify(run);
   const resume = await savedIn(checkpoint, name, progress);
   progress.start(label, end, { done: resume?.step });
   let saved = performance.now();
@@ -137,9 +138,11 @@ async function train(
     reportEvery: [...marks.keys(), end, 10].reduce(commonDivisor),
   });
   progress.stop();
-  if (await isFile(checkpoint)) await Deno.remove(checkpoint);
   return delta;
 }
+
+/** Where a run's state lies until its delta is there. */
+const checkpointOf = (path: string): string => path.replace(/\.safetensors$/, ".checkpoint");
 
 /** The state in a file; none where there is no file, or a damaged one, of which it says so. */
 async function savedIn(path: string, run: string, { note }: Progress) {

@@ -17,22 +17,27 @@ export interface Missing {
   readonly trainings: readonly Training[];
   readonly rows: readonly Wanted[];
   readonly maps: readonly WantedMaps[];
+  /** All that the plan has: rows that several tables show count once. */
+  readonly planned: { readonly rows: number; readonly trainings: number };
 }
 
 /** Compares a plan with what lies in the folder. */
 export async function missingOf(shelf: Shelf, plan: Plan): Promise<Missing> {
   const trainings: Training[] = [], rows = new Map<string, Wanted>(), maps: WantedMaps[] = [];
+  const paths = new Set<string>();
   for (const t of plan.trainings) {
     if (!await isFile(await deltaPath(shelf, t))) trainings.push(t);
   }
   for (const row of plan.rows) {
     const path = await rowPath(shelf, row);
+    paths.add(path);
     if (!rows.has(path) && !await readRow(shelf, row)) rows.set(path, row);
   }
   for (const wanted of plan.maps) {
     if (!await readMaps(shelf, wanted)) maps.push(wanted);
   }
-  return { trainings, rows: [...rows.values()], maps };
+  const planned = { rows: paths.size + plan.maps.length, trainings: plan.trainings.length };
+  return { trainings, rows: [...rows.values()], maps, planned };
 }
 
 /** Seconds that things take. */
