@@ -57,6 +57,8 @@ Deno.test("moongate analyse: a delta against its model, and a model against itse
     assert(groups["cross-attention"].change > 0);
     assertEquals([groups["self-attention"].change, groups.other.change], [0, 0]);
     assertMatch(await Deno.readTextFile(plot), /^<svg.*crimson/s);
+    const said = await run(MODEL, MODEL, "--plot", plot, "--overwrite");
+    assert(said.endsWith(`every layer: ${plot}`), said);
     assertMatch(await run(MODEL, MODEL), /cross-attention +\d+ +\d+ +0\.00/);
   });
 });

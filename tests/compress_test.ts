@@ -143,6 +143,8 @@ Deno.test("moongate compress: a file of the rank asked for, a table, and a plot"
       assert(changeNorm(w)! > 0);
     }
     assertMatch(out.join("\n"), /2 of \d+/);
+    assert(out.includes(`spectra: ${folder}/plot.svg`), out.join("\n"));
+    assert(!out.join("\n").includes("nothing was cut"));
     assertMatch(await Deno.readTextFile(`${folder}/plot.svg`), /^<svg.*<circle/s);
 
     const both = await main(["compress", "x", "--rank", "1", "--energy", "0.5", "--out", "y"], {
@@ -157,13 +159,14 @@ Deno.test("moongate compress: a file of the rank asked for, a table, and a plot"
 Deno.test("moongate compress --size: at most that, or the size that it takes; --energy and --rank leave something", async () => {
   await inFolder(async (folder) => {
     const compress = async (...flags: string[]) => {
-      const err: string[] = [], out = `${folder}/${flags.join("")}.safetensors`;
+      const said: string[] = [], err: string[] = [];
+      const out = `${folder}/${flags.join("")}.safetensors`;
       const code = await main([
         ...["compress", `${GOLDEN}/custom.safetensors`, "--model", MODEL],
         ...[...flags, "--out", out, "-q"],
-      ], { out: () => {}, err: (l) => err.push(l) });
+      ], { out: (l) => said.push(l), err: (l) => err.push(l) });
       const size = (await Deno.stat(out).catch(() => undefined))?.size;
-      return { code, size, err: err.join("\n") };
+      return { code, size, said: said.join("\n"), err: err.join("\n") };
     };
     const small = await compress("--size", "1KB");
     assertEquals([small.code, small.size], [1, undefined]);
@@ -175,6 +178,8 @@ Deno.test("moongate compress --size: at most that, or the size that it takes; --
       const made = await compress("--size", size);
       assert(made.code === 0 && made.size! <= most, `${made.size} of ${size}: ${made.err}`);
     }
+    assertMatch((await compress("--size", "1GB")).said, /nothing was cut/);
+    assert(!(await compress("--rank", "1")).said.includes("nothing was cut"));
     const none = await compress("--energy", "0.001");
     assertEquals([none.code, none.size], [1, undefined]);
     const [, least] = /--energy (\S+) is the least/.exec(none.err)!;

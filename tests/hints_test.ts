@@ -113,6 +113,26 @@ Deno.test("a V* behind what the model reads is refused before any work, in every
   });
 });
 
+Deno.test("generate names words that the model has never seen, once; not words that it knows, nor signs and numbers", async () => {
+  await inFolder(async (folder) => {
+    const { code, err } = await real(
+      ...[...GENERATE, "--steps", "1", "--out", folder],
+      ...["photo of a dragon, a mug (42) at night!", "A Dragon on a table", "a zeppelin"],
+    );
+    assertEquals(code, 0, err);
+    assertMatch(err, /the model has never seen "dragon", "Dragon", "zeppelin"$/m);
+    const known = await real(
+      ...GENERATE,
+      "--steps",
+      "1",
+      "--out",
+      `${folder}/b`,
+      "photo of 2 red mugs.",
+    );
+    assert(!known.err.includes("never seen"), known.err);
+  });
+});
+
 Deno.test("generate says what of prompt and negative prompt is cut off, and which prompts lack the taught word", async () => {
   await inFolder(async (folder) => {
     const delta = `${folder}/toy.safetensors`;

@@ -266,7 +266,8 @@ Deno.test("Ctrl-C saves, says how to go on, and the run goes on only as it was s
   if (Deno.build.os === "windows") return;
   await inFolder(async (folder) => {
     const out = `${folder}/out`;
-    const args = [...training(out), "--steps", "2000", "--prior-images", "0"];
+    const args = [...training(out), "--steps", "2000", "--prior-images", "0"]
+      .concat("--schedule", "linear", "--log-every", "1", "--sample-every", "1");
     const child = new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", `${root}cli.ts`, ...args],
       stderr: "piped",
@@ -282,10 +283,19 @@ Deno.test("Ctrl-C saves, says how to go on, and the run goes on only as it was s
     const { code, stderr } = await child.output();
     assertEquals(code, 130, new TextDecoder().decode(stderr));
     assertMatch(new TextDecoder().decode(stderr), /Go on with: moongate train [^]* --resume/);
-    assert((await states(out)).length);
+    const [newest] = await states(out), [, step] = /checkpoint-(\d+)/.exec(newest)!;
+    assert(
+      await isFile(`${out}/samples/${step}-1.png`),
+      `no sample of step ${step}, which is done`,
+    );
     assertMatch((await run(...args)).err, /holds an unfinished run/);
     const changed = await run(...args, "--resume", "--seed", "1");
     assertMatch(changed.err, /was started with seed 42, and this run has 1/);
+    const longer = await run(...args, "--resume", "--steps", "3000");
+    assertMatch(
+      longer.err,
+      /whose rate falls to 0 at its last step.*by --from; .*--schedule constant/,
+    );
     assert(await states(out));
   });
 });

@@ -57,6 +57,7 @@ export async function run(
           ...most.slice(0, SHOWN).map(({ layer, change }) => [layer, figures(change)]),
         ]),
         ...most.length > SHOWN ? [`and ${most.length - SHOWN} more`] : [],
+        ...plot === undefined ? [] : ["", `every layer: ${plot}`],
       ],
     };
   } finally {

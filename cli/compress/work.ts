@@ -55,6 +55,10 @@ export async function run(request: CompressRequest, ui: Ui): Promise<string> {
   ]);
   for (const line of columns([["matrix", "rank", "energy"], ...rows])) ui.say(line);
   ui.say(`${bytes(made.bytes)} of numbers`);
+  if ([...ranks].every(([name, rank]) => rank === spectra.get(name)!.length)) {
+    ui.say("nothing was cut: what was asked for has room for every singular value");
+  }
+  if (request.plot !== undefined) ui.say(`spectra: ${request.plot}`);
   ui.progress.note(nextAfterDelta(request.model, request.out, made.delta.tokens.map(phrase)));
   return written;
 }

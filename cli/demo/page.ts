@@ -43,8 +43,16 @@ export function contactSheet(
           pictures: concept.pictures.slice(0, across),
           labels: [],
         },
-        { title: scored("before", alignment.before), pictures: before, labels },
-        { title: scored("after", alignment.after), pictures: after, labels },
+        {
+          title: scored(`before, when ${concept.token} is no word yet`, alignment.before),
+          pictures: before,
+          labels,
+        },
+        {
+          title: scored(`after ${plan.training.steps} steps`, alignment.after),
+          pictures: after,
+          labels,
+        },
         {
           title: scored("from the model with both, merged in closed form", alignment.merged),
           pictures: merged,
@@ -106,7 +114,11 @@ export function demoPage(
             pictures: concept.pictures,
             captions: [],
           },
-          { title: "the untouched model", pictures: before, captions: concept.prompts },
+          {
+            title: `the untouched model, to which ${concept.token} is no word yet`,
+            pictures: before,
+            captions: concept.prompts,
+          },
           { title: "after", pictures: after, captions: concept.prompts },
           { title: "from the merged model", pictures: merged, captions: concept.prompts },
         ],

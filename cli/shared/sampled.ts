@@ -12,7 +12,7 @@ import {
   tokensOf,
 } from "./deltas.ts";
 import { Interrupted } from "../../terminal/interrupt.ts";
-import { inspectModel, type ModelFacts, sideFor } from "./model.ts";
+import { inspectModel, type ModelFacts, sideFor, unknownWords } from "./model.ts";
 import { loading } from "./phases.ts";
 import type { DeltaRequest, SampledRequest } from "./sampled_request.ts";
 import type { Ui } from "./ui.ts";
@@ -49,6 +49,8 @@ export async function lookThrough(
   const remark = (line: string) => ui.progress.note(line);
   checkPrompts(prompts, deltas, facts, plain).forEach(remark);
   checkTexts(facts.window, prompts, "prompt", remark);
+  const lost = [...new Set(prompts.flatMap((prompt) => unknownWords(facts, prompt)))];
+  if (lost.length) remark(`the model has never seen ${lost.map((w) => `"${w}"`).join(", ")}`);
   const both = overlap(deltas);
   if (both) {
     ui.progress.note(

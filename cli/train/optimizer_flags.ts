@@ -8,7 +8,7 @@ export const optimizerFlags = (command: Command): Command =>
   command
     .option(
       "--learning-rate <x>",
-      "for each example; multiplied by all that a step sees (default: 1e-5, or the method's)",
+      "for each example; multiplied by all that a step sees (default: the model's, else 1e-5, or the method's)",
       real(0, 1, true),
     )
     .option("--scale-rate", "multiply it by batch and accumulation (default)")

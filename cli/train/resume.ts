@@ -101,6 +101,14 @@ export async function findCheckpoint(
       if (damaged.length) ui.warn(`going on from ${file}, at step ${found.step}`);
       return found;
     } catch (error) {
+      if (error instanceof OtherRunError && String(error.differs) === "steps") {
+        throw new UsageError(
+          `${file} is of a run whose rate falls to 0 at its last step, so that it can't be made longer or shorter than ` +
+            "it was started: give its own --steps. To teach a finished delta on, name it by --from; a run with " +
+            "--schedule constant may be made longer",
+          { cause: error },
+        );
+      }
       if (!(error instanceof FileError) || error instanceof OtherRunError) throw error;
       damaged.push(error);
     }

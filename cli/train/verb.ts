@@ -59,7 +59,7 @@ export function trainCommand(context: Context, run: typeof work.run): Command {
     .addOption(
       new Option(
         "--preset <name>",
-        "captions, augmentation, steps and rate that suit what is taught; other flags come first",
+        "captions, augmentation, steps and rate that suit what is taught; a flag that you give overrides it",
       ).choices(PRESET_NAMES),
     )
     .optionsGroup("Pictures and captions:")
@@ -125,7 +125,7 @@ export function trainCommand(context: Context, run: typeof work.run): Command {
     .option("--freeze-tokens", "new words keep the rows that they start from")
     .option(
       "--steps <n>",
-      "optimizer steps (default: 250 for each concept, or the method's)",
+      "optimizer steps (default: the model's, else 250 for each concept, or the method's)",
       whole(1),
     )
     .option(

@@ -118,16 +118,17 @@ async function teach(
       const last = step === settings.steps;
       const seconds = (performance.now() - began) / 1000;
       if (step % request.logEvery === 0 || last) await metrics.log({ step, loss, seconds, memory });
-      if (!last && (step % request.saveEvery === 0 || interrupt.requested)) {
-        await saveAt(request, model.device, run, report);
-        progress.did("checkpoint");
-      }
-      if (!last && interrupt.requested) interrupt.saved(resumeCommand(ui));
+      // Before the checkpoint: a run that goes on from there makes none of the step any more.
       if (samples && (step % request.sampleEvery! === 0 || last)) {
         const remark = await samples.make(step, await report.delta(), metrics);
         progress.did("samples");
         if (remark) progress.note(remark);
       }
+      if (!last && (step % request.saveEvery === 0 || interrupt.requested)) {
+        await saveAt(request, model.device, run, report);
+        progress.did("checkpoint");
+      }
+      if (!last && interrupt.requested) interrupt.saved(resumeCommand(ui));
     },
   });
   samples?.free();

@@ -65,14 +65,20 @@ export async function saveCheckpoint(
 
 /** A checkpoint of a run that was started differently. */
 export class OtherRunError extends FileError {
+  /** Where both runs are JSON objects, the fields that differ. */
+  readonly differs: readonly string[];
   /** Puts the message together; where both runs are JSON objects, it names the first difference. */
   constructor(path: string, before: string, now: string) {
     const [was, is] = [before, now].map(fieldsOf);
-    const name = was && is && Object.keys({ ...is, ...was }).find((key) => was[key] !== is[key]);
+    const differs = was && is
+      ? Object.keys({ ...is, ...was }).filter((key) => was[key] !== is[key])
+      : [];
+    const [name] = differs;
     const fault = name
-      ? `was started with ${name} ${was[name] ?? "none"}, and this run has ${is[name] ?? "none"}`
+      ? `was started with ${name} ${was![name] ?? "none"}, and this run has ${is![name] ?? "none"}`
       : `was started with other settings: ${before}`;
     super(path, fault, "Give the same, or start again without --resume elsewhere");
+    this.differs = differs;
   }
 }
 
