@@ -12,6 +12,7 @@ import { openModelFolder } from "../files/models/folder.ts";
 import type { Picture } from "../files/pictures/picture.ts";
 import { CONCEPT_CLASSIFIER, type Judge, openJudge } from "../world/measure/judge.ts";
 import { token, type Training } from "./recipes.ts";
+import type { Settings } from "./settings.ts";
 
 /** The folder, and what decides what is in it. */
 export interface Shelf {
@@ -49,14 +50,22 @@ export interface Lab extends Shelf {
 /** Components whose weights decide a measurement. */
 const WEIGHTS = ["unet", "vae", "text_encoder", "clip", "classifier", CONCEPT_CLASSIFIER];
 
-/** Looks at a model folder and makes the output folder. */
-export async function openShelf(folder: string, out: string): Promise<Shelf> {
+/**
+ * Looks at a model folder and makes the output folder.
+ *
+ * @param training numbers that go before the model's own
+ */
+export async function openShelf(
+  folder: string,
+  out: string,
+  training: Settings["training"],
+): Promise<Shelf> {
   const model = await openModelFolder(folder);
   for (const part of ["deltas", "rows", "pictures"]) {
     await Deno.mkdir(`${out}/${part}`, { recursive: true });
   }
   const base = await fingerprint(model, model.components.filter((c) => WEIGHTS.includes(c)));
-  return { out, folder, defaults: await modelDefaults(folder), base };
+  return { out, folder, defaults: await modelDefaults(folder, training), base };
 }
 
 /** What a lab is opened with. */

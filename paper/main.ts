@@ -54,7 +54,7 @@ export async function paper(request: PaperRequest): Promise<Results | undefined>
     overwrite: request.overwrite,
     mayReplace: own.isOwn,
   });
-  const shelf = await openShelf(model, out);
+  const shelf = await openShelf(model, out, settings.training);
   const plan = planOf(settings, shelf.defaults, only);
   const missing = await missingOf(shelf, plan);
   const rows = missing.rows.length + missing.maps.length, runs = missing.trainings.length;

@@ -68,6 +68,7 @@ const TINY: Settings = {
   ...QUICK,
   name: "tiny",
   concepts: ["moongate"],
+  training: {},
   batch: 2,
   shorter: FULL.shorter,
   ...{ regularization: 2, prompts: 2, samples: 1, pairPrompts: 2, pairSamples: 1 },

@@ -287,7 +287,7 @@ Deno.test("the commands of docs/training.md run as they stand, and say what was 
     await Deno.writeTextFile("sd/moongate.json", own);
     const { training, sampling } = await modelDefaults("sd");
     const shown = [training.steps, training.rate, training.schedule, sampling.guidance];
-    assertEquals(shown, [500, 1e-3, "linear", 4]);
+    assertEquals(shown, [800, 2e-3, "linear", 4]);
     await Deno.writeTextFile("sd/moongate.json", JSON.stringify(settings));
     await writePng("photos/my-dog/2.mask.png", blank(20, 16, [255, 255, 255]), {});
     await Deno.writeTextFile("my-dog.txt", "{} at night\na <new1> dog\n");

@@ -72,15 +72,20 @@ const RULES: Readonly<Record<string, Readonly<Record<string, (v: unknown) => boo
 /**
  * The defaults for the model in a folder: the method's, with what its `moongate.json` says instead.
  *
+ * @param first training numbers that go before the folder's
  * @throws FileError when the file is there and says something that is not understood
  */
-export async function modelDefaults(folder: string): Promise<ModelDefaults> {
+export async function modelDefaults(
+  folder: string,
+  first: Partial<TrainingDefaults> = {},
+): Promise<ModelDefaults> {
   const path = `${folder}/${OVERRIDES_FILE}`;
   const said = await isFile(path) ? await readJsonObject(path) : {};
   const { methods = {}, ...parts } = said;
   for (const [part, values] of Object.entries(parts)) checkPart(path, part, values);
   checkMethods(path, methods);
-  const training = { ...TRAINING, ...said.training as Partial<TrainingDefaults> | undefined };
+  const its = said.training as Partial<TrainingDefaults> | undefined;
+  const training = { ...TRAINING, ...its, ...first };
   const own = methods as Partial<Record<Method, Partial<TrainingDefaults>>>;
   const of = METHOD_NAMES.map((name) => [name, methodDefaults(name, training, own[name])] as const);
   return {
