@@ -48,8 +48,8 @@ export interface Settings {
   readonly shares: readonly number[];
 }
 
-/** The miniature's own 800 steps from 2e-3 give better form; with them a night would be two. */
-const SHORT = { steps: 500, rate: 1e-3 };
+/** The miniature's own are 800, which give better form; with them a night would be two. */
+const SHORT = { steps: 500 };
 
 /** All then take as many steps as ours, Textual Inversion twice as many. In the paper's proportion baselines would be four fifths of the time. */
 const SHORTER = { "custom": 1, "custom-all": 2, "dreambooth": 10, "textual-inversion": 10 };
