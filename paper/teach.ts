@@ -74,7 +74,8 @@ async function trained(lab: Lab, run: Training): Promise<Delta> {
   } finally {
     start.free();
   }
-  await Deno.remove(checkpointOf(path)).catch(() => {}); // A short run never had one.
+  const checkpoint = checkpointOf(path);
+  if (await isFile(checkpoint)) await Deno.remove(checkpoint);
   return await loadDelta(path);
 }
 

@@ -117,10 +117,10 @@ Deno.test("generate names words that the model has never seen, once; not words t
   await inFolder(async (folder) => {
     const { code, err } = await real(
       ...[...GENERATE, "--steps", "1", "--out", folder],
-      ...["photo of a dragon, a mug (42) at night!", "A Dragon on a table", "a zeppelin"],
+      ...["photo of a dragon, a mug (42) at night!", "A Dragon on a table", "a zeppelin 狗"],
     );
     assertEquals(code, 0, err);
-    assertMatch(err, /the model has never seen "dragon", "Dragon", "zeppelin"$/m);
+    assertMatch(err, /the model has never seen "dragon", "Dragon", "zeppelin", "狗"$/m);
     const known = await real(
       ...GENERATE,
       "--steps",

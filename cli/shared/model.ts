@@ -97,8 +97,8 @@ export async function inspectScorer(
 /** Vocabularies under this size are of whole words: what falls to pieces there is a word that the model never saw. */
 const SMALL = 10_000;
 
-/** Words in angle brackets, and others of two letters or more: what is counted or punctuated means what it says. */
-const WORDS = /<[^<>\s]+>|[\p{L}\p{M}][\p{L}\p{M}\p{N}'’]+/gu;
+/** Words in angle brackets, and others that begin with a letter: what is counted or punctuated means what it says. */
+const WORDS = /<[^<>\s]+>|[\p{L}\p{M}][\p{L}\p{M}\p{N}'’]*/gu;
 
 /** Words of a text that mean nothing to the model: what is left of them is letters, or pieces of other words. */
 export function unknownWords({ tokenizer }: ModelFacts, text: string): string[] {
